@@ -1,0 +1,1 @@
+"""The demo shop: products, customers, orders and visits, all generated."""

@@ -1,0 +1,103 @@
+"""Reads `catalogue.toml`, the words that the demo shop is made of."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Brand:
+    ko: str
+    en: str
+    sells: tuple[str, ...]  # category path prefixes; "*": everything
+
+    def is_sold_in(self, path: str) -> bool:
+        return any(prefix == "*" or path.startswith(prefix) for prefix in self.sells)
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language's share of the vocabulary; `nouns` and `kinds` are those of one category."""
+
+    nouns: list[str]
+    kinds: list[str]
+    series: list[str]
+    adjectives: list[str]
+    promotions: list[str]
+
+
+@dataclass(frozen=True)
+class Category:
+    path: str
+    count: int  # products
+    price: tuple[int, int]  # won, lowest and highest of a single piece
+    every: int  # days until a household needs it again; 0: durable
+    household: str  # who buys it: "baby", "dog", "cat"; "": everyone
+    meals: list[str]  # when people look at it more than at other times
+    ko: Language
+    en: Language
+    sizes: dict[str, str]  # as Korean names write it: as English names do
+    unit: str  # what a pack counts; "": sold singly
+    facts: list[str]
+    brands: list[Brand]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    categories: list[Category]
+    featured: list[dict[str, Any]]  # rows of shop.products that examples rely on
+
+
+def read_catalogue() -> Catalogue:
+    text = files("aisle.demo").joinpath("catalogue.toml").read_text(encoding="utf-8")
+    raw = tomllib.loads(text)
+    brands = []
+    for names, sells in raw["brands"].items():
+        ko, en = names.split(" / ")
+        brands.append(Brand(ko, en, tuple(_list(sells))))
+    categories = [
+        _category(path, entry, raw["words"], raw["english_sizes"], brands) for path, entry in raw["categories"].items()
+    ]
+    return Catalogue(categories, raw["featured"])
+
+
+def _category(
+    path: str, entry: dict[str, Any], words: dict[str, str], english_sizes: dict[str, str], brands: list[Brand]
+) -> Category:
+    def language(code: str) -> Language:
+        return Language(
+            nouns=_list(entry[code]),
+            kinds=_list(entry[f"{code}_kinds"]),
+            series=_list(words[f"{code}_series"]),
+            adjectives=_list(words[f"{code}_adjectives"]),
+            promotions=_list(words[f"{code}_promotions"]),
+        )
+
+    low, high = entry["price"]
+    return Category(
+        path=path,
+        count=entry["count"],
+        price=(low, high),
+        every=entry["every"],
+        household=entry.get("household", ""),
+        meals=_list(entry.get("meals", "")),
+        ko=language("ko"),
+        en=language("en"),
+        sizes={size: _translate(size, english_sizes) for size in _list(entry["sizes"])},
+        unit=entry["unit"],
+        facts=_list(entry["facts"]),
+        brands=[brand for brand in brands if brand.is_sold_in(path)],
+    )
+
+
+def _translate(text: str, dictionary: dict[str, str]) -> str:
+    for ko, en in dictionary.items():
+        text = text.replace(ko, en)
+    return text
+
+
+def _list(text: str) -> list[str]:
+    return text.split(", ") if text else []

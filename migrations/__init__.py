@@ -1,0 +1,176 @@
+"""How the database got here: Alembic revisions, and the frozen copies of the SQL that each of them shipped.
+
+People edit only `sql/`. `freeze` copies what changed since the last revision to `frozen/REVISION/`; a revision applies those
+copies, and its downgrade restores what the revision before had shipped.
+"""
+
+import argparse
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+
+from aisle import sql
+
+FROZEN = Path(__file__).parent / "frozen"
+SCHEMA = "aisle"
+
+DROP_VIEW = "drop view if exists aisle.NAME;"
+DROP_FUNCTION = """
+do $drop$
+declare
+    signature regprocedure;
+begin
+    -- Every overload of the name, whatever its arguments were in the revision that created it.
+    for signature in
+        select p.oid from pg_catalog.pg_proc p
+        where p.pronamespace = 'aisle'::pg_catalog.regnamespace and p.proname = 'NAME'
+    loop
+        execute pg_catalog.format('drop function %s', signature);
+    end loop;
+end
+$drop$;
+"""
+
+
+def include_object(object_: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
+    """Keep Aisle's schema out of the shop's own Alembic autogenerate: `context.configure(include_object=include_object)`."""
+    table = getattr(object_, "table", object_)
+    return getattr(table, "schema", None) != SCHEMA
+
+
+def configuration(url: str | None = None, output: io.TextIOBase | None = None) -> Config:
+    """Return Alembic's configuration for this database."""
+    config = Config(output_buffer=output)
+    # A path, not `aisle:migrations`: the root package has no files of its own for importlib to find.
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["url"] = url
+    return config
+
+
+def head() -> str:
+    """Return the newest revision that this program knows."""
+    revision = ScriptDirectory.from_config(configuration()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the schema to a revision, up or down, in one transaction. Safe to call from several processes at once."""
+    config = configuration(url)
+    script = ScriptDirectory.from_config(config)
+    known = {r.revision for r in script.walk_revisions()}
+    if revision not in {*known, "head", "base"}:
+        raise sql.errors.InvalidArgumentError(
+            f"There is no revision {revision!r}.", hint=f"Known revisions: {', '.join(sorted(known))}, head, base"
+        )
+    if _is_upgrade(url, revision, script):
+        command.upgrade(config, revision)
+    else:
+        command.downgrade(config, revision)
+    if revision == "base":
+        with sql.connect(url) as connection:
+            connection.execute("drop schema aisle cascade")  # Alembic's version table is all that is left in it
+
+
+def migration_sql(revision: str = "head") -> str:
+    """Return the SQL that brings an empty database to a revision, for a database administrator to read and run."""
+    output = io.StringIO()
+    command.upgrade(configuration(output=output), revision, sql=True)
+    return output.getvalue()
+
+
+def current(connection: Any) -> str | None:
+    """Return the revision of the database behind a psycopg connection; None before the first migration."""
+    exists = connection.execute("select to_regclass('aisle.alembic_version')").fetchone()
+    if exists is None or exists[0] is None:
+        return None
+    row = connection.execute("select version_num from aisle.alembic_version").fetchone()
+    return row[0] if row else None
+
+
+def _is_upgrade(url: str, revision: str, script: ScriptDirectory) -> bool:
+    if revision in ("head", "base"):
+        return revision == "head"
+    with sql.connect(url) as connection:
+        now = current(connection)
+    return now is None or revision in {r.revision for r in script.iterate_revisions("head", now)}
+
+
+def run(operations: Operations, text: str) -> None:
+    """Send SQL text to the server as it is: `%` and `:name` in a function's body are not placeholders."""
+    context = operations.get_context()
+    if context.as_sql:
+        context.impl.static_output(text.rstrip().rstrip(";") + ";\n")
+    else:
+        connection = operations.get_bind()
+        connection.exec_driver_sql(text, execution_options={"no_parameters": True})
+
+
+def run_frozen(operations: Operations, revision: str, name: str) -> None:
+    """Run one hand-written file of a revision, such as its tables."""
+    run(operations, (FROZEN / revision / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+def upgrade_objects(operations: Operations, revision: str) -> None:
+    """Create or replace the functions and views that a revision ships, in creation order, and pin their search path.
+
+    Replacing keeps grants, and keeps the shop's triggers on the functions that they call. A revision that changes a
+    signature or a view's columns drops the old object itself first.
+    """
+    for name in _shipped(revision):
+        run(operations, _frozen(name, revision).read_text(encoding="utf-8"))
+    run(operations, "select aisle._pin_search_path();")
+
+
+def downgrade_objects(operations: Operations, revision: str, ancestors: Sequence[str] = ()) -> None:
+    """Put back what a revision replaced: each object's newest copy among its ancestors (newest first); else drop it."""
+    for name in reversed(_shipped(revision)):
+        older = next((copy for a in ancestors if (copy := _frozen(name, a)).exists()), None)
+        if older:
+            run(operations, older.read_text(encoding="utf-8"))
+        else:
+            folder, _, object_name = name.rpartition("/")
+            run(operations, (DROP_VIEW if folder == "views" else DROP_FUNCTION).replace("NAME", object_name))
+    if ancestors:
+        run(operations, "select aisle._pin_search_path();")
+
+
+def newest_frozen(name: str) -> Path | None:
+    """Return the newest frozen copy of an object."""
+    copies = sorted(FROZEN.glob(f"*/{name}.sql"))
+    return copies[-1] if copies else None
+
+
+def freeze(revision: str) -> list[str]:
+    """Copy each object whose current text differs from its newest frozen copy to `frozen/REVISION/`; return their names."""
+    changed = []
+    for name in sql.CREATION_ORDER:
+        newest = newest_frozen(name)
+        text = sql.read(name)
+        if newest is None or newest.read_text(encoding="utf-8") != text:
+            target = FROZEN / revision / f"{name}.sql"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+            changed.append(name)
+    return changed
+
+
+def _frozen(name: str, revision: str) -> Path:
+    return FROZEN / revision / f"{name}.sql"
+
+
+def _shipped(revision: str) -> list[str]:
+    return [name for name in sql.CREATION_ORDER if _frozen(name, revision).exists()]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Freeze what changed in sql/ into a revision.")
+    parser.add_argument("revision")
+    print("\n".join(freeze(parser.parse_args().revision)) or "nothing changed")

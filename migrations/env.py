@@ -1,0 +1,37 @@
+"""Alembic's entry point: one transaction, one lock, and the version table in our own schema."""
+
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+from aisle import migrations, sql
+
+LOCK_KEY = 4_150_711_053  # any constant: serialises concurrent migrations of one database
+
+PREPARE = """
+create schema if not exists aisle;
+create extension if not exists vector;
+select set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname), true)
+from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector';
+"""
+
+options = {
+    "version_table_schema": migrations.SCHEMA,
+    "transactional_ddl": True,
+    "transaction_per_migration": False,
+}
+
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", **options)
+    with context.begin_transaction():
+        context.get_context().impl.static_output(PREPARE)
+        context.run_migrations()
+else:
+    url = context.config.attributes["url"].replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = create_engine(url, poolclass=pool.NullPool, connect_args={"application_name": "aisle migrate"})
+    with engine.connect() as connection:
+        context.configure(connection=connection, **options)
+        with context.begin_transaction():
+            connection.exec_driver_sql(f"select pg_advisory_xact_lock({LOCK_KEY})")
+            sql.check_server(connection.connection.driver_connection)
+            connection.exec_driver_sql(PREPARE, execution_options={"no_parameters": True})
+            context.run_migrations()

@@ -1,0 +1,31 @@
+-- Queues every item that lacks a current vector in some generation that is kept in step, and removes what belongs to rows
+-- that are gone. Fills a new generation, and finds what changed behind a view. Returns the number of queued rows.
+create or replace function aisle._enqueue_stale() returns bigint
+language plpgsql volatile
+as $function$
+declare
+    queued bigint;
+begin
+    if not exists (select from aisle._attachments a where a.kind = 'items') then
+        raise exception 'No items are attached.'
+            using errcode = 'AIS02', hint = 'Attach the shop''s table first: aisle attach items SCHEMA.TABLE --id … --name …';
+    end if;
+    perform aisle._forget_items(array(
+        select distinct v.item_id from aisle.item_vectors v
+        where not exists (select from aisle._items i where i.item_id = v.item_id)));
+    insert into aisle._embedding_jobs (task, id, enqueued_at, run_after)
+    select 'category', i.item_id, aisle._now(), aisle._now()
+    from aisle._items i
+    where exists (
+        select from aisle._models m
+        left join aisle.item_vectors v on v.item_id = i.item_id and v.model_id = m.model_id
+        where m.task = 'category' and m.state <> 'failed'
+          and (v.item_id is null or v.is_draft
+               or v.content_hash <> aisle._content_hash(i.name, i.manufacturer, i.details)))
+    order by i.item_id
+    on conflict on constraint _embedding_jobs_pkey do nothing;
+    get diagnostics queued = row_count;
+    perform pg_notify('aisle_embedding_jobs', 'category');
+    return queued;
+end
+$function$;

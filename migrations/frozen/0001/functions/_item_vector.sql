@@ -1,0 +1,19 @@
+-- The vector of an item in one generation. A row that the worker has not seen yet, and that came in a statement too large
+-- for drafts, gets its student's vector here. Null: there is no such item.
+create or replace function aisle._item_vector(model_id integer, item_id text) returns vector
+language plpgsql stable parallel safe
+as $function$
+#variable_conflict use_variable
+declare
+    stored vector;
+begin
+    select v.embedding into stored
+    from aisle.item_vectors v
+    where v.item_id = item_id and v.model_id = model_id;
+    if stored is null then
+        select aisle._embed(model_id, aisle._ngrams(i.name, i.manufacturer, i.details)) into stored
+        from aisle._read_items(array[item_id]) i;
+    end if;
+    return stored;
+end
+$function$;

@@ -1,0 +1,33 @@
+-- What every write to the shop's table comes down to: the rows are queued for the worker, and the first `draft_rows` rows
+-- of a client's statement get a draft vector at once. A failing draft warns and lets the shop's statement go on.
+create or replace function aisle._items_changed(ids text[]) returns void
+language plpgsql volatile
+as $function$
+#variable_conflict use_column
+declare
+    statement text := extract(epoch from statement_timestamp())::text;
+    counter text[] := string_to_array(current_setting('aisle.changed_rows', true), '/');
+    changed_rows integer := cardinality(ids) + case when counter[1] = statement then counter[2]::integer else 0 end;
+begin
+    perform aisle._enqueue('category', ids);
+    perform set_config('aisle.changed_rows', statement || '/' || changed_rows, true);
+    if changed_rows > (select a.draft_rows from aisle._attachments a where a.kind = 'items') then
+        return;
+    end if;
+    begin
+        insert into aisle.item_vectors as stored (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
+        select m.model_id, i.item_id, aisle._embed(m.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)),
+               i.content_hash, m.encoder is not null, aisle._now()
+        from aisle._live_models live
+        join aisle._models m using (model_id)
+        cross join aisle._read_items(ids) i
+        where live.task = 'category'
+        on conflict (item_id, model_id) do update
+            set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
+                embedded_at = excluded.embedded_at
+            where stored.content_hash <> excluded.content_hash;
+    exception when others then
+        raise warning 'Aisle left the draft vectors of this statement to the worker: %', sqlerrm;
+    end;
+end
+$function$;

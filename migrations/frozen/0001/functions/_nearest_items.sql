@@ -1,0 +1,24 @@
+-- The k items whose vectors have the largest cosine with the query's. The partition is named so that its own index can
+-- answer: an index of a generation is on a cast to that generation's dimensions.
+create or replace function aisle._nearest_items(model_id integer, query vector, k integer, except_item text)
+returns table (rank integer, item_id text, score double precision)
+language plpgsql stable parallel safe
+as $function$
+begin
+    if k is null or k < 1 then
+        raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
+    elsif query is null or vector_norm(query) = 0 then
+        return;
+    end if;
+    return query execute format(
+        'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
+         from (select v.item_id, v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
+               from aisle.%2$I v
+               where $2 is null or v.item_id <> $2
+               order by v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s)
+               limit $3) n
+         order by 1',
+        vector_dims(query), 'item_vectors_' || model_id)
+    using query, except_item, k;
+end
+$function$;

@@ -1,0 +1,20 @@
+-- Pins the search path of every plpgsql function of Aisle to the system catalogue and pgvector's schema, wherever that is,
+-- so that no caller's search path decides which operator runs. Plain SQL helpers stay inlinable; they use built-ins only.
+create or replace function aisle._pin_search_path() returns void
+language plpgsql volatile
+as $function$
+declare
+    signature regprocedure;
+    vector_schema name := (
+        select n.nspname from pg_catalog.pg_extension e
+        join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+begin
+    for signature in
+        select p.oid from pg_catalog.pg_proc p
+        join pg_catalog.pg_language l on l.oid = p.prolang
+        where p.pronamespace = 'aisle'::pg_catalog.regnamespace and l.lanname = 'plpgsql'
+    loop
+        execute pg_catalog.format('alter function %s set search_path = pg_catalog, %I, pg_temp', signature, vector_schema);
+    end loop;
+end
+$function$;

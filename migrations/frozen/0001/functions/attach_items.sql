@@ -1,0 +1,103 @@
+-- Points Aisle at the shop's table of products: remembers the columns, creates the view aisle._items over them and the
+-- triggers that keep vectors in step. Nothing is copied, and no column is asked for.
+create or replace function aisle.attach_items(
+    relation text, id text, name text, manufacturer text default null, category text default null,
+    text_columns text[] default '{}', category_separator text default ' > ', draft_rows integer default 100)
+returns text
+language plpgsql volatile
+as $function$
+declare
+    target regclass := to_regclass(attach_items.relation);
+    kind "char";
+    has_triggers boolean;
+    missing text;
+    id_column text := attach_items.id;
+    id_type text;
+    details text;
+    watched text[];
+    n integer;
+begin
+    if exists (select from aisle._attachments a where a.kind = 'items') then
+        raise exception 'Items are attached already, to %.', (select a.relation from aisle._attachments a where a.kind = 'items')
+            using errcode = 'AIS03', hint = 'Detach them first: aisle detach items';
+    end if;
+    if target is null then
+        raise exception 'There is no relation %.', attach_items.relation
+            using errcode = 'AIS04', hint = 'Name it as SCHEMA.TABLE; names with capitals or signs go in double quotes.';
+    end if;
+    select c.relkind into kind from pg_class c where c.oid = target;
+    if kind not in ('r', 'p', 'v', 'm', 'f') then
+        raise exception '% is not a table or view.', target using errcode = 'AIS04';
+    end if;
+    has_triggers := kind in ('r', 'p');
+
+    watched := array_remove(array[attach_items.name, manufacturer] || text_columns, null);
+    select string_agg(quote_ident(c), ', ') into missing
+    from unnest(id_column || watched || category) c
+    where c is not null and not exists (
+        select from pg_attribute a where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped);
+    if missing is not null or id_column is null or attach_items.name is null then
+        raise exception '% has no column %.', target, coalesce(missing, 'for id and name: both must be named')
+            using errcode = 'AIS05', hint = (
+                select 'Its columns: ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+                from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
+    end if;
+
+    select case when t.typname in ('varchar', 'bpchar', 'name') then 'text' else format_type(t.oid, null) end into id_type
+    from pg_attribute a
+    join pg_type d on d.oid = a.atttypid
+    join pg_type t on t.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
+    where a.attrelid = target and a.attname = id_column;
+    if id_type not in ('smallint', 'integer', 'bigint', 'uuid', 'text') then
+        raise exception 'Column % of % is of type %; an id must be a whole number, a uuid or a text.',
+            quote_ident(id_column), target, id_type using errcode = 'AIS04';
+    end if;
+
+    if has_triggers and not exists (
+        select from pg_index i
+        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+        where i.indrelid = target and i.indisunique and i.indisvalid and i.indpred is null and i.indnkeyatts = 1
+          and a.attname = id_column)
+    then
+        raise exception 'Column % of % has no unique index of its own.', quote_ident(id_column), target
+            using errcode = 'AIS04', hint = case
+                when exists (select from pg_index i where i.indrelid = target and i.indisprimary and i.indnkeyatts > 1)
+                then 'The table has a composite key. Give it a single-column unique id, or attach a view that makes one.'
+                else format('create unique index concurrently on %s (%I);', target, id_column) end;
+    elsif not has_triggers then
+        execute format('select count(*) from (select from %s group by %I having count(*) > 1 or %2$I is null limit 1) d',
+                       target, id_column) into n;
+        if n > 0 then
+            raise exception 'Column % of % has values that are null or occur twice.', quote_ident(id_column), target
+                using errcode = 'AIS04', hint = 'Every row needs an id of its own.';
+        end if;
+    end if;
+
+    insert into aisle._attachments (kind, relation, id_type, columns, category_separator, draft_rows)
+    values ('items', target, id_type,
+            jsonb_build_object('id', id_column, 'name', attach_items.name, 'manufacturer', manufacturer,
+                               'category', category, 'text', text_columns),
+            attach_items.category_separator, attach_items.draft_rows);
+
+    select string_agg(format('i.%I::text', c), ', ') into details from unnest(text_columns) c;
+    execute format(
+        'create view aisle._items with (security_invoker = true) as
+         select i.%I::%s as id, i.%1$I::text as item_id, i.%I::text as name, %s as manufacturer, %s as category, %s as details
+         from %s i',
+        id_column, id_type, attach_items.name,
+        coalesce(format('i.%I::text', manufacturer), 'null::text'),
+        coalesce(format('nullif(i.%I::text, '''')', category), 'null::text'),
+        coalesce(format('nullif(concat_ws('' '', %s), '''')', details), 'null::text'),
+        target);
+
+    if not has_triggers then
+        return format('Attached %s. It is a view or foreign table, so no triggers: `aisle embed` finds what changed.', target);
+    end if;
+    perform aisle._create_item_triggers(target, kind = 'p', id_column, watched);
+    return format('Attached %s.', target);
+end
+$function$;
+
+comment on function aisle.attach_items(text, text, text, text, text, text[], text, integer) is
+    'Points Aisle at the shop''s table of products. text_columns are further texts that models read, such as specifications; '
+    'statements of up to draft_rows rows get draft vectors in their own transaction.';

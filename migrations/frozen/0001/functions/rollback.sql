@@ -1,0 +1,25 @@
+create or replace function aisle.rollback(task text) returns text
+language plpgsql volatile
+as $function$
+#variable_conflict use_column
+declare
+    live aisle._deployments;
+    previous integer;
+begin
+    select * into live from aisle._deployments d
+    where d.task = rollback.task and d.rolled_back_at is null
+    order by d.deployment_id desc limit 1 for update;
+    select d.model_id into previous from aisle._deployments d
+    where d.task = rollback.task and d.rolled_back_at is null and d.deployment_id < live.deployment_id
+    order by d.deployment_id desc limit 1;
+    if previous is null then
+        raise exception 'There is no earlier deployment of a % model.', rollback.task
+            using errcode = 'AIS07', hint = 'See: aisle models';
+    end if;
+    update aisle._deployments set rolled_back_at = aisle._now() where deployment_id = live.deployment_id;
+    return format('Model %s answers for %s again.', previous, rollback.task);
+end
+$function$;
+
+comment on function aisle.rollback(text) is
+    'Takes the newest deployment of a task back, so that the one before it answers. Again: the one before that.';

@@ -1,0 +1,130 @@
+-- The tables. Applications use the functions and views instead; every change to a table is a revision of its own.
+
+-- What Aisle reads of the shop. `columns` maps a role (id, name, manufacturer, category, text) to the shop's column names.
+create table aisle._attachments (
+    kind        text primary key check (kind in ('items', 'interactions', 'orders')),
+    relation    regclass not null,
+    id_type     text not null check (id_type in ('smallint', 'integer', 'bigint', 'uuid', 'text')),
+    columns     jsonb not null,
+    category_separator text not null default ' > ' check (category_separator <> ''),
+    draft_rows  integer not null default 100 check (draft_rows >= 0),
+    attached_at timestamptz not null default clock_timestamp()
+);
+
+-- A model is one training run. Its vectors are a generation: one partition in each vector table.
+create table aisle._models (
+    model_id    integer generated always as identity primary key,
+    task        text not null check (task in ('category', 'recommender', 'basket')),
+    state       text not null default 'loading' check (state in ('loading', 'ready', 'failed')),
+    dimensions  integer not null check (dimensions between 1 and 2000),
+    encoder     text,  -- null: the n-gram student is the whole model
+    parameters  jsonb not null default '{}',
+    metrics     jsonb not null default '{}',
+    data        jsonb not null default '{}',  -- row counts and a fingerprint of what it was trained on
+    environment jsonb not null default '{}',  -- library versions, hardware, seconds
+    created_at  timestamptz not null default clock_timestamp()
+);
+
+create table aisle._model_files (
+    model_id    integer not null references aisle._models on delete cascade,
+    name        text not null,
+    size        bigint not null,
+    sha256      bytea not null check (length(sha256) = 32),
+    primary key (model_id, name)
+);
+
+create table aisle._model_file_chunks (
+    model_id    integer not null,
+    name        text not null,
+    chunk       integer not null,
+    content     bytea not null,
+    primary key (model_id, name, chunk),
+    foreign key (model_id, name) references aisle._model_files on delete cascade
+);
+alter table aisle._model_file_chunks alter column content set storage external;
+
+-- A stack for each task: the newest deployment that was not rolled back answers. So a deploy or a rollback is one row,
+-- and a statement, which sees one snapshot, can never mix two generations.
+create table aisle._deployments (
+    deployment_id  bigint generated always as identity primary key,
+    task           text not null,
+    model_id       integer not null references aisle._models,
+    deployed_at    timestamptz not null default clock_timestamp(),
+    deployed_by    text not null default session_user,
+    rolled_back_at timestamptz
+);
+create index _deployments_live on aisle._deployments (task, deployment_id desc) where rolled_back_at is null;
+
+-- Vectors: list-partitioned, one partition a generation, with a check on its number of dimensions.
+create table aisle.item_vectors (
+    model_id     integer not null,
+    item_id      text not null,
+    embedding    vector not null,
+    content_hash bytea not null,
+    is_draft     boolean not null,  -- the student's vector, until the encoder has seen the row
+    embedded_at  timestamptz not null default clock_timestamp(),
+    primary key (item_id, model_id)
+) partition by list (model_id);
+
+create table aisle.category_vectors (
+    model_id     integer not null,
+    category_id  integer not null,
+    category     text not null,
+    path         text[] not null,
+    embedding    vector not null,
+    bias         real not null,
+    support      integer not null,
+    primary key (category_id, model_id)
+) partition by list (model_id);
+
+create table aisle.ngram_vectors (
+    model_id     integer not null,
+    ngram        text collate "C" not null,
+    embedding    halfvec not null,
+    primary key (ngram, model_id)
+) partition by list (model_id);
+
+-- Plain storage keeps a vector in its row: TOAST would cost every scan a second lookup.
+alter table aisle.item_vectors alter column embedding set storage plain;
+alter table aisle.category_vectors alter column embedding set storage plain;
+alter table aisle.ngram_vectors alter column embedding set storage plain;
+
+-- The answers of a model for rows that it was not trained on, as the SQL functions gave them.
+create table aisle._heldout_predictions (
+    model_id           integer not null references aisle._models on delete cascade,
+    item_id            text not null,
+    category           text not null,
+    predicted          text not null,
+    confidence         real not null,
+    given_confidence   real not null,  -- the confidence in the label that the row carries
+    student_predicted  text not null,
+    primary key (item_id, model_id)
+);
+
+-- What the model says of the rows that are there now; written with each vector, read by category_review.
+create table aisle._item_predictions (
+    model_id           integer not null references aisle._models on delete cascade,
+    item_id            text not null,
+    category           text not null,
+    confidence         real not null,
+    student_category   text not null,
+    student_confidence real not null,
+    primary key (item_id, model_id)
+);
+
+-- The queue: one row for each (task, id), however often the shop's row changed.
+create table aisle._embedding_jobs (
+    task         text not null,
+    id           text not null,
+    version      bigint not null default 1,  -- grows with each change, so that a result for an older content does not end the job
+    enqueued_at  timestamptz not null,
+    run_after    timestamptz not null,
+    attempts     integer not null default 0,
+    leased_until timestamptz,
+    lease_token  bigint,
+    is_dead      boolean not null default false,
+    last_error   text,
+    primary key (id, task)
+) with (fillfactor = 70);
+create index _embedding_jobs_due on aisle._embedding_jobs (task, attempts, enqueued_at) where not is_dead;
+create sequence aisle._lease_tokens as bigint;

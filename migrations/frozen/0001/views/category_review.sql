@@ -1,0 +1,31 @@
+-- "Probably mislabelled" is confident learning (Northcutt, Jiang and Chuang, JAIR 2021): a held-out row whose predicted
+-- category is at least as sure as that category's own rows are on average, and is not the row's label.
+create or replace view aisle.category_review as
+with live as (
+    select l.model_id from aisle._live_models l where l.task = 'category'
+), usual as (
+    select h.category, avg(h.given_confidence) as confidence
+    from aisle._heldout_predictions h
+    join live using (model_id)
+    group by h.category
+), findings as (
+    select 'probably mislabelled' as reason, h.item_id, h.category, h.predicted, h.confidence
+    from aisle._heldout_predictions h
+    join live using (model_id)
+    join usual u on u.category = h.predicted
+    where h.predicted <> h.category and h.confidence >= u.confidence
+    union all
+    select case when p.category <> p.student_category then 'encoder and student disagree' else 'low confidence' end,
+           p.item_id, null, p.category, p.confidence
+    from aisle._item_predictions p
+    join live using (model_id)
+    where p.category <> p.student_category or p.confidence < 0.5
+)
+select f.reason, f.item_id, i.name, i.category, f.predicted, f.confidence
+from findings f
+cross join lateral aisle._read_items(array[f.item_id]) i
+where f.category is not distinct from i.category;
+
+comment on view aisle.category_review is
+    'Items that a person should look at: probably mislabelled rows, and rows without a category for which the model is '
+    'unsure or the encoder and the student disagree.';

@@ -1,0 +1,11 @@
+create or replace view aisle.status as
+select f.task, a.relation::text as attached, l.model_id as live_model, m.encoder, m.metrics, f.pending, f.oldest_pending,
+       (select count(*) from aisle.failures d where d.task = f.task) as failures,
+       (select count(*) from aisle.item_vectors v where v.model_id = l.model_id) as vectors,
+       (select count(*) from aisle.item_vectors v where v.model_id = l.model_id and v.is_draft) as drafts
+from aisle.freshness f
+left join aisle._attachments a on a.kind = 'items'
+left join aisle._live_models l on l.task = f.task
+left join aisle._models m on m.model_id = l.model_id;
+
+comment on view aisle.status is 'One row a task: what is attached, which model answers, and whether the vectors keep up.';

@@ -1,0 +1,131 @@
+"""The current text of every database object of Aisle, and the way to the database.
+
+Start reading in `functions/`: one object a file, the file named as the object. `CREATION_ORDER` lists them so that each
+object comes after those it needs. Nothing here imports torch.
+"""
+
+import functools
+import os
+from importlib.resources import files
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from aisle.sql import errors
+
+Connection = psycopg.Connection[TupleRow]
+
+MINIMUM_POSTGRES = 150000  # server_version_num of PostgreSQL 15
+MINIMUM_PGVECTOR = (0, 8)
+
+CONNECT_TIMEOUT = 10  # seconds
+
+# Folder/name of each object; the migrations create them in this order and drop them in reverse.
+CREATION_ORDER = (
+    "functions/_now",
+    "functions/_pin_search_path",
+    "functions/_content_hash",
+    "functions/_words",
+    "functions/_ngrams",
+    "functions/_live_model",
+    "functions/_embed",
+    "functions/_read_items",
+    "functions/_item_vector",
+    "functions/_categorise",
+    "functions/_nearest_items",
+    "functions/embed_text",
+    "functions/predict_category",
+    "functions/item_category",
+    "functions/similar_items",
+    "functions/search_items",
+    "views/_live_models",
+    "functions/_enqueue",
+    "functions/_enqueue_stale",
+    "functions/_items_changed",
+    "functions/_forget_items",
+    "functions/_forget_all_items",
+    "triggers/tg_items__insert",
+    "triggers/tg_items__delete",
+    "triggers/tg_items__truncate",
+    "triggers/tg_items__row",
+    "functions/_create_item_triggers",
+    "functions/attach_items",
+    "functions/detach",
+    "functions/_create_generation",
+    "functions/_drop_model",
+    "functions/deploy",
+    "functions/rollback",
+    "functions/requeue_failures",
+    "views/models",
+    "views/deployments",
+    "views/failures",
+    "views/freshness",
+    "views/status",
+    "views/confusion",
+    "views/category_report",
+    "views/category_review",
+)
+
+
+@functools.cache
+def read(name: str) -> str:
+    """Return the text of one SQL file, for example `read("queries/claim_jobs")`."""
+    return files("aisle.sql").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+def database_url(explicit: str | None = None) -> str:
+    """Return the URL to connect to: the given one, else the environment's, else the embedded server's (started if need be)."""
+    url = explicit or os.environ.get("AISLE_DATABASE_URL") or os.environ.get("DATABASE_URL")
+    if url:
+        # SQLAlchemy's and Django's spellings of the same address are welcome.
+        return url.replace("postgresql+psycopg://", "postgresql://", 1).replace("postgres://", "postgresql://", 1)
+    from aisle.sql import embedded
+
+    return embedded.start()
+
+
+def connect(url: str, *, application_name: str = "aisle") -> Connection:
+    """Open an autocommit connection; a block that must be all or nothing says `with connection.transaction()`.
+
+    Raises ConnectionFailedError when the server cannot be reached and UnsupportedServerError when it is too old.
+    """
+    try:
+        connection = psycopg.connect(
+            url, autocommit=True, application_name=application_name, connect_timeout=CONNECT_TIMEOUT
+        )
+    except psycopg.Error as error:
+        raise errors.ConnectionFailedError(f"Cannot connect to the database: {str(error).strip()}") from error
+    try:
+        check_server(connection)
+    except errors.AisleError:
+        connection.close()
+        raise
+    return connection
+
+
+def check_server(connection: Connection) -> None:
+    """Raise UnsupportedServerError unless the server, its encoding and its pgvector are ones that Aisle runs on."""
+    if connection.info.server_version < MINIMUM_POSTGRES:
+        raise errors.UnsupportedServerError(
+            f"The server is PostgreSQL {connection.info.server_version // 10000}; Aisle needs 15 or newer.",
+            hint="Upgrade the server, or use the embedded one (no --database-url).",
+        )
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise errors.UnsupportedServerError(
+            f"The database's encoding is {encoding}; Aisle needs UTF8.",
+            hint="Create a database with: create database shop encoding 'UTF8' template template0",
+        )
+    row = connection.execute(
+        "select coalesce(installed_version, default_version) from pg_available_extensions where name = 'vector'"
+    ).fetchone()
+    if row is None:
+        raise errors.UnsupportedServerError(
+            "The server has no pgvector.",
+            hint="Install the package postgresql-NN-pgvector, or enable `vector` in your provider's console.",
+        )
+    if tuple(int(part) for part in row[0].split(".")[:2]) < MINIMUM_PGVECTOR:
+        raise errors.UnsupportedServerError(
+            f"The server has pgvector {row[0]}; Aisle needs 0.8 or newer.",
+            hint="Install a newer package, then: alter extension vector update",
+        )

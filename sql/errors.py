@@ -1,0 +1,121 @@
+"""Every error that Aisle raises. The docstring of a class is its default message; `hint` says what to do next.
+
+Errors raised inside the database carry an SQLSTATE `AIS..` (docs/sql-api.md lists them); `translate` turns them into the
+class with the same `sqlstate`, so that a caller sees one error whether Python or SQL found the fault.
+"""
+
+import inspect
+
+import psycopg
+
+
+class AisleError(Exception):
+    """Aisle could not do what was asked."""
+
+    sqlstate: str | None = None
+    hint: str | None = None
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
+        super().__init__(message or inspect.getdoc(type(self)))
+        if hint is not None:
+            self.hint = hint
+
+
+class NoLiveModelError(AisleError):
+    """No model of this task is live."""
+
+    sqlstate = "AIS01"
+    hint = "Train one: aisle train category"
+
+
+class NotAttachedError(AisleError):
+    """No table is attached."""
+
+    sqlstate = "AIS02"
+    hint = "Attach the shop's table first: aisle attach items SCHEMA.TABLE --id … --name …"
+
+
+class AlreadyAttachedError(AisleError):
+    """A table is attached already."""
+
+    sqlstate = "AIS03"
+    hint = "Detach it first: aisle detach items"
+
+
+class UnsuitableRelationError(AisleError):
+    """This relation cannot be attached."""
+
+    sqlstate = "AIS04"
+
+
+class MissingColumnError(AisleError):
+    """A named column does not exist."""
+
+    sqlstate = "AIS05"
+
+
+class InvalidArgumentError(AisleError):
+    """An argument is outside its range."""
+
+    sqlstate = "AIS06"
+
+
+class ModelStateError(AisleError):
+    """The model is not in a state that allows this."""
+
+    sqlstate = "AIS07"
+    hint = "See: aisle models"
+
+
+class ConnectionFailedError(AisleError):
+    """The database cannot be reached."""
+
+    hint = "Check --database-url (or AISLE_DATABASE_URL), or start the embedded database: aisle db start"
+
+
+class UnsupportedServerError(AisleError):
+    """The server is too old, or lacks pgvector."""
+
+
+class SchemaVersionError(AisleError):
+    """The database's schema `aisle` is not the version that this program needs."""
+
+    hint = "Run: aisle migrate"
+
+
+class EmbeddedServerError(AisleError):
+    """The embedded PostgreSQL could not be started or stopped."""
+
+
+class MissingExtraError(AisleError):
+    """An optional package is not installed."""
+
+
+class InputFileError(AisleError):
+    """The file cannot be read as a table."""
+
+
+class TrainingDataError(AisleError):
+    """There is too little data to train on."""
+
+
+class EncoderNotFoundError(AisleError):
+    """The encoder cannot be loaded."""
+
+
+class CorruptModelFileError(AisleError):
+    """A model file stored in the database does not match its checksum."""
+
+    hint = "Train the model again, or roll back to another: aisle rollback TASK"
+
+
+_BY_SQLSTATE = {cls.sqlstate: cls for cls in AisleError.__subclasses__() if cls.sqlstate}
+
+
+def translate(error: psycopg.Error) -> AisleError:
+    """Return the Aisle error that a database error stands for, with its hint; chain it with `raise … from error`."""
+    diagnostic = error.diag
+    message = diagnostic.message_primary or str(error).strip() or type(error).__name__
+    if isinstance(error, psycopg.errors.InvalidSchemaName | psycopg.errors.UndefinedTable) and "aisle" in message:
+        return SchemaVersionError("The database has no schema `aisle` yet, or an older one.")
+    return _BY_SQLSTATE.get(diagnostic.sqlstate, AisleError)(message, hint=diagnostic.message_hint)

@@ -1,0 +1,14 @@
+-- Once for each DELETE: the vectors go with their rows. Argument: the id column.
+create or replace function aisle.tg_items__delete() returns trigger
+language plpgsql volatile security definer
+as $trigger$
+declare
+    ids text[];
+begin
+    execute format('select array_agg(%I::text) from old_rows', tg_argv[0]) into ids;
+    if ids is not null then
+        perform aisle._forget_items(ids);
+    end if;
+    return null;
+end
+$trigger$;

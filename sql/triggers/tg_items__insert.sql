@@ -1,0 +1,14 @@
+-- Once for each INSERT, COPY or MERGE: hands on the ids of the new rows. Argument: the id column.
+create or replace function aisle.tg_items__insert() returns trigger
+language plpgsql volatile security definer
+as $trigger$
+declare
+    ids text[];
+begin
+    execute format('select array_agg(%I::text) from new_rows', tg_argv[0]) into ids;
+    if ids is not null then
+        perform aisle._items_changed(ids);
+    end if;
+    return null;
+end
+$trigger$;

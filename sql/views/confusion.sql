@@ -1,0 +1,12 @@
+create or replace view aisle.confusion as
+select h.category, h.predicted, count(*) as items, round(avg(h.confidence)::numeric, 3) as mean_confidence,
+       array(select i.name from aisle._read_items((array_agg(h.item_id order by h.confidence desc))[:3]) i) as examples
+from aisle._heldout_predictions h
+join aisle._live_models l on l.model_id = h.model_id and l.task = 'category'
+where h.category <> h.predicted
+group by h.category, h.predicted
+order by count(*) desc, h.category, h.predicted;
+
+comment on view aisle.confusion is
+    'Which categories the live model takes for which others, on rows that it was not trained on, with its surest mistakes '
+    'as examples.';
