@@ -1,10 +1,9 @@
 """How the database got here: Alembic revisions, and the frozen copies of the SQL that each of them shipped.
 
-People edit only `sql/`. `freeze` copies what changed since the last revision to `frozen/REVISION/`; a revision applies those
-copies, and its downgrade restores what the revision before had shipped.
+People edit only `sql/`. `python -m aisle.migrations REVISION` copies what changed since the last revision to
+`frozen/REVISION/`; a revision applies those copies, and its downgrade restores what the revision before had shipped.
 """
 
-import argparse
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -119,14 +118,14 @@ def run_frozen(operations: Operations, revision: str, name: str) -> None:
 
 
 def upgrade_objects(operations: Operations, revision: str) -> None:
-    """Create or replace the functions and views that a revision ships, in creation order, and pin their search path.
+    """Create or replace the functions and views that a revision ships, in creation order, and secure them.
 
     Replacing keeps grants, and keeps the shop's triggers on the functions that they call. A revision that changes a
     signature or a view's columns drops the old object itself first.
     """
     for name in _shipped(revision):
         run(operations, _frozen(name, revision).read_text(encoding="utf-8"))
-    run(operations, "select aisle._pin_search_path();")
+    run(operations, "select aisle._secure();")
 
 
 def downgrade_objects(operations: Operations, revision: str, ancestors: Sequence[str] = ()) -> None:
@@ -139,7 +138,7 @@ def downgrade_objects(operations: Operations, revision: str, ancestors: Sequence
             folder, _, object_name = name.rpartition("/")
             run(operations, (DROP_VIEW if folder == "views" else DROP_FUNCTION).replace("NAME", object_name))
     if ancestors:
-        run(operations, "select aisle._pin_search_path();")
+        run(operations, "select aisle._secure();")
 
 
 def newest_frozen(name: str) -> Path | None:
@@ -148,29 +147,9 @@ def newest_frozen(name: str) -> Path | None:
     return copies[-1] if copies else None
 
 
-def freeze(revision: str) -> list[str]:
-    """Copy each object whose current text differs from its newest frozen copy to `frozen/REVISION/`; return their names."""
-    changed = []
-    for name in sql.CREATION_ORDER:
-        newest = newest_frozen(name)
-        text = sql.read(name)
-        if newest is None or newest.read_text(encoding="utf-8") != text:
-            target = FROZEN / revision / f"{name}.sql"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-            changed.append(name)
-    return changed
-
-
 def _frozen(name: str, revision: str) -> Path:
     return FROZEN / revision / f"{name}.sql"
 
 
 def _shipped(revision: str) -> list[str]:
     return [name for name in sql.CREATION_ORDER if _frozen(name, revision).exists()]
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Freeze what changed in sql/ into a revision.")
-    parser.add_argument("revision")
-    print("\n".join(freeze(parser.parse_args().revision)) or "nothing changed")

@@ -23,7 +23,7 @@ CONNECT_TIMEOUT = 10  # seconds
 # Folder/name of each object; the migrations create them in this order and drop them in reverse.
 CREATION_ORDER = (
     "functions/_now",
-    "functions/_pin_search_path",
+    "functions/_secure",
     "functions/_content_hash",
     "functions/_words",
     "functions/_ngrams",

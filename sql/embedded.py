@@ -213,8 +213,10 @@ def _launch(data: Path) -> None:
             f"The path {data} is too long for a socket: {len(os.fsencode(socket))} bytes instead of {MAX_SOCKET_PATH}.",
             hint="Set AISLE_HOME to a shorter path",
         )
-    # PostgreSQL refuses to start while any process has the pid in this file, be it another program or a zombie.
-    (data / "postmaster.pid").unlink(missing_ok=True)
+    # PostgreSQL refuses to start while any process has the pid in these files, be it another program or a zombie. That
+    # nothing of a killed server still works on the data is ensured by its shared memory, not by them.
+    for left_over in (data / "postmaster.pid", Path(f"{socket}.lock")):
+        left_over.unlink(missing_ok=True)
     log = data / "server.log"
     options = shlex.join(["-h", "", "-k", f'"{data}"', "-p", str(_PORT)])
     try:

@@ -21,13 +21,15 @@ begin
                 where c.model_id = model
             ), best as materialized (
                 select max(l.logit) as logit from logits l
+            ), weights as materialized (
+                -- PostgreSQL's exp() raises an error where others round to 0: below e^-745.
+                select l.category, l.logit, exp(greatest(l.logit - b.logit, -700)) as weight from logits l, best b
             ), total as materialized (
-                select sum(exp(l.logit - b.logit)) as mass from logits l, best b
+                select sum(w.weight) as mass from weights w
             )
-            select (row_number() over (order by l.logit desc, l.category))::integer, l.category,
-                   exp(l.logit - b.logit) / t.mass
-            from logits l, best b, total t
-            order by l.logit desc, l.category
+            select (row_number() over (order by w.logit desc, w.category))::integer, w.category, w.weight / t.mass
+            from weights w, total t
+            order by w.logit desc, w.category
             limit k;
     else
         separator := (select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = model);

@@ -82,12 +82,13 @@ begin
     select string_agg(format('i.%I::text', c), ', ') into details from unnest(text_columns) c;
     execute format(
         'create view aisle._items with (security_invoker = true) as
-         select i.%I::%s as id, i.%1$I::text as item_id, i.%I::text as name, %s as manufacturer, %s as category, %s as details
-         from %s i',
+         select i.%1$I::%2$s as id, i.%1$I::text as item_id, i.%3$I::text as name, %4$s as manufacturer, %5$s as category,
+                %6$s as details
+         from %7$s i',
         id_column, id_type, attach_items.name,
-        coalesce(format('i.%I::text', manufacturer), 'null::text'),
-        coalesce(format('nullif(i.%I::text, '''')', category), 'null::text'),
-        coalesce(format('nullif(concat_ws('' '', %s), '''')', details), 'null::text'),
+        case when manufacturer is null then 'null::text' else format('i.%I::text', manufacturer) end,
+        case when category is null then 'null::text' else format('nullif(i.%I::text, %L)', category, '') end,
+        case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
         target);
 
     if not has_triggers then

@@ -15,7 +15,7 @@ create table aisle._attachments (
 create table aisle._models (
     model_id    integer generated always as identity primary key,
     task        text not null check (task in ('category', 'recommender', 'basket')),
-    state       text not null default 'loading' check (state in ('loading', 'ready', 'failed')),
+    state       text not null default 'loading' check (state in ('loading', 'filling', 'ready', 'failed')),
     dimensions  integer not null check (dimensions between 1 and 2000),
     encoder     text,  -- null: the n-gram student is the whole model
     parameters  jsonb not null default '{}',

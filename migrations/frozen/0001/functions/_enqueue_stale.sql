@@ -19,7 +19,7 @@ begin
     where exists (
         select from aisle._models m
         left join aisle.item_vectors v on v.item_id = i.item_id and v.model_id = m.model_id
-        where m.task = 'category' and m.state <> 'failed'
+        where m.task = 'category' and m.state in ('filling', 'ready')
           and (v.item_id is null or v.is_draft
                or v.content_hash <> aisle._content_hash(i.name, i.manufacturer, i.details)))
     order by i.item_id

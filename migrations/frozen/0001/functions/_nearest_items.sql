@@ -1,5 +1,6 @@
 -- The k items whose vectors have the largest cosine with the query's. The partition is named so that its own index can
--- answer: an index of a generation is on a cast to that generation's dimensions.
+-- answer: an index of a generation is on a cast to that generation's dimensions. Zero vectors, which no index holds, have no
+-- cosine: NaN, which sorts last.
 create or replace function aisle._nearest_items(model_id integer, query vector, k integer, except_item text)
 returns table (rank integer, item_id text, score double precision)
 language plpgsql stable parallel safe
@@ -17,6 +18,7 @@ begin
                where $2 is null or v.item_id <> $2
                order by v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s)
                limit $3) n
+         where n.distance <> ''NaN''
          order by 1',
         vector_dims(query), 'item_vectors_' || model_id)
     using query, except_item, k;

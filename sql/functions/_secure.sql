@@ -1,6 +1,7 @@
--- Pins the search path of every plpgsql function of Aisle to the system catalogue and pgvector's schema, wherever that is,
--- so that no caller's search path decides which operator runs. Plain SQL helpers stay inlinable; they use built-ins only.
-create or replace function aisle._pin_search_path() returns void
+-- Run after each migration. Takes back the EXECUTE that PostgreSQL gives PUBLIC on every new function, and pins the search
+-- path of the plpgsql functions to the system catalogue and pgvector's schema, wherever that is, so that no caller's search
+-- path decides which operator runs. Plain SQL helpers stay inlinable; they use built-ins only.
+create or replace function aisle._secure() returns void
 language plpgsql volatile
 as $function$
 declare
@@ -9,6 +10,7 @@ declare
         select n.nspname from pg_catalog.pg_extension e
         join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
 begin
+    revoke all on all functions in schema aisle from public;
     for signature in
         select p.oid from pg_catalog.pg_proc p
         join pg_catalog.pg_language l on l.oid = p.prolang

@@ -1,0 +1,85 @@
+"""Text encoders: a sentence-transformers model that turns texts into vectors. The only place that loads one."""
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aisle.sql import Connection, errors, registry
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+PROMPTS = {"intfloat/multilingual-e5": "query: ", "intfloat/e5": "query: "}  # what a family was trained to be given
+
+Floats = NDArray[np.float32]
+
+
+def encoder_text(name: str | None, manufacturer: str | None, details: str | None) -> str:
+    """Return the one string that an encoder reads of an item: `name | manufacturer | details`, without what is missing."""
+    return " | ".join(part.strip() for part in (name, manufacturer, details) if part and part.strip())
+
+
+def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTransformer":
+    """Load a Hugging Face name or a local folder, with mean pooling where the model brings none.
+
+    Raises EncoderNotFoundError when there is no such folder and the hub does not know, or cannot be asked for, the name.
+    """
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise errors.MissingExtraError(
+            "A transformer encoder needs sentence-transformers and torch.", hint="pip install 'aisle[train]'"
+        ) from error
+    prompt = next((p for family, p in PROMPTS.items() if name.rstrip("/").startswith(family)), None)
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    try:
+        model = SentenceTransformer(name, device=None, trust_remote_code=False, model_kwargs={"use_safetensors": True})
+    except (OSError, ValueError) as error:
+        raise errors.EncoderNotFoundError(
+            f"The encoder {name!r} is neither a local folder nor a model that could be fetched from the Hugging Face hub.",
+            hint="Offline? Give --encoder the folder of a downloaded model (config.json, tokenizer, model.safetensors), "
+            "or use --encoder ngram, which needs none.",
+        ) from error
+    if prompt:
+        model.prompts = {**model.prompts, "item": prompt}
+        model.default_prompt_name = "item"
+    if max_length:
+        model.max_seq_length = max_length
+    return model
+
+
+class Encoder:
+    """A fine-tuned encoder, ready to turn item texts into vectors."""
+
+    def __init__(self, model: "SentenceTransformer") -> None:
+        self.model = model.eval()
+
+    @classmethod
+    def from_database(cls, connection: Connection, model_id: int) -> "Encoder":
+        """Load the encoder that is stored with a model."""
+        with tempfile.TemporaryDirectory(prefix="aisle-encoder-") as folder:
+            registry.read_files(connection, model_id, Path(folder))
+            return cls(load_pretrained(folder))
+
+    def encode(self, texts: Sequence[str], batch_size: int = 64) -> Floats:
+        """Return the vectors of texts, (texts, dimensions); texts of like length share a batch."""
+        with autocast(self.model.device.type):
+            vectors = self.model.encode(list(texts), batch_size=batch_size, show_progress_bar=False)
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def autocast(device: str) -> contextlib.AbstractContextManager[object]:
+    """Compute in bfloat16 where the processor has instructions for it, else in full precision."""
+    import torch
+
+    if device == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.autocast("cuda", torch.bfloat16)
+    if device == "cpu" and torch.cpu._is_amx_tile_supported():
+        return torch.autocast("cpu", torch.bfloat16)
+    return contextlib.nullcontext()

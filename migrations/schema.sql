@@ -1,0 +1,1206 @@
+CREATE SCHEMA aisle;
+
+CREATE FUNCTION aisle._categorise(model_id integer, query public.vector, k integer, level integer) RETURNS TABLE(rank integer, category text, confidence double precision)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    model integer := _categorise.model_id;
+    separator text;
+begin
+    if k is null or k < 1 then
+        raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
+    elsif level < 1 then
+        raise exception 'level must be at least 1, not %.', level using errcode = 'AIS06';
+    elsif level is null then
+        return query
+            with logits as materialized (
+                select c.category, c.bias - (c.embedding <#> query) as logit
+                from aisle.category_vectors c
+                where c.model_id = model
+            ), best as materialized (
+                select max(l.logit) as logit from logits l
+            ), weights as materialized (
+                -- PostgreSQL's exp() raises an error where others round to 0: below e^-745.
+                select l.category, l.logit, exp(greatest(l.logit - b.logit, -700)) as weight from logits l, best b
+            ), total as materialized (
+                select sum(w.weight) as mass from weights w
+            )
+            select (row_number() over (order by w.logit desc, w.category))::integer, w.category, w.weight / t.mass
+            from weights w, total t
+            order by w.logit desc, w.category
+            limit k;
+    else
+        separator := (select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = model);
+        return query
+            with leaves as (
+                select l.category, l.confidence from aisle._categorise(model, query, 1000000000, null) l
+            ), nodes as (
+                select c.path[:level] as path, sum(l.confidence) as confidence
+                from leaves l
+                join aisle.category_vectors c on c.model_id = model and c.category = l.category
+                group by 1
+            )
+            select (row_number() over (order by n.confidence desc, n.path))::integer,
+                   array_to_string(n.path, separator), n.confidence
+            from nodes n
+            order by n.confidence desc, n.path
+            limit k;
+    end if;
+end
+$$;
+
+CREATE FUNCTION aisle._content_hash(name text, manufacturer text, details text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select substr(sha256(convert_to(concat_ws(
+        e'\x1f', coalesce(name, ''), coalesce(manufacturer, ''), coalesce(details, '')), 'UTF8')), 1, 16)
+$$;
+
+CREATE FUNCTION aisle._create_generation(model_id integer) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    dimensions integer := (select m.dimensions from aisle._models m where m.model_id = _create_generation.model_id);
+    parent text;
+begin
+    foreach parent in array array['item_vectors', 'category_vectors', 'ngram_vectors'] loop
+        execute format(
+            'create table aisle.%I partition of aisle.%I (check (vector_dims(embedding) = %s)) for values in (%s)',
+            parent || '_' || model_id, parent, dimensions, model_id);
+    end loop;
+end
+$$;
+
+CREATE FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    id_literal text := quote_literal(id_column);
+    column_list text := (select string_agg(quote_ident(c), ', ') from unnest(id_column || watched) c);
+    changed text := (
+        select format('(%s) is distinct from (%s)', string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', '))
+        from unnest(id_column || watched) c);
+begin
+    execute format(
+        'create trigger aisle_500_update after update of %s on %s for each row when (%s)
+         execute function aisle.tg_items__row(%s)', column_list, target, changed, id_literal);
+    execute format(
+        'create trigger aisle_500_row after insert or delete on %s for each row
+         execute function aisle.tg_items__row(%s)', target, id_literal);
+    execute format(
+        'create trigger aisle_500_truncate after truncate on %s for each statement
+         execute function aisle.tg_items__truncate()', target);
+    execute format('alter table %s enable always trigger aisle_500_update', target);
+    execute format('alter table %s enable always trigger aisle_500_truncate', target);
+    if is_partitioned then
+        execute format('alter table %s enable always trigger aisle_500_row', target);
+        return;
+    end if;
+    execute format('alter table %s enable replica trigger aisle_500_row', target);
+    execute format(
+        'create trigger aisle_500_insert after insert on %s referencing new table as new_rows for each statement
+         execute function aisle.tg_items__insert(%s)', target, id_literal);
+    execute format(
+        'create trigger aisle_500_delete after delete on %s referencing old table as old_rows for each statement
+         execute function aisle.tg_items__delete(%s)', target, id_literal);
+end
+$$;
+
+CREATE FUNCTION aisle._drop_model(model_id integer) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    parent text;
+begin
+    if exists (select from aisle._live_models l where l.model_id = _drop_model.model_id) then
+        raise exception 'Model % is live.', model_id
+            using errcode = 'AIS07', hint = 'Deploy another first: aisle deploy MODEL';
+    end if;
+    foreach parent in array array['item_vectors', 'category_vectors', 'ngram_vectors'] loop
+        execute format('drop table if exists aisle.%I', parent || '_' || model_id);
+    end loop;
+    delete from aisle._deployments d where d.model_id = _drop_model.model_id;
+    delete from aisle._models m where m.model_id = _drop_model.model_id;
+end
+$$;
+
+CREATE FUNCTION aisle._embed(model_id integer, ngrams text[]) RETURNS public.vector
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    total vector;
+    known integer;
+begin
+    -- `= any (array)` makes the primary key's index answer; a join would hash the whole table for each text.
+    select sum(v.embedding::vector), count(*) into total, known
+    from aisle.ngram_vectors v
+    where v.model_id = model_id and v.ngram = any (ngrams);
+    if known = 0 then
+        return (select array_fill(0, array[m.dimensions])::vector from aisle._models m where m.model_id = model_id);
+    end if;
+    return total * array_fill(1 / sqrt(known), array[vector_dims(total)])::vector;
+end
+$$;
+
+CREATE FUNCTION aisle._enqueue(task text, ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+begin
+    insert into aisle._embedding_jobs as job (task, id, enqueued_at, run_after)
+    select _enqueue.task, id, aisle._now(), aisle._now()
+    from unnest(ids) id
+    on conflict on constraint _embedding_jobs_pkey do update
+        set version = job.version + 1, run_after = excluded.run_after, attempts = 0, is_dead = false, last_error = null;
+    perform pg_notify('aisle_embedding_jobs', _enqueue.task);
+end
+$$;
+
+CREATE FUNCTION aisle._enqueue_stale() RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    queued bigint;
+begin
+    if not exists (select from aisle._attachments a where a.kind = 'items') then
+        raise exception 'No items are attached.'
+            using errcode = 'AIS02', hint = 'Attach the shop''s table first: aisle attach items SCHEMA.TABLE --id … --name …';
+    end if;
+    perform aisle._forget_items(array(
+        select distinct v.item_id from aisle.item_vectors v
+        where not exists (select from aisle._items i where i.item_id = v.item_id)));
+    insert into aisle._embedding_jobs (task, id, enqueued_at, run_after)
+    select 'category', i.item_id, aisle._now(), aisle._now()
+    from aisle._items i
+    where exists (
+        select from aisle._models m
+        left join aisle.item_vectors v on v.item_id = i.item_id and v.model_id = m.model_id
+        where m.task = 'category' and m.state in ('filling', 'ready')
+          and (v.item_id is null or v.is_draft
+               or v.content_hash <> aisle._content_hash(i.name, i.manufacturer, i.details)))
+    order by i.item_id
+    on conflict on constraint _embedding_jobs_pkey do nothing;
+    get diagnostics queued = row_count;
+    perform pg_notify('aisle_embedding_jobs', 'category');
+    return queued;
+end
+$$;
+
+CREATE FUNCTION aisle._forget_all_items() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+begin
+    delete from aisle._embedding_jobs j where j.task = 'category';
+    delete from aisle.item_vectors;
+    delete from aisle._item_predictions;
+end
+$$;
+
+CREATE FUNCTION aisle._forget_items(ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+begin
+    delete from aisle._embedding_jobs j where j.task = 'category' and j.id = any (ids);
+    delete from aisle.item_vectors v where v.item_id = any (ids);
+    delete from aisle._item_predictions p where p.item_id = any (ids);
+end
+$$;
+
+CREATE FUNCTION aisle._item_vector(model_id integer, item_id text) RETURNS public.vector
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    stored vector;
+begin
+    select v.embedding into stored
+    from aisle.item_vectors v
+    where v.item_id = item_id and v.model_id = model_id;
+    if stored is null then
+        select aisle._embed(model_id, aisle._ngrams(i.name, i.manufacturer, i.details)) into stored
+        from aisle._read_items(array[item_id]) i;
+    end if;
+    return stored;
+end
+$$;
+
+CREATE FUNCTION aisle._items_changed(ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    statement text := extract(epoch from statement_timestamp())::text;
+    counter text[] := string_to_array(current_setting('aisle.changed_rows', true), '/');
+    changed_rows integer := cardinality(ids) + case when counter[1] = statement then counter[2]::integer else 0 end;
+begin
+    perform aisle._enqueue('category', ids);
+    perform set_config('aisle.changed_rows', statement || '/' || changed_rows, true);
+    if changed_rows > (select a.draft_rows from aisle._attachments a where a.kind = 'items') then
+        return;
+    end if;
+    begin
+        insert into aisle.item_vectors as stored (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
+        select m.model_id, i.item_id, aisle._embed(m.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)),
+               i.content_hash, m.encoder is not null, aisle._now()
+        from aisle._live_models live
+        join aisle._models m using (model_id)
+        cross join aisle._read_items(ids) i
+        where live.task = 'category'
+        on conflict (item_id, model_id) do update
+            set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
+                embedded_at = excluded.embedded_at
+            where stored.content_hash <> excluded.content_hash;
+    exception when others then
+        raise warning 'Aisle left the draft vectors of this statement to the worker: %', sqlerrm;
+    end;
+end
+$$;
+
+CREATE FUNCTION aisle._live_model(task text) RETURNS integer
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    live integer := (
+        select d.model_id from aisle._deployments d
+        where d.task = _live_model.task and d.rolled_back_at is null
+        order by d.deployment_id desc
+        limit 1);
+begin
+    if live is null then
+        raise exception 'No % model is live.', task
+            using errcode = 'AIS01', hint = format('Train one: aisle train %s', task);
+    end if;
+    return live;
+end
+$$;
+
+CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+begin
+    if k is null or k < 1 then
+        raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
+    elsif query is null or vector_norm(query) = 0 then
+        return;
+    end if;
+    return query execute format(
+        'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
+         from (select v.item_id, v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
+               from aisle.%2$I v
+               where $2 is null or v.item_id <> $2
+               order by v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s)
+               limit $3) n
+         where n.distance <> ''NaN''
+         order by 1',
+        vector_dims(query), 'item_vectors_' || model_id)
+    using query, except_item, k;
+end
+$_$;
+
+CREATE FUNCTION aisle._ngrams(name text, manufacturer text, details text) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    maker text[] := aisle._words(manufacturer);
+    grams text[] := case when maker <> '{}' then array['@' || array_to_string(maker, ' ')] else '{}' end;
+    word text;
+    previous text;
+    padded text;
+begin
+    foreach word in array maker || aisle._words(name) || aisle._words(details) loop
+        grams[cardinality(grams) + 1] := '=' || word;
+        if previous is not null then
+            grams[cardinality(grams) + 1] := '+' || previous || ' ' || word;
+        end if;
+        previous := word;
+        padded := ' ' || word || ' ';
+        for size in 2..5 loop
+            for start in 1..length(padded) - size + 1 loop
+                grams[cardinality(grams) + 1] := substr(padded, start, size);
+            end loop;
+        end loop;
+    end loop;
+    return grams;
+end
+$$;
+
+CREATE FUNCTION aisle._now() RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select coalesce(nullif(current_setting('aisle.now', true), '')::timestamptz, clock_timestamp())
+$$;
+
+CREATE FUNCTION aisle._read_items(ids text[]) RETURNS TABLE(item_id text, name text, manufacturer text, category text, details text, content_hash bytea)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+    attachment aisle._attachments;
+    castable text;
+begin
+    select * into attachment from aisle._attachments where kind = 'items';
+    if not found then
+        return;
+    end if;
+    castable := case attachment.id_type
+        when 'text' then '^'
+        when 'uuid' then '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'
+        when 'bigint' then '^-?[0-9]{1,18}$'
+        when 'integer' then '^-?[0-9]{1,9}$'
+        else '^-?[0-9]{1,4}$'
+    end;
+    return query execute format(
+        'select i.item_id, i.name, i.manufacturer, i.category, i.details,
+                aisle._content_hash(i.name, i.manufacturer, i.details)
+         from aisle._items i
+         where i.id = any (array(select id from unnest($1) id where id ~ %L)::%s[])',
+        castable, attachment.id_type)
+    using ids;
+end
+$_$;
+
+CREATE FUNCTION aisle._secure() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    signature regprocedure;
+    vector_schema name := (
+        select n.nspname from pg_catalog.pg_extension e
+        join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+begin
+    revoke all on all functions in schema aisle from public;
+    for signature in
+        select p.oid from pg_catalog.pg_proc p
+        join pg_catalog.pg_language l on l.oid = p.prolang
+        where p.pronamespace = 'aisle'::pg_catalog.regnamespace and l.lanname = 'plpgsql'
+    loop
+        execute pg_catalog.format('alter function %s set search_path = pg_catalog, %I, pg_temp', signature, vector_schema);
+    end loop;
+end
+$$;
+
+CREATE FUNCTION aisle._words(text text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select array_remove(regexp_split_to_array(
+        translate(lower(normalize(left(coalesce(text, ''), 2000), NFKC) collate "C"),
+            'ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮĴĶĹĻĽŁŃŅŇŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЁЄІЇҐ',
+            'àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįĵķĺļľłńņňōŏőœŕŗřśŝşšţťŧũūŭůűųŵŷÿźżžαβγδεζηθικλμνξοπρστυφχψωабвгдежзийклмнопрстуфхцчшщъыьэюяёєіїґ'),
+        '[\u0001-/:-@\[-`{-\u00bf×÷\u2000-\u2bff\u3000-\u3004\u3008-\u3020\u3030\ufe00-\ufe0f\uff00-\uff0f\U0001f000-\U0001faff]+'), '')
+$$;
+
+CREATE FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text DEFAULT NULL::text, category text DEFAULT NULL::text, text_columns text[] DEFAULT '{}'::text[], category_separator text DEFAULT ' > '::text, draft_rows integer DEFAULT 100) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+    target regclass := to_regclass(attach_items.relation);
+    kind "char";
+    has_triggers boolean;
+    missing text;
+    id_column text := attach_items.id;
+    id_type text;
+    details text;
+    watched text[];
+    n integer;
+begin
+    if exists (select from aisle._attachments a where a.kind = 'items') then
+        raise exception 'Items are attached already, to %.', (select a.relation from aisle._attachments a where a.kind = 'items')
+            using errcode = 'AIS03', hint = 'Detach them first: aisle detach items';
+    end if;
+    if target is null then
+        raise exception 'There is no relation %.', attach_items.relation
+            using errcode = 'AIS04', hint = 'Name it as SCHEMA.TABLE; names with capitals or signs go in double quotes.';
+    end if;
+    select c.relkind into kind from pg_class c where c.oid = target;
+    if kind not in ('r', 'p', 'v', 'm', 'f') then
+        raise exception '% is not a table or view.', target using errcode = 'AIS04';
+    end if;
+    has_triggers := kind in ('r', 'p');
+    watched := array_remove(array[attach_items.name, manufacturer] || text_columns, null);
+    select string_agg(quote_ident(c), ', ') into missing
+    from unnest(id_column || watched || category) c
+    where c is not null and not exists (
+        select from pg_attribute a where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped);
+    if missing is not null or id_column is null or attach_items.name is null then
+        raise exception '% has no column %.', target, coalesce(missing, 'for id and name: both must be named')
+            using errcode = 'AIS05', hint = (
+                select 'Its columns: ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+                from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
+    end if;
+    select case when t.typname in ('varchar', 'bpchar', 'name') then 'text' else format_type(t.oid, null) end into id_type
+    from pg_attribute a
+    join pg_type d on d.oid = a.atttypid
+    join pg_type t on t.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
+    where a.attrelid = target and a.attname = id_column;
+    if id_type not in ('smallint', 'integer', 'bigint', 'uuid', 'text') then
+        raise exception 'Column % of % is of type %; an id must be a whole number, a uuid or a text.',
+            quote_ident(id_column), target, id_type using errcode = 'AIS04';
+    end if;
+    if has_triggers and not exists (
+        select from pg_index i
+        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+        where i.indrelid = target and i.indisunique and i.indisvalid and i.indpred is null and i.indnkeyatts = 1
+          and a.attname = id_column)
+    then
+        raise exception 'Column % of % has no unique index of its own.', quote_ident(id_column), target
+            using errcode = 'AIS04', hint = case
+                when exists (select from pg_index i where i.indrelid = target and i.indisprimary and i.indnkeyatts > 1)
+                then 'The table has a composite key. Give it a single-column unique id, or attach a view that makes one.'
+                else format('create unique index concurrently on %s (%I);', target, id_column) end;
+    elsif not has_triggers then
+        execute format('select count(*) from (select from %s group by %I having count(*) > 1 or %2$I is null limit 1) d',
+                       target, id_column) into n;
+        if n > 0 then
+            raise exception 'Column % of % has values that are null or occur twice.', quote_ident(id_column), target
+                using errcode = 'AIS04', hint = 'Every row needs an id of its own.';
+        end if;
+    end if;
+    insert into aisle._attachments (kind, relation, id_type, columns, category_separator, draft_rows)
+    values ('items', target, id_type,
+            jsonb_build_object('id', id_column, 'name', attach_items.name, 'manufacturer', manufacturer,
+                               'category', category, 'text', text_columns),
+            attach_items.category_separator, attach_items.draft_rows);
+    select string_agg(format('i.%I::text', c), ', ') into details from unnest(text_columns) c;
+    execute format(
+        'create view aisle._items with (security_invoker = true) as
+         select i.%1$I::%2$s as id, i.%1$I::text as item_id, i.%3$I::text as name, %4$s as manufacturer, %5$s as category,
+                %6$s as details
+         from %7$s i',
+        id_column, id_type, attach_items.name,
+        case when manufacturer is null then 'null::text' else format('i.%I::text', manufacturer) end,
+        case when category is null then 'null::text' else format('nullif(i.%I::text, %L)', category, '') end,
+        case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
+        target);
+    if not has_triggers then
+        return format('Attached %s. It is a view or foreign table, so no triggers: `aisle embed` finds what changed.', target);
+    end if;
+    perform aisle._create_item_triggers(target, kind = 'p', id_column, watched);
+    return format('Attached %s.', target);
+end
+$_$;
+
+COMMENT ON FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text, category text, text_columns text[], category_separator text, draft_rows integer) IS 'Points Aisle at the shop''s table of products. text_columns are further texts that models read, such as specifications; statements of up to draft_rows rows get draft vectors in their own transaction.';
+
+CREATE FUNCTION aisle.deploy(model_id integer) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    model aisle._models;
+begin
+    select * into model from aisle._models m where m.model_id = deploy.model_id for share;
+    if not found then
+        raise exception 'There is no model %.', deploy.model_id using errcode = 'AIS07', hint = 'See: aisle models';
+    elsif model.state <> 'ready' then
+        raise exception 'Model % is %, not ready.', deploy.model_id, model.state
+            using errcode = 'AIS07', hint = 'See: aisle models';
+    end if;
+    insert into aisle._deployments (task, model_id, deployed_at) values (model.task, model.model_id, aisle._now());
+    return format('Model %s now answers for %s.', model.model_id, model.task);
+end
+$$;
+
+COMMENT ON FUNCTION aisle.deploy(model_id integer) IS 'Lets a ready model answer from the next statement on. aisle.rollback undoes it.';
+
+CREATE FUNCTION aisle.detach(kind text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    attachment aisle._attachments;
+    trigger_name name;
+begin
+    select * into attachment from aisle._attachments a where a.kind = detach.kind;
+    if not found then
+        raise exception 'No % are attached.', detach.kind using errcode = 'AIS02';
+    end if;
+    for trigger_name in
+        select t.tgname from pg_trigger t
+        where t.tgrelid = attachment.relation and t.tgname like 'aisle\_500\_%' and not t.tgisinternal and t.tgparentid = 0
+    loop
+        execute format('drop trigger %I on %s', trigger_name, attachment.relation);
+    end loop;
+    execute format('drop view if exists aisle.%I', '_' || attachment.kind);
+    perform aisle._forget_all_items();
+    delete from aisle._attachments a where a.kind = detach.kind;
+    return format('Detached %s.', attachment.relation);
+end
+$$;
+
+COMMENT ON FUNCTION aisle.detach(kind text) IS 'Removes the triggers, the view, the queued jobs and the vectors of an attached table. The table itself is untouched, and so are the models.';
+
+CREATE FUNCTION aisle.embed_text(text text) RETURNS public.vector
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+begin
+    return aisle._embed(aisle._live_model('category'), aisle._ngrams(text, null, null));
+end
+$$;
+
+COMMENT ON FUNCTION aisle.embed_text(text text) IS 'The vector of any text in the live category model''s space, computed from n-gram vectors inside the database. A text without a known n-gram has the zero vector.';
+
+CREATE FUNCTION aisle.item_category(item_id bigint, k integer DEFAULT 3, level integer DEFAULT NULL::integer) RETURNS TABLE(rank integer, category text, confidence double precision)
+    LANGUAGE sql STABLE ROWS 3 PARALLEL SAFE
+    AS $$
+    select c.rank, c.category, c.confidence from aisle.item_category(item_id::text, k, level) c
+$$;
+
+COMMENT ON FUNCTION aisle.item_category(item_id bigint, k integer, level integer) IS 'The k most likely categories of an attached item, from its stored vector; an unknown item has none.';
+
+CREATE FUNCTION aisle.item_category(item_id text, k integer DEFAULT 3, level integer DEFAULT NULL::integer) RETURNS TABLE(rank integer, category text, confidence double precision)
+    LANGUAGE plpgsql STABLE ROWS 3 PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    model integer := aisle._live_model('category');
+    query vector := aisle._item_vector(model, item_category.item_id);
+begin
+    if query is not null then
+        return query
+            select c.rank, c.category, c.confidence
+            from aisle._categorise(model, query, item_category.k, item_category.level) c;
+    end if;
+end
+$$;
+
+COMMENT ON FUNCTION aisle.item_category(item_id text, k integer, level integer) IS 'The k most likely categories of an attached item, from its stored vector; an unknown item has none.';
+
+CREATE FUNCTION aisle.predict_category(name text, manufacturer text DEFAULT NULL::text, k integer DEFAULT 3, level integer DEFAULT NULL::integer) RETURNS TABLE(rank integer, category text, confidence double precision)
+    LANGUAGE plpgsql STABLE ROWS 3 PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    model integer := aisle._live_model('category');
+begin
+    return query
+        select c.rank, c.category, c.confidence
+        from aisle._categorise(
+            model, aisle._embed(model, aisle._ngrams(predict_category.name, predict_category.manufacturer, null)),
+            predict_category.k, predict_category.level) c;
+end
+$$;
+
+COMMENT ON FUNCTION aisle.predict_category(name text, manufacturer text, k integer, level integer) IS 'The k most likely categories of a product that need not be a row yet, with calibrated confidences that sum to 1 over all categories. level => n adds the confidences below each path of n steps.';
+
+CREATE FUNCTION aisle.requeue_failures(task text DEFAULT NULL::text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    requeued bigint;
+begin
+    update aisle._embedding_jobs j
+    set is_dead = false, attempts = 0, run_after = aisle._now()
+    where j.is_dead and j.task = coalesce(requeue_failures.task, j.task);
+    get diagnostics requeued = row_count;
+    perform pg_notify('aisle_embedding_jobs', coalesce(requeue_failures.task, ''));
+    return requeued;
+end
+$$;
+
+COMMENT ON FUNCTION aisle.requeue_failures(task text) IS 'Gives the rows that were given up another round of attempts; returns how many.';
+
+CREATE FUNCTION aisle.rollback(task text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    live aisle._deployments;
+    previous integer;
+begin
+    select * into live from aisle._deployments d
+    where d.task = rollback.task and d.rolled_back_at is null
+    order by d.deployment_id desc limit 1 for update;
+    select d.model_id into previous from aisle._deployments d
+    where d.task = rollback.task and d.rolled_back_at is null and d.deployment_id < live.deployment_id
+    order by d.deployment_id desc limit 1;
+    if previous is null then
+        raise exception 'There is no earlier deployment of a % model.', rollback.task
+            using errcode = 'AIS07', hint = 'See: aisle models';
+    end if;
+    update aisle._deployments set rolled_back_at = aisle._now() where deployment_id = live.deployment_id;
+    return format('Model %s answers for %s again.', previous, rollback.task);
+end
+$$;
+
+COMMENT ON FUNCTION aisle.rollback(task text) IS 'Takes the newest deployment of a task back, so that the one before it answers. Again: the one before that.';
+
+CREATE FUNCTION aisle.search_items(query text, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    model integer := aisle._live_model('category');
+begin
+    return query
+        select n.rank, n.item_id, n.score
+        from aisle._nearest_items(
+            model, aisle._embed(model, aisle._ngrams(search_items.query, null, null)), search_items.k, null) n;
+end
+$$;
+
+COMMENT ON FUNCTION aisle.search_items(query text, k integer) IS 'The k attached items nearest to any text in the category model''s space; score is the cosine. A text without a known n-gram finds nothing.';
+
+CREATE FUNCTION aisle.similar_items(item_id bigint, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
+    AS $$
+    select s.rank, s.item_id, s.score from aisle.similar_items(similar_items.item_id::text, k) s
+$$;
+
+COMMENT ON FUNCTION aisle.similar_items(item_id bigint, k integer) IS 'The k items most like an attached item in the category model''s space; score is the cosine. An unknown item has none.';
+
+CREATE FUNCTION aisle.similar_items(item_id text, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
+    AS $$
+    select n.rank, n.item_id, n.score
+    from aisle._live_model('category') model,
+         aisle._nearest_items(model, aisle._item_vector(model, similar_items.item_id), k, similar_items.item_id) n
+$$;
+
+COMMENT ON FUNCTION aisle.similar_items(item_id text, k integer) IS 'The k items most like an attached item in the category model''s space; score is the cosine. An unknown item has none.';
+
+CREATE FUNCTION aisle.tg_items__delete() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    ids text[];
+begin
+    execute format('select array_agg(%I::text) from old_rows', tg_argv[0]) into ids;
+    if ids is not null then
+        perform aisle._forget_items(ids);
+    end if;
+    return null;
+end
+$$;
+
+CREATE FUNCTION aisle.tg_items__insert() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    ids text[];
+begin
+    execute format('select array_agg(%I::text) from new_rows', tg_argv[0]) into ids;
+    if ids is not null then
+        perform aisle._items_changed(ids);
+    end if;
+    return null;
+end
+$$;
+
+CREATE FUNCTION aisle.tg_items__row() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+    old_id text;
+    new_id text;
+begin
+    if tg_op <> 'INSERT' then
+        execute format('select ($1).%I::text', tg_argv[0]) into old_id using old;
+    end if;
+    if tg_op <> 'DELETE' then
+        execute format('select ($1).%I::text', tg_argv[0]) into new_id using new;
+    end if;
+    if old_id is distinct from new_id and old_id is not null then
+        perform aisle._forget_items(array[old_id]);
+    end if;
+    if new_id is not null then
+        perform aisle._items_changed(array[new_id]);
+    end if;
+    return null;
+end
+$_$;
+
+CREATE FUNCTION aisle.tg_items__truncate() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+begin
+    perform aisle._forget_all_items();
+    return null;
+end
+$$;
+
+CREATE TABLE aisle._attachments (
+    kind text NOT NULL,
+    relation regclass NOT NULL,
+    id_type text NOT NULL,
+    columns jsonb NOT NULL,
+    category_separator text DEFAULT ' > '::text NOT NULL,
+    draft_rows integer DEFAULT 100 NOT NULL,
+    attached_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT _attachments_category_separator_check CHECK ((category_separator <> ''::text)),
+    CONSTRAINT _attachments_draft_rows_check CHECK ((draft_rows >= 0)),
+    CONSTRAINT _attachments_id_type_check CHECK ((id_type = ANY (ARRAY['smallint'::text, 'integer'::text, 'bigint'::text, 'uuid'::text, 'text'::text]))),
+    CONSTRAINT _attachments_kind_check CHECK ((kind = ANY (ARRAY['items'::text, 'interactions'::text, 'orders'::text])))
+);
+
+CREATE TABLE aisle._deployments (
+    deployment_id bigint NOT NULL,
+    task text NOT NULL,
+    model_id integer NOT NULL,
+    deployed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    deployed_by text DEFAULT SESSION_USER NOT NULL,
+    rolled_back_at timestamp with time zone
+);
+
+ALTER TABLE aisle._deployments ALTER COLUMN deployment_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME aisle._deployments_deployment_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE aisle._embedding_jobs (
+    task text NOT NULL,
+    id text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    enqueued_at timestamp with time zone NOT NULL,
+    run_after timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    leased_until timestamp with time zone,
+    lease_token bigint,
+    is_dead boolean DEFAULT false NOT NULL,
+    last_error text
+)
+WITH (fillfactor='70');
+
+CREATE TABLE aisle._heldout_predictions (
+    model_id integer NOT NULL,
+    item_id text NOT NULL,
+    category text NOT NULL,
+    predicted text NOT NULL,
+    confidence real NOT NULL,
+    given_confidence real NOT NULL,
+    student_predicted text NOT NULL
+);
+
+CREATE TABLE aisle._item_predictions (
+    model_id integer NOT NULL,
+    item_id text NOT NULL,
+    category text NOT NULL,
+    confidence real NOT NULL,
+    student_category text NOT NULL,
+    student_confidence real NOT NULL
+);
+
+CREATE SEQUENCE aisle._lease_tokens
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE VIEW aisle._live_models AS
+ SELECT DISTINCT ON (task) task,
+    model_id,
+    deployed_at
+   FROM aisle._deployments d
+  WHERE (rolled_back_at IS NULL)
+  ORDER BY task, deployment_id DESC;
+
+CREATE TABLE aisle._model_file_chunks (
+    model_id integer NOT NULL,
+    name text NOT NULL,
+    chunk integer NOT NULL,
+    content bytea NOT NULL
+);
+
+ALTER TABLE ONLY aisle._model_file_chunks ALTER COLUMN content SET STORAGE EXTERNAL;
+
+CREATE TABLE aisle._model_files (
+    model_id integer NOT NULL,
+    name text NOT NULL,
+    size bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    CONSTRAINT _model_files_sha256_check CHECK ((length(sha256) = 32))
+);
+
+CREATE TABLE aisle._models (
+    model_id integer NOT NULL,
+    task text NOT NULL,
+    state text DEFAULT 'loading'::text NOT NULL,
+    dimensions integer NOT NULL,
+    encoder text,
+    parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    metrics jsonb DEFAULT '{}'::jsonb NOT NULL,
+    data jsonb DEFAULT '{}'::jsonb NOT NULL,
+    environment jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT _models_dimensions_check CHECK (((dimensions >= 1) AND (dimensions <= 2000))),
+    CONSTRAINT _models_state_check CHECK ((state = ANY (ARRAY['loading'::text, 'filling'::text, 'ready'::text, 'failed'::text]))),
+    CONSTRAINT _models_task_check CHECK ((task = ANY (ARRAY['category'::text, 'recommender'::text, 'basket'::text])))
+);
+
+ALTER TABLE aisle._models ALTER COLUMN model_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME aisle._models_model_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE aisle.alembic_version (
+    version_num character varying(32) NOT NULL
+);
+
+CREATE TABLE aisle.category_vectors (
+    model_id integer NOT NULL,
+    category_id integer NOT NULL,
+    category text NOT NULL,
+    path text[] NOT NULL,
+    embedding public.vector NOT NULL,
+    bias real NOT NULL,
+    support integer NOT NULL
+)
+PARTITION BY LIST (model_id);
+
+ALTER TABLE ONLY aisle.category_vectors ALTER COLUMN embedding SET STORAGE PLAIN;
+
+CREATE VIEW aisle.category_report AS
+ WITH answers AS (
+         SELECT n.level,
+            array_to_string(given.path[:n.level], (m.parameters ->> 'category_separator'::text)) AS category,
+            array_to_string(found.path[:n.level], (m.parameters ->> 'category_separator'::text)) AS predicted
+           FROM (((((aisle._heldout_predictions h
+             JOIN aisle._live_models l ON (((l.model_id = h.model_id) AND (l.task = 'category'::text))))
+             JOIN aisle._models m ON ((m.model_id = h.model_id)))
+             JOIN aisle.category_vectors given ON (((given.model_id = h.model_id) AND (given.category = h.category))))
+             JOIN aisle.category_vectors found ON (((found.model_id = h.model_id) AND (found.category = h.predicted))))
+             CROSS JOIN LATERAL generate_series(1, GREATEST(cardinality(given.path), cardinality(found.path))) n(level))
+        ), counted AS (
+         SELECT a.level,
+            c.category,
+            count(*) FILTER (WHERE (a.category = c.category)) AS support,
+            count(*) FILTER (WHERE (a.predicted = c.category)) AS predicted,
+            count(*) FILTER (WHERE ((a.category = c.category) AND (a.predicted = c.category))) AS correct
+           FROM (answers a
+             CROSS JOIN LATERAL ( SELECT a.category
+                UNION
+                 SELECT a.predicted) c)
+          GROUP BY a.level, c.category
+        )
+ SELECT level,
+    category,
+    ((correct)::double precision / (NULLIF(predicted, 0))::double precision) AS "precision",
+    ((correct)::double precision / (NULLIF(support, 0))::double precision) AS recall,
+    (((2 * correct))::double precision / (NULLIF((support + predicted), 0))::double precision) AS f1,
+    support
+   FROM counted
+  ORDER BY level, support DESC, category;
+
+COMMENT ON VIEW aisle.category_report IS 'Precision, recall, F1 and support of each category at each level of its path, on rows that the live model was not trained on.';
+
+CREATE VIEW aisle.category_review AS
+ WITH live AS (
+         SELECT l.model_id
+           FROM aisle._live_models l
+          WHERE (l.task = 'category'::text)
+        ), usual AS (
+         SELECT h.category,
+            avg(h.given_confidence) AS confidence
+           FROM (aisle._heldout_predictions h
+             JOIN live USING (model_id))
+          GROUP BY h.category
+        ), findings AS (
+         SELECT 'probably mislabelled'::text AS reason,
+            h.item_id,
+            h.category,
+            h.predicted,
+            h.confidence
+           FROM ((aisle._heldout_predictions h
+             JOIN live USING (model_id))
+             JOIN usual u ON ((u.category = h.predicted)))
+          WHERE ((h.predicted <> h.category) AND (h.confidence >= u.confidence))
+        UNION ALL
+         SELECT
+                CASE
+                    WHEN (p.category <> p.student_category) THEN 'encoder and student disagree'::text
+                    ELSE 'low confidence'::text
+                END AS "case",
+            p.item_id,
+            NULL::text,
+            p.category,
+            p.confidence
+           FROM (aisle._item_predictions p
+             JOIN live USING (model_id))
+          WHERE ((p.category <> p.student_category) OR (p.confidence < (0.5)::double precision))
+        )
+ SELECT f.reason,
+    f.item_id,
+    i.name,
+    i.category,
+    f.predicted,
+    f.confidence
+   FROM (findings f
+     CROSS JOIN LATERAL aisle._read_items(ARRAY[f.item_id]) i(item_id, name, manufacturer, category, details, content_hash))
+  WHERE (NOT (f.category IS DISTINCT FROM i.category));
+
+COMMENT ON VIEW aisle.category_review IS 'Items that a person should look at: probably mislabelled rows, and rows without a category for which the model is unsure or the encoder and the student disagree.';
+
+CREATE VIEW aisle.confusion AS
+ SELECT h.category,
+    h.predicted,
+    count(*) AS items,
+    round((avg(h.confidence))::numeric, 3) AS mean_confidence,
+    ARRAY( SELECT i.name
+           FROM aisle._read_items((array_agg(h.item_id ORDER BY h.confidence DESC))[:3]) i(item_id, name, manufacturer, category, details, content_hash)) AS examples
+   FROM (aisle._heldout_predictions h
+     JOIN aisle._live_models l ON (((l.model_id = h.model_id) AND (l.task = 'category'::text))))
+  WHERE (h.category <> h.predicted)
+  GROUP BY h.category, h.predicted
+  ORDER BY (count(*)) DESC, h.category, h.predicted;
+
+COMMENT ON VIEW aisle.confusion IS 'Which categories the live model takes for which others, on rows that it was not trained on, with its surest mistakes as examples.';
+
+CREATE VIEW aisle.deployments AS
+ SELECT d.deployment_id,
+    d.task,
+    d.model_id,
+    d.deployed_at,
+    d.deployed_by,
+    d.rolled_back_at,
+    (l.model_id IS NOT NULL) AS is_live
+   FROM (aisle._deployments d
+     LEFT JOIN aisle._live_models l ON (((l.task = d.task) AND (l.model_id = d.model_id) AND (l.deployed_at = d.deployed_at))));
+
+COMMENT ON VIEW aisle.deployments IS 'Which model answered for which task, from when, and whether it was rolled back.';
+
+CREATE VIEW aisle.failures AS
+ SELECT task,
+    id,
+    attempts,
+    last_error,
+    enqueued_at
+   FROM aisle._embedding_jobs j
+  WHERE is_dead;
+
+COMMENT ON VIEW aisle.failures IS 'Rows that the worker gave up, each with its last error. aisle.requeue_failures() gives them another round.';
+
+CREATE VIEW aisle.freshness AS
+ SELECT t.task,
+    count(j.id) AS pending,
+    (aisle._now() - min(j.enqueued_at)) AS oldest_pending,
+    count(*) FILTER (WHERE (j.attempts > 0)) AS retrying,
+    max(j.last_error) AS last_error
+   FROM (( VALUES ('category'::text)) t(task)
+     LEFT JOIN aisle._embedding_jobs j ON (((j.task = t.task) AND (NOT j.is_dead))))
+  GROUP BY t.task;
+
+COMMENT ON VIEW aisle.freshness IS 'How far the vectors lag behind the shop''s rows: jobs waiting, and the age of the oldest.';
+
+CREATE TABLE aisle.item_vectors (
+    model_id integer NOT NULL,
+    item_id text NOT NULL,
+    embedding public.vector NOT NULL,
+    content_hash bytea NOT NULL,
+    is_draft boolean NOT NULL,
+    embedded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+)
+PARTITION BY LIST (model_id);
+
+ALTER TABLE ONLY aisle.item_vectors ALTER COLUMN embedding SET STORAGE PLAIN;
+
+CREATE VIEW aisle.models AS
+ SELECT m.model_id,
+    m.task,
+        CASE
+            WHEN (l.model_id IS NULL) THEN m.state
+            ELSE 'live'::text
+        END AS state,
+    m.encoder,
+    m.dimensions,
+    m.metrics,
+    m.parameters,
+    m.data,
+    m.environment,
+    m.created_at,
+    l.deployed_at
+   FROM (aisle._models m
+     LEFT JOIN aisle._live_models l USING (model_id));
+
+COMMENT ON VIEW aisle.models IS 'Every trained model: its state (loading, ready, live, failed), held-out metrics, parameters, data fingerprint and library versions.';
+
+CREATE TABLE aisle.ngram_vectors (
+    model_id integer NOT NULL,
+    ngram text NOT NULL COLLATE pg_catalog."C",
+    embedding public.halfvec NOT NULL
+)
+PARTITION BY LIST (model_id);
+
+ALTER TABLE ONLY aisle.ngram_vectors ALTER COLUMN embedding SET STORAGE PLAIN;
+
+CREATE VIEW aisle.status AS
+ SELECT f.task,
+    (a.relation)::text AS attached,
+    l.model_id AS live_model,
+    m.encoder,
+    m.metrics,
+    f.pending,
+    f.oldest_pending,
+    ( SELECT count(*) AS count
+           FROM aisle.failures d
+          WHERE (d.task = f.task)) AS failures,
+    ( SELECT count(*) AS count
+           FROM aisle.item_vectors v
+          WHERE (v.model_id = l.model_id)) AS vectors,
+    ( SELECT count(*) AS count
+           FROM aisle.item_vectors v
+          WHERE ((v.model_id = l.model_id) AND v.is_draft)) AS drafts
+   FROM (((aisle.freshness f
+     LEFT JOIN aisle._attachments a ON ((a.kind = 'items'::text)))
+     LEFT JOIN aisle._live_models l ON ((l.task = f.task)))
+     LEFT JOIN aisle._models m ON ((m.model_id = l.model_id)));
+
+COMMENT ON VIEW aisle.status IS 'One row a task: what is attached, which model answers, and whether the vectors keep up.';
+
+ALTER TABLE ONLY aisle._attachments
+    ADD CONSTRAINT _attachments_pkey PRIMARY KEY (kind);
+
+ALTER TABLE ONLY aisle._deployments
+    ADD CONSTRAINT _deployments_pkey PRIMARY KEY (deployment_id);
+
+ALTER TABLE ONLY aisle._embedding_jobs
+    ADD CONSTRAINT _embedding_jobs_pkey PRIMARY KEY (id, task);
+
+ALTER TABLE ONLY aisle._heldout_predictions
+    ADD CONSTRAINT _heldout_predictions_pkey PRIMARY KEY (item_id, model_id);
+
+ALTER TABLE ONLY aisle._item_predictions
+    ADD CONSTRAINT _item_predictions_pkey PRIMARY KEY (item_id, model_id);
+
+ALTER TABLE ONLY aisle._model_file_chunks
+    ADD CONSTRAINT _model_file_chunks_pkey PRIMARY KEY (model_id, name, chunk);
+
+ALTER TABLE ONLY aisle._model_files
+    ADD CONSTRAINT _model_files_pkey PRIMARY KEY (model_id, name);
+
+ALTER TABLE ONLY aisle._models
+    ADD CONSTRAINT _models_pkey PRIMARY KEY (model_id);
+
+ALTER TABLE ONLY aisle.alembic_version
+    ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
+
+ALTER TABLE ONLY aisle.category_vectors
+    ADD CONSTRAINT category_vectors_pkey PRIMARY KEY (category_id, model_id);
+
+ALTER TABLE ONLY aisle.item_vectors
+    ADD CONSTRAINT item_vectors_pkey PRIMARY KEY (item_id, model_id);
+
+ALTER TABLE ONLY aisle.ngram_vectors
+    ADD CONSTRAINT ngram_vectors_pkey PRIMARY KEY (ngram, model_id);
+
+CREATE INDEX _deployments_live ON aisle._deployments USING btree (task, deployment_id DESC) WHERE (rolled_back_at IS NULL);
+
+CREATE INDEX _embedding_jobs_due ON aisle._embedding_jobs USING btree (task, attempts, enqueued_at) WHERE (NOT is_dead);
+
+ALTER TABLE ONLY aisle._deployments
+    ADD CONSTRAINT _deployments_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id);
+
+ALTER TABLE ONLY aisle._heldout_predictions
+    ADD CONSTRAINT _heldout_predictions_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY aisle._item_predictions
+    ADD CONSTRAINT _item_predictions_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY aisle._model_file_chunks
+    ADD CONSTRAINT _model_file_chunks_model_id_name_fkey FOREIGN KEY (model_id, name) REFERENCES aisle._model_files(model_id, name) ON DELETE CASCADE;
+
+ALTER TABLE ONLY aisle._model_files
+    ADD CONSTRAINT _model_files_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
+
+REVOKE ALL ON FUNCTION aisle._categorise(model_id integer, query public.vector, k integer, level integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._content_hash(name text, manufacturer text, details text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._create_generation(model_id integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._drop_model(model_id integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._embed(model_id integer, ngrams text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._enqueue(task text, ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._enqueue_stale() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._forget_all_items() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._item_vector(model_id integer, item_id text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._items_changed(ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._live_model(task text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._ngrams(name text, manufacturer text, details text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._now() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._read_items(ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._secure() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._words(text text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text, category text, text_columns text[], category_separator text, draft_rows integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.deploy(model_id integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.detach(kind text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.embed_text(text text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.item_category(item_id bigint, k integer, level integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.item_category(item_id text, k integer, level integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.predict_category(name text, manufacturer text, k integer, level integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.requeue_failures(task text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.rollback(task text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.search_items(query text, k integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.similar_items(item_id bigint, k integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.similar_items(item_id text, k integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.tg_items__delete() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.tg_items__insert() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.tg_items__row() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.tg_items__truncate() FROM PUBLIC;

@@ -1,0 +1,3 @@
+delete from aisle._embedding_jobs as job
+using unnest(%(ids)s::text[], %(versions)s::bigint[]) as done (id, version)
+where job.task = %(task)s and job.id = done.id and job.version = done.version and job.lease_token = %(token)s

@@ -1,0 +1,1 @@
+select nextval('aisle._lease_tokens')

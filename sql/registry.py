@@ -1,0 +1,105 @@
+"""The registry of models: their rows, and their files in the database, in chunks and with checksums."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from aisle.sql import Connection, errors
+
+CHUNK_SIZE = 4 * 1024 * 1024  # bytes; well under the 1 GB limit of a value, and a size that streams
+
+# Formats that hold data only. Nothing that is read back can run code.
+SAFE_SUFFIXES = frozenset({".json", ".model", ".safetensors", ".txt"})
+
+
+@dataclass(frozen=True)
+class Model:
+    """One row of the registry."""
+
+    model_id: int
+    task: str
+    state: str
+    encoder: str | None
+    dimensions: int
+    parameters: dict[str, Any]
+    metrics: dict[str, Any]
+    data: dict[str, Any]
+
+
+def create(
+    connection: Connection, task: str, dimensions: int, *, encoder: str | None, parameters: dict[str, Any]
+) -> int:
+    """Register a model that is being loaded, make room for its vectors, and return its id."""
+    with connection.transaction():
+        row = connection.execute(
+            "insert into aisle._models (task, dimensions, encoder, parameters) values (%s, %s, %s, %s) returning model_id",
+            (task, dimensions, encoder, Jsonb(parameters)),
+        ).fetchone()
+        assert row is not None
+        model_id: int = row[0]
+        connection.execute("select aisle._create_generation(%s)", (model_id,))
+    return model_id
+
+
+def get(connection: Connection, model_id: int) -> Model:
+    """Return one model; raises ModelStateError when there is none."""
+    with connection.cursor(row_factory=class_row(Model)) as cursor:
+        model = cursor.execute(
+            "select model_id, task, state, encoder, dimensions, parameters, metrics, data "
+            "from aisle._models where model_id = %s",
+            (model_id,),
+        ).fetchone()
+    if model is None:
+        raise errors.ModelStateError(f"There is no model {model_id}.")
+    return model
+
+
+def live(connection: Connection, task: str) -> int | None:
+    """Return the id of the model that answers for a task."""
+    row = connection.execute("select model_id from aisle._live_models where task = %s", (task,)).fetchone()
+    return row[0] if row else None
+
+
+def write_files(connection: Connection, model_id: int, folder: Path) -> None:
+    """Store every file below a folder with the model; raises ValueError for a format that could carry code."""
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix not in SAFE_SUFFIXES:
+            raise ValueError(f"{name} is of a format that is not stored: only {', '.join(sorted(SAFE_SUFFIXES))} are")
+        with connection.transaction(), path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+            connection.execute(
+                "insert into aisle._model_files (model_id, name, size, sha256) values (%s, %s, %s, %s)",
+                (model_id, name, path.stat().st_size, digest),
+            )
+            file.seek(0)
+            for chunk in range(max(1, -(-path.stat().st_size // CHUNK_SIZE))):
+                connection.execute(
+                    "insert into aisle._model_file_chunks (model_id, name, chunk, content) values (%s, %s, %s, %b)",
+                    (model_id, name, chunk, file.read(CHUNK_SIZE)),
+                )
+
+
+def read_files(connection: Connection, model_id: int, folder: Path) -> None:
+    """Write a model's files below a folder; raises CorruptModelFileError where one does not match its checksum."""
+    files = connection.execute("select name, sha256 from aisle._model_files where model_id = %s", (model_id,)).fetchall()
+    for name, expected in files:
+        path = (folder / name).resolve()
+        if path.suffix not in SAFE_SUFFIXES or not path.is_relative_to(folder.resolve()):
+            raise errors.CorruptModelFileError(f"Model {model_id} has a file with the unexpected name {name!r}.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        with path.open("wb") as file, connection.cursor(binary=True) as cursor:
+            for (content,) in cursor.stream(
+                "select content from aisle._model_file_chunks where model_id = %s and name = %s order by chunk",
+                (model_id, name),
+            ):
+                digest.update(content)
+                file.write(content)
+        if digest.digest() != bytes(expected):
+            path.unlink()
+            raise errors.CorruptModelFileError(f"File {name} of model {model_id} does not match its checksum.")

@@ -1,0 +1,283 @@
+"""A PostgreSQL of our own for the whole run, a migrated template in it, and for each test that asks a clone of that.
+
+AISLE_TEST_POSTGRES chooses the version (16 or 18).
+"""
+
+import contextlib
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, LiteralString, cast
+
+import numpy as np
+import psycopg
+import pytest
+from psycopg import sql as compose
+from psycopg.conninfo import make_conninfo
+from psycopg.types.json import Jsonb
+
+from aisle import migrations, sql
+from aisle.sql import embedded
+
+POSTGRES = os.environ.get("AISLE_TEST_POSTGRES", embedded.DEFAULT_VERSION)
+TEMPLATE = "aisle_template"
+SEPARATOR = " > "
+MEMORY_NEEDED = 2 * 1024**3  # bytes
+
+Row = tuple[Any, ...]
+
+
+def pytest_report_header() -> str:
+    return f"PostgreSQL {POSTGRES} (AISLE_TEST_POSTGRES)"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_database_from_outside() -> Iterator[None]:
+    """Let no test reach a database of the person who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("AISLE_DATABASE_URL", "DATABASE_URL", "PGHOST", "PGDATABASE", "PGUSER", "PGOPTIONS"):
+            patch.delenv(variable, raising=False)
+        yield
+
+
+@dataclass
+class Server:
+    """The server of this run; nothing in it outlives the run, so it writes nothing through to the disk."""
+
+    home: Path
+    _numbers: Iterator[int]
+
+    @contextlib.contextmanager
+    def environment(self) -> Iterator[None]:
+        """Make `aisle.sql.embedded` mean this server."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AISLE_HOME", str(self.home))
+            patch.setenv("AISLE_POSTGRES_VERSION", POSTGRES)
+            yield
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@/{database}?host={self.home}/postgres&port=5432"
+
+    def program(self, name: str) -> Path:
+        """Return the path of one of PostgreSQL's programs."""
+        with self.environment():
+            return embedded.program(name)
+
+    def execute(self, statement: str) -> None:
+        """Run a statement that stands for the whole server, such as `create database`."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(cast(LiteralString, statement))
+
+    @contextlib.contextmanager
+    def database(self, options: str = "") -> Iterator[str]:
+        """Create a database, and drop it in the end; the options are those of `create database`."""
+        name = f"test_{next(self._numbers)}"
+        self.execute(f"create database {name} {options}")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"drop database {name} with (force)")
+
+
+def _fastest_folder() -> Path | None:
+    """Return a folder in memory where there is one of some size: a clone of the template takes a fifth of the time there."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_NEEDED else None
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    server = Server(Path(tempfile.mkdtemp(prefix="aisle-", dir=_fastest_folder())).resolve(), itertools.count(1))
+    try:
+        with server.environment():
+            embedded.start()
+        for setting in ("fsync = off", "full_page_writes = off", "synchronous_commit = off", "autovacuum = off"):
+            server.execute(f"alter system set {setting}")
+        server.execute("select pg_reload_conf()")
+        yield server
+    finally:
+        with server.environment():
+            embedded.stop()
+        shutil.rmtree(server.home)
+
+
+@pytest.fixture(scope="session")
+def template(server: Server) -> str:
+    """The name of a migrated database, for `create database … template …`; nobody stays connected to it."""
+    server.execute(f"create database {TEMPLATE}")
+    migrations.migrate(server.url(TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+def database_url(server: Server, template: str) -> Iterator[str]:
+    """A migrated database that this test has for itself."""
+    with server.database(f"template {template} strategy file_copy") as url:
+        yield url
+
+
+@pytest.fixture
+def empty_url(server: Server) -> Iterator[str]:
+    """A database that Aisle has not seen yet."""
+    with server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[sql.Connection]:
+    """The superuser's autocommit connection to `database_url`."""
+    with sql.connect(database_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def login(server: Server, connection: sql.Connection, database_url: str) -> Iterator[Callable[..., sql.Connection]]:
+    """`login("insert on shop.products")` opens a connection as a new role that was granted that and nothing else."""
+    roles: list[str] = []
+    with contextlib.ExitStack() as stack:
+
+        def open_(*grants: LiteralString) -> sql.Connection:
+            roles.append(f"{connection.info.dbname}_role_{len(roles) + 1}")
+            role = compose.Identifier(roles[-1])
+            connection.execute(compose.SQL("create role {} login").format(role))
+            for grant in grants:
+                connection.execute(compose.SQL("grant {} to {}").format(compose.SQL(grant), role))
+            return stack.enter_context(psycopg.connect(make_conninfo(database_url, user=roles[-1]), autocommit=True))
+
+        yield open_
+    for name in roles:
+        connection.execute(compose.SQL("drop owned by {0}; drop role {0}").format(compose.Identifier(name)))
+
+
+class Shop:
+    """A product table as shops have them, and a look at what Aisle made of a write to it."""
+
+    def __init__(self, connection: sql.Connection) -> None:
+        self.connection = connection
+
+    def execute(self, statement: str, parameters: Sequence[Any] | None = None) -> psycopg.Cursor[Row]:
+        return self.connection.execute(cast(LiteralString, statement), parameters)
+
+    def value(self, statement: str, parameters: Sequence[Any] | None = None) -> Any:
+        """Return the first column of the first row."""
+        row = self.execute(statement, parameters).fetchone()
+        assert row is not None, f"No row from: {statement}"
+        return row[0]
+
+    def create(self, id_type: str = "bigint", tail: str = "", table: str = "shop.products") -> None:
+        """Create the table; `tail` is what follows its columns, such as `partition by range (id)`."""
+        self.execute("create schema if not exists shop")
+        self.execute(
+            f"create table {table} (id {id_type} primary key, name text, maker text, category text, specs text, "
+            f"price integer) {tail}"
+        )
+
+    def attach(self, relation: str = "shop.products", **options: Any) -> str:
+        """Call `aisle.attach_items` with the columns of `create` unless told otherwise; return its message."""
+        given = {"id": "id", "name": "name", "manufacturer": "maker", "category": "category", "relation": relation}
+        arguments = given | options
+        assigned = ", ".join(f"{argument} => %s" for argument in arguments)
+        return str(self.value(f"select aisle.attach_items({assigned})", list(arguments.values())))
+
+    def insert(self, *names: str | None) -> None:
+        """Insert rows with the ids 1, 2, … in one statement."""
+        self.execute(
+            "insert into shop.products (id, name) select i, n from unnest(%s::text[]) with ordinality as t (n, i)",
+            [list(names)],
+        )
+
+    def jobs(self) -> dict[str, int]:
+        """Return the version of each queued item."""
+        return dict(self.execute("select id, version from aisle._embedding_jobs where task = 'category'").fetchall())
+
+    def vectors(self) -> dict[str, list[float]]:
+        """Return the stored vector of each item, in whatever generation."""
+        rows = self.execute("select item_id, embedding::real[] from aisle.item_vectors").fetchall()
+        return {item: [round(x, 3) for x in vector] for item, vector in rows}
+
+    def forget_jobs(self) -> None:
+        self.execute("delete from aisle._embedding_jobs")
+
+
+@pytest.fixture
+def shop(connection: sql.Connection) -> Shop:
+    return Shop(connection)
+
+
+@dataclass(frozen=True)
+class TinyModel:
+    """A category model that fits in the head.
+
+    With e the text's vector, a category's weight is `exp(e · vector + bias)` and its confidence the share in all weights.
+    An unknown text has e = 0, so tea : coffee : bread = 1 : 1 : 2. The word 녹차 has e = (ln 4, 0), so 4 : 1 : 2.
+    """
+
+    model_id: int
+    dimensions: int
+    tea: str = f"음료{SEPARATOR}차"
+    coffee: str = f"음료{SEPARATOR}커피"
+    bread: str = "빵"
+
+
+LN4 = float(np.log(4))
+TINY_CATEGORIES = {
+    "음료 > 차": ((1.0, 0.0), 0.0),
+    "음료 > 커피": ((0.0, 1.0), 0.0),
+    "빵": ((0.0, 0.0), float(np.log(2))),
+}
+# One n-gram a word is known, so that the text of one word has just this vector.
+TINY_WORDS = {"녹차": (LN4, 0.0), "커피": (0.0, LN4), "식빵": (-LN4, -LN4), "tea": (LN4, 0.0)}
+
+
+@pytest.fixture
+def publish(connection: sql.Connection) -> Callable[..., TinyModel]:
+    """`publish(dimensions=3, encoder="minilm", deploy=False)` stores one more tiny model, zero-padded to those dimensions."""
+    return lambda **options: publish_tiny_model(connection, **options)
+
+
+def publish_tiny_model(
+    connection: sql.Connection,
+    *,
+    dimensions: int = 2,
+    encoder: str | None = None,
+    deploy: bool = True,
+    scale: float = 1,
+) -> TinyModel:
+    def padded(vector: Sequence[float]) -> str:
+        return str([*(scale * x for x in vector), *[0.0] * (dimensions - len(vector))])
+
+    row = connection.execute(
+        "insert into aisle._models (task, state, dimensions, encoder, parameters) "
+        "values ('category', 'ready', %s, %s, %s) returning model_id",
+        [dimensions, encoder, Jsonb({"category_separator": SEPARATOR})],
+    ).fetchone()
+    assert row is not None
+    model_id = row[0]
+    connection.execute("select aisle._create_generation(%s)", [model_id])
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into aisle.category_vectors (model_id, category_id, category, path, embedding, bias, support) "
+            "values (%s, %s, %s, %s, %s, %s, 1)",
+            [
+                (model_id, number, name, name.split(SEPARATOR), padded(vector), bias)
+                for number, (name, (vector, bias)) in enumerate(TINY_CATEGORIES.items())
+            ],
+        )
+        cursor.executemany(
+            "insert into aisle.ngram_vectors (model_id, ngram, embedding) "
+            "select %s, g, %s from unnest(aisle._ngrams(%s, null, null)) g order by length(g) desc, g limit 1",
+            [(model_id, padded(vector), word) for word, vector in TINY_WORDS.items()],
+        )
+    if deploy:
+        connection.execute("select aisle.deploy(%s)", [model_id])
+    return TinyModel(model_id, dimensions)
+
+
+@pytest.fixture
+def tiny_model(publish: Callable[..., TinyModel]) -> TinyModel:
+    """The deployed tiny model."""
+    return publish()

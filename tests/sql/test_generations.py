@@ -1,0 +1,135 @@
+"""Deploying and rolling back: at once, for everybody, and never two generations in one answer."""
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from aisle import sql
+from aisle.sql import Connection
+from tests.conftest import Shop, TinyModel
+
+Publish = Callable[..., TinyModel]
+# The number of dimensions tells which generation answered.
+ANSWERED_BY = "select vector_dims(aisle.embed_text('녹차'))"
+
+
+def dimensions(connection: Connection) -> int:
+    row = connection.execute(ANSWERED_BY, prepare=True).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_deploy_and_a_rollback_are_visible_to_prepared_statements_at_once(
+    connection: Connection, database_url: str, publish: Publish
+) -> None:
+    publish(dimensions=2)
+    with sql.connect(database_url) as application:
+        for _ in range(12):  # long enough for the server to settle on one plan
+            assert dimensions(application) == 2
+        publish(dimensions=3)
+        assert dimensions(application) == 3
+        connection.execute("select aisle.rollback('category')")
+        assert dimensions(application) == 2
+
+
+def test_a_deploy_that_is_rolled_back_leaves_the_old_generation(
+    connection: Connection, database_url: str, publish: Publish
+) -> None:
+    publish(dimensions=2)
+    later = publish(dimensions=3, deploy=False)
+    with sql.connect(database_url) as application:
+        with connection.transaction(force_rollback=True):
+            connection.execute("select aisle.deploy(%s)", [later.model_id])
+            assert dimensions(connection) == 3
+            assert dimensions(application) == 2, "A deploy must not be seen before it is committed."
+        assert dimensions(connection) == dimensions(application) == 2
+
+
+def test_rollback_goes_down_the_stack_and_does_not_swing(shop: Shop, publish: Publish) -> None:
+    for size in (2, 3, 4):
+        publish(dimensions=size)
+    for size in (3, 2):
+        assert "answers for category again" in shop.value("select aisle.rollback('category')")
+        assert dimensions(shop.connection) == size
+    with pytest.raises(psycopg.Error, match="no earlier deployment") as caught:
+        shop.execute("select aisle.rollback('category')")
+    assert caught.value.sqlstate == "AIS07"
+    assert dimensions(shop.connection) == 2
+
+
+def test_a_model_can_be_deployed_again_after_a_rollback(shop: Shop, publish: Publish) -> None:
+    first, second = publish(dimensions=2), publish(dimensions=3)
+    shop.execute("select aisle.rollback('category')")
+    shop.execute("select aisle.deploy(%s)", [second.model_id])
+    assert dimensions(shop.connection) == 3
+    shop.execute("select aisle.rollback('category')")
+    assert dimensions(shop.connection) == 2
+    live = shop.execute("select model_id, is_live from aisle.deployments order by deployment_id").fetchall()
+    assert live == [(first.model_id, True), (second.model_id, False), (second.model_id, False)]
+
+
+@pytest.mark.parametrize("state", ["loading", "filling", "failed"])
+def test_only_a_ready_model_can_be_deployed(shop: Shop, publish: Publish, state: str) -> None:
+    model = publish(deploy=False)
+    shop.execute("update aisle._models set state = %s", [state])
+    with pytest.raises(psycopg.Error, match=f"is {state}, not ready") as caught:
+        shop.execute("select aisle.deploy(%s)", [model.model_id])
+    assert caught.value.sqlstate == "AIS07"
+
+
+def test_deploying_an_unknown_model(shop: Shop) -> None:
+    with pytest.raises(psycopg.Error, match="There is no model 9") as caught:
+        shop.execute("select aisle.deploy(9)")
+    assert caught.value.sqlstate == "AIS07"
+
+
+@pytest.mark.parametrize("table", ["item_vectors", "category_vectors", "ngram_vectors"])
+def test_a_generation_refuses_other_dimensions(shop: Shop, publish: Publish, table: str) -> None:
+    model = publish(dimensions=2)
+    values = {
+        "item_vectors": "(model_id, item_id, embedding, content_hash, is_draft) values (%s, 'x', %s, '', false)",
+        "category_vectors": "(model_id, category_id, category, path, embedding, bias, support) "
+        "values (%s, 99, 'x', '{x}', %s, 0, 1)",
+        "ngram_vectors": "(model_id, ngram, embedding) values (%s, 'x', %s)",
+    }[table]
+    shop.execute(f"insert into aisle.{table} {values}", [model.model_id, "[1,2]"])
+    for wrong in ("[1]", "[1,2,3]"):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            shop.execute(f"insert into aisle.{table} {values.replace('x', 'y')}", [model.model_id, wrong])
+    with pytest.raises(psycopg.errors.CheckViolation, match="no partition"):
+        shop.execute(f"insert into aisle.{table} {values}", [model.model_id + 1, "[1,2]"])
+
+
+def test_generations_of_the_same_dimensions_are_not_mixed(shop: Shop, publish: Publish) -> None:
+    shop.create()
+    shop.attach()
+    old = publish()
+    shop.insert("녹차", "커피")
+    new = publish()
+    answers = {
+        "similar_items(1)": shop.execute("select * from aisle.similar_items(1)").fetchall(),
+        "search_items('tea')": shop.execute("select * from aisle.search_items('tea')").fetchall(),
+    }
+    assert answers == {"similar_items(1)": [], "search_items('tea')": []}, (
+        f"Model {new.model_id} has no vectors of items yet; these are of model {old.model_id}."
+    )
+    # The category of a row is answered by the new model's student until its vectors are there.
+    assert shop.value("select category from aisle.item_category(1)") == TinyModel.tea
+    shop.execute(
+        "update aisle.category_vectors set bias = bias + 100 where model_id = %s and category = '빵'", [old.model_id]
+    )
+    assert shop.value("select category from aisle.predict_category('녹차')") == TinyModel.tea
+
+
+def test_a_generation_can_be_dropped_unless_it_is_live(shop: Shop, publish: Publish) -> None:
+    old, new = publish(dimensions=2), publish(dimensions=3)
+    with pytest.raises(psycopg.Error, match="is live") as caught:
+        shop.execute("select aisle._drop_model(%s)", [new.model_id])
+    assert caught.value.sqlstate == "AIS07"
+    shop.execute("select aisle._drop_model(%s)", [old.model_id])
+    assert shop.execute("select model_id, state from aisle.models").fetchall() == [(new.model_id, "live")]
+    left = shop.value("select count(*) from pg_class where relname ~ %s", [f"vectors_{old.model_id}$"])
+    assert left == 0, "The partitions of a dropped model must go with it."
+    with pytest.raises(psycopg.Error, match="no earlier deployment"):
+        shop.execute("select aisle.rollback('category')")

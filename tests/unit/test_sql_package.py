@@ -1,0 +1,105 @@
+"""aisle.sql: reading SQL files, and finding the database."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from aisle import sql
+from aisle.sql import errors
+
+SQL = Path(str(sql.__file__)).parent
+HEAVY = {"torch", "transformers", "sentence_transformers", "sklearn", "pyarrow", "datasets"}
+
+
+def names(folder: str) -> list[str]:
+    return sorted(f"{folder}/{path.stem}" for path in (SQL / folder).glob("*.sql"))
+
+
+@pytest.mark.parametrize("folder", ["functions", "triggers", "views"])
+def test_every_file_is_in_the_creation_order_once(folder: str) -> None:
+    ordered = sorted(name for name in sql.CREATION_ORDER if name.startswith(f"{folder}/"))
+    assert ordered == names(folder), f"CREATION_ORDER in sql/__init__.py and the files in sql/{folder}/ differ."
+
+
+@pytest.mark.parametrize("name", sql.CREATION_ORDER)
+def test_a_file_creates_what_its_name_says(name: str) -> None:
+    folder, _, object_name = name.partition("/")
+    kind = "view" if folder == "views" else "function"
+    created = f"create or replace {kind} aisle.{object_name}"
+    lines = [line for line in sql.read(name).splitlines() if line.startswith("create ")]
+    assert lines, f"sql/{name}.sql creates nothing."
+    for line in lines:
+        assert line.startswith((f"{created}(", f"{created} ")), f"sql/{name}.sql must only `{created}`, not: {line}"
+
+
+@pytest.mark.parametrize("name", sql.CREATION_ORDER)
+def test_volatility_is_always_written(name: str) -> None:
+    text = sql.read(name)
+    written = sum(text.count(f"\nlanguage {language} ") for language in ("sql", "plpgsql"))
+    assert written == text.count("create or replace function"), (
+        f"sql/{name}.sql: write `language … stable` on its own line."
+    )
+    for line in text.splitlines():
+        if line.startswith("language "):
+            assert line.split()[2] in ("stable", "volatile", "immutable"), f"sql/{name}.sql: no volatility in: {line}"
+
+
+def test_read_returns_the_text_of_a_file() -> None:
+    assert sql.read("functions/deploy") == (SQL / "functions/deploy.sql").read_text(encoding="utf-8")
+
+
+def test_read_of_an_unknown_file() -> None:
+    with pytest.raises(FileNotFoundError):
+        sql.read("functions/no_such_function")
+
+
+def test_the_given_url_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AISLE_DATABASE_URL", "postgresql://ours/a")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://everybodys/b")
+    assert sql.database_url("postgresql://given/c") == "postgresql://given/c"
+    assert sql.database_url() == "postgresql://ours/a"
+    monkeypatch.delenv("AISLE_DATABASE_URL")
+    assert sql.database_url() == "postgresql://everybodys/b"
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AISLE_DATABASE_URL", "")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://everybodys/b")
+    assert sql.database_url() == "postgresql://everybodys/b"
+
+
+def test_without_any_url_the_embedded_server_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aisle.sql import embedded
+
+    monkeypatch.setattr(embedded, "start", lambda: "postgresql://embedded/aisle")
+    assert sql.database_url() == "postgresql://embedded/aisle"
+
+
+@pytest.mark.parametrize("url", ["postgres://u@h/shop", "postgresql+psycopg://u@h/shop", "postgresql://u@h/shop"])
+def test_other_spellings_of_a_url_are_welcome(url: str) -> None:
+    assert sql.database_url(url) == "postgresql://u@h/shop"
+
+
+def test_an_unreachable_server_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(errors.ConnectionFailedError, match="Cannot connect") as caught:
+        sql.connect(f"postgresql://nobody@/nowhere?host={tmp_path}")
+    assert "--database-url" in str(caught.value.hint)
+    assert isinstance(caught.value.__cause__, psycopg.Error), "The cause must be chained with `raise … from error`."
+
+
+def modules_after(statement: str) -> set[str]:
+    program = f"import sys; {statement}; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=os.sep)
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["aisle.sql", "aisle.sql.embedded", "aisle.migrations", "aisle.cli"])
+def test_import_is_light(module: str) -> None:
+    if module == "aisle.cli":
+        pytest.importorskip(module)
+    loaded = modules_after(f"import {module}") & HEAVY
+    assert not loaded, f"`import {module}` loads {loaded}: import them inside the functions that need them."

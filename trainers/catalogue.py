@@ -1,0 +1,173 @@
+"""Reads the attached table in bulk (Arrow), cuts its n-grams with the SQL function that serves, and splits it."""
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import sql as compose
+from psycopg.conninfo import make_conninfo
+from scipy import sparse
+
+from aisle.sql import Connection, errors
+
+MAX_NGRAMS = 200_000
+MIN_OCCURRENCES = 2
+HELD_OUT = 0.1  # share of the labelled rows that measure the model, and no more
+VALIDATION = 0.1  # share of the others that stops and calibrates it
+
+Strings = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The rows of the attached table, as columns."""
+
+    item_ids: Strings
+    names: Strings
+    manufacturers: Strings
+    details: Strings
+    categories: Strings  # None: a row to predict
+    splits: Strings  # train, valid, test; '' for rows without a category
+    hashes: Strings  # what each row's content was when it was read
+    ngrams: sparse.csr_array  # (rows, all n-grams) of ones
+    vocabulary: list[str]
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    def texts(self) -> list[tuple[str | None, str | None, str | None]]:
+        """Return (name, manufacturer, details) of every row."""
+        return list(zip(self.names, self.manufacturers, self.details, strict=True))
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything that training can see."""
+        digest = hashlib.sha256()
+        for column in (self.item_ids, self.names, self.manufacturers, self.details, self.categories, self.splits):
+            digest.update("\x1f".join("" if value is None else value for value in column).encode())
+        return digest.hexdigest()[:16]
+
+
+def read_catalogue(connection: Connection, *, split_column: str | None, seed: int) -> Catalogue:
+    """Read the attached items in order of their ids; `split_column` overrides the automatic split."""
+    attachment = connection.execute(
+        "select relation::text, columns ->> 'id' from aisle._attachments where kind = 'items'"
+    ).fetchone()
+    if attachment is None:
+        raise errors.NotAttachedError
+    columns, ngrams, vocabulary = _read_arrow(connection, _query(connection, *attachment, split_column))
+    given = columns.pop("split") if split_column else None
+    return Catalogue(
+        item_ids=columns["item_id"],
+        names=columns["name"],
+        manufacturers=columns["manufacturer"],
+        details=columns["details"],
+        categories=columns["category"],
+        hashes=columns["content_hash"],
+        splits=_split(columns["name"], columns["category"], given, seed),
+        ngrams=ngrams,
+        vocabulary=vocabulary,
+    )
+
+
+def _query(connection: Connection, relation: str, id_column: str, split_column: str | None) -> str:
+    split: compose.Composable = compose.SQL("null::text")
+    join: compose.Composable = compose.SQL("")
+    if split_column:
+        # `relation` is a regclass as text: quoted by the server where it needs to be.
+        found = connection.execute(
+            "select from pg_attribute where attrelid = %s::regclass and attname = %s and attnum > 0 and not attisdropped",
+            (relation, split_column),
+        ).fetchone()
+        if found is None:
+            raise errors.MissingColumnError(f"{relation} has no column {split_column}.")
+        split = compose.SQL("s.{}::text").format(compose.Identifier(split_column))
+        join = compose.SQL("join {} s on s.{} = i.id").format(compose.SQL(relation), compose.Identifier(id_column))  # type: ignore[arg-type]
+    query = compose.SQL(
+        "select i.item_id, i.name, i.manufacturer, i.details, i.category, {split} as split, "
+        "aisle._content_hash(i.name, i.manufacturer, i.details) as content_hash, "
+        "aisle._ngrams(i.name, i.manufacturer, i.details) as ngrams from aisle._items i {join} order by i.item_id"
+    ).format(split=split, join=join)
+    return query.as_string(connection)
+
+
+def _read_arrow(connection: Connection, query: str) -> tuple[dict[str, Strings], sparse.csr_array, list[str]]:
+    """Stream the query as Arrow batches; n-grams become integers batch by batch, so that their texts need not stay."""
+    try:
+        import pyarrow as pa
+        from adbc_driver_postgresql import dbapi
+    except ImportError as error:
+        raise errors.MissingExtraError("Training needs Arrow.", hint="pip install 'aisle[train]'") from error
+
+    ids: dict[str, int] = {}
+    columns: dict[str, list[Strings]] = {}
+    indices, lengths = [], []
+    address = make_conninfo(connection.info.dsn, password=connection.info.password)
+    with dbapi.connect(address) as adbc, adbc.cursor() as cursor:
+        cursor.execute(query)
+        for batch in cursor.fetch_record_batch():
+            for name in batch.schema.names:
+                if name != "ngrams":
+                    columns.setdefault(name, []).append(np.array(batch[name].to_pylist(), dtype=object))
+            grams = batch["ngrams"]
+            encoded = grams.flatten().cast(pa.string()).dictionary_encode()
+            known = np.array([ids.setdefault(g, len(ids)) for g in encoded.dictionary.to_pylist()], dtype=np.int32)
+            indices.append(known[encoded.indices.to_numpy()])
+            lengths.append(np.diff(grams.offsets.to_numpy()))
+    if not columns:
+        raise errors.TrainingDataError(
+            "The attached table is empty.", hint="Fill it first, for example: aisle import items FILE.csv --table …"
+        )
+    matrix = sparse.csr_array(
+        (
+            np.ones(sum(map(len, indices)), dtype=np.float32),
+            np.concatenate(indices),
+            np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
+        ),
+        shape=(sum(map(len, lengths)), len(ids)),
+    )
+    matrix.sum_duplicates()
+    matrix.data[:] = 1  # an n-gram that comes twice counts once
+    return {name: np.concatenate(parts) for name, parts in columns.items()}, matrix, list(ids)
+
+
+def select_ngrams(catalogue: Catalogue, rows: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return the n-grams that enough of these rows have, the most frequent first up to MAX_NGRAMS: columns and texts."""
+    counts = np.bincount(catalogue.ngrams[rows].indices, minlength=len(catalogue.vocabulary))
+    chosen = np.flatnonzero(counts >= MIN_OCCURRENCES)
+    chosen = np.sort(chosen[np.argsort(-counts[chosen], kind="stable")[:MAX_NGRAMS]])
+    return chosen, [catalogue.vocabulary[i] for i in chosen]
+
+
+def group_key(name: str | None) -> str:
+    """Return what near-equal names have in common: their words without numbers and units, in any order."""
+    text = unicodedata.normalize("NFKC", name or "").lower()
+    return " ".join(sorted(set(re.findall(r"[^\W\d_]{2,}", text))))
+
+
+def share(key: str, seed: int) -> float:
+    """Return a number in [0, 1) that depends on the key and the seed alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:8], "big") / 2**64
+
+
+def _split(names: Strings, categories: Strings, given: Strings | None, seed: int) -> Strings:
+    """Split labelled rows by groups of near-equal names, so that no name is trained on in one spelling and measured in another.
+
+    Values given by the shop stand; where they leave out validation, it is taken from the rows for training.
+    """
+    splits = np.empty(len(names), dtype=object)
+    takes_validation = given is None or "valid" not in given
+    for i, (name, category) in enumerate(zip(names, categories, strict=True)):
+        x = share(group_key(name), seed)
+        split = given[i] if given is not None else "test" if x < HELD_OUT else "train"
+        if split == "train" and takes_validation and x > 1 - VALIDATION * (1 - HELD_OUT):
+            split = "valid"
+        splits[i] = "" if category is None and split != "test" else split
+    unknown = set(splits) - {"", "train", "valid", "test"}
+    if unknown:
+        raise errors.TrainingDataError(
+            f"The split column holds {unknown.pop()!r}.", hint="Its values may be train, valid and test."
+        )
+    return splits

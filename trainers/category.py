@@ -1,0 +1,224 @@
+"""Trains product → category: `aisle train category`.
+
+    rows ──▶ split by name groups ──▶ [encoder] ──▶ n-gram student ──▶ calibrate ──▶ publish ──▶ measure in SQL ──▶ deploy
+
+Without an encoder the student is the whole model. With one, the student is distilled from it into the same space, a row's
+vector is a weighted sum of both, and one head serves them all.
+"""
+
+import contextlib
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aisle import sql
+from aisle.embedder.generation import Generation, Head
+from aisle.sql import Connection, errors, registry
+from aisle.trainers import publish
+from aisle.trainers.calibration import fit_scales
+from aisle.trainers.catalogue import Catalogue, read_catalogue, select_ngrams
+from aisle.trainers.fine_tuning import FineTuningOptions, fine_tune
+from aisle.trainers.student import Student, StudentOptions, Teacher, fit_student
+
+MIN_ROWS = 3  # a category with fewer labelled rows cannot be learned, calibrated and checked
+TRAINING_LOCK = 4_150_711_054  # any constant: one training run of a database at a time
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `aisle train category` can be told."""
+
+    encoder: str | None = None  # None: the n-gram student alone
+    split_column: str | None = None
+    min_rows: int = MIN_ROWS
+    seed: int = 7
+    deploy: bool | None = None  # None: only if no model is live
+    student: StudentOptions = field(default_factory=StudentOptions)
+    fine_tuning: FineTuningOptions = field(default_factory=FineTuningOptions)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training run came to."""
+
+    model_id: int
+    metrics: dict[str, Any]
+    deployed: bool
+    seconds: float
+
+
+def train(url: str, options: Options, report: Report = lambda line: None) -> Result:
+    """Train on the attached items, publish a generation, measure it through SQL, and deploy it if nothing is live yet.
+
+    Raises TrainingDataError when there is too little to learn from. No failure touches the live model.
+    """
+    started = time.monotonic()
+    with sql.connect(url, application_name="aisle train category") as connection, _only_trainer(connection):
+        catalogue = read_catalogue(connection, split_column=options.split_column, seed=options.seed)
+        categories = _categories(catalogue, options.min_rows)
+        report(f"{len(catalogue):,} items in {len(categories)} categories, {_describe(catalogue)}.")
+        model = _fit(catalogue, categories, options, report)
+        model_id = publish.load(connection, model, _separator(connection))
+        try:
+            report("Loading the catalogue's vectors …")
+            generation = Generation.load(connection, model_id)
+            publish.load_items(connection, generation, catalogue, model)
+            report("Measuring on held-out rows, through SQL …")
+            held_out = _rows(catalogue, "test", categories)
+            metrics = publish.measure(connection, model_id, catalogue.item_ids[held_out].tolist())
+            seconds = time.monotonic() - started
+            data = {"items": len(catalogue), "categories": len(categories), "fingerprint": catalogue.fingerprint()}
+            publish.finish(connection, model_id, metrics=metrics, data=data, environment=_environment(seconds))
+        except BaseException:
+            with contextlib.suppress(Exception):
+                connection.execute("update aisle._models set state = 'failed' where model_id = %s", (model_id,))
+            raise
+        deploys = registry.live(connection, "category") is None if options.deploy is None else options.deploy
+        if deploys:
+            connection.execute("select aisle.deploy(%s)", (model_id,))
+    return Result(model_id, metrics, deploys, seconds)
+
+
+def _fit(catalogue: Catalogue, categories: list[str], options: Options, report: Report) -> publish.CategoryModel:
+    index = {category: i for i, category in enumerate(categories)}
+    labels = np.array([index.get(category, -1) for category in catalogue.categories])
+    training, validation = _rows(catalogue, "train", categories), _rows(catalogue, "valid", categories)
+    visible = catalogue.splits != "test"  # held-out rows have no part in training, not even as texts
+    chosen, ngrams = select_ngrams(catalogue, visible)
+    matrix = catalogue.ngrams[:, chosen]
+
+    fitted = teacher = None
+    if options.encoder is not None:
+        fitted = fine_tune(
+            options.encoder, catalogue, labels, training, validation, len(categories), options.fine_tuning,
+            seed=options.seed, report=report,
+        )  # fmt: skip
+        teacher = Teacher(fitted.vectors, fitted.weight, fitted.bias)
+
+    def fit(rows: npt.NDArray[np.bool_]) -> Student:
+        return fit_student(
+            matrix[rows],
+            labels[rows],
+            len(categories),
+            ngrams,
+            options.student,
+            seed=options.seed,
+            teacher=None if teacher is None else replace(teacher, vectors=teacher.vectors[rows]),
+            progress=lambda epoch, loss: report(f"  epoch {epoch}/{options.student.epochs}: loss {loss:.3f}"),
+        )
+
+    # Rows that the student has not seen calibrate it; then it learns from them too, at the same scales.
+    report(f"Fitting the n-gram student, {len(ngrams):,} n-grams, to be calibrated …")
+    first = fit(training if teacher is None else visible & ~validation)
+    scales = fit_scales(
+        first.embed(matrix[validation]),
+        None if teacher is None else teacher.vectors[validation],
+        first.weight,
+        first.bias,
+        labels[validation],
+    )
+    report("Fitting it again on all rows that are not held out …")
+    final = fit(training | validation if teacher is None else visible)
+    # Rounded as the table stores them, so that what is computed here is what SQL answers.
+    ngram_vectors = (final.vectors * scales.draft).astype(np.float16).astype(np.float32)
+    return publish.CategoryModel(
+        ngrams=ngrams,
+        ngram_vectors=ngram_vectors,
+        student_vectors=replace(final, vectors=ngram_vectors).embed(matrix),
+        head=Head(categories, final.weight, (final.bias * scales.bias).astype(np.float32)),
+        support=np.bincount(labels[training | validation], minlength=len(categories)).tolist(),
+        encoder_name=options.encoder,
+        encoder_folder=None if fitted is None else fitted.folder,
+        encoder_vectors=None if fitted is None else fitted.vectors,
+        encoder_scale=scales.encoder,
+        student_scale=scales.student / scales.draft,
+        parameters={"seed": options.seed, "split_column": options.split_column, "min_rows": options.min_rows}
+        | {"student": asdict(options.student)}
+        | ({} if fitted is None else {"fine_tuning": fitted.parameters}),
+    )
+
+
+def _categories(catalogue: Catalogue, min_rows: int) -> list[str]:
+    """Return the categories that can be learned; raises TrainingDataError where there is nothing to tell apart."""
+    labelled = [category for category in catalogue.categories if category is not None]
+    if not labelled:
+        raise errors.TrainingDataError(
+            "No item has a category.", hint="Attach the table with --category COLUMN, and fill that column for some rows."
+        )
+    if not any(catalogue.names):
+        raise errors.TrainingDataError("All names are empty.", hint="Attach the table with --name COLUMN.")
+    counts = Counter(labelled)
+    fitting = Counter(c for c, split in zip(catalogue.categories, catalogue.splits, strict=True) if split == "train")
+    categories = sorted(c for c, rows in counts.items() if c is not None and rows >= min_rows and fitting[c] > 0)
+    if len(categories) < 2:
+        raise errors.TrainingDataError(
+            f"{len(categories)} of {len(counts)} categories have the {min_rows} rows that training needs; two are the least.",
+            hint="Label more rows, or lower --min-rows.",
+        )
+    if not _rows(catalogue, "valid", categories).any():
+        raise errors.TrainingDataError(
+            f"{len(labelled)} labelled rows are too few to set some aside for calibration.", hint="Label more rows."
+        )
+    return categories
+
+
+def _rows(catalogue: Catalogue, split: str, categories: list[str]) -> npt.NDArray[np.bool_]:
+    known = set(categories)
+    return np.array([s == split and c in known for s, c in zip(catalogue.splits, catalogue.categories, strict=True)])
+
+
+def _describe(catalogue: Catalogue) -> str:
+    counts = Counter(catalogue.splits)
+    return (
+        f"{counts['train']:,} to train on, {counts['valid']:,} to calibrate with, {counts['test']:,} held out, "
+        f"{counts['']:,} without a category"
+    )
+
+
+@contextlib.contextmanager
+def _only_trainer(connection: Connection) -> Iterator[None]:
+    """Hold the training lock, and clear away what a run that was killed left behind."""
+    row = connection.execute("select pg_try_advisory_lock(%s)", (TRAINING_LOCK,)).fetchone()
+    if not row or not row[0]:
+        holder = connection.execute(
+            "select a.pid, a.backend_start from pg_locks l join pg_stat_activity a using (pid) "
+            "where l.locktype = 'advisory' and (l.classid::bigint << 32) + l.objid::bigint = %s and l.granted",
+            (TRAINING_LOCK,),
+        ).fetchone()
+        who = f" (server process {holder[0]}, since {holder[1]:%H:%M})" if holder else ""
+        raise errors.ModelStateError(f"Another training run is going on{who}.", hint="Wait for it, or stop it.")
+    try:
+        connection.execute(
+            "select aisle._drop_model(model_id) from aisle._models "
+            "where task = 'category' and state in ('loading', 'filling', 'failed')"
+        )
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("select pg_advisory_unlock(%s)", (TRAINING_LOCK,))
+
+
+def _separator(connection: Connection) -> str:
+    row = connection.execute("select category_separator from aisle._attachments where kind = 'items'").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _environment(seconds: float) -> dict[str, Any]:
+    packages = ("aisle", "numpy", "torch", "sentence-transformers", "transformers")
+    return {
+        "versions": {package: version(package) for package in packages},
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "seconds": round(seconds, 1),
+    }

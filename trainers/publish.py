@@ -1,0 +1,183 @@
+"""Loads a trained category model into the database as a generation, and measures it there."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pgvector import HalfVector, Vector
+from psycopg import sql as compose
+from psycopg.types.json import Jsonb
+
+from aisle import sql
+from aisle.embedder.encoders import Floats
+from aisle.embedder.generation import Generation, Head
+from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.worker import drain
+from aisle.sql import Connection, registry
+from aisle.trainers.catalogue import Catalogue
+
+INDEX_FROM = 10_000  # items; below, an exact scan takes about a millisecond
+
+
+@dataclass(frozen=True)
+class CategoryModel:
+    """What training hands over: every array is in its final, calibrated scale."""
+
+    ngrams: Sequence[str]
+    ngram_vectors: Floats  # (n-grams, dimensions)
+    student_vectors: Floats  # (catalogue, dimensions)
+    head: Head
+    support: Sequence[int]  # training rows of each category
+    encoder_name: str | None
+    encoder_folder: Path | None
+    encoder_vectors: Floats | None  # (catalogue, dimensions)
+    encoder_scale: float
+    student_scale: float
+    parameters: dict[str, Any]
+
+
+def load(connection: Connection, model: CategoryModel, separator: str) -> int:
+    """Register the model and copy its n-grams, categories and files; return its id. Its state stays `loading`."""
+    parameters = {
+        **model.parameters,
+        "category_separator": separator,
+        "encoder_scale": model.encoder_scale,
+        "student_scale": model.student_scale,
+    }
+    model_id = registry.create(
+        connection, "category", model.ngram_vectors.shape[1], encoder=model.encoder_name, parameters=parameters
+    )
+    _copy(
+        connection,
+        "ngram_vectors",
+        ("model_id", "ngram", "embedding"),
+        (
+            (model_id, ngram, HalfVector(vector).to_text())
+            for ngram, vector in zip(model.ngrams, model.ngram_vectors, strict=True)
+        ),
+    )
+    _copy(
+        connection,
+        "category_vectors",
+        ("model_id", "category_id", "category", "path", "embedding", "bias", "support"),
+        (
+            (model_id, i, category, category.split(separator), Vector(vector).to_text(), float(bias), int(rows))
+            for i, (category, vector, bias, rows) in enumerate(
+                zip(model.head.categories, model.head.weight, model.head.bias, model.support, strict=True)
+            )
+        ),
+    )
+    if model.encoder_folder:
+        registry.write_files(connection, model_id, model.encoder_folder)
+    return model_id
+
+
+def load_items(connection: Connection, generation: Generation, catalogue: Catalogue, model: CategoryModel) -> None:
+    """Copy the vectors of the whole catalogue, index them, then catch up with the rows that changed meanwhile."""
+    model_id = generation.model_id
+    vectors = generation.combine(model.encoder_vectors, model.student_vectors)
+    _copy(
+        connection,
+        "item_vectors",
+        ("model_id", "item_id", "embedding", "content_hash", "is_draft"),
+        (
+            (model_id, item_id, Vector(vector).to_text(), content_hash, False)
+            for item_id, vector, content_hash in zip(catalogue.item_ids, vectors, catalogue.hashes, strict=True)
+        ),
+    )
+    _copy(
+        connection,
+        "_item_predictions",
+        ("model_id", "item_id", "category", "confidence", "student_category", "student_confidence"),
+        (
+            (model_id, *answer)
+            for answer in zip(
+                catalogue.item_ids,
+                *generation.head.best(vectors),
+                *generation.head.best(model.student_vectors),
+                strict=True,
+            )
+        ),
+    )
+    partition = compose.Identifier("aisle", f"item_vectors_{model_id}")
+    if len(catalogue) >= INDEX_FROM:
+        dimensions = compose.Literal(vectors.shape[1])
+        vector_schema = _vector_schema(connection)
+        connection.execute(
+            compose.SQL(
+                "create index concurrently on {} using hnsw ((embedding::{}.halfvec({})) {}.halfvec_cosine_ops)"
+            ).format(partition, vector_schema, dimensions, vector_schema)
+        )
+    for table in ("item_vectors", "ngram_vectors", "category_vectors"):
+        connection.execute(compose.SQL("analyze {}").format(compose.Identifier("aisle", f"{table}_{model_id}")))
+    # From here on the worker keeps this generation in step; what changed since the rows were read is queued for it.
+    connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))
+    connection.execute("select aisle._enqueue_stale()")
+    drain(connection, ItemEmbedder([generation]))
+
+
+def measure(connection: Connection, model_id: int, held_out: Sequence[str]) -> dict[str, float]:
+    """Ask the generation for its held-out rows through the functions that applications call; keep and score the answers."""
+    connection.execute(sql.read("queries/predict_heldout"), {"model_id": model_id, "item_ids": list(held_out)})
+    rows = connection.execute(
+        "select category, predicted, student_predicted, confidence from aisle._heldout_predictions where model_id = %s",
+        (model_id,),
+    ).fetchall()
+    if not rows:
+        return {}
+    given, predicted, student, confidence = (np.array(column) for column in zip(*rows, strict=True))
+    return {
+        "held_out_rows": len(rows),
+        "accuracy": float(np.mean(given == predicted)),
+        "macro_f1": macro_f1(given, predicted),
+        "student_accuracy": float(np.mean(given == student)),
+        "student_macro_f1": macro_f1(given, student),
+        "ece": calibration_error(confidence, given == predicted),
+    }
+
+
+def finish(
+    connection: Connection, model_id: int, *, metrics: dict[str, Any], data: dict[str, Any], environment: dict[str, Any]
+) -> None:
+    """Mark the model ready, with what there is to know about it."""
+    connection.execute(
+        "update aisle._models set state = 'ready', metrics = %s, data = %s, environment = %s where model_id = %s",
+        (Jsonb(metrics), Jsonb(data), Jsonb(environment), model_id),
+    )
+
+
+def macro_f1(given: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> float:
+    """Return the mean F1 over the categories that occur among the given labels."""
+    scores = []
+    for category in np.unique(given):
+        hits = np.sum((given == category) & (predicted == category))
+        scores.append(2 * hits / (np.sum(given == category) + np.sum(predicted == category)))
+    return float(np.mean(scores))
+
+
+def calibration_error(confidence: np.ndarray[Any, Any], correct: np.ndarray[Any, Any], bins: int = 15) -> float:
+    """Return the expected calibration error over equal-width bins (Guo et al., ICML 2017, equation 3)."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [
+        abs(correct[place == b].mean() - confidence[place == b].mean()) * np.mean(place == b)
+        for b in range(bins)
+        if np.any(place == b)
+    ]
+    return float(np.sum(gaps))
+
+
+def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    statement = compose.SQL("copy {} ({}) from stdin").format(
+        compose.Identifier("aisle", table), compose.SQL(", ").join(map(compose.Identifier, columns))
+    )
+    with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _vector_schema(connection: Connection) -> compose.Identifier:
+    row = connection.execute("select extnamespace::regnamespace::text from pg_extension where extname = 'vector'").fetchone()
+    assert row is not None
+    return compose.Identifier(row[0])
