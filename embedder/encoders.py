@@ -74,12 +74,17 @@ class Encoder:
         return np.asarray(vectors, dtype=np.float32)
 
 
+def bf16_is_native() -> bool:
+    """Return whether the device that a model would run on has instructions for bfloat16 matrices."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_capability() >= (8, 0)
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
 def autocast(device: str) -> contextlib.AbstractContextManager[object]:
     """Compute in bfloat16 where the processor has instructions for it, else in full precision."""
     import torch
 
-    if device == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", torch.bfloat16)
-    if device == "cpu" and torch.cpu._is_amx_tile_supported():
-        return torch.autocast("cpu", torch.bfloat16)
-    return contextlib.nullcontext()
+    return torch.autocast(device, torch.bfloat16) if bf16_is_native() else contextlib.nullcontext()

@@ -7,9 +7,8 @@ People edit only `sql/`. `python -m aisle.migrations REVISION` copies what chang
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from alembic.operations import Operations
@@ -39,9 +38,17 @@ $drop$;
 
 
 def include_object(object_: Any, name: str | None, type_: str, reflected: bool, compare_to: Any) -> bool:
-    """Keep Aisle's schema out of the shop's own Alembic autogenerate: `context.configure(include_object=include_object)`."""
+    """Keep Aisle's schema out of the shop's own Alembic autogenerate.
+
+    In the shop's env.py: `context.configure(…, include_object=aisle.migrations.include_object)`.
+    """
     table = getattr(object_, "table", object_)
     return getattr(table, "schema", None) != SCHEMA
+
+
+def include_name(name: str | None, type_: str, parent_names: Any) -> bool:
+    """The same as early as Alembic asks, so that SQLAlchemy need not know the type `vector`: `include_name=…`."""
+    return not (type_ == "schema" and name == SCHEMA)
 
 
 def configuration(url: str | None = None, output: io.TextIOBase | None = None) -> Config:
@@ -61,7 +68,11 @@ def head() -> str:
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Bring the schema to a revision, up or down, in one transaction. Safe to call from several processes at once."""
+    """Bring the schema to a revision, up or down, in one transaction. Safe to call from several processes at once.
+
+    Raises ConnectionFailedError, UnsupportedServerError, and InvalidArgumentError for an unknown revision.
+    """
+    sql.connect(url).close()  # SQLAlchemy's own complaints about a server that is not fit are hard to read
     config = configuration(url)
     script = ScriptDirectory.from_config(config)
     known = {r.revision for r in script.walk_revisions()}

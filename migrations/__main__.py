@@ -1,9 +1,9 @@
-"""For developers, after every change in `sql/`: freeze it into the newest revision, and renew what the tests compare with.
+"""For developers, after every change in `sql/`: freeze it into the newest revision, and renew what tests compare with.
 
     python -m aisle.migrations 0001
 
-writes `frozen/0001/`, that revision's lines of `frozen/SHA256SUMS`, and `schema.sql`, the whole schema as pg_dump sees it,
-so that a review shows what changed. Older revisions are history: somebody's database is built from them.
+writes `frozen/0001/`, that revision's lines of `frozen/SHA256SUMS`, and `schema.sql`, the whole schema as pg_dump sees
+it, so that a review shows what changed. Older revisions are history: somebody's database is built from them.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine, pool
 
-from aisle import migrations, sql
+from aisle import migrations
 
 LOCK_KEY = 4_150_711_053  # any constant: serialises concurrent migrations of one database
 
@@ -32,6 +32,5 @@ else:
         context.configure(connection=connection, **options)
         with context.begin_transaction():
             connection.exec_driver_sql(f"select pg_advisory_xact_lock({LOCK_KEY})")
-            sql.check_server(connection.connection.driver_connection)
             connection.exec_driver_sql(PREPARE, execution_options={"no_parameters": True})
             context.run_migrations()

@@ -80,14 +80,13 @@ CREATE FUNCTION aisle._create_item_triggers(target regclass, is_partitioned bool
     AS $$
 declare
     id_literal text := quote_literal(id_column);
-    column_list text := (select string_agg(quote_ident(c), ', ') from unnest(id_column || watched) c);
     changed text := (
         select format('(%s) is distinct from (%s)', string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', '))
         from unnest(id_column || watched) c);
 begin
     execute format(
-        'create trigger aisle_500_update after update of %s on %s for each row when (%s)
-         execute function aisle.tg_items__row(%s)', column_list, target, changed, id_literal);
+        'create trigger aisle_500_update after update on %s for each row when (%s)
+         execute function aisle.tg_items__row(%s)', target, changed, id_literal);
     execute format(
         'create trigger aisle_500_row after insert or delete on %s for each row
          execute function aisle.tg_items__row(%s)', target, id_literal);
@@ -316,20 +315,28 @@ CREATE FUNCTION aisle._ngrams(name text, manufacturer text, details text) RETURN
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 declare
-    maker text[] := aisle._words(manufacturer);
-    grams text[] := case when maker <> '{}' then array['@' || array_to_string(maker, ' ')] else '{}' end;
+    maker_words text[] := aisle._words(manufacturer);
+    name_words text[] := aisle._words(name);
+    maker text := '@' || array_to_string(maker_words, ' ');
+    grams text[] := '{}';
     word text;
     previous text;
     padded text;
 begin
-    foreach word in array maker || aisle._words(name) || aisle._words(details) loop
+    if maker <> '@' then
+        grams[1] := maker;
+        foreach word in array name_words loop
+            grams[cardinality(grams) + 1] := maker || '*' || word;
+        end loop;
+    end if;
+    foreach word in array maker_words || name_words || aisle._words(details) loop
         grams[cardinality(grams) + 1] := '=' || word;
         if previous is not null then
-            grams[cardinality(grams) + 1] := '+' || previous || ' ' || word;
+            grams[cardinality(grams) + 1] := previous || '+' || word;
         end if;
         previous := word;
         padded := ' ' || word || ' ';
-        for size in 2..5 loop
+        for size in case when word ~ '[\u1100-\U0010ffff]' then 2 else 3 end .. 5 loop
             for start in 1..length(padded) - size + 1 loop
                 grams[cardinality(grams) + 1] := substr(padded, start, size);
             end loop;
@@ -358,17 +365,17 @@ begin
         return;
     end if;
     castable := case attachment.id_type
-        when 'text' then '^'
-        when 'uuid' then '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'
-        when 'bigint' then '^-?[0-9]{1,18}$'
-        when 'integer' then '^-?[0-9]{1,9}$'
-        else '^-?[0-9]{1,4}$'
+        when 'text' then 'true'
+        when 'uuid' then $$id ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'$$
+        else format(
+            $$case when id ~ '^-?[0-9]{1,19}$' then id::numeric between -(2::numeric ^ %1$s) and 2::numeric ^ %1$s - 1 end$$,
+            case attachment.id_type when 'bigint' then 63 when 'integer' then 31 else 15 end)
     end;
     return query execute format(
         'select i.item_id, i.name, i.manufacturer, i.category, i.details,
                 aisle._content_hash(i.name, i.manufacturer, i.details)
          from aisle._items i
-         where i.id = any (array(select id from unnest($1) id where id ~ %L)::%s[])',
+         where i.id = any (array(select id from unnest($1) id where %s)::%s[])',
         castable, attachment.id_type)
     using ids;
 end
@@ -399,10 +406,11 @@ CREATE FUNCTION aisle._words(text text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     select array_remove(regexp_split_to_array(
-        translate(lower(normalize(left(coalesce(text, ''), 2000), NFKC) collate "C"),
-            'ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮĴĶĹĻĽŁŃŅŇŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯЁЄІЇҐ',
-            'àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįĵķĺļľłńņňōŏőœŕŗřśŝşšţťŧũūŭůűųŵŷÿźżžαβγδεζηθικλμνξοπρστυφχψωабвгдежзийклмнопрстуфхцчшщъыьэюяёєіїґ'),
-        '[\u0001-/:-@\[-`{-\u00bf×÷\u2000-\u2bff\u3000-\u3004\u3008-\u3020\u3030\ufe00-\ufe0f\uff00-\uff0f\U0001f000-\U0001faff]+'), '')
+        translate(lower(left(normalize(left(coalesce(text, ''), 1000), NFKC), 1000) collate "C"),
+            'ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮĴĶĹĻĽŁŃŅŇŊŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽƁƂƄƆƇƉƊƋƎƏƐƑƓƔƖƗƘƜƝƟƠƢƤƦƧƩƬƮƯƱƲƳƵƷƸƼǍǏǑǓǕǗǙǛǞǠǢǤǦǨǪǬǮǴǶǷǸǺǼǾȀȂȄȆȈȊȌȎȐȒȔȖȘȚȜȞȠȢȤȦȨȪȬȮȰȲȺȻȽȾɁɃɄɅɆɈɊɌɎͰͲͶͿΆΈΉΊΌΎΏΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩΪΫϏϘϚϜϞϠϢϤϦϨϪϬϮϷϺϽϾϿЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯѠѢѤѦѨѪѬѮѰѲѴѶѸѺѼѾҀҊҌҎҐҒҔҖҘҚҜҞҠҢҤҦҨҪҬҮҰҲҴҶҸҺҼҾӀӁӃӅӇӉӋӍӐӒӔӖӘӚӜӞӠӢӤӦӨӪӬӮӰӲӴӶӸӺӼӾԀԂԄԆԈԊԌԎԐԒԔԖԘԚԜԞԠԢԤԦԨԪԬԮԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖḀḂḄḆḈḊḌḎḐḒḔḖḘḚḜḞḠḢḤḦḨḪḬḮḰḲḴḶḸḺḼḾṀṂṄṆṈṊṌṎṐṒṔṖṘṚṜṞṠṢṤṦṨṪṬṮṰṲṴṶṸṺṼṾẀẂẄẆẈẊẌẎẐẒẔẞẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸỺỼỾἈἉἊἋἌἍἎἏἘἙἚἛἜἝἨἩἪἫἬἭἮἯἸἹἺἻἼἽἾἿὈὉὊὋὌὍὙὛὝὟὨὩὪὫὬὭὮὯᾈᾉᾊᾋᾌᾍᾎᾏᾘᾙᾚᾛᾜᾝᾞᾟᾨᾩᾪᾫᾬᾭᾮᾯᾸᾹᾺᾼῈῊῌῘῙῚῨῩῪῬῸῺῼ',
+            'àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįĵķĺļľłńņňŋōŏőœŕŗřśŝşšţťŧũūŭůűųŵŷÿźżžɓƃƅɔƈɖɗƌǝəɛƒɠɣɩɨƙɯɲɵơƣƥʀƨʃƭʈưʊʋƴƶʒƹƽǎǐǒǔǖǘǚǜǟǡǣǥǧǩǫǭǯǵƕƿǹǻǽǿȁȃȅȇȉȋȍȏȑȓȕȗșțȝȟƞȣȥȧȩȫȭȯȱȳⱥȼƚⱦɂƀʉʌɇɉɋɍɏͱͳͷϳάέήίόύώαβγδεζηθικλμνξοπρστυφχψωϊϋϗϙϛϝϟϡϣϥϧϩϫϭϯϸϻͻͼͽѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрстуфхцчшщъыьэюяѡѣѥѧѩѫѭѯѱѳѵѷѹѻѽѿҁҋҍҏґғҕҗҙқҝҟҡңҥҧҩҫҭүұҳҵҷҹһҽҿӏӂӄӆӈӊӌӎӑӓӕӗәӛӝӟӡӣӥӧөӫӭӯӱӳӵӷӹӻӽӿԁԃԅԇԉԋԍԏԑԓԕԗԙԛԝԟԡԣԥԧԩԫԭԯաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆḁḃḅḇḉḋḍḏḑḓḕḗḙḛḝḟḡḣḥḧḩḫḭḯḱḳḵḷḹḻḽḿṁṃṅṇṉṋṍṏṑṓṕṗṙṛṝṟṡṣṥṧṩṫṭṯṱṳṵṷṹṻṽṿẁẃẅẇẉẋẍẏẑẓẕßạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹỻỽỿἀἁἂἃἄἅἆἇἐἑἒἓἔἕἠἡἢἣἤἥἦἧἰἱἲἳἴἵἶἷὀὁὂὃὄὅὑὓὕὗὠὡὢὣὤὥὦὧᾀᾁᾂᾃᾄᾅᾆᾇᾐᾑᾒᾓᾔᾕᾖᾗᾠᾡᾢᾣᾤᾥᾦᾧᾰᾱὰᾳὲὴῃῐῑὶῠῡὺῥὸὼῳ'),
+        '[\u0001-/:-@\[-`{-\u00bf×÷\u02b0-\u02ff\u2000-\u2bff\u2e00-\u2e7f\u3000-\u3004\u3008-\u3020\u3030\u303d-\u303f\u30fb\ue000-\uf8ff\ufe00-\ufe6f\ufff0-\uffff\U0001f000-\U0001faff\U000e0000-\U000e0fff]+'
+    ), '')
 $$;
 
 CREATE FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text DEFAULT NULL::text, category text DEFAULT NULL::text, text_columns text[] DEFAULT '{}'::text[], category_separator text DEFAULT ' > '::text, draft_rows integer DEFAULT 100) RETURNS text
@@ -683,32 +691,32 @@ COMMENT ON FUNCTION aisle.similar_items(item_id text, k integer) IS 'The k items
 CREATE FUNCTION aisle.tg_items__delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $$
+    AS $_$
 declare
     ids text[];
 begin
-    execute format('select array_agg(%I::text) from old_rows', tg_argv[0]) into ids;
+    execute format('select array_agg(%1$I::text) from old_rows where %1$I is not null', tg_argv[0]) into ids;
     if ids is not null then
         perform aisle._forget_items(ids);
     end if;
     return null;
 end
-$$;
+$_$;
 
 CREATE FUNCTION aisle.tg_items__insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $$
+    AS $_$
 declare
     ids text[];
 begin
-    execute format('select array_agg(%I::text) from new_rows', tg_argv[0]) into ids;
+    execute format('select array_agg(%1$I::text) from new_rows where %1$I is not null', tg_argv[0]) into ids;
     if ids is not null then
         perform aisle._items_changed(ids);
     end if;
     return null;
 end
-$$;
+$_$;
 
 CREATE FUNCTION aisle.tg_items__row() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -727,7 +735,11 @@ begin
     if old_id is distinct from new_id and old_id is not null then
         perform aisle._forget_items(array[old_id]);
     end if;
-    if new_id is not null then
+    if tg_op = 'UPDATE' and old_id <> new_id then
+        -- The same statement may have given the old id to another row, as `set id = id + 1` does. If it did not, the
+        -- worker finds no such row and drops the job.
+        perform aisle._items_changed(array[old_id, new_id]);
+    elsif new_id is not null then
         perform aisle._items_changed(array[new_id]);
     end if;
     return null;
@@ -883,6 +895,8 @@ PARTITION BY LIST (model_id);
 
 ALTER TABLE ONLY aisle.category_vectors ALTER COLUMN embedding SET STORAGE PLAIN;
 
+COMMENT ON TABLE aisle.category_vectors IS 'A vector for each category and generation. Ask aisle.predict_category.';
+
 CREATE VIEW aisle.category_report AS
  WITH answers AS (
          SELECT n.level,
@@ -1027,6 +1041,8 @@ PARTITION BY LIST (model_id);
 
 ALTER TABLE ONLY aisle.item_vectors ALTER COLUMN embedding SET STORAGE PLAIN;
 
+COMMENT ON TABLE aisle.item_vectors IS 'A vector for each item and generation. Ask aisle.similar_items and aisle.item_category.';
+
 CREATE VIEW aisle.models AS
  SELECT m.model_id,
     m.task,
@@ -1055,6 +1071,8 @@ CREATE TABLE aisle.ngram_vectors (
 PARTITION BY LIST (model_id);
 
 ALTER TABLE ONLY aisle.ngram_vectors ALTER COLUMN embedding SET STORAGE PLAIN;
+
+COMMENT ON TABLE aisle.ngram_vectors IS 'A vector for each n-gram and generation. Ask aisle.embed_text.';
 
 CREATE VIEW aisle.status AS
  SELECT f.task,

@@ -365,9 +365,13 @@ def _faults_of_files(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise errors.InputFileError(f"{path}: the compressed file is damaged or incomplete.") from error
+        raise errors.InputFileError(
+            f"{path}: the compressed file is damaged or incomplete.", hint="Fetch or compress it again"
+        ) from error
     except OSError as error:
-        raise errors.InputFileError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise errors.InputFileError(
+            f"{path} cannot be read: {error.strerror or error}.", hint="Check the path and your rights to it"
+        ) from error
 
 
 # ---- types ----
@@ -468,7 +472,9 @@ def _postgres_type(arrow_type: Any) -> str | None:
 def _arrow_type(arrow: ModuleType, connection: psycopg.Connection[Any], column: psycopg.Column) -> Any:
     """Return the Arrow type of a column of a query; string stands for all types that Arrow does not have."""
     info = connection.adapters.types.get(column.type_code)
-    name = info.name if info and info.oid == column.type_code else ""  # the registry finds int4 by the oid of int4[], too
+    name = (
+        info.name if info and info.oid == column.type_code else ""
+    )  # the registry finds int4 by the oid of int4[], too
     if name == "numeric":
         precision, scale = column.precision or 0, column.scale or 0
         return arrow.decimal128(precision, scale) if 0 <= scale <= precision in range(1, 39) else arrow.string()
@@ -576,9 +582,9 @@ def _copy_position(context: str, table: str, columns: Iterable[str]) -> tuple[in
     match = re.search(rf"^COPY {re.escape(table)}[^0-9\n]*([0-9]+)", context, re.MULTILINE)
     if not match:
         return None, None
-    rest = context[match.end() :]
-    found = [(at.start(), name) for name in columns if (at := re.search(rf"(?<!\w){re.escape(name)}\s?\w?\s?:", rest))]
-    return int(match[1]), min(found)[1] if found else None
+    rest = context[match.end() :]  # the column, if it names one, is all before the colon; what follows is the data
+    named = (name for name in columns if re.match(rf"[^:]*?(?<!\w){re.escape(name)}\s?\w?\s?:", rest))
+    return int(match[1]), max(named, key=len, default=None)
 
 
 def _select_all(connection: psycopg.Connection[Any], relation: str) -> sql.Composable:

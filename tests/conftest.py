@@ -84,7 +84,7 @@ class Server:
 
 
 def _fastest_folder() -> Path | None:
-    """Return a folder in memory where there is one of some size: a clone of the template takes a fifth of the time there."""
+    """Return a folder in memory where there is one: a clone of the template takes a fifth of the time there."""
     memory = Path("/dev/shm")
     return memory if memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_NEEDED else None
 
@@ -190,11 +190,11 @@ class Shop:
             [list(names)],
         )
 
-    def jobs(self) -> dict[str, int]:
+    def jobs(self) -> dict[str, Any]:
         """Return the version of each queued item."""
         return dict(self.execute("select id, version from aisle._embedding_jobs where task = 'category'").fetchall())
 
-    def vectors(self) -> dict[str, list[float]]:
+    def vectors(self) -> dict[str, Any]:
         """Return the stored vector of each item, in whatever generation."""
         rows = self.execute("select item_id, embedding::real[] from aisle.item_vectors").fetchall()
         return {item: [round(x, 3) for x in vector] for item, vector in rows}
@@ -212,7 +212,7 @@ def shop(connection: sql.Connection) -> Shop:
 class TinyModel:
     """A category model that fits in the head.
 
-    With e the text's vector, a category's weight is `exp(e · vector + bias)` and its confidence the share in all weights.
+    With e the text's vector, a category weighs `exp(e · vector + bias)`; its confidence is the share in all weights.
     An unknown text has e = 0, so tea : coffee : bread = 1 : 1 : 2. The word 녹차 has e = (ln 4, 0), so 4 : 1 : 2.
     """
 
@@ -235,7 +235,7 @@ TINY_WORDS = {"녹차": (LN4, 0.0), "커피": (0.0, LN4), "식빵": (-LN4, -LN4)
 
 @pytest.fixture
 def publish(connection: sql.Connection) -> Callable[..., TinyModel]:
-    """`publish(dimensions=3, encoder="minilm", deploy=False)` stores one more tiny model, zero-padded to those dimensions."""
+    """`publish(dimensions=3, encoder="minilm", deploy=False)` stores one more tiny model, zero-padded."""
     return lambda **options: publish_tiny_model(connection, **options)
 
 

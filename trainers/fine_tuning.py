@@ -1,26 +1,282 @@
-"""Fine-tunes a sentence-transformers encoder for categories, with the Hugging Face Trainer."""
+"""Fine-tunes a sentence-transformers encoder for categories: transformer → mean → linear to 256 → linear head.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+The loop is Hugging Face's Trainer (mixed precision, accumulation, checkpoints, several GPUs under `accelerate launch`). A run
+that was killed is picked up at its last epoch when the same command is given again on the same data.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aisle.embedder.encoders import Floats
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from aisle.embedder.encoders import Encoder, Floats, bf16_is_native, encoder_text, load_pretrained
+from aisle.sql import embedded, errors
+from aisle.trainers.catalogue import Catalogue
+
+# Mixed-precision AdamW keeps, for each trained parameter, a master copy, a gradient and two moments (MODEL STATES in
+# Rajbhandari et al., "ZeRO", SC 2020, section 3.1).
+BYTES_PER_TRAINED_PARAMETER = 16
+BYTES_PER_FROZEN_PARAMETER = 4
+ACTIVATION_RESERVE = 1.5e9  # bytes, with gradient checkpointing, for MICRO_BATCH texts
+MICRO_BATCH = 16  # texts a step under --fit-in
+SMALL_MODEL = 60e6  # parameters; below it a higher learning rate is stable
+
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class FineTuningOptions:
+    """Hyper-parameters of the encoder."""
+
+    dimensions: int = 256
     epochs: int = 6
+    batch_size: int = 64  # texts
+    gradient_accumulation: int = 1
+    max_length: int = 48  # tokens
+    learning_rate: float | None = None  # None: 1e-4 for small models, 3e-5 for others
+    head_learning_rate: float = 1e-3
+    warm_up: float = 0.06  # share of the steps
+    label_smoothing: float = 0.05
+    precision: str = "auto"
+    early_stopping: int = 2  # epochs without a gain; 0: never
+    fit_in: str | None = None
+    gradient_checkpointing: bool = False
+    freeze_word_embeddings: bool = False
 
 
 @dataclass(frozen=True)
 class FineTuned:
+    """The encoder as it is stored, its head, and its vectors of the whole catalogue."""
+
     folder: Path
-    vectors: Floats
-    weight: Floats
-    bias: Floats
+    vectors: Floats  # (catalogue, dimensions)
+    weight: Floats  # (categories, dimensions)
+    bias: Floats  # (categories,)
     parameters: dict[str, Any]
 
 
-def fine_tune(*args: Any, seed: int, report: Callable[[str], None]) -> FineTuned:
-    raise NotImplementedError
+def fine_tune(
+    name: str,
+    catalogue: Catalogue,
+    labels: npt.NDArray[np.int64],
+    training: npt.NDArray[np.bool_],
+    validation: npt.NDArray[np.bool_],
+    categories: int,
+    options: FineTuningOptions,
+    *,
+    seed: int,
+    report: Report,
+) -> FineTuned:
+    """Train on the rows of `training`, stop by those of `validation`, and embed the whole catalogue."""
+    from transformers import set_seed
+
+    set_seed(seed)
+    model = build(name, options)
+    options = fit_in_memory(model, options, report) if options.fit_in else options
+    texts = [encoder_text(*text) for text in catalogue.texts()]
+    key = json.dumps([name, asdict(options), seed, catalogue.fingerprint(), categories])
+    folder = embedded.home() / "training" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    classifier = Classifier(model, categories, options)
+    dataset = _tokenise(model, texts, labels, options.max_length)
+    _run(classifier, [dataset[i] for i in np.flatnonzero(training)], [dataset[i] for i in np.flatnonzero(validation)],
+         options, folder, seed, report)  # fmt: skip
+    final = folder / "encoder"
+    shutil.rmtree(final, ignore_errors=True)
+    model.save(str(final), create_model_card=False)
+    report("Encoding the catalogue …")
+    return FineTuned(
+        folder=final,
+        vectors=Encoder(model).encode(texts),
+        weight=classifier.head.weight.detach().float().cpu().numpy().copy(),
+        bias=classifier.head.bias.detach().float().cpu().numpy().copy(),
+        parameters=asdict(options),
+    )
+
+
+class Classifier(nn.Module):
+    """The encoder under its head."""
+
+    def __init__(self, encoder: Any, categories: int, options: FineTuningOptions) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(options.dimensions, categories)
+        self.label_smoothing = options.label_smoothing
+        transformer = encoder[0].auto_model
+        if options.gradient_checkpointing:
+            transformer.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if options.freeze_word_embeddings:
+            transformer.get_input_embeddings().requires_grad_(False)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Return loss and logits, (batch, categories)."""
+        features = {"input_ids": input_ids, "attention_mask": attention_mask}
+        vectors = self.encoder(features)["sentence_embedding"]  # (batch, dimensions)
+        logits = self.head(vectors).float()
+        return {"loss": F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing), "logits": logits}
+
+
+def build(name: str, options: FineTuningOptions) -> Any:
+    """Return transformer → mean pooling → linear to `dimensions`, from a pretrained name or folder."""
+    from sentence_transformers import SentenceTransformer, models
+
+    pretrained = load_pretrained(name, max_length=options.max_length)
+    transformer = pretrained[0]
+    width = transformer.get_word_embedding_dimension() if hasattr(transformer, "get_word_embedding_dimension") else (
+        transformer.auto_model.config.hidden_size
+    )
+    return SentenceTransformer(
+        modules=[
+            transformer,
+            models.Pooling(width, "mean"),
+            models.Dense(width, options.dimensions, activation_function=nn.Identity()),
+        ],
+        prompts=pretrained.prompts,
+        default_prompt_name=pretrained.default_prompt_name,
+    )
+
+
+def fit_in_memory(model: Any, options: FineTuningOptions, report: Report) -> FineTuningOptions:
+    """Choose what makes training fit into `options.fit_in`, say what was chosen, or say that nothing does."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*GB?\s*", options.fit_in or "", re.IGNORECASE)
+    if not match:
+        raise errors.InvalidArgumentError(f"--fit-in {options.fit_in!r} is no size.", hint="Write it as 8GB.")
+    memory = float(match[1]) * 1e9
+    everything = sum(p.numel() for p in model.parameters())
+    words = sum(p.numel() for p in model[0].auto_model.get_input_embeddings().parameters())
+    effective = options.batch_size * options.gradient_accumulation
+    micro = min(MICRO_BATCH, effective)
+    chosen = replace(
+        options, gradient_checkpointing=True, batch_size=micro, gradient_accumulation=-(-effective // micro)
+    )
+    for freeze in (False, True):
+        trained = everything - (words if freeze else 0)
+        needed = (
+            trained * BYTES_PER_TRAINED_PARAMETER
+            + (everything - trained) * BYTES_PER_FROZEN_PARAMETER
+            + ACTIVATION_RESERVE
+        )
+        if needed <= memory:
+            chosen = replace(chosen, freeze_word_embeddings=freeze)
+            report(
+                f"To fit in {options.fit_in}: gradient checkpointing, {micro} texts × {chosen.gradient_accumulation} steps, "
+                f"word embeddings {'frozen' if freeze else 'trained'}: about {needed / 1e9:.1f} GB."
+            )
+            return chosen
+    raise errors.InvalidArgumentError(
+        f"{everything / 1e6:.0f} M parameters need {needed / 1e9:.1f} GB even with frozen word embeddings.",
+        hint="Take a smaller encoder, or a larger --fit-in.",
+    )
+
+
+def _tokenise(
+    model: Any, texts: Sequence[str], labels: npt.NDArray[np.int64], max_length: int
+) -> list[dict[str, list[int] | int]]:
+    prompt = model.prompts.get(model.default_prompt_name or "", "")
+    tokens = model.tokenizer([prompt + text for text in texts], truncation=True, max_length=max_length)
+    return [
+        {"input_ids": ids, "attention_mask": mask, "labels": int(label), "length": len(ids)}
+        for ids, mask, label in zip(tokens["input_ids"], tokens["attention_mask"], labels, strict=True)
+    ]
+
+
+def _run(
+    classifier: Classifier,
+    training: list[dict[str, Any]],
+    validation: list[dict[str, Any]],
+    options: FineTuningOptions,
+    folder: Path,
+    seed: int,
+    report: Report,
+) -> None:
+    from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+    from transformers.trainer_utils import get_last_checkpoint
+
+    tokenizer = classifier.encoder.tokenizer
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        padded = tokenizer.pad([{k: row[k] for k in ("input_ids", "attention_mask")} for row in rows], return_tensors="pt")
+        return {**padded, "labels": torch.tensor([row["labels"] for row in rows])}
+
+    class Epochs(TrainerCallback):
+        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+            losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+            report(
+                f"  epoch {state.epoch:.0f}/{options.epochs}: loss {losses[-1] if losses else float('nan'):.3f}, "
+                f"validation accuracy {metrics['eval_accuracy']:.4f}, loss {metrics['eval_loss']:.3f}"
+            )
+
+    on_gpu = torch.cuda.is_available()
+    precision = options.precision
+    if precision == "auto":
+        precision = "bf16" if bf16_is_native() else "fp16" if on_gpu else "fp32"
+    arguments = TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        num_train_epochs=options.epochs,
+        per_device_train_batch_size=options.batch_size,
+        per_device_eval_batch_size=4 * options.batch_size,
+        gradient_accumulation_steps=options.gradient_accumulation,
+        warmup_steps=options.warm_up,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="accuracy",
+        train_sampling_strategy="group_by_length",
+        length_column_name="length",
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+        log_level="error",
+        seed=seed,
+        use_cpu=not on_gpu,
+        dataloader_pin_memory=on_gpu,
+    )
+    trainer = Trainer(
+        model=classifier,
+        args=arguments,
+        data_collator=collate,
+        train_dataset=training,
+        eval_dataset=validation,
+        compute_metrics=lambda prediction: {
+            "accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())
+        },
+        callbacks=[Epochs(), *([EarlyStoppingCallback(options.early_stopping)] if options.early_stopping else [])],
+        optimizers=(_optimiser(classifier, options), None),
+    )
+    trainer.pop_callback(_printer(trainer))
+    last = get_last_checkpoint(arguments.output_dir) if (folder / "checkpoints").exists() else None
+    if last:
+        report(f"Going on from {Path(last).name} of an earlier run.")
+    trainer.train(resume_from_checkpoint=last)
+    shutil.rmtree(arguments.output_dir, ignore_errors=True)
+
+
+def _printer(trainer: Any) -> Any:
+    from transformers import PrinterCallback
+
+    return PrinterCallback
+
+
+def _optimiser(classifier: Classifier, options: FineTuningOptions) -> torch.optim.Optimizer:
+    small = sum(p.numel() for p in classifier.encoder.parameters()) < SMALL_MODEL
+    body_rate = options.learning_rate or (1e-4 if small else 3e-5)
+    new = [*classifier.head.parameters(), *classifier.encoder[-1].parameters()]
+    body = [p for module in list(classifier.encoder)[:-1] for p in module.parameters() if p.requires_grad]
+    return torch.optim.AdamW(
+        [{"params": body, "lr": body_rate}, {"params": new, "lr": options.head_learning_rate}], weight_decay=0.01
+    )

@@ -120,7 +120,9 @@ def load_items(connection: Connection, generation: Generation, catalogue: Catalo
 
 def measure(connection: Connection, model_id: int, held_out: Sequence[str]) -> dict[str, float]:
     """Ask the generation for its held-out rows through the functions that applications call; keep and score the answers."""
-    connection.execute(sql.read("queries/predict_heldout"), {"model_id": model_id, "item_ids": list(held_out)})
+    with connection.transaction():
+        connection.execute("delete from aisle._heldout_predictions where model_id = %s", (model_id,))
+        connection.execute(sql.read("queries/predict_heldout"), {"model_id": model_id, "item_ids": list(held_out)})
     rows = connection.execute(
         "select category, predicted, student_predicted, confidence from aisle._heldout_predictions where model_id = %s",
         (model_id,),

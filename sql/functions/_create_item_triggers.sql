@@ -1,22 +1,21 @@
 -- Triggers on the shop's table. INSERT and DELETE fire once a statement and see its rows in a transition table. UPDATE fires
--- for each row whose watched columns changed: PostgreSQL allows a column list only without a transition table, and without
--- the list an update of prices would pay for copying every row. A partitioned table has row triggers throughout, because
--- only those follow into partitions that are written to directly or added later; and rows that arrive by logical
--- replication fire row triggers only.
+-- for each row whose watched columns changed: with a transition table an update of prices would pay for copying every row.
+-- There is no column list (`update of name`), because it would miss what a trigger of the shop's writes into a column that
+-- the statement does not mention. A partitioned table has row triggers throughout, because only those follow into partitions
+-- that are written to directly or added later; and rows that arrive by logical replication fire row triggers only.
 create or replace function aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[])
 returns void
 language plpgsql volatile
 as $function$
 declare
     id_literal text := quote_literal(id_column);
-    column_list text := (select string_agg(quote_ident(c), ', ') from unnest(id_column || watched) c);
     changed text := (
         select format('(%s) is distinct from (%s)', string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', '))
         from unnest(id_column || watched) c);
 begin
     execute format(
-        'create trigger aisle_500_update after update of %s on %s for each row when (%s)
-         execute function aisle.tg_items__row(%s)', column_list, target, changed, id_literal);
+        'create trigger aisle_500_update after update on %s for each row when (%s)
+         execute function aisle.tg_items__row(%s)', target, changed, id_literal);
     execute format(
         'create trigger aisle_500_row after insert or delete on %s for each row
          execute function aisle.tg_items__row(%s)', target, id_literal);

@@ -13,17 +13,17 @@ begin
         return;
     end if;
     castable := case attachment.id_type
-        when 'text' then '^'
-        when 'uuid' then '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'
-        when 'bigint' then '^-?[0-9]{1,18}$'
-        when 'integer' then '^-?[0-9]{1,9}$'
-        else '^-?[0-9]{1,4}$'
+        when 'text' then 'true'
+        when 'uuid' then $$id ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'$$
+        else format(
+            $$case when id ~ '^-?[0-9]{1,19}$' then id::numeric between -(2::numeric ^ %1$s) and 2::numeric ^ %1$s - 1 end$$,
+            case attachment.id_type when 'bigint' then 63 when 'integer' then 31 else 15 end)
     end;
     return query execute format(
         'select i.item_id, i.name, i.manufacturer, i.category, i.details,
                 aisle._content_hash(i.name, i.manufacturer, i.details)
          from aisle._items i
-         where i.id = any (array(select id from unnest($1) id where id ~ %L)::%s[])',
+         where i.id = any (array(select id from unnest($1) id where %s)::%s[])',
         castable, attachment.id_type)
     using ids;
 end

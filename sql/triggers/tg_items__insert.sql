@@ -5,7 +5,7 @@ as $trigger$
 declare
     ids text[];
 begin
-    execute format('select array_agg(%I::text) from new_rows', tg_argv[0]) into ids;
+    execute format('select array_agg(%1$I::text) from new_rows where %1$I is not null', tg_argv[0]) into ids;
     if ids is not null then
         perform aisle._items_changed(ids);
     end if;

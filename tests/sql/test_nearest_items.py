@@ -69,7 +69,7 @@ def test_the_index_of_a_generation_answers_where_there_is_one(shop: Shop, publis
     shop.execute("set maintenance_work_mem = '64MB'")
     shop.execute(
         f"insert into {partition} (model_id, item_id, embedding, content_hash, is_draft) "
-        "select %s, 'i' || i, array[1, sin(i), cos(i), sin(2 * i), cos(3 * i), sin(5 * i), cos(7 * i), i / 5000.0]::vector, "
+        "select %s, 'i' || i, array[1, sin(i), cos(i), sin(2 * i), cos(3 * i), sin(5 * i), tan(i), i / 5e3]::vector, "
         "'', false from generate_series(1, 5000) i",
         [model.model_id],
     )

@@ -89,6 +89,10 @@ alter table aisle.item_vectors alter column embedding set storage plain;
 alter table aisle.category_vectors alter column embedding set storage plain;
 alter table aisle.ngram_vectors alter column embedding set storage plain;
 
+comment on table aisle.item_vectors is 'A vector for each item and generation. Ask aisle.similar_items and aisle.item_category.';
+comment on table aisle.category_vectors is 'A vector for each category and generation. Ask aisle.predict_category.';
+comment on table aisle.ngram_vectors is 'A vector for each n-gram and generation. Ask aisle.embed_text.';
+
 -- The answers of a model for rows that it was not trained on, as the SQL functions gave them.
 create table aisle._heldout_predictions (
     model_id           integer not null references aisle._models on delete cascade,

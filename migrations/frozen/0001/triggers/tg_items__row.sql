@@ -16,7 +16,11 @@ begin
     if old_id is distinct from new_id and old_id is not null then
         perform aisle._forget_items(array[old_id]);
     end if;
-    if new_id is not null then
+    if tg_op = 'UPDATE' and old_id <> new_id then
+        -- The same statement may have given the old id to another row, as `set id = id + 1` does. If it did not, the
+        -- worker finds no such row and drops the job.
+        perform aisle._items_changed(array[old_id, new_id]);
+    elsif new_id is not null then
         perform aisle._items_changed(array[new_id]);
     end if;
     return null;

@@ -1,0 +1,85 @@
+"""The command `aisle`: a thin group over `commands/`, and the one place where an error becomes a sentence and an exit code."""
+
+import logging
+import os
+import sys
+import traceback
+
+import click
+import psycopg
+
+from aisle import commands
+from aisle.commands import answers, database, demonstration, models, shop, vectors
+from aisle.sql import errors
+
+# `aisle --help` groups the commands by what one comes for.
+SECTIONS = {
+    "Start": (demonstration.demo, database.db, database.migrate, database.doctor),
+    "The shop's tables": (shop.attach, shop.detach, shop.import_, shop.export),
+    "Models": (models.train, models.evaluate, models.models, models.deploy, models.rollback),
+    "Vectors": (vectors.embed, vectors.worker, vectors.status, vectors.failures),
+    "Answers, as SQL gives them": (answers.predict_category, answers.item_category, answers.similar, answers.search),
+}
+
+
+class Sections(click.Group):
+    """A group whose help lists its commands under headings."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one definition list a section."""
+        for title, members in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(str(member.name), member.get_short_help_str(60)) for member in members])
+
+
+@click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "AISLE"})
+@click.option(
+    "--database-url",
+    metavar="URL",
+    envvar=["AISLE_DATABASE_URL", "DATABASE_URL"],
+    show_envvar=True,
+    help="The shop's PostgreSQL. Without it: an embedded one, in AISLE_HOME.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log more, and show the trace of an error.")
+@click.version_option(package_name="aisle")
+@click.pass_context
+def aisle(context: click.Context, database_url: str | None, verbose: bool) -> None:
+    """Category classifier, recommender and next-basket predictor inside the shop's own PostgreSQL."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    context.obj = commands.Database(database_url)
+
+
+for members in SECTIONS.values():
+    for member in members:
+        aisle.add_command(member)
+
+
+def main() -> None:
+    """Run the command line; an error is one sentence, a hint, and an exit code other than 0."""
+    verbose = "-v" in sys.argv or "--verbose" in sys.argv
+    try:
+        sys.exit(aisle.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has read enough; Python must not complain again while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (errors.AisleError, psycopg.Error) as raised:
+        if verbose:
+            traceback.print_exc()
+        error_shown = raised if isinstance(raised, errors.AisleError) else errors.translate(raised)
+        click.echo(f"Error: {error_shown}", err=True)
+        if error_shown.hint:
+            click.echo(error_shown.hint, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Answers as SQL gives them: the same functions that an application calls."""
+
+import click
+
+from aisle.commands import Database, json_option, pass_database, print_query
+
+top_option = click.option("-k", "--top", "k", default=3, show_default=True, type=click.IntRange(min=1), help="How many answers.")
+level_option = click.option("--level", type=click.IntRange(min=1), help="Answer with paths of so many steps.")
+
+
+@click.command("predict-category")
+@click.argument("name")
+@click.option("--manufacturer", help="The manufacturer or brand.")
+@top_option
+@level_option
+@json_option
+@pass_database
+def predict_category(
+    database: Database, name: str, manufacturer: str | None, k: int, level: int | None, as_json: bool
+) -> None:
+    """Predict the category of a product by its NAME."""
+    with database.connect() as connection:
+        print_query(
+            connection, "select * from aisle.predict_category(%s, %s, %s, %s)", (name, manufacturer, k, level), as_json=as_json
+        )
+
+
+@click.command("item-category")
+@click.argument("item_id", metavar="ID")
+@top_option
+@level_option
+@json_option
+@pass_database
+def item_category(database: Database, item_id: str, k: int, level: int | None, as_json: bool) -> None:
+    """Predict the category of the attached item with this ID."""
+    with database.connect() as connection:
+        print_query(connection, "select * from aisle.item_category(%s, %s, %s)", (item_id, k, level), as_json=as_json)
+
+
+@click.command()
+@click.argument("item_id", metavar="ID")
+@top_option
+@json_option
+@pass_database
+def similar(database: Database, item_id: str, k: int, as_json: bool) -> None:
+    """List the attached items most like the one with this ID."""
+    with database.connect() as connection:
+        print_query(
+            connection,
+            "select s.rank, s.item_id, i.name, s.score from aisle.similar_items(%s, %s) s"
+            " left join lateral aisle._read_items(array[s.item_id]) i on true order by s.rank",
+            (item_id, k),
+            as_json=as_json,
+        )
+
+
+@click.command()
+@click.argument("query")
+@top_option
+@json_option
+@pass_database
+def search(database: Database, query: str, k: int, as_json: bool) -> None:
+    """List the attached items nearest to a text."""
+    with database.connect() as connection:
+        print_query(
+            connection,
+            "select s.rank, s.item_id, i.name, s.score from aisle.search_items(%s, %s) s"
+            " left join lateral aisle._read_items(array[s.item_id]) i on true order by s.rank",
+            (query, k),
+            as_json=as_json,
+        )

@@ -1,0 +1,94 @@
+"""The database itself: `aisle db`, `aisle migrate`, `aisle doctor`."""
+
+import os
+
+import click
+
+from aisle.commands import Database, json_option, pass_database, print_json, print_rows
+from aisle.sql import errors
+
+
+@click.group()
+def db() -> None:
+    """Start, stop and find the embedded PostgreSQL."""
+
+
+@db.command()
+def start() -> None:
+    """Start the embedded PostgreSQL and leave it running."""
+    from aisle.sql import embedded
+
+    click.echo(embedded.start())
+
+
+@db.command()
+def stop() -> None:
+    """Stop the embedded PostgreSQL."""
+    from aisle.sql import embedded
+
+    click.echo("Stopped." if embedded.stop() else "It was not running.")
+
+
+@db.command("status")
+@json_option
+def db_status(as_json: bool) -> None:
+    """Say whether the embedded PostgreSQL runs, and where its data are."""
+    from aisle.sql import embedded
+
+    status = embedded.status()
+    values = {name: str(value) if value is not None else None for name, value in vars(status).items()}
+    if as_json:
+        print_json(values | {"running": status.running})
+    else:
+        print_rows(list(values), [list(values.values())], as_json=False)
+
+
+@db.command()
+@pass_database
+def url(database: Database) -> None:
+    """Print the address of the database that the commands use."""
+    click.echo(database.url)
+
+
+@db.command()
+@pass_database
+def shell(database: Database) -> None:
+    """Open psql on the database."""
+    import shutil
+
+    psql = shutil.which("psql")
+    if psql is None:
+        from aisle.sql import embedded
+
+        psql = str(embedded.program("psql"))
+    os.execvp(psql, [psql, database.url])  # noqa: S606 - the shell is what was asked for
+
+
+@click.command()
+@click.option("--sql", "as_sql", is_flag=True, help="Print the SQL for an empty database, for an administrator to run.")
+@click.option("--to", "revision", default="head", show_default=True, help="The revision to go to; `base` removes it all.")
+@pass_database
+def migrate(database: Database, as_sql: bool, revision: str) -> None:
+    """Create or update the schema `aisle`. Several processes may."""
+    from aisle import migrations
+
+    if as_sql:
+        click.echo(migrations.migration_sql(revision))
+        return
+    migrations.migrate(database.url, revision)
+    click.echo(f"The schema is at revision {migrations.head() if revision == 'head' else revision}.")
+
+
+@click.command()
+@json_option
+@pass_database
+def doctor(database: Database, as_json: bool) -> None:
+    """Look for what is wrong, and say what to do about it."""
+    from aisle.sql import diagnosis
+
+    findings = diagnosis.examine(database.url)
+    rows = [(f.check, "ok" if f.remedy is None else "PROBLEM", f.found, f.remedy or "") for f in findings]
+    print_rows(("check", "verdict", "found", "remedy"), rows, as_json)
+    problems = sum(f.remedy is not None for f in findings)
+    if problems:
+        raise errors.AisleError(f"{problems} problem{'s' if problems > 1 else ''} found.")

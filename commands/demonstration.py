@@ -1,0 +1,117 @@
+"""`aisle demo`: a shop, a model and real answers, from nothing, in minutes."""
+
+from pathlib import Path
+
+import click
+
+from aisle.commands import Database, pass_database, print_query
+from aisle.sql import Connection, errors
+
+
+@click.command()
+@click.option("--items", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your own CSV or Parquet file instead.")
+@click.option("--id", "id_column", default="id", show_default=True, help="Its id column.")
+@click.option("--name", default="name", show_default=True, help="Its column of product names.")
+@click.option("--manufacturer", help="Its column of manufacturers.")
+@click.option("--category", default="category", show_default=True, help="Its column of categories.")
+@click.option("--reset", is_flag=True, help="Start over: drop the demo's tables and detach what is attached.")
+@pass_database
+def demo(
+    database: Database,
+    items: Path | None,
+    id_column: str,
+    name: str,
+    manufacturer: str | None,
+    category: str,
+    reset: bool,
+) -> None:
+    """Fill a shop, train on it, and ask it things in SQL."""
+    from aisle import migrations
+    from aisle.trainers import category as trainer
+
+    _say("Preparing the database …")
+    migrations.migrate(database.url)
+    with database.connect() as connection:
+        if reset:
+            _reset(connection)
+        if connection.execute("select from aisle._attachments where kind = 'items'").fetchone() is None:
+            table = _own_table(connection, items, id_column) if items else _generated_shop(connection)
+            columns = (id_column, name, manufacturer, category) if items else ("id", "name", "manufacturer", "category")
+            connection.execute(
+                "select aisle.attach_items(%s, %s, %s, %s, %s, text_columns => %s)",
+                (table, *columns, [] if items else ["specifications"]),
+            )
+        if connection.execute("select from aisle.models where task = 'category' and state = 'live'").fetchone() is None:
+            trainer.train(database.url, trainer.Options(), _say)
+        _show(connection, generated=connection.execute("select to_regclass('shop.visits')").fetchone() != (None,))
+    click.echo(
+        f"""
+The database is running: {database.url}
+  aisle db shell                                    look around; \\df+ aisle.* is the documentation
+  aisle predict-category '아기 기저귀 팬티형 4단계'     ask for any product
+  aisle evaluate category --baseline                how good it is, beside TF-IDF + linear SVM
+  aisle worker                                      keep the vectors in step with the rows
+  aisle db stop                                     stop it (your data stay)"""
+    )
+
+
+def _generated_shop(connection: Connection) -> str:
+    from aisle.demo import shop
+
+    _say("Generating a shop: products, customers, orders, visits …")
+    shop.load(connection, shop.generate())
+    return "shop.products"
+
+
+def _own_table(connection: Connection, file: Path, key: str) -> str:
+    from aisle.sql import transfer
+
+    _say(f"Importing {file} …")
+    transfer.import_table(connection, file, "shop.products", key=key)
+    return "shop.products"
+
+
+def _reset(connection: Connection) -> None:
+    with connection.transaction():
+        connection.execute("select aisle.detach(kind) from aisle._attachments")
+        connection.execute("delete from aisle._deployments")
+        connection.execute("select aisle._drop_model(model_id) from aisle._models where task = 'category'")
+        connection.execute("drop schema if exists shop cascade")
+
+
+def _show(connection: Connection, *, generated: bool) -> None:
+    """Print queries as one would type them, and what they answer."""
+    _ask(connection, "select task, attached, live_model, metrics ->> 'accuracy' as accuracy, vectors, pending from aisle.status")
+    first = connection.execute("select item_id, name from aisle._items where name is not null order by id limit 1").fetchone()
+    if first is None:
+        raise errors.TrainingDataError("The table is empty.")
+    name = "에르고루루 옴니 브리즈 아기띠" if generated else str(first[1]).replace("'", "''")
+    _ask(connection, f"select * from aisle.predict_category('{name}')")
+    _ask(connection, f"select * from aisle.predict_category('{name}', level => 1)")
+    _ask(connection, f"select * from aisle.item_category('{first[0]}')")
+    if generated:
+        _ask(
+            connection,
+            "insert into shop.products (name, manufacturer) values ('맑은숲 유기농 현미 누룽지 2kg', '맑은숲') returning id",
+        )
+        _ask(
+            connection,
+            "select c.* from aisle.item_category((select max(id) from shop.products)) c  -- its vector came with the insert",
+        )
+        _ask(
+            connection,
+            "select p.name, c.category, c.confidence from shop.products p, lateral aisle.predict_category(p.name, p.manufacturer, 1) c"
+            " where p.category is null order by c.confidence desc limit 3",
+        )
+        _ask(connection, "select s.rank, p.name, s.score from aisle.search_items('강아지 간식', 3) s join shop.products p on p.id::text = s.item_id order by s.rank")
+    _ask(connection, "select reason, count(*) from aisle.category_review group by reason")
+
+
+def _ask(connection: Connection, query: str) -> None:
+    click.echo()
+    click.secho(f"{query};", fg="cyan")
+    print_query(connection, query, as_json=False)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,122 @@
+"""Models: `aisle train`, `evaluate`, `models`, `deploy`, `rollback`."""
+
+import time
+from typing import Any
+
+import click
+
+from aisle.commands import Database, json_option, pass_database, print_json, print_query, print_rows
+
+
+@click.group()
+def train() -> None:
+    """Train a model on the attached tables."""
+
+
+@train.command("category")
+@click.option("--encoder", default="ngram", show_default=True, help="`ngram` (no download), a Hugging Face name, or a local folder.")
+@click.option("--split-column", help="Column that says train, valid or test.  [default: by groups of near-equal names]")
+@click.option("--min-rows", default=3, show_default=True, help="Leave categories with fewer labelled rows out.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes of the encoder over the rows.  [default: 6; with ngram: 12]")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Rows a step.")
+@click.option("--gradient-accumulation", default=1, show_default=True, type=click.IntRange(min=1), help="Steps before an update.")
+@click.option("--max-length", default=48, show_default=True, help="Tokens that the encoder reads of an item.")
+@click.option("--learning-rate", type=float, help="Peak learning rate of the encoder.")
+@click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"]))
+@click.option("--early-stopping", default=2, show_default=True, help="Stop after so many epochs without a gain; 0: never.")
+@click.option("--fit-in", metavar="MEMORY", help="Choose what makes training fit, for example 8GB.")
+@click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model.")
+@click.option("--deploy/--no-deploy", default=None, help="Let it answer when it is ready.  [default: if no model is live]")
+@json_option
+@pass_database
+def train_category(
+    database: Database, encoder: str, split_column: str | None, min_rows: int, seed: int, deploy: bool | None,
+    as_json: bool, **fine_tuning: Any,
+) -> None:  # fmt: skip
+    """Train product → category and publish it."""
+    from dataclasses import replace
+
+    from aisle.trainers import category
+    from aisle.trainers.fine_tuning import FineTuningOptions
+    from aisle.trainers.student import StudentOptions
+
+    started = time.monotonic()
+    given = {name: value for name, value in fine_tuning.items() if value is not None}
+    student = StudentOptions()
+    if encoder == "ngram":
+        student = replace(student, **{name: given[name] for name in ("epochs", "batch_size") if name in given})
+    options = category.Options(
+        encoder=None if encoder == "ngram" else encoder,
+        split_column=split_column,
+        min_rows=min_rows,
+        seed=seed,
+        deploy=deploy,
+        student=student,
+        fine_tuning=FineTuningOptions(**given),
+    )
+    with database.connect():
+        pass  # a schema of the wrong version is said before anything is trained
+    result = category.train(
+        database.url, options, lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=True)
+    )
+    if as_json:
+        print_json(vars(result))
+        return
+    print_rows(list(result.metrics), [list(result.metrics.values())], as_json=False)
+    click.echo(
+        f"Model {result.model_id} is live. Try: aisle predict-category 'a product name'"
+        if result.deployed
+        else f"Model {result.model_id} is ready. Let it answer: aisle deploy {result.model_id}"
+    )
+
+
+@click.command()
+@click.argument("task", type=click.Choice(["category"]))
+@click.option("--baseline", is_flag=True, help="Also fit TF-IDF + linear SVM on the same rows, and measure it on the same rows.")
+@json_option
+@pass_database
+def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> None:
+    """Measure the live model on its held-out rows, through SQL."""
+    from aisle.trainers import evaluation
+
+    with database.connect() as connection:
+        rows = evaluation.evaluate_category(connection, baseline=baseline)
+    print_rows(evaluation.COLUMNS, rows, as_json)
+
+
+@click.command()
+@json_option
+@pass_database
+def models(database: Database, as_json: bool) -> None:
+    """List the trained models."""
+    columns = "model_id, task, state, encoder, metrics, created_at::timestamp(0) as created_at"
+    with database.connect() as connection:
+        if not print_query(
+            connection,
+            f"select {'*' if as_json else columns} from aisle.models order by model_id",  # noqa: S608 - both are constants
+            as_json=as_json,
+        ):
+            click.echo("None yet. Train one: aisle train category", err=True)
+
+
+@click.command()
+@click.argument("model_id", metavar="MODEL", type=int)
+@pass_database
+def deploy(database: Database, model_id: int) -> None:
+    """Let a model answer from the next statement on."""
+    _call(database, "select aisle.deploy(%s)", model_id)
+
+
+@click.command()
+@click.argument("task", type=click.Choice(["category"]))
+@pass_database
+def rollback(database: Database, task: str) -> None:
+    """Let the model before the live one answer again."""
+    _call(database, "select aisle.rollback(%s)", task)
+
+
+def _call(database: Database, query: str, argument: Any) -> None:
+    with database.connect() as connection:
+        row = connection.execute(query.encode(), (argument,)).fetchone()
+    assert row is not None
+    click.echo(row[0])

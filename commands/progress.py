@@ -1,0 +1,15 @@
+"""Progress of long work, on stderr, so that what a command prints can be piped."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress
+
+
+@contextmanager
+def transfer_progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar while the block runs; yield what moves it: done, total."""
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

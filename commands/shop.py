@@ -1,0 +1,100 @@
+"""The shop's tables: `aisle attach`, `detach`, `import`, `export`."""
+
+from pathlib import Path
+
+import click
+
+from aisle.commands import Database, pass_database
+from aisle.commands.progress import transfer_progress
+
+
+@click.group()
+def attach() -> None:
+    """Point Aisle at a table of the shop. Nothing is copied."""
+
+
+@attach.command("items")
+@click.argument("relation", metavar="TABLE")
+@click.option("--id", "id_column", default="id", show_default=True, help="Column with a unique id: whole number, uuid or text.")
+@click.option("--name", default="name", show_default=True, help="Column with the product's name.")
+@click.option("--manufacturer", help="Column with the manufacturer or brand.")
+@click.option("--category", help="Column with the category; rows where it is NULL are the ones to predict.")
+@click.option("--text", "text_columns", multiple=True, help="Further column that models read, such as specifications; repeatable.")
+@click.option("--category-separator", default=" > ", show_default=True, help="What stands between the steps of a category path.")
+@click.option("--draft-rows", default=100, show_default=True, help="Statements of up to so many rows get draft vectors at once.")
+@pass_database
+def attach_items(
+    database: Database,
+    relation: str,
+    id_column: str,
+    name: str,
+    manufacturer: str | None,
+    category: str | None,
+    text_columns: tuple[str, ...],
+    category_separator: str,
+    draft_rows: int,
+) -> None:
+    """Attach the table (or view) of products, such as public1.products."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "select aisle.attach_items(%s, %s, %s, %s, %s, %s, %s, %s)",
+            (relation, id_column, name, manufacturer, category, list(text_columns), category_separator, draft_rows),
+        ).fetchone()
+    assert row is not None
+    click.echo(row[0])
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["items"]))
+@pass_database
+def detach(database: Database, kind: str) -> None:
+    """Take triggers, view and vectors away from a table."""
+    with database.connect() as connection:
+        row = connection.execute("select aisle.detach(%s)", (kind,)).fetchone()
+    assert row is not None
+    click.echo(row[0])
+
+
+@click.group("import")
+def import_() -> None:
+    """Fill a table from a CSV or Parquet file, all or nothing."""
+
+
+@import_.command("items")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--table", default="shop.products", show_default=True, help="The table to create or fill.")
+@click.option("--key", help="The primary key of a table that is created.  [default: id, if there is such a column]")
+@pass_database
+def import_items(database: Database, file: Path, table: str, key: str | None) -> None:
+    """Create or fill a table of products from FILE."""
+    from aisle.sql import transfer
+
+    with database.connect() as connection, transfer_progress(f"Importing {file.name}") as progress:
+        result = transfer.import_table(connection, file, table, key=key, progress=progress)
+    made = "created and filled" if result.created else "filled"
+    click.echo(f"{table} {made}: {result.rows:,} rows, columns {', '.join(result.columns)}.")
+    click.echo(f"Next: aisle attach items {table} --name … --category …")
+
+
+@click.group()
+def export() -> None:
+    """Write a table to a CSV or Parquet file."""
+
+
+@export.command("items")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--table", help="The table to export.  [default: the attached one]")
+@click.option("--excel", is_flag=True, help="Begin a CSV file with the mark by which Excel knows UTF-8.")
+@pass_database
+def export_items(database: Database, file: Path, table: str | None, excel: bool) -> None:
+    """Write the attached table, or another, to FILE (.csv, .csv.gz, .parquet)."""
+    from aisle.sql import errors, transfer
+
+    with database.connect() as connection, transfer_progress(f"Exporting {file.name}") as progress:
+        if table is None:
+            row = connection.execute("select relation::text from aisle._attachments where kind = 'items'").fetchone()
+            if row is None:
+                raise errors.NotAttachedError
+            table = str(row[0])
+        rows = transfer.export_table(connection, table, file, excel=excel, progress=progress)
+    click.echo(f"{file}: {rows:,} rows of {table}.")

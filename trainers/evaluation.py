@@ -1,0 +1,54 @@
+"""Measures the live category model through SQL, beside TF-IDF + linear SVM on the same rows."""
+
+from typing import Any
+
+import numpy as np
+
+from aisle.sql import Connection, errors, registry
+from aisle.trainers import publish
+from aisle.trainers.catalogue import read_catalogue
+
+COLUMNS = ("answer", "held_out_rows", "accuracy", "macro_f1", "ece")
+
+
+def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[Any, ...]]:
+    """Ask the live model for its held-out rows again; return a row for its answer, the student's, and the baseline's."""
+    model_id = registry.live(connection, "category")
+    if model_id is None:
+        raise errors.NoLiveModelError
+    model = registry.get(connection, model_id)
+    held_out = [
+        row[0]
+        for row in connection.execute("select item_id from aisle._heldout_predictions where model_id = %s", (model_id,))
+    ]
+    if not held_out:
+        raise errors.TrainingDataError("The live model has no held-out rows.", hint="Train it on more labelled rows.")
+    metrics = publish.measure(connection, model_id, held_out)
+    rows: list[tuple[Any, ...]] = [
+        ("item_category", metrics["held_out_rows"], metrics["accuracy"], metrics["macro_f1"], metrics["ece"]),
+        ("predict_category", metrics["held_out_rows"], metrics["student_accuracy"], metrics["student_macro_f1"], None),
+    ]
+    if baseline:
+        accuracy, macro_f1 = _linear_svm(connection, set(held_out), model.parameters)
+        rows.append(("TF-IDF + linear SVM", metrics["held_out_rows"], accuracy, macro_f1, None))
+    return rows
+
+
+def _linear_svm(connection: Connection, held_out: set[str], parameters: dict[str, Any]) -> tuple[float, float]:
+    """Fit the baseline on every labelled row that the model could learn from, and score it on the held-out rows."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_union
+    from sklearn.svm import LinearSVC
+
+    catalogue = read_catalogue(connection, split_column=parameters["split_column"], seed=parameters["seed"])
+    texts = np.array([" ".join(part for part in (m, n, d) if part) for n, m, d in catalogue.texts()], dtype=object)
+    testing = np.array([item_id in held_out for item_id in catalogue.item_ids])
+    training = np.isin(catalogue.splits.astype(str), ("train", "valid"))
+    features = make_union(
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2),
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+    )
+    svm = LinearSVC(C=0.5).fit(features.fit_transform(texts[training]), catalogue.categories[training])
+    given = catalogue.categories[testing].astype(str)
+    predicted = svm.predict(features.transform(texts[testing])).astype(str)
+    return float(np.mean(given == predicted)), publish.macro_f1(given, predicted)
