@@ -1,0 +1,45 @@
+# `make demo` and `make test` do all their set-up: a virtual environment, the packages, an embedded PostgreSQL, migrations.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.PHONY: demo test lint bench freeze clean
+
+demo: $(INSTALLED)
+	$(BIN)/aisle demo
+
+test: $(INSTALLED) lint
+	$(BIN)/pytest -m "not slow"
+	AISLE_TEST_POSTGRES=16 $(BIN)/pytest -q tests/sql tests/integration/test_attach.py tests/integration/test_triggers.py tests/migrations
+	@echo
+	@echo "All passed. Next: make demo (see it work), make bench (measure it)."
+
+lint: $(INSTALLED) $(VENV)/typecheck/aisle
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy -p aisle.cli -p aisle.commands -p aisle.demo -p aisle.embedder -p aisle.migrations -p aisle.sql -p aisle.trainers
+	$(BIN)/lint-imports
+
+# Freezes what changed in sql/ into the newest revision, and renews what the migration tests compare with.
+freeze: $(INSTALLED)
+	$(BIN)/python -m aisle.migrations $$(ls -d migrations/frozen/0* | xargs -n1 basename | sort | tail -1)
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/category.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# constraints.txt pins the set of versions that was tested.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import sys; sys.exit("Aisle needs Python 3.11 or newer: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# mypy reads files, not import hooks: to it, `aisle` is a link to this folder.
+$(VENV)/typecheck/aisle:
+	mkdir -p $(dir $@)
+	ln -sfn $(CURDIR) $@
