@@ -1,4 +1,4 @@
-"""The command `aisle`: a thin group over `commands/`, and the one place where an error becomes a sentence and an exit code."""
+"""The command `aisle`: a thin group over `commands/`, and the place where an error becomes a sentence."""
 
 import logging
 import os

@@ -4,7 +4,9 @@ import click
 
 from aisle.commands import Database, json_option, pass_database, print_query
 
-top_option = click.option("-k", "--top", "k", default=3, show_default=True, type=click.IntRange(min=1), help="How many answers.")
+top_option = click.option(
+    "-k", "--top", "k", default=3, show_default=True, type=click.IntRange(min=1), help="How many answers."
+)
 level_option = click.option("--level", type=click.IntRange(min=1), help="Answer with paths of so many steps.")
 
 
@@ -21,7 +23,10 @@ def predict_category(
     """Predict the category of a product by its NAME."""
     with database.connect() as connection:
         print_query(
-            connection, "select * from aisle.predict_category(%s, %s, %s, %s)", (name, manufacturer, k, level), as_json=as_json
+            connection,
+            "select * from aisle.predict_category(%s, %s, %s, %s)",
+            (name, manufacturer, k, level),
+            as_json=as_json,
         )
 
 

@@ -66,7 +66,9 @@ def shell(database: Database) -> None:
 
 @click.command()
 @click.option("--sql", "as_sql", is_flag=True, help="Print the SQL for an empty database, for an administrator to run.")
-@click.option("--to", "revision", default="head", show_default=True, help="The revision to go to; `base` removes it all.")
+@click.option(
+    "--to", "revision", default="head", show_default=True, help="The revision to go to; `base` removes it all."
+)
 @pass_database
 def migrate(database: Database, as_sql: bool, revision: str) -> None:
     """Create or update the schema `aisle`. Several processes may."""

@@ -1,15 +1,21 @@
 """`aisle demo`: a shop, a model and real answers, from nothing, in minutes."""
 
 from pathlib import Path
+from typing import LiteralString
 
 import click
+from psycopg import sql as compose
 
 from aisle.commands import Database, pass_database, print_query
 from aisle.sql import Connection, errors
 
 
 @click.command()
-@click.option("--items", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your own CSV or Parquet file instead.")
+@click.option(
+    "--items",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Your own CSV or Parquet file instead.",
+)
 @click.option("--id", "id_column", default="id", show_default=True, help="Its id column.")
 @click.option("--name", default="name", show_default=True, help="Its column of product names.")
 @click.option("--manufacturer", help="Its column of manufacturers.")
@@ -81,33 +87,49 @@ def _reset(connection: Connection) -> None:
 
 def _show(connection: Connection, *, generated: bool) -> None:
     """Print queries as one would type them, and what they answer."""
-    _ask(connection, "select task, attached, live_model, metrics ->> 'accuracy' as accuracy, vectors, pending from aisle.status")
-    first = connection.execute("select item_id, name from aisle._items where name is not null order by id limit 1").fetchone()
+    _ask(
+        connection,
+        "select task, attached, live_model, metrics ->> 'accuracy' as accuracy, vectors, pending from aisle.status",
+    )
+    first = connection.execute(
+        "select item_id, name from aisle._items where name is not null order by id limit 1"
+    ).fetchone()
     if first is None:
         raise errors.TrainingDataError("The table is empty.")
-    name = "에르고루루 옴니 브리즈 아기띠" if generated else str(first[1]).replace("'", "''")
-    _ask(connection, f"select * from aisle.predict_category('{name}')")
-    _ask(connection, f"select * from aisle.predict_category('{name}', level => 1)")
-    _ask(connection, f"select * from aisle.item_category('{first[0]}')")
+    item_id, name = first
+    if generated:
+        name = "에르고루루 옴니 브리즈 아기띠"
+    _ask(connection, "select * from aisle.predict_category({name})", name=name)
+    _ask(connection, "select * from aisle.predict_category({name}, level => 1)", name=name)
+    _ask(connection, "select * from aisle.item_category({item_id})", item_id=item_id)
     if generated:
         _ask(
             connection,
-            "insert into shop.products (name, manufacturer) values ('맑은숲 유기농 현미 누룽지 2kg', '맑은숲') returning id",
+            "insert into shop.products (name, manufacturer) "
+            "values ('맑은숲 유기농 현미 누룽지 2kg', '맑은숲') returning id",
         )
         _ask(
             connection,
-            "select c.* from aisle.item_category((select max(id) from shop.products)) c  -- its vector came with the insert",
+            "select c.* from aisle.item_category((select max(id) from shop.products)) c  "
+            "-- its vector came with the insert",
         )
         _ask(
             connection,
-            "select p.name, c.category, c.confidence from shop.products p, lateral aisle.predict_category(p.name, p.manufacturer, 1) c"
-            " where p.category is null order by c.confidence desc limit 3",
+            "select p.name, c.category, c.confidence\n"
+            "from shop.products p, lateral aisle.predict_category(p.name, p.manufacturer, 1) c\n"
+            "where p.category is null order by c.confidence desc limit 3",
         )
-        _ask(connection, "select s.rank, p.name, s.score from aisle.search_items('강아지 간식', 3) s join shop.products p on p.id::text = s.item_id order by s.rank")
+        _ask(
+            connection,
+            "select s.rank, p.name, s.score from aisle.search_items('강아지 간식', 3) s\n"
+            "join shop.products p on p.id::text = s.item_id order by s.rank",
+        )
     _ask(connection, "select reason, count(*) from aisle.category_review group by reason")
 
 
-def _ask(connection: Connection, query: str) -> None:
+def _ask(connection: Connection, template: LiteralString, **values: str) -> None:
+    literals = {name: compose.Literal(value) for name, value in values.items()}
+    query = compose.SQL(template).format(**literals).as_string(connection)
     click.echo()
     click.secho(f"{query};", fg="cyan")
     print_query(connection, query, as_json=False)

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from aisle import sql
 from aisle.commands import Database, json_option, pass_database, print_json, print_query, print_rows
 
 
@@ -14,23 +15,36 @@ def train() -> None:
 
 
 @train.command("category")
-@click.option("--encoder", default="ngram", show_default=True, help="`ngram` (no download), a Hugging Face name, or a local folder.")
+@click.option(
+    "--encoder",
+    default="ngram",
+    show_default=True,
+    help="`ngram` (no download), a Hugging Face name, or a local folder.",
+)
 @click.option("--split-column", help="Column that says train, valid or test.  [default: by groups of near-equal names]")
 @click.option("--min-rows", default=3, show_default=True, help="Leave categories with fewer labelled rows out.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes of the encoder over the rows.  [default: 6; with ngram: 12]")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Passes of the encoder over the rows.  [default: 6; with ngram: 12]"
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Rows a step.")
-@click.option("--gradient-accumulation", default=1, show_default=True, type=click.IntRange(min=1), help="Steps before an update.")
+@click.option(
+    "--gradient-accumulation", default=1, show_default=True, type=click.IntRange(min=1), help="Steps before an update."
+)
 @click.option("--max-length", default=48, show_default=True, help="Tokens that the encoder reads of an item.")
 @click.option("--learning-rate", type=float, help="Peak learning rate of the encoder.")
 @click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"]))
-@click.option("--early-stopping", default=2, show_default=True, help="Stop after so many epochs without a gain; 0: never.")
+@click.option(
+    "--early-stopping", default=2, show_default=True, help="Stop after so many epochs without a gain; 0: never."
+)
 @click.option("--fit-in", metavar="MEMORY", help="Choose what makes training fit, for example 8GB.")
 @click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model.")
-@click.option("--deploy/--no-deploy", default=None, help="Let it answer when it is ready.  [default: if no model is live]")
+@click.option(
+    "--deploy/--no-deploy", default=None, help="Let it answer when it is ready.  [default: if no model is live]"
+)
 @json_option
 @pass_database
 def train_category(
-    database: Database, encoder: str, split_column: str | None, min_rows: int, seed: int, deploy: bool | None,
+    database: Database, /, encoder: str, split_column: str | None, min_rows: int, seed: int, deploy: bool | None,
     as_json: bool, **fine_tuning: Any,
 ) -> None:  # fmt: skip
     """Train product → category and publish it."""
@@ -72,7 +86,9 @@ def train_category(
 
 @click.command()
 @click.argument("task", type=click.Choice(["category"]))
-@click.option("--baseline", is_flag=True, help="Also fit TF-IDF + linear SVM on the same rows, and measure it on the same rows.")
+@click.option(
+    "--baseline", is_flag=True, help="Also fit TF-IDF + linear SVM on the same rows, and measure it on the same rows."
+)
 @json_option
 @pass_database
 def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> None:
@@ -117,6 +133,4 @@ def rollback(database: Database, task: str) -> None:
 
 def _call(database: Database, query: str, argument: Any) -> None:
     with database.connect() as connection:
-        row = connection.execute(query.encode(), (argument,)).fetchone()
-    assert row is not None
-    click.echo(row[0])
+        click.echo(sql.fetch_value(connection, query, (argument,)))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from aisle import sql
 from aisle.commands import Database, pass_database
 from aisle.commands.progress import transfer_progress
 
@@ -15,13 +16,21 @@ def attach() -> None:
 
 @attach.command("items")
 @click.argument("relation", metavar="TABLE")
-@click.option("--id", "id_column", default="id", show_default=True, help="Column with a unique id: whole number, uuid or text.")
+@click.option(
+    "--id", "id_column", default="id", show_default=True, help="Column with a unique id: whole number, uuid or text."
+)
 @click.option("--name", default="name", show_default=True, help="Column with the product's name.")
 @click.option("--manufacturer", help="Column with the manufacturer or brand.")
 @click.option("--category", help="Column with the category; rows where it is NULL are the ones to predict.")
-@click.option("--text", "text_columns", multiple=True, help="Further column that models read, such as specifications; repeatable.")
-@click.option("--category-separator", default=" > ", show_default=True, help="What stands between the steps of a category path.")
-@click.option("--draft-rows", default=100, show_default=True, help="Statements of up to so many rows get draft vectors at once.")
+@click.option(
+    "--text", "text_columns", multiple=True, help="Further column that models read, such as specifications; repeatable."
+)
+@click.option(
+    "--category-separator", default=" > ", show_default=True, help="What stands between the steps of a category path."
+)
+@click.option(
+    "--draft-rows", default=100, show_default=True, help="Statements of up to so many rows get draft vectors at once."
+)
 @pass_database
 def attach_items(
     database: Database,
@@ -36,12 +45,12 @@ def attach_items(
 ) -> None:
     """Attach the table (or view) of products, such as public1.products."""
     with database.connect() as connection:
-        row = connection.execute(
+        message = sql.fetch_value(
+            connection,
             "select aisle.attach_items(%s, %s, %s, %s, %s, %s, %s, %s)",
             (relation, id_column, name, manufacturer, category, list(text_columns), category_separator, draft_rows),
-        ).fetchone()
-    assert row is not None
-    click.echo(row[0])
+        )
+    click.echo(message)
 
 
 @click.command()
@@ -50,9 +59,7 @@ def attach_items(
 def detach(database: Database, kind: str) -> None:
     """Take triggers, view and vectors away from a table."""
     with database.connect() as connection:
-        row = connection.execute("select aisle.detach(%s)", (kind,)).fetchone()
-    assert row is not None
-    click.echo(row[0])
+        click.echo(sql.fetch_value(connection, "select aisle.detach(%s)", (kind,)))
 
 
 @click.group("import")

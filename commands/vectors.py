@@ -2,6 +2,7 @@
 
 import click
 
+from aisle import sql
 from aisle.commands import Database, json_option, pass_database, print_query
 from aisle.commands.progress import transfer_progress
 
@@ -15,17 +16,19 @@ def embed(database: Database, batch_size: int) -> None:
     from aisle.embedder.worker import drain
 
     with database.connect() as connection, transfer_progress("Embedding") as progress:
-        row = connection.execute("select aisle._enqueue_stale()").fetchone()
-        assert row is not None
-        done = drain(connection, ItemEmbedder(), batch_size=batch_size, progress=lambda rows: progress(rows, row[0] or None))
-        failures = connection.execute("select count(*) from aisle.failures").fetchone()
-    assert failures is not None
-    click.echo(f"{done:,} rows embedded." + (f" {failures[0]} were given up: aisle failures" if failures[0] else ""))
+        stale = sql.fetch_value(connection, "select aisle._enqueue_stale()")
+        done = drain(
+            connection, ItemEmbedder(), batch_size=batch_size, progress=lambda rows: progress(rows, stale or None)
+        )
+        given_up = sql.fetch_value(connection, "select count(*) from aisle.failures")
+    click.echo(f"{done:,} rows embedded." + (f" {given_up} were given up: aisle failures" if given_up else ""))
 
 
 @click.command()
 @click.option("--batch-size", default=256, show_default=True, help="Rows taken up at once.")
-@click.option("--poll-interval", default=5.0, show_default=True, help="Seconds between looks when no notification comes.")
+@click.option(
+    "--poll-interval", default=5.0, show_default=True, help="Seconds between looks when no notification comes."
+)
 @pass_database
 def worker(database: Database, batch_size: int, poll_interval: float) -> None:
     """Stay, and embed rows as they change."""
@@ -53,8 +56,6 @@ def failures(database: Database, requeue: bool, as_json: bool) -> None:
     """List rows that the worker gave up, and why."""
     with database.connect() as connection:
         if requeue:
-            row = connection.execute("select aisle.requeue_failures()").fetchone()
-            assert row is not None
-            click.echo(f"{row[0]} rows queued again.")
+            click.echo(f"{sql.fetch_value(connection, 'select aisle.requeue_failures()')} rows queued again.")
         elif not print_query(connection, "select * from aisle.failures", as_json=as_json) and not as_json:
             click.echo("None.")

@@ -21,14 +21,14 @@ Floats = NDArray[np.float32]
 
 
 def encoder_text(name: str | None, manufacturer: str | None, details: str | None) -> str:
-    """Return the one string that an encoder reads of an item: `name | manufacturer | details`, without what is missing."""
+    """Return the string that an encoder reads of an item: `name | manufacturer | details`, without what is missing."""
     return " | ".join(part.strip() for part in (name, manufacturer, details) if part and part.strip())
 
 
 def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTransformer":
     """Load a Hugging Face name or a local folder, with mean pooling where the model brings none.
 
-    Raises EncoderNotFoundError when there is no such folder and the hub does not know, or cannot be asked for, the name.
+    Raises EncoderNotFoundError when there is no such folder, and the hub does not know the name or cannot be asked.
     """
     try:
         from sentence_transformers import SentenceTransformer
@@ -42,9 +42,9 @@ def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTra
         model = SentenceTransformer(name, device=None, trust_remote_code=False, model_kwargs={"use_safetensors": True})
     except (OSError, ValueError) as error:
         raise errors.EncoderNotFoundError(
-            f"The encoder {name!r} is neither a local folder nor a model that could be fetched from the Hugging Face hub.",
-            hint="Offline? Give --encoder the folder of a downloaded model (config.json, tokenizer, model.safetensors), "
-            "or use --encoder ngram, which needs none.",
+            f"The encoder {name!r} is neither a local folder nor a model that the Hugging Face hub could be asked for.",
+            hint="Offline? Give --encoder the folder of a downloaded model (config.json, tokenizer, "
+            "model.safetensors), or use --encoder ngram, which needs none.",
         ) from error
     if prompt:
         model.prompts = {**model.prompts, "item": prompt}

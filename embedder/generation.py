@@ -11,23 +11,25 @@ from aisle.sql import Connection, registry
 
 @dataclass(frozen=True)
 class Head:
-    """The classifier's last layer: logit = vector · category vector + bias."""
+    """The classifier's last layer: confidence = (1 - Σ floor) · softmax(vector · category vector + bias) + floor."""
 
     categories: list[str]
     weight: Floats  # (categories, dimensions)
     bias: Floats  # (categories,)
+    floor: Floats  # (categories,)
 
-    def probabilities(self, vectors: Floats) -> Floats:
-        """Return the soft-max over categories, (vectors, categories)."""
+    def confidences(self, vectors: Floats) -> Floats:
+        """Return the confidences in all categories, (vectors, categories)."""
         logits = vectors @ self.weight.T + self.bias
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), dtype=np.float32)
+        shares = exponents / exponents.sum(axis=1, keepdims=True)
+        return np.asarray((1 - self.floor.sum()) * shares + self.floor, dtype=np.float32)
 
     def best(self, vectors: Floats) -> tuple[list[str], list[float]]:
         """Return each vector's most likely category and its confidence."""
-        shares = self.probabilities(vectors)
-        winners = shares.argmax(axis=1)
-        return [self.categories[w] for w in winners], shares[np.arange(len(winners)), winners].tolist()
+        confidences = self.confidences(vectors)
+        winners = confidences.argmax(axis=1)
+        return [self.categories[w] for w in winners], confidences[np.arange(len(winners)), winners].tolist()
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,15 @@ class Generation:
         """Read a generation from the database; nothing else is needed."""
         model = registry.get(connection, model_id)
         rows = connection.execute(
-            "select category, embedding::real[], bias from aisle.category_vectors where model_id = %s order by category_id",
+            "select category, embedding::real[], bias, floor from aisle.category_vectors where model_id = %s "
+            "order by category_id",
             (model_id,),
         ).fetchall()
         head = Head(
             [row[0] for row in rows],
             np.array([row[1] for row in rows], dtype=np.float32),
             np.array([row[2] for row in rows], dtype=np.float32),
+            np.array([row[3] for row in rows], dtype=np.float32),
         )
         encoder = Encoder.from_database(connection, model_id) if model.encoder else None
         return cls(
@@ -63,7 +67,7 @@ class Generation:
         )
 
     def vectors(self, texts: Sequence[tuple[str | None, str | None, str | None]], student: Floats) -> Floats:
-        """Return rows' final vectors, (rows, dimensions), from (name, manufacturer, details) and the student's vectors."""
+        """Return final vectors, (rows, dimensions), from (name, manufacturer, details) and the student's vectors."""
         encoded = self.encoder.encode([encoder_text(*text) for text in texts]) if self.encoder else None
         return self.combine(encoded, student)
 

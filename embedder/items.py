@@ -64,6 +64,13 @@ class ItemEmbedder:
             "student_confidences": list(student_confidences),
         }
 
+    def hold(self, connection: Connection) -> None:
+        """Lock the shop's table against TRUNCATE and DDL until the end of the transaction.
+
+        These hold the table and want the jobs, so a worker that had the jobs first would be one half of a deadlock.
+        """
+        connection.execute("select from aisle._read_items('{}')")
+
     def write(
         self, connection: Connection, generation: Generation, columns: dict[str, list[object]], keep: set[str]
     ) -> None:

@@ -1,7 +1,7 @@
 """The queue of rows whose vectors lag behind: claims are short transactions, and a lease is a fencing token.
 
-Nothing is locked while a model runs. A worker that dies loses its lease, and the rows come free; one that comes back late
-finds that its token no longer counts.
+Nothing is locked while a model runs. A worker that dies loses its lease, and the rows come free; one that comes back
+late finds that its token no longer counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,12 +33,11 @@ class Claim:
 
 def claim(connection: Connection, task: str, limit: int) -> Claim:
     """Lease up to `limit` due jobs."""
-    row = connection.execute(sql.read("queries/next_lease_token")).fetchone()
-    assert row is not None
+    token = sql.fetch_value(connection, sql.read("queries/next_lease_token"))
     rows = connection.execute(
-        sql.read("queries/claim_jobs"), {"task": task, "token": row[0], "lease": LEASE, "limit": limit}
+        sql.read("queries/claim_jobs"), {"task": task, "token": token, "lease": LEASE, "limit": limit}
     ).fetchall()
-    return Claim(task, row[0], dict(rows))
+    return Claim(task, token, dict(rows))
 
 
 def lock(connection: Connection, claim: Claim) -> set[str]:
@@ -75,8 +74,14 @@ def fail(connection: Connection, claim: Claim, id_: str, error: Exception) -> No
             "task": claim.task,
             "token": claim.token,
             "id": id_,
-            "error": f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH].replace("\x00", ""),
+            "error": _text_of(error),
             "max_attempts": MAX_ATTEMPTS,
             "backoff": FIRST_BACKOFF,
         },
     )
+
+
+def _text_of(error: Exception) -> str:
+    """Return an error as text that the database takes, whatever a library put into it."""
+    text = f"{type(error).__name__}: {error}".replace("\x00", "")
+    return text.encode(errors="replace").decode()[:MAX_ERROR_LENGTH]

@@ -55,6 +55,7 @@ def _process(connection: Connection, embedder: ItemEmbedder, claim: queue.Claim)
         for columns in _embed_each_good_row(embedder, generation, rows, failed):
             results.append((generation, columns))
     with connection.transaction():
+        embedder.hold(connection)
         held = queue.lock(connection, claim)
         gone = held - present
         if gone:
@@ -90,7 +91,7 @@ def _embed_each_good_row(
 
 
 class Worker:
-    """Stays and keeps vectors in step: wakes on NOTIFY, polls in case none comes, reconnects when the server goes away."""
+    """Stays and keeps vectors in step: wakes on NOTIFY, polls in case none comes, reconnects when it must."""
 
     def __init__(self, url: str, *, batch_size: int = BATCH_SIZE, poll_interval: float = POLL_INTERVAL) -> None:
         self.url = url

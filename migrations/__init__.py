@@ -4,10 +4,11 @@ People edit only `sql/`. `python -m aisle.migrations REVISION` copies what chang
 `frozen/REVISION/`; a revision applies those copies, and its downgrade restores what the revision before had shipped.
 """
 
-import io
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, TextIO
 
 from alembic import command
 from alembic.config import Config
@@ -18,6 +19,8 @@ from aisle import sql
 
 FROZEN = Path(__file__).parent / "frozen"
 SCHEMA = "aisle"
+
+Operator = Operations | ModuleType  # a revision hands over the module alembic.op, which acts as one
 
 DROP_VIEW = "drop view if exists aisle.NAME;"
 DROP_FUNCTION = """
@@ -51,7 +54,7 @@ def include_name(name: str | None, type_: str, parent_names: Any) -> bool:
     return not (type_ == "schema" and name == SCHEMA)
 
 
-def configuration(url: str | None = None, output: io.TextIOBase | None = None) -> Config:
+def configuration(url: str | None = None, output: TextIO | None = None) -> Config:
     """Return Alembic's configuration for this database."""
     config = Config(output_buffer=output)
     # A path, not `aisle:migrations`: the root package has no files of its own for importlib to find.
@@ -62,9 +65,7 @@ def configuration(url: str | None = None, output: io.TextIOBase | None = None) -
 
 def head() -> str:
     """Return the newest revision that this program knows."""
-    revision = ScriptDirectory.from_config(configuration()).get_current_head()
-    assert revision is not None
-    return revision
+    return str(ScriptDirectory.from_config(configuration()).get_current_head())
 
 
 def migrate(url: str, revision: str = "head") -> None:
@@ -91,7 +92,7 @@ def migrate(url: str, revision: str = "head") -> None:
 
 def migration_sql(revision: str = "head") -> str:
     """Return the SQL that brings an empty database to a revision, for a database administrator to read and run."""
-    output = io.StringIO()
+    output = StringIO()
     command.upgrade(configuration(output=output), revision, sql=True)
     return output.getvalue()
 
@@ -113,7 +114,7 @@ def _is_upgrade(url: str, revision: str, script: ScriptDirectory) -> bool:
     return now is None or revision in {r.revision for r in script.iterate_revisions("head", now)}
 
 
-def run(operations: Operations, text: str) -> None:
+def run(operations: Operator, text: str) -> None:
     """Send SQL text to the server as it is: `%` and `:name` in a function's body are not placeholders."""
     context = operations.get_context()
     if context.as_sql:
@@ -123,12 +124,12 @@ def run(operations: Operations, text: str) -> None:
         connection.exec_driver_sql(text, execution_options={"no_parameters": True})
 
 
-def run_frozen(operations: Operations, revision: str, name: str) -> None:
+def run_frozen(operations: Operator, revision: str, name: str) -> None:
     """Run one hand-written file of a revision, such as its tables."""
     run(operations, (FROZEN / revision / f"{name}.sql").read_text(encoding="utf-8"))
 
 
-def upgrade_objects(operations: Operations, revision: str) -> None:
+def upgrade_objects(operations: Operator, revision: str) -> None:
     """Create or replace the functions and views that a revision ships, in creation order, and secure them.
 
     Replacing keeps grants, and keeps the shop's triggers on the functions that they call. A revision that changes a
@@ -139,7 +140,7 @@ def upgrade_objects(operations: Operations, revision: str) -> None:
     run(operations, "select aisle._secure();")
 
 
-def downgrade_objects(operations: Operations, revision: str, ancestors: Sequence[str] = ()) -> None:
+def downgrade_objects(operations: Operator, revision: str, ancestors: Sequence[str] = ()) -> None:
     """Put back what a revision replaced: each object's newest copy among its ancestors (newest first); else drop it."""
     for name in reversed(_shipped(revision)):
         older = next((copy for a in ancestors if (copy := _frozen(name, a)).exists()), None)

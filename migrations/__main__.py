@@ -65,7 +65,7 @@ def recorded_sums() -> list[str]:
 
 def dump(url: str, pg_dump: Path) -> str:
     """Return the schema of a database as SQL, without what differs between servers: versions, tokens and settings."""
-    command = [pg_dump, "--schema-only", f"--schema={SCHEMA}", "--no-owner", f"--dbname={url}"]
+    command: list[str | Path] = [pg_dump, "--schema-only", f"--schema={SCHEMA}", "--no-owner", f"--dbname={url}"]
     text = subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout  # noqa: S603
     text = re.sub(r"^(--.*|SET .*|SELECT pg_catalog\.set_config.*|\\(un)?restrict .*)?\n", "", text, flags=re.MULTILINE)
     return re.sub(r";\n(?=[A-Z])", ";\n\n", text)

@@ -1,5 +1,7 @@
 """Alembic's entry point: one transaction, one lock, and the version table in our own schema."""
 
+from typing import Any
+
 from alembic import context
 from sqlalchemy import create_engine, pool
 
@@ -14,7 +16,7 @@ select set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname), true)
 from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector';
 """
 
-options = {
+options: dict[str, Any] = {
     "version_table_schema": migrations.SCHEMA,
     "transactional_ddl": True,
     "transaction_per_migration": False,

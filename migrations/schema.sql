@@ -15,21 +15,18 @@ begin
         raise exception 'level must be at least 1, not %.', level using errcode = 'AIS06';
     elsif level is null then
         return query
-            with logits as materialized (
-                select c.category, c.bias - (c.embedding <#> query) as logit
+            with weights as materialized (
+                -- The clamp is far outside a calibrated model's logits, and inside what exp() can do without an error.
+                select c.category, c.floor, exp(least(greatest(c.bias - (c.embedding <#> query), -700), 700)) as weight
                 from aisle.category_vectors c
                 where c.model_id = model
-            ), best as materialized (
-                select max(l.logit) as logit from logits l
-            ), weights as materialized (
-                -- PostgreSQL's exp() raises an error where others round to 0: below e^-745.
-                select l.category, l.logit, exp(greatest(l.logit - b.logit, -700)) as weight from logits l, best b
             ), total as materialized (
-                select sum(w.weight) as mass from weights w
+                select sum(w.weight) as mass, 1 - sum(w.floor) as rest from weights w
             )
-            select (row_number() over (order by w.logit desc, w.category))::integer, w.category, w.weight / t.mass
+            select (row_number() over (order by w.weight desc, w.category))::integer, w.category,
+                   t.rest * w.weight / t.mass + w.floor
             from weights w, total t
-            order by w.logit desc, w.category
+            order by w.weight desc, w.category
             limit k;
     else
         separator := (select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = model);
@@ -157,7 +154,8 @@ begin
     select _enqueue.task, id, aisle._now(), aisle._now()
     from unnest(ids) id
     on conflict on constraint _embedding_jobs_pkey do update
-        set version = job.version + 1, run_after = excluded.run_after, attempts = 0, is_dead = false, last_error = null;
+        set version = job.version + 1, run_after = excluded.run_after, attempts = 0, is_dead = false, last_error = null,
+            leased_until = null, lease_token = null;
     perform pg_notify('aisle_embedding_jobs', _enqueue.task);
 end
 $$;
@@ -889,7 +887,9 @@ CREATE TABLE aisle.category_vectors (
     path text[] NOT NULL,
     embedding public.vector NOT NULL,
     bias real NOT NULL,
-    support integer NOT NULL
+    floor double precision DEFAULT 0 NOT NULL,
+    support integer NOT NULL,
+    CONSTRAINT category_vectors_floor_check CHECK ((floor >= (0)::double precision))
 )
 PARTITION BY LIST (model_id);
 

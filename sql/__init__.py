@@ -6,7 +6,9 @@ object comes after those it needs. Nothing here imports torch.
 
 import functools
 import os
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -14,6 +16,7 @@ from psycopg.rows import TupleRow
 from aisle.sql import errors
 
 Connection = psycopg.Connection[TupleRow]
+Parameters = Sequence[Any] | Mapping[str, Any]
 
 MINIMUM_POSTGRES = 150000  # server_version_num of PostgreSQL 15
 MINIMUM_PGVECTOR = (0, 8)
@@ -74,7 +77,7 @@ def read(name: str) -> str:
 
 
 def database_url(explicit: str | None = None) -> str:
-    """Return the URL to connect to: the given one, else the environment's, else the embedded server's (started if need be)."""
+    """Return the given URL, else the environment's, else that of the embedded server, which is started if need be."""
     url = explicit or os.environ.get("AISLE_DATABASE_URL") or os.environ.get("DATABASE_URL")
     if url:
         # SQLAlchemy's and Django's spellings of the same address are welcome.
@@ -101,6 +104,19 @@ def connect(url: str, *, application_name: str = "aisle") -> Connection:
         connection.close()
         raise
     return connection
+
+
+def fetch_row(connection: Connection, query: str, parameters: Parameters | None = None) -> TupleRow:
+    """Return the first row of a query that always has one; raises LookupError if it has none."""
+    row = connection.execute(query.encode(), parameters).fetchone()
+    if row is None:
+        raise LookupError(f"No row came from: {query}")
+    return row
+
+
+def fetch_value(connection: Connection, query: str, parameters: Parameters | None = None) -> Any:
+    """Return the first column of the first row of a query that always has one; raises LookupError if it has none."""
+    return fetch_row(connection, query, parameters)[0]
 
 
 def check_server(connection: Connection) -> None:

@@ -21,13 +21,19 @@ class Finding:
 
 
 def examine(url: str) -> list[Finding]:
-    """Examine server, extension, schema, attachment, model, queue and indexes; stop where the next has nothing to stand on."""
+    """Examine server, schema, attachment, model, queue and indexes; stop where the next has nothing to stand on."""
     try:
         with sql.connect(url, application_name="aisle doctor") as connection:
             findings = [*_server(connection)]
             if connection.execute("select to_regclass('aisle._models')").fetchone() == (None,):
                 return [*findings, Finding("schema", "not there", "aisle migrate")]
-            return [*findings, *_attachment(connection), *_model(connection), *_queue(connection), *_indexes(connection)]
+            return [
+                *findings,
+                *_attachment(connection),
+                *_model(connection),
+                *_queue(connection),
+                *_indexes(connection),
+            ]
     except errors.AisleError as error:
         return [Finding("server", str(error), error.hint or "")]
     except psycopg.errors.InsufficientPrivilege as error:
@@ -57,7 +63,9 @@ def _attachment(connection: Connection) -> list[Finding]:
     if has_triggers is None:
         return [Finding("items", f"{relation} is gone", "aisle detach items")]
     if has_triggers and (triggers == 0 or disabled):
-        return [Finding("items", f"triggers on {relation} are missing or disabled", "aisle detach items, then attach again")]
+        return [
+            Finding("items", f"triggers on {relation} are missing or disabled", "aisle detach items, then attach again")
+        ]
     return [Finding("items", f"{relation}, {triggers} triggers")]
 
 
@@ -65,25 +73,32 @@ def _model(connection: Connection) -> list[Finding]:
     rows = connection.execute("select model_id, state from aisle.models where state in ('live', 'failed')").fetchall()
     live = [model_id for model_id, state in rows if state == "live"]
     failed = [model_id for model_id, state in rows if state == "failed"]
-    findings = [Finding("model", f"model {live[0]} is live") if live else Finding("model", "none is live", "aisle train category")]
+    findings = [
+        Finding("model", f"model {live[0]} is live")
+        if live
+        else Finding("model", "none is live", "aisle train category")
+    ]
     if failed:
         findings.append(Finding("model", f"model {failed[0]} failed to train", "The next aisle train clears it away."))
     return findings
 
 
 def _queue(connection: Connection) -> list[Finding]:
-    row = connection.execute(
+    pending, oldest, is_late, dead = sql.fetch_row(
+        connection,
         "select pending, oldest_pending, oldest_pending > %s::interval,"
         " (select count(*) from aisle.failures) from aisle.freshness where task = 'category'",
         (OLD_JOB,),
-    ).fetchone()
-    assert row is not None
-    pending, oldest, is_late, dead = row
+    )
     findings = [Finding("queue", f"{pending} waiting" + (f", the oldest for {oldest}" if oldest else ""))]
     if is_late:
-        findings = [Finding("queue", f"{pending} waiting, the oldest for {oldest}", "Is a worker running? aisle worker")]
+        findings = [
+            Finding("queue", f"{pending} waiting, the oldest for {oldest}", "Is a worker running? aisle worker")
+        ]
     if dead:
-        findings.append(Finding("failures", f"{dead} rows were given up", "aisle failures, then aisle failures --requeue"))
+        findings.append(
+            Finding("failures", f"{dead} rows were given up", "aisle failures, then aisle failures --requeue")
+        )
     return findings
 
 

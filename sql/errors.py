@@ -1,7 +1,7 @@
 """Every error that Aisle raises. The docstring of a class is its default message; `hint` says what to do next.
 
-Errors raised inside the database carry an SQLSTATE `AIS..` (docs/sql-api.md lists them); `translate` turns them into the
-class with the same `sqlstate`, so that a caller sees one error whether Python or SQL found the fault.
+Errors raised inside the database carry an SQLSTATE `AIS..` (docs/sql-api.md lists them); `translate` turns them into
+the class with the same `sqlstate`, so that a caller sees one error whether Python or SQL found the fault.
 """
 
 import inspect
@@ -43,7 +43,7 @@ class AlreadyAttachedError(AisleError):
 
 
 class UnsuitableRelationError(AisleError):
-    """This relation cannot be attached."""
+    """The relation cannot be attached."""
 
     sqlstate = "AIS04"
 
@@ -109,7 +109,9 @@ class CorruptModelFileError(AisleError):
     hint = "Train the model again, or roll back to another: aisle rollback TASK"
 
 
-_BY_SQLSTATE = {cls.sqlstate: cls for cls in AisleError.__subclasses__() if cls.sqlstate}
+_BY_SQLSTATE: dict[str | None, type[AisleError]] = {
+    cls.sqlstate: cls for cls in AisleError.__subclasses__() if cls.sqlstate
+}
 
 
 def translate(error: psycopg.Error) -> AisleError:

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from aisle import sql
 from aisle.sql import Connection, errors
 
 CHUNK_SIZE = 4 * 1024 * 1024  # bytes; well under the 1 GB limit of a value, and a size that streams
@@ -35,12 +36,12 @@ def create(
 ) -> int:
     """Register a model that is being loaded, make room for its vectors, and return its id."""
     with connection.transaction():
-        row = connection.execute(
-            "insert into aisle._models (task, dimensions, encoder, parameters) values (%s, %s, %s, %s) returning model_id",
+        model_id: int = sql.fetch_value(
+            connection,
+            "insert into aisle._models (task, dimensions, encoder, parameters) values (%s, %s, %s, %s) "
+            "returning model_id",
             (task, dimensions, encoder, Jsonb(parameters)),
-        ).fetchone()
-        assert row is not None
-        model_id: int = row[0]
+        )
         connection.execute("select aisle._create_generation(%s)", (model_id,))
     return model_id
 
@@ -86,7 +87,9 @@ def write_files(connection: Connection, model_id: int, folder: Path) -> None:
 
 def read_files(connection: Connection, model_id: int, folder: Path) -> None:
     """Write a model's files below a folder; raises CorruptModelFileError where one does not match its checksum."""
-    files = connection.execute("select name, sha256 from aisle._model_files where model_id = %s", (model_id,)).fetchall()
+    files = connection.execute(
+        "select name, sha256 from aisle._model_files where model_id = %s", (model_id,)
+    ).fetchall()
     for name, expected in files:
         path = (folder / name).resolve()
         if path.suffix not in SAFE_SUFFIXES or not path.is_relative_to(folder.resolve()):

@@ -5,46 +5,75 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import logsumexp
+from scipy.special import log_softmax
 
 from aisle.embedder.encoders import Floats
+
+MAX_NOISE = 0.3  # share of wrong labels; above it, there is nothing to calibrate
+
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Scales:
-    """Multipliers: of the student's vector alone, of the encoder's and student's vectors in their sum, of the bias."""
+    """Multipliers of the student's vector alone, of the encoder's and the student's vectors in their sum, of the bias.
+
+    `noise` is the share of labels that no certainty of the model can foresee; it bounds every confidence.
+    """
 
     draft: float
     encoder: float
     student: float
     bias: float
+    noise: float
 
 
 def fit_scales(
     student: Floats, encoder: Floats | None, weight: Floats, bias: Floats, labels: npt.NDArray[np.int64]
 ) -> Scales:
-    """Minimise the negative log-likelihood of validation labels (temperature scaling: Guo et al., ICML 2017).
+    """Fit the scales to validation labels; `student` and `encoder` are vectors, (rows, dimensions).
 
-    `student` and `encoder` are vectors, (rows, dimensions). With an encoder, the student alone and the weighted sum are
-    fitted together, because they share the bias.
+    First the multipliers, by the likelihood of the label (temperature scaling: Guo et al., ICML 2017); then the noise and
+    one more temperature for each answer, by the likelihood of the best category's being right, which is what a shop reads
+    a confidence as.
     """
-    from_student = student @ weight.T
-    from_encoder = None if encoder is None else encoder @ weight.T
+    from_student = (student @ weight.T).astype(np.float64)
+    from_encoder = None if encoder is None else (encoder @ weight.T).astype(np.float64)
 
-    def loss(logarithms: npt.NDArray[np.float64]) -> float:
-        draft, student_part, encoder_part, bias_part = np.exp(logarithms)
-        total = _negative_log_likelihood(draft * from_student + bias_part * bias, labels)
-        if from_encoder is not None:
-            both = encoder_part * from_encoder + student_part * from_student + bias_part * bias
-            total += _negative_log_likelihood(both, labels)
-        return total
+    def answers(draft: float, encoder_part: float, student_part: float, bias_part: float) -> list[Array]:
+        alone = draft * from_student + bias_part * bias
+        if from_encoder is None:
+            return [alone]
+        return [alone, encoder_part * from_encoder + student_part * from_student + bias_part * bias]
 
-    # In logarithms the multipliers stay positive; the search is derivative-free because four numbers are few.
-    best = np.exp(minimize(loss, np.log([1.0, 0.5, 0.5, 1.0]), method="Nelder-Mead", options={"maxiter": 300}).x)
+    multipliers = _minimise(
+        lambda p: sum(-float(np.mean(_log_shares(z)[np.arange(len(labels)), labels])) for z in answers(*p)),
+        [1.0, 0.5, 0.5, 1.0],
+    )
+
+    def top_label_loss(p: Array) -> float:
+        noise, alone, both = min(p[0], MAX_NOISE), p[1], p[2]
+        draft, encoder_part, student_part, bias_part = multipliers
+        loss = 0.0
+        for logits in answers(draft * alone, encoder_part * both, student_part * both, bias_part):
+            shares = np.exp(_log_shares(logits))
+            confidence = np.clip((1 - noise) * shares.max(axis=1) + noise / shares.shape[1], 1e-9, 1 - 1e-9)
+            right = shares.argmax(axis=1) == labels
+            loss -= float(np.mean(np.log(np.where(right, confidence, 1 - confidence))))
+        return loss
+
+    noise, alone, both = _minimise(top_label_loss, [0.02, 1.0, 1.0])
+    draft, encoder_part, student_part, bias_part = multipliers
     if encoder is None:
-        return Scales(draft=best[0], encoder=0.0, student=best[0], bias=best[3])
-    return Scales(draft=best[0], encoder=best[2], student=best[1], bias=best[3])
+        encoder_part, student_part, both = 0.0, draft, alone
+    return Scales(draft * alone, encoder_part * both, student_part * both, bias_part, min(noise, MAX_NOISE))
 
 
-def _negative_log_likelihood(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
-    return float(np.mean(logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]))
+def _log_shares(logits: Array) -> Array:
+    return np.asarray(log_softmax(logits, axis=1))
+
+
+def _minimise(loss: object, start: list[float]) -> Array:
+    """Search over logarithms, in which multipliers stay positive; without derivatives, because they are few."""
+    found = minimize(lambda p: loss(np.exp(p)), np.log(start), method="Nelder-Mead", options={"maxiter": 300})  # type: ignore[operator]
+    return np.exp(found.x)

@@ -135,7 +135,12 @@ def _fit(catalogue: Catalogue, categories: list[str], options: Options, report: 
         ngrams=ngrams,
         ngram_vectors=ngram_vectors,
         student_vectors=replace(final, vectors=ngram_vectors).embed(matrix),
-        head=Head(categories, final.weight, (final.bias * scales.bias).astype(np.float32)),
+        head=Head(
+            categories,
+            final.weight,
+            (final.bias * scales.bias).astype(np.float32),
+            np.full(len(categories), scales.noise / len(categories), dtype=np.float32),
+        ),
         support=np.bincount(labels[training | validation], minlength=len(categories)).tolist(),
         encoder_name=options.encoder,
         encoder_folder=None if fitted is None else fitted.folder,

@@ -58,14 +58,15 @@ def load(connection: Connection, model: CategoryModel, separator: str) -> int:
             for ngram, vector in zip(model.ngrams, model.ngram_vectors, strict=True)
         ),
     )
+    head = model.head
     _copy(
         connection,
         "category_vectors",
-        ("model_id", "category_id", "category", "path", "embedding", "bias", "support"),
+        ("model_id", "category_id", "category", "path", "embedding", "bias", "floor", "support"),
         (
-            (model_id, i, category, category.split(separator), Vector(vector).to_text(), float(bias), int(rows))
-            for i, (category, vector, bias, rows) in enumerate(
-                zip(model.head.categories, model.head.weight, model.head.bias, model.support, strict=True)
+            (model_id, i, category, category.split(separator), Vector(vector).to_text(), float(bias), float(floor), rows)
+            for i, (category, vector, bias, floor, rows) in enumerate(
+                zip(head.categories, head.weight, head.bias, head.floor, model.support, strict=True)
             )
         ),
     )

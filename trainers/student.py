@@ -105,7 +105,7 @@ def fit_student(
             rows = order[start : start + options.batch_size]
             used, mix = _drop_and_scale(texts[rows], scales, options.ngram_dropout, random)
             block = vectors[used]  # (n-grams of this batch, dimensions)
-            embedded = (_torch(mix) @ block).requires_grad_()  # (batch, dimensions)
+            embedded = torch.from_numpy(mix @ block.numpy()).requires_grad_()  # (batch, dimensions)
             loss = _loss(embedded, weight, bias, torch.from_numpy(labels[rows]), teacher, rows, options)
             loss.backward()  # type: ignore[no-untyped-call]
 
@@ -114,7 +114,7 @@ def fit_student(
                 optimiser.param_groups[0]["lr"] = rate
                 optimiser.step()
                 optimiser.zero_grad()
-            gradient = _torch(mix.T.tocsr()) @ embedded.grad + options.weight_decay * block
+            gradient = torch.from_numpy(mix.T @ _gradient(embedded).numpy()) + options.weight_decay * block
             moments[used] = moment = moments[used].mul_(BETA_1).add_(gradient, alpha=1 - BETA_1)
             squares[used] = square = (
                 squares[used].mul_(BETA_2).add_(gradient.pow(2).mean(1, keepdim=True), alpha=1 - BETA_2)
@@ -138,9 +138,10 @@ def _drop_and_scale(
     return torch.from_numpy(used.astype(np.int64)), mix
 
 
-def _torch(matrix: sparse.csr_array) -> torch.Tensor:
-    parts = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
-    return torch.sparse_csr_tensor(*parts, size=matrix.shape, check_invariants=False)
+def _gradient(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.grad is None:
+        raise RuntimeError("the loss does not depend on the texts' vectors")
+    return tensor.grad
 
 
 def _loss(

@@ -1,5 +1,5 @@
--- Softmax over the categories of one generation: logit = query · category vector + bias.
--- With a level, the confidences of all leaves below a path of that many steps are added.
+-- The categories of one generation for a query vector: confidence = (1 - Σ floor) · softmax(query · category vector + bias) + floor.
+-- The floor is what calibration found of wrong labels, which no certainty of the model can undo. With a level, the confidences of all leaves below a path of that many steps are added.
 create or replace function aisle._categorise(model_id integer, query vector, k integer, level integer)
 returns table (rank integer, category text, confidence double precision)
 language plpgsql stable parallel safe
@@ -15,21 +15,18 @@ begin
         raise exception 'level must be at least 1, not %.', level using errcode = 'AIS06';
     elsif level is null then
         return query
-            with logits as materialized (
-                select c.category, c.bias - (c.embedding <#> query) as logit
+            with weights as materialized (
+                -- The clamp is far outside a calibrated model's logits, and inside what exp() can do without an error.
+                select c.category, c.floor, exp(least(greatest(c.bias - (c.embedding <#> query), -700), 700)) as weight
                 from aisle.category_vectors c
                 where c.model_id = model
-            ), best as materialized (
-                select max(l.logit) as logit from logits l
-            ), weights as materialized (
-                -- PostgreSQL's exp() raises an error where others round to 0: below e^-745.
-                select l.category, l.logit, exp(greatest(l.logit - b.logit, -700)) as weight from logits l, best b
             ), total as materialized (
-                select sum(w.weight) as mass from weights w
+                select sum(w.weight) as mass, 1 - sum(w.floor) as rest from weights w
             )
-            select (row_number() over (order by w.logit desc, w.category))::integer, w.category, w.weight / t.mass
+            select (row_number() over (order by w.weight desc, w.category))::integer, w.category,
+                   t.rest * w.weight / t.mass + w.floor
             from weights w, total t
-            order by w.logit desc, w.category
+            order by w.weight desc, w.category
             limit k;
     else
         separator := (select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = model);

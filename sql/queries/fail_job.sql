@@ -1,6 +1,13 @@
--- Records a row's own error: another attempt later, or a dead letter when there were enough.
-update aisle._embedding_jobs
-set attempts = attempts + 1, last_error = %(error)s, leased_until = null, lease_token = null,
-    is_dead = attempts + 1 >= %(max_attempts)s,
-    run_after = aisle._now() + %(backoff)s * power(2, attempts)
-where task = %(task)s and id = %(id)s and lease_token = %(token)s
+-- Records a row's own error: another attempt later, or a dead letter when there were enough. A row that a shop's
+-- transaction is changing right now is skipped: the error was that of its older content.
+update aisle._embedding_jobs as job
+set attempts = job.attempts + 1, last_error = %(error)s, leased_until = null, lease_token = null,
+    is_dead = job.attempts + 1 >= %(max_attempts)s,
+    run_after = aisle._now() + %(backoff)s * power(2, job.attempts)
+from (
+    select task, id
+    from aisle._embedding_jobs
+    where task = %(task)s and id = %(id)s and lease_token = %(token)s
+    for update skip locked
+) held
+where job.task = held.task and job.id = held.id

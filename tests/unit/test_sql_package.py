@@ -99,7 +99,10 @@ def modules_after(statement: str) -> set[str]:
 
 @pytest.mark.parametrize("module", ["aisle.sql", "aisle.sql.embedded", "aisle.migrations", "aisle.cli"])
 def test_import_is_light(module: str) -> None:
-    if module == "aisle.cli":
-        pytest.importorskip(module)
     loaded = modules_after(f"import {module}") & HEAVY
     assert not loaded, f"`import {module}` loads {loaded}: import them inside the functions that need them."
+
+
+def test_help_waits_for_no_library_that_it_does_not_need() -> None:
+    loaded = modules_after("import aisle.cli") & {"alembic", "numpy", "sqlalchemy"}
+    assert not loaded, f"`aisle --help` loads {loaded}: import them inside the commands that need them."

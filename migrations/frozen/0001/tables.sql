@@ -73,6 +73,7 @@ create table aisle.category_vectors (
     path         text[] not null,
     embedding    vector not null,
     bias         real not null,
+    floor        double precision not null default 0 check (floor >= 0),
     support      integer not null,
     primary key (category_id, model_id)
 ) partition by list (model_id);
