@@ -32,12 +32,14 @@ def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTra
     """
     try:
         from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
     except ImportError as error:
         raise errors.MissingExtraError(
             "A transformer encoder needs sentence-transformers and torch.", hint="pip install 'aisle[train]'"
         ) from error
     prompt = next((p for family, p in PROMPTS.items() if name.rstrip("/").startswith(family)), None)
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    disable_progress_bar()  # of reading a local file
     try:
         model = SentenceTransformer(name, device=None, trust_remote_code=False, model_kwargs={"use_safetensors": True})
     except (OSError, ValueError) as error:

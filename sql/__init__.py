@@ -97,7 +97,8 @@ def connect(url: str, *, application_name: str = "aisle") -> Connection:
             url, autocommit=True, application_name=application_name, connect_timeout=CONNECT_TIMEOUT
         )
     except psycopg.Error as error:
-        raise errors.ConnectionFailedError(f"Cannot connect to the database: {str(error).strip()}") from error
+        reason = " ".join(str(error).removeprefix("connection failed: ").split()).rstrip(".")
+        raise errors.ConnectionFailedError(f"Cannot connect to the database: {reason}.") from error
     try:
         check_server(connection)
     except errors.AisleError:

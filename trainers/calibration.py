@@ -1,5 +1,6 @@
 """Fits the few numbers that turn logits into honest confidences, on validation rows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,9 +34,9 @@ def fit_scales(
 ) -> Scales:
     """Fit the scales to validation labels; `student` and `encoder` are vectors, (rows, dimensions).
 
-    First the multipliers, by the likelihood of the label (temperature scaling: Guo et al., ICML 2017); then the noise and
-    one more temperature for each answer, by the likelihood of the best category's being right, which is what a shop reads
-    a confidence as.
+    First the multipliers, by the likelihood of the label (temperature scaling: Guo et al., ICML 2017); then the noise
+    and one more temperature for each answer, by the likelihood of the best category's being right, which is what a shop
+    reads a confidence as.
     """
     from_student = (student @ weight.T).astype(np.float64)
     from_encoder = None if encoder is None else (encoder @ weight.T).astype(np.float64)
@@ -73,7 +74,7 @@ def _log_shares(logits: Array) -> Array:
     return np.asarray(log_softmax(logits, axis=1))
 
 
-def _minimise(loss: object, start: list[float]) -> Array:
+def _minimise(loss: Callable[[Array], float], start: list[float]) -> Array:
     """Search over logarithms, in which multipliers stay positive; without derivatives, because they are few."""
-    found = minimize(lambda p: loss(np.exp(p)), np.log(start), method="Nelder-Mead", options={"maxiter": 300})  # type: ignore[operator]
-    return np.exp(found.x)
+    found = minimize(lambda p: loss(np.exp(p)), np.log(start), method="Nelder-Mead", options={"maxiter": 300})
+    return np.asarray(np.exp(found.x))

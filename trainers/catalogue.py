@@ -57,7 +57,8 @@ def read_catalogue(connection: Connection, *, split_column: str | None, seed: in
     ).fetchone()
     if attachment is None:
         raise errors.NotAttachedError
-    columns, ngrams, vocabulary = _read_arrow(connection, _query(connection, *attachment, split_column))
+    relation, id_column = attachment
+    columns, ngrams, vocabulary = _read_arrow(connection, _query(connection, relation, id_column, split_column))
     given = columns.pop("split") if split_column else None
     return Catalogue(
         item_ids=columns["item_id"],
@@ -78,13 +79,14 @@ def _query(connection: Connection, relation: str, id_column: str, split_column: 
     if split_column:
         # `relation` is a regclass as text: quoted by the server where it needs to be.
         found = connection.execute(
-            "select from pg_attribute where attrelid = %s::regclass and attname = %s and attnum > 0 and not attisdropped",
+            "select from pg_attribute where attrelid = %s::regclass and attname = %s and attnum > 0"
+            " and not attisdropped",
             (relation, split_column),
         ).fetchone()
         if found is None:
             raise errors.MissingColumnError(f"{relation} has no column {split_column}.")
         split = compose.SQL("s.{}::text").format(compose.Identifier(split_column))
-        join = compose.SQL("join {} s on s.{} = i.id").format(compose.SQL(relation), compose.Identifier(id_column))  # type: ignore[arg-type]
+        join = compose.SQL("join {} s on s.{} = i.id").format(compose.SQL(relation), compose.Identifier(id_column))
     query = compose.SQL(
         "select i.item_id, i.name, i.manufacturer, i.details, i.category, {split} as split, "
         "aisle._content_hash(i.name, i.manufacturer, i.details) as content_hash, "
@@ -134,7 +136,7 @@ def _read_arrow(connection: Connection, query: str) -> tuple[dict[str, Strings],
 
 
 def select_ngrams(catalogue: Catalogue, rows: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Return the n-grams that enough of these rows have, the most frequent first up to MAX_NGRAMS: columns and texts."""
+    """Return the n-grams that enough of these rows have, at most the MAX_NGRAMS most frequent: columns and texts."""
     counts = np.bincount(catalogue.ngrams[rows].indices, minlength=len(catalogue.vocabulary))
     chosen = np.flatnonzero(counts >= MIN_OCCURRENCES)
     chosen = np.sort(chosen[np.argsort(-counts[chosen], kind="stable")[:MAX_NGRAMS]])
@@ -153,7 +155,7 @@ def share(key: str, seed: int) -> float:
 
 
 def _split(names: Strings, categories: Strings, given: Strings | None, seed: int) -> Strings:
-    """Split labelled rows by groups of near-equal names, so that no name is trained on in one spelling and measured in another.
+    """Split labelled rows by groups of near-equal names: none is trained on in one spelling and measured in another.
 
     Values given by the shop stand; where they leave out validation, it is taken from the rows for training.
     """

@@ -1,9 +1,9 @@
 """Trains product → category: `aisle train category`.
 
-    rows ──▶ split by name groups ──▶ [encoder] ──▶ n-gram student ──▶ calibrate ──▶ publish ──▶ measure in SQL ──▶ deploy
+    rows ──▶ split by name ──▶ [encoder] ──▶ n-gram student ──▶ calibrate ──▶ publish ──▶ measure in SQL ──▶ deploy
 
-Without an encoder the student is the whole model. With one, the student is distilled from it into the same space, a row's
-vector is a weighted sum of both, and one head serves them all.
+Without an encoder the student is the whole model. With one, the student is distilled from it into the same space, a
+row's vector is a weighted sum of both, and one head serves them all.
 """
 
 import contextlib
@@ -158,7 +158,8 @@ def _categories(catalogue: Catalogue, min_rows: int) -> list[str]:
     labelled = [category for category in catalogue.categories if category is not None]
     if not labelled:
         raise errors.TrainingDataError(
-            "No item has a category.", hint="Attach the table with --category COLUMN, and fill that column for some rows."
+            "No item has a category.",
+            hint="Attach the table with --category COLUMN, and fill that column for some rows.",
         )
     if not any(catalogue.names):
         raise errors.TrainingDataError("All names are empty.", hint="Attach the table with --name COLUMN.")
@@ -167,7 +168,7 @@ def _categories(catalogue: Catalogue, min_rows: int) -> list[str]:
     categories = sorted(c for c, rows in counts.items() if c is not None and rows >= min_rows and fitting[c] > 0)
     if len(categories) < 2:
         raise errors.TrainingDataError(
-            f"{len(categories)} of {len(counts)} categories have the {min_rows} rows that training needs; two are the least.",
+            f"Only {len(categories)} of {len(counts)} categories have {min_rows} rows; two are the least.",
             hint="Label more rows, or lower --min-rows.",
         )
     if not _rows(catalogue, "valid", categories).any():
@@ -193,8 +194,7 @@ def _describe(catalogue: Catalogue) -> str:
 @contextlib.contextmanager
 def _only_trainer(connection: Connection) -> Iterator[None]:
     """Hold the training lock, and clear away what a run that was killed left behind."""
-    row = connection.execute("select pg_try_advisory_lock(%s)", (TRAINING_LOCK,)).fetchone()
-    if not row or not row[0]:
+    if not sql.fetch_value(connection, "select pg_try_advisory_lock(%s)", (TRAINING_LOCK,)):
         holder = connection.execute(
             "select a.pid, a.backend_start from pg_locks l join pg_stat_activity a using (pid) "
             "where l.locktype = 'advisory' and (l.classid::bigint << 32) + l.objid::bigint = %s and l.granted",
@@ -214,9 +214,7 @@ def _only_trainer(connection: Connection) -> Iterator[None]:
 
 
 def _separator(connection: Connection) -> str:
-    row = connection.execute("select category_separator from aisle._attachments where kind = 'items'").fetchone()
-    assert row is not None
-    return str(row[0])
+    return str(sql.fetch_value(connection, "select category_separator from aisle._attachments where kind = 'items'"))
 
 
 def _environment(seconds: float) -> dict[str, Any]:

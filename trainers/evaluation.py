@@ -12,7 +12,7 @@ COLUMNS = ("answer", "held_out_rows", "accuracy", "macro_f1", "ece")
 
 
 def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[Any, ...]]:
-    """Ask the live model for its held-out rows again; return a row for its answer, the student's, and the baseline's."""
+    """Ask the live model for its held-out rows again; return a row each for item, text, and baseline."""
     model_id = registry.live(connection, "category")
     if model_id is None:
         raise errors.NoLiveModelError

@@ -1,7 +1,9 @@
-"""Fine-tunes a sentence-transformers encoder for categories: transformer → mean → linear to 256 → linear head.
+"""Fine-tunes a sentence-transformers encoder for categories.
 
-The loop is Hugging Face's Trainer (mixed precision, accumulation, checkpoints, several GPUs under `accelerate launch`). A run
-that was killed is picked up at its last epoch when the same command is given again on the same data.
+    transformer → mean over tokens → linear to 256 → unit length → linear head
+
+The loop is Hugging Face's Trainer (mixed precision, accumulation, checkpoints, several GPUs under `accelerate launch`).
+A run that was killed is picked up at its last epoch when the same command is given again on the same data.
 """
 
 import hashlib
@@ -11,7 +13,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,7 @@ BYTES_PER_TRAINED_PARAMETER = 16
 BYTES_PER_FROZEN_PARAMETER = 4
 ACTIVATION_RESERVE = 1.5e9  # bytes, with gradient checkpointing, for MICRO_BATCH texts
 MICRO_BATCH = 16  # texts a step under --fit-in
+COSINE_SCALE = 16.0  # length of a category's vector at the start; the encoder's vectors have length 1
 SMALL_MODEL = 60e6  # parameters; below it a higher learning rate is stable
 
 Report = Callable[[str], None]
@@ -43,10 +46,10 @@ class FineTuningOptions:
     batch_size: int = 64  # texts
     gradient_accumulation: int = 1
     max_length: int = 48  # tokens
-    learning_rate: float | None = None  # None: 1e-4 for small models, 3e-5 for others
-    head_learning_rate: float = 1e-3
+    learning_rate: float | None = None  # None: 2e-4 for small models, 3e-5 for others
+    head_learning_rate: float = 2e-3
     warm_up: float = 0.06  # share of the steps
-    label_smoothing: float = 0.05
+    label_smoothing: float = 0.1
     precision: str = "auto"
     early_stopping: int = 2  # epochs without a gain; 0: never
     fit_in: str | None = None
@@ -110,6 +113,8 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = nn.Linear(options.dimensions, categories)
+        nn.init.normal_(self.head.weight, std=COSINE_SCALE / options.dimensions**0.5)
+        nn.init.zeros_(self.head.bias)
         self.label_smoothing = options.label_smoothing
         transformer = encoder[0].auto_model
         if options.gradient_checkpointing:
@@ -128,21 +133,21 @@ class Classifier(nn.Module):
 
 
 def build(name: str, options: FineTuningOptions) -> Any:
-    """Return transformer → mean pooling → linear to `dimensions`, from a pretrained name or folder."""
-    from sentence_transformers import SentenceTransformer, models
+    """Return transformer → mean → linear to `dimensions` → unit length, from a pretrained name or folder."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 
     pretrained = load_pretrained(name, max_length=options.max_length)
-    transformer = pretrained[0]
-    width = transformer.get_word_embedding_dimension() if hasattr(transformer, "get_word_embedding_dimension") else (
-        transformer.auto_model.config.hidden_size
-    )
+    transformer = cast(Transformer, pretrained[0])
+    width = transformer.get_embedding_dimension()
     return SentenceTransformer(
         modules=[
             transformer,
-            models.Pooling(width, "mean"),
-            models.Dense(width, options.dimensions, activation_function=nn.Identity()),
+            Pooling(width, "mean"),
+            Dense(width, options.dimensions, activation_function=nn.Identity()),
+            Normalize(),
         ],
-        prompts=pretrained.prompts,
+        prompts={name: prompt for name, prompt in pretrained.prompts.items() if prompt},
         default_prompt_name=pretrained.default_prompt_name,
     )
 
@@ -169,9 +174,10 @@ def fit_in_memory(model: Any, options: FineTuningOptions, report: Report) -> Fin
         )
         if needed <= memory:
             chosen = replace(chosen, freeze_word_embeddings=freeze)
+            words_are = "frozen" if freeze else "trained"
             report(
-                f"To fit in {options.fit_in}: gradient checkpointing, {micro} texts × {chosen.gradient_accumulation} steps, "
-                f"word embeddings {'frozen' if freeze else 'trained'}: about {needed / 1e9:.1f} GB."
+                f"To fit in {options.fit_in}: gradient checkpointing, {micro} texts × {chosen.gradient_accumulation} "
+                f"steps, word embeddings {words_are}: about {needed / 1e9:.1f} GB."
             )
             return chosen
     raise errors.InvalidArgumentError(
@@ -200,17 +206,18 @@ def _run(
     seed: int,
     report: Report,
 ) -> None:
-    from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
-    from transformers.trainer_utils import get_last_checkpoint
+    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     tokenizer = classifier.encoder.tokenizer
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        padded = tokenizer.pad([{k: row[k] for k in ("input_ids", "attention_mask")} for row in rows], return_tensors="pt")
+        inputs = [{name: row[name] for name in ("input_ids", "attention_mask")} for row in rows]
+        padded = tokenizer.pad(inputs, return_tensors="pt")
         return {**padded, "labels": torch.tensor([row["labels"] for row in rows])}
 
     class Epochs(TrainerCallback):
-        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+        def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            metrics = kwargs["metrics"]
             losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
             report(
                 f"  epoch {state.epoch:.0f}/{options.epochs}: loss {losses[-1] if losses else float('nan'):.3f}, "
@@ -253,30 +260,25 @@ def _run(
         train_dataset=training,
         eval_dataset=validation,
         compute_metrics=lambda prediction: {
-            "accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())
+            "accuracy": float((np.asarray(prediction.predictions).argmax(-1) == prediction.label_ids).mean())
         },
         callbacks=[Epochs(), *([EarlyStoppingCallback(options.early_stopping)] if options.early_stopping else [])],
         optimizers=(_optimiser(classifier, options), None),
     )
-    trainer.pop_callback(_printer(trainer))
-    last = get_last_checkpoint(arguments.output_dir) if (folder / "checkpoints").exists() else None
-    if last:
-        report(f"Going on from {Path(last).name} of an earlier run.")
-    trainer.train(resume_from_checkpoint=last)
-    shutil.rmtree(arguments.output_dir, ignore_errors=True)
-
-
-def _printer(trainer: Any) -> Any:
-    from transformers import PrinterCallback
-
-    return PrinterCallback
+    trainer.pop_callback(PrinterCallback)
+    resumes = any((folder / "checkpoints").glob("checkpoint-*"))
+    if resumes:
+        report("Going on from the last epoch of an earlier run.")
+    trainer.train(resume_from_checkpoint=resumes)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def _optimiser(classifier: Classifier, options: FineTuningOptions) -> torch.optim.Optimizer:
     small = sum(p.numel() for p in classifier.encoder.parameters()) < SMALL_MODEL
-    body_rate = options.learning_rate or (1e-4 if small else 3e-5)
-    new = [*classifier.head.parameters(), *classifier.encoder[-1].parameters()]
-    body = [p for module in list(classifier.encoder)[:-1] for p in module.parameters() if p.requires_grad]
+    body_rate = options.learning_rate or (2e-4 if small else 3e-5)
+    transformer, *rest = classifier.encoder
+    body = [p for p in transformer.parameters() if p.requires_grad]
+    new = [p for module in (*rest, classifier.head) for p in module.parameters()]
     return torch.optim.AdamW(
         [{"params": body, "lr": body_rate}, {"params": new, "lr": options.head_learning_rate}], weight_decay=0.01
     )

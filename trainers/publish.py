@@ -64,7 +64,16 @@ def load(connection: Connection, model: CategoryModel, separator: str) -> int:
         "category_vectors",
         ("model_id", "category_id", "category", "path", "embedding", "bias", "floor", "support"),
         (
-            (model_id, i, category, category.split(separator), Vector(vector).to_text(), float(bias), float(floor), rows)
+            (
+                model_id,
+                i,
+                category,
+                category.split(separator),
+                Vector(vector).to_text(),
+                float(bias),
+                float(floor),
+                rows,
+            )
             for i, (category, vector, bias, floor, rows) in enumerate(
                 zip(head.categories, head.weight, head.bias, head.floor, model.support, strict=True)
             )
@@ -120,7 +129,7 @@ def load_items(connection: Connection, generation: Generation, catalogue: Catalo
 
 
 def measure(connection: Connection, model_id: int, held_out: Sequence[str]) -> dict[str, float]:
-    """Ask the generation for its held-out rows through the functions that applications call; keep and score the answers."""
+    """Ask the generation for its held-out rows, in SQL; keep the answers and return their scores."""
     with connection.transaction():
         connection.execute("delete from aisle._heldout_predictions where model_id = %s", (model_id,))
         connection.execute(sql.read("queries/predict_heldout"), {"model_id": model_id, "item_ids": list(held_out)})
@@ -181,6 +190,8 @@ def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Iter
 
 
 def _vector_schema(connection: Connection) -> compose.Identifier:
-    row = connection.execute("select extnamespace::regnamespace::text from pg_extension where extname = 'vector'").fetchone()
-    assert row is not None
-    return compose.Identifier(row[0])
+    return compose.Identifier(
+        sql.fetch_value(
+            connection, "select extnamespace::regnamespace::text from pg_extension where extname = 'vector'"
+        )
+    )

@@ -2,13 +2,13 @@
 
     vector(text) = Σ_g v_g / √n        n: the text's known n-grams        logits = vector · category + bias
 
-Alone it is trained with cross-entropy. With a teacher it learns, in the teacher's space and under the teacher's head, from
-the teacher's class distribution (KL), the labels, and the teacher's vectors (1 − cosine); see Ye et al., "Sparse
-Distillation", NAACL 2022. Half of a text's n-grams are dropped at each step, which is what keeps the rare ones honest.
+Alone it is trained with cross-entropy. With a teacher it learns, in the teacher's space and under the teacher's head,
+from the teacher's class distribution (KL), the labels, and the teacher's vectors (1 − cosine); see Ye et al., "Sparse
+Distillation", NAACL 2022. Half of a text's n-grams are dropped at each step, which keeps the rare ones honest.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from aisle.embedder.encoders import Floats
 
+SMALL = 5_000  # texts
 WARM_UP = 20  # steps
 BETA_1, BETA_2, EPSILON = 0.9, 0.99, 1e-8  # Adam
 # A word says more than a piece of one: how fast an n-gram's vector may grow.
@@ -32,8 +33,9 @@ class StudentOptions:
 
     dimensions: int = 256
     epochs: int = 12
-    batch_size: int = 256  # texts
-    learning_rate: float = 0.01  # decays linearly to 0
+    batch_size: int | None = None  # texts; None: 64 for a small catalogue, else 256
+    members: int | None = None  # students whose mean is taken; None: 4 for a small catalogue, else 1
+    learning_rate: float = 0.005  # decays linearly to 0
     ngram_dropout: float = 0.5  # share of a text's n-grams left out at each step
     label_smoothing: float = 0.1
     weight_decay: float = 1e-5  # on the vectors that a batch touches
@@ -85,6 +87,40 @@ def fit_student(
 
     A label of -1 is a text without a category, which only a teacher makes useful.
     """
+    small = texts.shape[0] < SMALL
+    options = replace(options, batch_size=options.batch_size or (64 if small else 256))
+    members = options.members or (4 if small and teacher is None else 1)
+    students = [
+        _fit_one(texts, labels, categories, ngrams, options, seed + member, teacher, progress)
+        for member in range(members)
+    ]
+    return students[0] if len(students) == 1 else _mean(students, texts)
+
+
+def _mean(students: Sequence[Student], texts: sparse.csr_array) -> Student:
+    """Return one student with the mean of the students' logits.
+
+    Exact while there are no more categories than dimensions; else the projection to the directions in which the logits
+    of `texts` have the most energy (their principal components, Eckart and Young, 1936).
+    """
+    dimensions = students[0].vectors.shape[1]
+    logits = np.mean([s.embed(texts) @ s.weight.T for s in students], axis=0)  # (texts, categories)
+    energies, directions = np.linalg.eigh(logits.T @ logits)
+    basis = np.ascontiguousarray(directions[:, np.argsort(-energies)[:dimensions]])  # (categories, dimensions)
+    vectors = np.sum([s.vectors @ (s.weight.T @ basis) for s in students], axis=0) / len(students)
+    return Student(vectors.astype(np.float32), basis.astype(np.float32), np.mean([s.bias for s in students], axis=0))
+
+
+def _fit_one(
+    texts: sparse.csr_array,
+    labels: npt.NDArray[np.int64],
+    categories: int,
+    ngrams: Sequence[str],
+    options: StudentOptions,
+    seed: int,
+    teacher: Teacher | None,
+    progress: Progress,
+) -> Student:
     random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     scales = np.array([ngram_scale(ngram) for ngram in ngrams], dtype=np.float32)
     dimensions = options.dimensions if teacher is None else teacher.weight.shape[1]
@@ -98,11 +134,12 @@ def fit_student(
     else:
         weight, bias, optimiser = torch.from_numpy(teacher.weight), torch.from_numpy(teacher.bias), None
 
-    steps, step = options.epochs * -(-texts.shape[0] // options.batch_size), 0
+    size = options.batch_size or texts.shape[0]
+    steps, step = options.epochs * -(-texts.shape[0] // size), 0
     for epoch in range(1, options.epochs + 1):
         order, total = random.permutation(texts.shape[0]), 0.0
-        for start in range(0, len(order), options.batch_size):
-            rows = order[start : start + options.batch_size]
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
             used, mix = _drop_and_scale(texts[rows], scales, options.ngram_dropout, random)
             block = vectors[used]  # (n-grams of this batch, dimensions)
             embedded = torch.from_numpy(mix @ block.numpy()).requires_grad_()  # (batch, dimensions)

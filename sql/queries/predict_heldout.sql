@@ -7,7 +7,8 @@ join aisle.item_vectors v on v.item_id = i.item_id and v.model_id = %(model_id)s
 cross join lateral (
     select max(c.category) filter (where c.rank = 1) as predicted,
            max(c.confidence) as confidence,
-           coalesce(max(c.confidence) filter (where c.category = i.category), 0) as given_confidence
+           -- A double below the smallest real would be an error.
+           greatest(max(c.confidence) filter (where c.category = i.category), 1e-30) as given_confidence
     from aisle._categorise(v.model_id, v.embedding, 1000000000, null) c
 ) answer
 cross join lateral aisle._categorise(

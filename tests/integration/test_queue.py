@@ -1,7 +1,7 @@
 """The queue: claims never overlap, a lease is a fencing token, and no error loses a row."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -11,7 +11,7 @@ from aisle.embedder import queue
 from aisle.sql import Connection
 
 TASK = "category"
-NOON = datetime(2026, 1, 5, 12, tzinfo=timezone.utc)
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 A_MOMENT = timedelta(seconds=1)
 
 

@@ -1,0 +1,175 @@
+"""The real worker process, and what happens when it, or a training run, is killed."""
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.acceptance.conftest import PATIENCE, TRAIN, Aisle, wait_until
+
+MANY = 300  # rows; a statement of more than 100 leaves its vectors to the worker
+A_LEASE_LATER = "2100-01-01"
+
+
+@pytest.fixture
+def insert(shop: Aisle) -> str:
+    return f"insert into shop.products (id, name) select 10000 + i, '초코 과자 ' || i from generate_series(1, {MANY}) i"
+
+
+def is_caught_up(shop: Aisle) -> bool:
+    """Return whether the live model has a vector for each row, and no job is left."""
+    return bool(
+        shop.value(
+            "select not exists (select from aisle._embedding_jobs) and not exists ("
+            "  select from shop.products p left join aisle.item_vectors v on v.item_id = p.id::text"
+            "  where v.item_id is null or v.is_draft)"
+        )
+    )
+
+
+@contextlib.contextmanager
+def locked(shop: Aisle, table: str, mode: str) -> Iterator[None]:
+    """Hold whoever wants to write to a table, so that it can be killed at just that point."""
+    with psycopg.connect(shop.url) as connection:
+        connection.execute(f"lock table {table} in {mode} mode".encode())
+        yield
+
+
+def someone_waits(shop: Aisle, application: str) -> bool:
+    return bool(
+        shop.value(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+            f" and application_name = '{application}'"
+        )
+    )
+
+
+def end(process: "subprocess.Popen[str]", number: signal.Signals) -> tuple[int, str]:
+    """Send a signal; return the exit code and what was said on stderr."""
+    process.send_signal(number)
+    _, said = process.communicate(timeout=PATIENCE)
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_embeds_what_is_inserted_and_leaves_when_told(
+    shop: Aisle, insert: str, number: signal.Signals
+) -> None:
+    worker = shop.start("-v", "worker")
+    wait_until(lambda: shop.value("select count(*) from pg_stat_activity where query ilike 'listen%'"), "it listens")
+    shop.query(insert)
+    wait_until(lambda: is_caught_up(shop), "all rows have vectors")
+    assert worker.poll() is None, "It stays."
+    code, said = end(worker, number)
+    assert code == 0, said
+    assert "Traceback" not in said
+    assert f"Embedded {MANY} rows." in said
+
+
+def test_a_worker_that_hears_no_notification_still_polls(shop: Aisle, insert: str) -> None:
+    shop.start("worker", "--poll-interval", "0.2")
+    wait_until(lambda: shop.value("select count(*) from pg_stat_activity where query ilike 'listen%'"), "it listens")
+    shop.query("set session_replication_role = replica")
+    shop.query(
+        "insert into aisle._embedding_jobs (task, id, enqueued_at, run_after) values ('category', 'gone', now(), now())"
+    )
+    wait_until(lambda: is_caught_up(shop), "the job is done")
+
+
+def test_the_first_signal_lets_the_batch_end_and_the_second_does_not_wait(shop: Aisle, insert: str) -> None:
+    shop.query(insert)
+    with locked(shop, "aisle._item_predictions", "share"):
+        patient, hasty = shop.start("worker", "--batch-size", "100"), shop.start("worker", "--batch-size", "100")
+        wait_until(lambda: shop.value("select count(distinct lease_token) from aisle._embedding_jobs") == 2, "claims")
+        wait_until(lambda: someone_waits(shop, "aisle worker"), "a batch is under way")
+        for worker in (patient, hasty):
+            worker.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            patient.wait(1)
+        hasty.send_signal(signal.SIGTERM)
+        assert hasty.wait(PATIENCE) == 128 + signal.SIGTERM
+    assert patient.wait(PATIENCE) == 0
+    wait_until(lambda: shop.value("select count(lease_token) from aisle._embedding_jobs") == 0, "leases come free")
+    assert shop.value("select count(*) from aisle._embedding_jobs") == MANY - 100, "One batch was finished."
+
+
+def test_when_a_worker_is_killed_another_finishes(shop: Aisle, insert: str) -> None:
+    shop.query(insert)
+    with locked(shop, "aisle._item_predictions", "share"):
+        worker = shop.start("worker", "--batch-size", "100")
+        wait_until(lambda: someone_waits(shop, "aisle worker"), "it is about to write")
+        code, _ = end(worker, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    wait_until(lambda: not someone_waits(shop, "aisle worker"), "the server has noticed")
+    assert shop.value("select count(*) from aisle._embedding_jobs where lease_token is not null") == 100
+    assert shop.value("select count(*) from aisle.item_vectors where item_id::int > 10000") == 0, "All or nothing."
+
+    shop.start("worker")
+    wait_until(lambda: shop.value("select count(*) from aisle._embedding_jobs") == 100, "the rest is done at once")
+    database = shop.value("select current_database()")
+    shop.query(f"alter database {database} set aisle.now = '{A_LEASE_LATER}'")
+    shop.start("worker")
+    wait_until(lambda: is_caught_up(shop), "the dead worker's rows are done when its lease is over")
+    assert shop.value("select max(attempts) from aisle._embedding_jobs") is None
+    assert shop.json("failures") == []
+
+
+def test_a_worker_outlives_a_lost_connection(shop: Aisle, insert: str) -> None:
+    worker = shop.start("worker")
+    listening = "select pid from pg_stat_activity where application_name = 'aisle worker' and query ilike 'listen%'"
+    wait_until(lambda: shop.query(listening), "it listens")
+    shop.query(f"select pg_terminate_backend(pid) from ({listening}) w")
+    shop.query(insert)
+    wait_until(lambda: is_caught_up(shop), "it has connected again and swept")
+    code, said = end(worker, signal.SIGTERM)
+    assert code == 0
+    assert "Lost the database" in said
+
+
+def test_a_worker_says_at_once_that_the_schema_is_missing(bare: Aisle) -> None:
+    assert "aisle migrate" in bare.refusal("worker")
+
+
+# ---- training ----
+
+
+def test_a_training_run_that_is_killed_leaves_the_live_model_answering(shop: Aisle) -> None:
+    live = shop.json("status")[0]["live_model"]
+    answer = shop.json("predict-category", "초코 과자")
+    with locked(shop, "aisle._item_predictions", "share"):
+        training = shop.start(*TRAIN)
+        wait_until(lambda: someone_waits(shop, "aisle train category"), "it loads its vectors")
+        assert shop.json("predict-category", "초코 과자") == answer
+        end(training, signal.SIGKILL)
+    wait_until(lambda: not shop.value("select count(*) from pg_locks where locktype = 'advisory'"), "it is gone")
+
+    assert shop.json("predict-category", "초코 과자") == answer
+    assert [(m["model_id"], m["state"]) for m in shop.json("models")] == [(live, "live"), (live + 1, "loading")]
+    assert "loading" in shop("models")
+    assert "not ready" in shop.refusal("deploy", live + 1)
+
+    finished = shop.json(*TRAIN)
+    assert [(m["model_id"], m["state"]) for m in shop.json("models")] == [
+        (live, "live"),
+        (finished["model_id"], "ready"),
+    ]
+    leftovers = shop.query(
+        "select relname from pg_class where relnamespace = 'aisle'::regnamespace"
+        f" and relname like '%vectors\\_{live + 1}%'"
+    )
+    assert leftovers == [], "Nothing of the killed run is left."
+
+
+def test_of_two_training_runs_the_second_says_who_is_at_it(shop: Aisle) -> None:
+    with locked(shop, "aisle._item_predictions", "share"):
+        first = shop.start(*TRAIN)
+        wait_until(lambda: someone_waits(shop, "aisle train category"), "the first is under way")
+        holder = shop.value("select pid from pg_locks where locktype = 'advisory' and granted")
+        refusal = shop.refusal(*TRAIN)
+        assert f"server process {holder}" in refusal
+        assert "Another training run" in refusal
+    first.communicate(timeout=PATIENCE)
+    assert first.returncode == 0, "The first is not disturbed."
