@@ -10,6 +10,7 @@ from rich.progress import Progress
 @contextmanager
 def transfer_progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a bar while the block runs; yield what moves it: done, total."""
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -25,6 +25,11 @@ def encoder_text(name: str | None, manufacturer: str | None, details: str | None
     return " | ".join(part.strip() for part in (name, manufacturer, details) if part and part.strip())
 
 
+def prompt_for(name: str) -> str | None:
+    """Return the text that a family of encoders was trained to see before every query."""
+    return next((prompt for family, prompt in PROMPTS.items() if name.startswith(family)), None)
+
+
 def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTransformer":
     """Load a Hugging Face name or a local folder, with mean pooling where the model brings none.
 
@@ -37,9 +42,9 @@ def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTra
         raise errors.MissingExtraError(
             "A transformer encoder needs sentence-transformers and torch.", hint="pip install 'aisle[train]'"
         ) from error
-    prompt = next((p for family, p in PROMPTS.items() if name.rstrip("/").startswith(family)), None)
+    prompt = prompt_for(name)
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
-    disable_progress_bar()  # of reading a local file
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # it shows the reading of a local file
     try:
         model = SentenceTransformer(name, device=None, trust_remote_code=False, model_kwargs={"use_safetensors": True})
     except (OSError, ValueError) as error:

@@ -132,6 +132,6 @@ class Worker:
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         if self._stopping:
-            raise SystemExit(128 + signum)
+            raise KeyboardInterrupt  # psycopg then cancels what the server is doing, so that the lease can be given back
         logger.info("Stopping after this batch; signal again to leave at once.")
         self._stopping = True

@@ -118,7 +118,7 @@ class Classifier(nn.Module):
         self.label_smoothing = options.label_smoothing
         transformer = encoder[0].auto_model
         if options.gradient_checkpointing:
-            transformer.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            transformer.activation_checkpointing_enable()
         if options.freeze_word_embeddings:
             transformer.get_input_embeddings().requires_grad_(False)
 
@@ -165,25 +165,29 @@ def fit_in_memory(model: Any, options: FineTuningOptions, report: Report) -> Fin
     chosen = replace(
         options, gradient_checkpointing=True, batch_size=micro, gradient_accumulation=-(-effective // micro)
     )
-    for freeze in (False, True):
-        trained = everything - (words if freeze else 0)
-        needed = (
-            trained * BYTES_PER_TRAINED_PARAMETER
-            + (everything - trained) * BYTES_PER_FROZEN_PARAMETER
-            + ACTIVATION_RESERVE
+    freeze = must_freeze_words(everything, words, memory)
+    needed = _training_memory(everything, words, freeze)
+    if needed > memory:
+        raise errors.InvalidArgumentError(
+            f"{everything / 1e6:.0f} M parameters need {needed / 1e9:.1f} GB even with frozen word embeddings.",
+            hint="Take a smaller encoder, or a larger --fit-in.",
         )
-        if needed <= memory:
-            chosen = replace(chosen, freeze_word_embeddings=freeze)
-            words_are = "frozen" if freeze else "trained"
-            report(
-                f"To fit in {options.fit_in}: gradient checkpointing, {micro} texts × {chosen.gradient_accumulation} "
-                f"steps, word embeddings {words_are}: about {needed / 1e9:.1f} GB."
-            )
-            return chosen
-    raise errors.InvalidArgumentError(
-        f"{everything / 1e6:.0f} M parameters need {needed / 1e9:.1f} GB even with frozen word embeddings.",
-        hint="Take a smaller encoder, or a larger --fit-in.",
+    report(
+        f"To fit in {options.fit_in}: gradient checkpointing, {micro} texts × {chosen.gradient_accumulation} steps, "
+        f"word embeddings {'frozen' if freeze else 'trained'}: about {needed / 1e9:.1f} GB."
     )
+    return replace(chosen, freeze_word_embeddings=freeze)
+
+
+def must_freeze_words(parameters: float, word_parameters: float, memory: float) -> bool:
+    """Return whether an encoder fits into memory (bytes) only if its word embeddings are not trained."""
+    return _training_memory(parameters, word_parameters, False) > memory
+
+
+def _training_memory(parameters: float, word_parameters: float, freeze: bool) -> float:
+    frozen = word_parameters if freeze else 0
+    trained = (parameters - frozen) * BYTES_PER_TRAINED_PARAMETER
+    return trained + frozen * BYTES_PER_FROZEN_PARAMETER + ACTIVATION_RESERVE
 
 
 def _tokenise(

@@ -1,0 +1,153 @@
+"""Category quality on public data, through the functions that an application calls.
+
+    python benchmarks/category.py --data ../shared/data bigbasket ko_cosmetics
+    python benchmarks/category.py --data ../shared/data --encoder FOLDER --seeds 7 bigbasket:level_3 instacart:aisle
+
+Each run takes a fresh database through import → attach → train → SQL. Rows of `split = 'test'` have no part in training,
+not even as texts; classes with fewer than 10 rows are left out (the protocol of every figure that we compare with).
+"""
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from psycopg import sql as compose
+
+from aisle import migrations, sql
+from aisle.sql import embedded, transfer
+from aisle.trainers import category
+from aisle.trainers.evaluation import evaluate_category
+from aisle.trainers.fine_tuning import FineTuningOptions
+from aisle.trainers.publish import calibration_error, macro_f1
+
+TARGETS = {
+    "bigbasket": ("level_3", "category_path"),
+    "instacart": ("aisle",),
+    "ko_cosmetics": ("category",),
+}
+
+CREATE = """
+create schema shop;
+create table shop.products as
+select p.id, p.name, {manufacturer}::text as manufacturer, p.{target} as category, p.split
+from (select *, count(*) over (partition by {counted}) as class_size from raw.products) p
+where p.class_size >= 10;
+alter table shop.products add primary key (id);
+"""
+
+ANSWERS = """
+select p.category, i.category, i.confidence, t.category, t.confidence
+from shop.products p,
+     lateral aisle.item_category(p.id, 1, level => %(level)s) i,
+     lateral aisle.predict_category(p.name, p.manufacturer, 1, level => %(level)s) t
+where p.split = 'test'
+order by p.id
+"""
+
+
+def prepare(server: str, data: Path, name: str, target: str) -> str:
+    """Make a database with the protocol's rows, attached; return its URL."""
+    database = f"bench_{name}_{target}"
+    with sql.connect(server) as connection:
+        connection.execute(compose.SQL("drop database if exists {} with (force)").format(compose.Identifier(database)))
+        connection.execute(compose.SQL("create database {}").format(compose.Identifier(database)))
+    url = server.replace("/aisle?", f"/{database}?")
+    migrations.migrate(url)
+    with sql.connect(url) as connection:
+        columns = transfer.import_table(connection, data / name / "products.csv.gz", "raw.products").columns
+        query = compose.SQL(CREATE).format(
+            manufacturer=compose.SQL("p.manufacturer" if "manufacturer" in columns else "null"),
+            target=compose.Identifier(target),
+            # The protocol counts the third level by its name; a path is a name of that class.
+            counted=compose.Identifier("level_3" if target == "category_path" else target),
+        )
+        connection.execute(query)
+        connection.execute("select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category')")
+    return url
+
+
+def score(rows: list[tuple[str, str, float, str, float]], level: int | None) -> dict[str, float]:
+    """Score answers for rows (item_category) and for texts (predict_category) against the labels at a level."""
+    labels = np.array([" > ".join(row[0].split(" > ")[:level]) if level else row[0] for row in rows])
+    item, item_confidence, text, text_confidence = (np.array(c) for c in list(zip(*rows, strict=True))[1:])
+    return {
+        "rows": len(rows),
+        "item accuracy": float(np.mean(item == labels)),
+        "item macro-F1": macro_f1(labels, item),
+        "item ECE": calibration_error(item_confidence, item == labels),
+        "text accuracy": float(np.mean(text == labels)),
+        "text macro-F1": macro_f1(labels, text),
+        "text ECE": calibration_error(text_confidence, text == labels),
+    }
+
+
+def run(server: str, data: Path, name: str, target: str, seed: int, encoder: str | None, epochs: int) -> dict[str, Any]:
+    """Train once and ask the live model about the test rows."""
+    url = prepare(server, data, name, target)
+    options = category.Options(
+        encoder=encoder,
+        split_column="split",
+        min_rows=1,
+        seed=seed,
+        fine_tuning=FineTuningOptions(epochs=epochs),
+    )
+    started = time.monotonic()
+    category.train(url, options, lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr))
+    seconds = time.monotonic() - started
+    levels = (None, 2, 1) if target == "category_path" else (None,)
+    with sql.connect(url) as connection:
+        scores = {
+            f"level_{level}" if level else "leaf": score(
+                connection.execute(ANSWERS, {"level": level}).fetchall(), level
+            )
+            for level in levels
+        }
+    return {
+        "data": name,
+        "target": target,
+        "seed": seed,
+        "encoder": encoder and Path(encoder).name,
+        "train seconds": round(seconds, 1),
+        "peak memory GB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+        "scores": scores,
+    }
+
+
+def baseline(server: str, data: Path, name: str, target: str) -> dict[str, Any]:
+    """TF-IDF + linear SVM on the same rows (the database of the last run is still there)."""
+    with sql.connect(server.replace("/aisle?", f"/bench_{name}_{target}?")) as connection:
+        _, accuracy, f1 = (evaluate_category(connection, baseline=True)[-1][i] for i in (0, 2, 3))
+    return {"data": name, "target": target, "TF-IDF + linear SVM": {"accuracy": accuracy, "macro-F1": f1}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*", help="bigbasket, instacart, ko_cosmetics, or one target: bigbasket:level_3")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
+    parser.add_argument("--encoder", help="name or folder; without it the n-gram student alone")
+    parser.add_argument("--epochs", type=int, default=FineTuningOptions.epochs)
+    parser.add_argument("--baseline", action="store_true", help="also fit TF-IDF + linear SVM")
+    arguments = parser.parse_args()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    server = embedded.start()
+    print(json.dumps({"commit": commit, "python": platform.python_version(), "machine": platform.machine()}))
+    for wanted in arguments.runs or TARGETS:
+        name, _, target = wanted.partition(":")
+        for target in [target] if target else TARGETS[name]:
+            for seed in arguments.seeds:
+                result = run(server, arguments.data, name, target, seed, arguments.encoder, arguments.epochs)
+                print(json.dumps(result), flush=True)
+            if arguments.baseline:
+                print(json.dumps(baseline(server, arguments.data, name, target)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""A transformer encoder from training to the worker, with a tiny one made here: random weights, no download."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aisle import sql
+from aisle.embedder import encoders
+from aisle.embedder.generation import Generation
+from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.worker import drain
+from aisle.sql import errors, registry
+from aisle.trainers import category, fine_tuning
+from aisle.trainers.fine_tuning import FineTuningOptions
+from aisle.trainers.student import StudentOptions
+
+WORDS = {
+    "음료": ["녹차", "커피", "우유", "주스"],
+    "식품 > 빵": ["식빵", "단팥빵", "바게트", "머핀"],
+    "식품 > 과자": ["쿠키", "비스킷", "감자칩", "팝콘"],
+}
+QUICK = FineTuningOptions(dimensions=16, epochs=10, batch_size=8, learning_rate=3e-3, early_stopping=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a one-layer BERT that knows the words above."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    syllables = sorted({syllable for words in WORDS.values() for word in words for syllable in word})
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "|", *syllables, *(f"##{s}" for s in syllables)]
+    tokens += [*map(str, range(10)), *(f"##{digit}" for digit in range(10))]
+    (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    BertTokenizerFast(vocab=str(folder / "vocab.txt"), tokenize_chinese_chars=False).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def products(connection: sql.Connection) -> None:
+    """240 products whose category follows from their words; twelve have none."""
+    connection.execute("create schema shop")
+    connection.execute(
+        "create table shop.products (id bigint primary key, name text, manufacturer text, category text)"
+    )
+    rows = []
+    for number in range(240):
+        path = list(WORDS)[number % 3]
+        first, second = WORDS[path][number // 3 % 4], WORDS[path][number // 12 % 4]
+        rows.append((number, f"{first} {second} {number}", None, None if number % 20 == 0 else path))
+    with connection.cursor() as cursor:
+        cursor.executemany("insert into shop.products values (%s, %s, %s, %s)", rows)
+    connection.execute("select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category')")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for checkpoints that no other run shares."""
+    monkeypatch.setenv("AISLE_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def trained(database_url: str, tiny_encoder: Path, products: None, home: Path) -> category.Result:
+    options = category.Options(
+        encoder=str(tiny_encoder),
+        fine_tuning=QUICK,
+        student=StudentOptions(dimensions=16, epochs=8, learning_rate=0.05),
+    )
+    return category.train(database_url, options)
+
+
+def test_rows_get_the_weighted_sum_of_encoder_and_student(trained: category.Result, connection: sql.Connection) -> None:
+    generation = Generation.load(connection, trained.model_id)
+    rows = connection.execute(
+        "select v.item_id, v.embedding::real[], i.name,"
+        " aisle._embed(v.model_id, aisle._ngrams(i.name, null, null))::real[]"
+        " from aisle.item_vectors v join aisle._items i using (item_id) order by 1"
+    ).fetchall()
+    assert len(rows) == 240
+    assert generation.encoder is not None
+    expected = generation.vectors(
+        [(row[2], None, None) for row in rows], np.array([row[3] for row in rows], np.float32)
+    )
+    # bfloat16 keeps eight bits, and a batch of other texts rounds elsewhere.
+    assert np.array([row[1] for row in rows]) == pytest.approx(expected, abs=0.05 * float(np.abs(expected).max()))
+    assert trained.metrics["accuracy"] > 0.8, "words tell these categories apart; something is not learned"
+
+
+def test_sql_confidences_equal_torchs(trained: category.Result, connection: sql.Connection) -> None:
+    import torch
+
+    rows = connection.execute("select item_id, embedding::real[] from aisle.item_vectors order by 1").fetchall()
+    head = connection.execute("select category, embedding::real[], bias, floor from aisle.category_vectors").fetchall()
+    logits = torch.tensor([row[1] for row in rows]) @ torch.tensor([c[1] for c in head]).T + torch.tensor(
+        [c[2] for c in head]
+    )
+    floor = torch.tensor([c[3] for c in head])
+    expected = (1 - floor.sum()) * torch.softmax(logits, dim=1) + floor
+    for (item_id, _), shares in zip(rows, expected.tolist(), strict=True):
+        answers = dict(
+            connection.execute("select category, confidence from aisle.item_category(%s, 99)", (item_id,)).fetchall()
+        )
+        assert answers == pytest.approx(dict(zip([c[0] for c in head], shares, strict=True)), abs=1e-3)
+
+
+def test_worker_replaces_a_draft_with_the_encoders_vector(trained: category.Result, connection: sql.Connection) -> None:
+    connection.execute("insert into shop.products values (1000, '녹차 우유', null, null)")
+    assert connection.execute("select is_draft from aisle.item_vectors where item_id = '1000'").fetchone() == (True,)
+    draft = connection.execute("select embedding::text from aisle.item_vectors where item_id = '1000'").fetchone()
+    assert drain(connection, ItemEmbedder()) == 1
+    row = connection.execute(
+        "select is_draft, embedding::text from aisle.item_vectors where item_id = '1000'"
+    ).fetchone()
+    assert row is not None
+    assert row[0] is False
+    assert (row[1],) != draft
+    assert connection.execute("select category from aisle.item_category(1000, 1)").fetchone() == ("음료",)
+
+
+def test_a_tampered_model_file_is_refused(trained: category.Result, connection: sql.Connection) -> None:
+    connection.execute(
+        "update aisle._model_file_chunks set content = set_byte(content, 100, (get_byte(content, 100) + 1) %% 256)"
+        " where name like %s",
+        ("%.safetensors",),
+    )
+    with pytest.raises(errors.CorruptModelFileError, match="checksum"):
+        Generation.load(connection, trained.model_id)
+
+
+def test_stored_files_cannot_carry_code(trained: category.Result, connection: sql.Connection) -> None:
+    names = [name for (name,) in connection.execute("select name from aisle._model_files").fetchall()]
+    assert any(name.endswith(".safetensors") for name in names)
+    assert {Path(name).suffix for name in names} <= registry.SAFE_SUFFIXES
+
+
+def test_killed_fine_tuning_goes_on_from_its_last_epoch(
+    database_url: str, tiny_encoder: Path, products: None, home: Path
+) -> None:
+    command = [sys.executable, "-m", "aisle.cli", "--database-url", database_url, "train", "category"]
+    command += ["--encoder", str(tiny_encoder), "--epochs", "12", "--early-stopping", "0", "--batch-size", "4"]
+    environment = {**os.environ, "AISLE_HOME": str(home)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "epoch 2/12" in line:
+                break
+        deadline = time.monotonic() + 30
+        while not list(home.glob("training/*/checkpoints/checkpoint-*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert list(home.glob("training/*/checkpoints/checkpoint-*")), "the run was killed before it had a checkpoint"
+    again = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "Going on from the last epoch of an earlier run." in again.stderr
+    assert "epoch 1/12" not in again.stderr
+
+
+def test_unknown_encoder_tells_of_local_folders(
+    database_url: str, products: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(errors.EncoderNotFoundError, match="no-such/encoder") as raised:
+        category.train(database_url, category.Options(encoder="no-such/encoder"))
+    assert "folder" in (raised.value.hint or "")
+
+
+def test_e5_is_given_its_prompt() -> None:
+    assert encoders.prompt_for("intfloat/multilingual-e5-base") == "query: "
+    assert encoders.prompt_for("sentence-transformers/all-MiniLM-L6-v2") is None
+
+
+def test_fit_in_freezes_word_embeddings_only_where_it_must(tiny_encoder: Path) -> None:
+    lines: list[str] = []
+    model = fine_tuning.build(str(tiny_encoder), QUICK)
+    everything = sum(p.numel() for p in model.parameters())
+    words = model[0].auto_model.get_input_embeddings().weight.numel()
+    enough = everything * 16 + fine_tuning.ACTIVATION_RESERVE
+    tight = enough - words * 8  # too little for all, enough with the words frozen at 4 bytes instead of 16
+
+    roomy = fine_tuning.fit_in_memory(model, FineTuningOptions(fit_in=f"{enough / 1e9 + 1e-6:.9f}GB"), lines.append)
+    frozen = fine_tuning.fit_in_memory(model, FineTuningOptions(fit_in=f"{tight / 1e9:.9f}GB"), lines.append)
+    assert (roomy.freeze_word_embeddings, frozen.freeze_word_embeddings) == (False, True)
+    assert roomy.gradient_checkpointing
+    assert roomy.batch_size * roomy.gradient_accumulation == FineTuningOptions().batch_size
+    assert "word embeddings frozen" in lines[1]
+    with pytest.raises(errors.InvalidArgumentError, match="even with frozen"):
+        fine_tuning.fit_in_memory(model, FineTuningOptions(fit_in="1GB"), lines.append)
+    with pytest.raises(errors.InvalidArgumentError, match="no size"):
+        fine_tuning.fit_in_memory(model, FineTuningOptions(fit_in="much"), lines.append)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words", "freezes"),
+    [(278e6, 192e6, False), (560e6, 256e6, True)],
+    ids=["multilingual-e5-base", "multilingual-e5-large"],
+)
+def test_what_8_gb_mean_for_the_reference_encoders(parameters: float, words: float, freezes: bool) -> None:
+    assert fine_tuning.must_freeze_words(parameters, words, 8e9) is freezes
+
+
+def test_frozen_words_do_not_change(tiny_encoder: Path) -> None:
+    from dataclasses import replace
+
+    options = replace(QUICK, freeze_word_embeddings=True, gradient_checkpointing=True)
+    classifier = fine_tuning.Classifier(fine_tuning.build(str(tiny_encoder), options), 3, options)
+    trained = {name for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    assert not any("word_embeddings" in name for name in trained)
+    assert any("attention" in name for name in trained)
+
+
+def test_parameters_are_stored_with_the_model(trained: category.Result, connection: sql.Connection) -> None:
+    row = connection.execute("select parameters::text from aisle.models").fetchone()
+    assert row is not None
+    assert json.loads(row[0])["fine_tuning"]["epochs"] == QUICK.epochs
