@@ -48,6 +48,7 @@ def aisle(context: click.Context, database_url: str | None, verbose: bool) -> No
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports on its plugins
     context.obj = commands.Database(database_url)
 
 

@@ -39,7 +39,8 @@ def drain(
         try:
             _process(connection, embedder, claim)
         finally:
-            queue.release(connection, claim)
+            if not connection.closed:
+                queue.release(connection, claim)
         done += len(claim.versions)
         progress(done)
     return done
@@ -132,6 +133,6 @@ class Worker:
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         if self._stopping:
-            raise KeyboardInterrupt  # psycopg then cancels what the server is doing, so that the lease can be given back
+            raise KeyboardInterrupt
         logger.info("Stopping after this batch; signal again to leave at once.")
         self._stopping = True

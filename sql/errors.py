@@ -120,4 +120,6 @@ def translate(error: psycopg.Error) -> AisleError:
     message = diagnostic.message_primary or str(error).strip() or type(error).__name__
     if isinstance(error, psycopg.errors.InvalidSchemaName | psycopg.errors.UndefinedTable) and "aisle" in message:
         return SchemaVersionError("The database has no schema `aisle` yet, or an older one.")
-    return _BY_SQLSTATE.get(diagnostic.sqlstate, AisleError)(message, hint=diagnostic.message_hint)
+    if diagnostic.sqlstate in _BY_SQLSTATE:
+        return _BY_SQLSTATE[diagnostic.sqlstate](message, hint=diagnostic.message_hint)
+    return AisleError(f"The database says: {' '.join(message.split()).rstrip('.')}.", hint=diagnostic.message_hint)

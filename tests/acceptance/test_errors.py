@@ -63,7 +63,7 @@ def test_an_unknown_table_and_a_missing_column(aisle: Aisle) -> None:
     products(aisle, "values ('tea', 'drink')", attach=False)
     assert "maker" in aisle.refusal("attach", "items", "shop.products", "--manufacturer", "maker")
     assert "sku" in aisle.refusal("attach", "items", "shop.products", "--id", "sku")
-    assert "a.b.c" in aisle.refusal("attach", "items", "a.b.c.d.e")
+    assert "a.b.c.d.e" in aisle.refusal("attach", "items", "a.b.c.d.e")
     aisle("attach", "items", "shop.products")
     assert "aisle detach items" in aisle.refusal("attach", "items", "shop.products")
 
@@ -103,12 +103,8 @@ def test_an_unknown_revision(aisle: Aisle) -> None:
         ("select null, (array['drink', 'food'])[1 + i % 2] from generate_series(1, 50) i", "names"),
         ("select '  ', (array['drink', 'food'])[1 + i % 2] from generate_series(1, 50) i", "names"),
         ("values ('tea', 'drink'), ('bread', 'food')", "rows"),
-        (
-            "values ('tea', 'drink'), ('cup', 'drink'), ('jug', 'drink'), ('bun', 'x'), ('pie', 'x'), ('pi', 'x')",
-            "rows",
-        ),
     ],
-    ids=["no rows", "no labels", "one class", "names are NULL", "names are blank", "one row a class", "three a class"],
+    ids=["no rows", "no labels", "one class", "names are NULL", "names are blank", "one row a class"],
 )
 def test_too_little_to_train_on(aisle: Aisle, rows: str, reason: str) -> None:
     products(aisle, rows)

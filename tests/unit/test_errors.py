@@ -59,12 +59,13 @@ def test_translate_keeps_the_hint_of_the_class_where_the_database_gave_none(shop
 def test_translate_an_error_of_another_kind(shop: Shop) -> None:
     translated = errors.translate(raised_by(shop, "select 1 / 0"))
     assert type(translated) is errors.AisleError
-    assert str(translated) == "division by zero"
+    assert str(translated) == "The database says: division by zero."
 
 
 def test_translate_an_error_without_diagnostics() -> None:
-    assert str(errors.translate(psycopg.OperationalError("the connection is closed"))) == "the connection is closed"
-    assert str(errors.translate(psycopg.OperationalError())) == "OperationalError"
+    closed = errors.translate(psycopg.OperationalError("the connection\nis closed"))
+    assert str(closed) == "The database says: the connection is closed."
+    assert str(errors.translate(psycopg.OperationalError())) == "The database says: OperationalError."
 
 
 @pytest.mark.parametrize("statement", ["select * from aisle.status", "select aisle.deploy(1)", "table aisle._models"])

@@ -1,0 +1,245 @@
+"""README and docs name what there is, and what they show works.
+
+    python tests/unit/test_docs.py
+
+writes docs/cli.md anew. A block that begins with ```sql run is run against a shop with an attached table and a live model.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from aisle import sql
+from aisle.cli import SECTIONS, aisle
+from aisle.sql import errors
+from tests.conftest import Shop, TinyModel
+
+ROOT = Path(__file__).parents[2]
+CLI = ROOT / "docs/cli.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RENEW = "Renew docs/cli.md: python tests/unit/test_docs.py"
+WIDTH = 100  # columns
+
+INTRODUCTION = """\
+# The command line
+
+Written by `python tests/unit/test_docs.py` from `aisle … --help`. Every option can be given as an environment variable, too:
+`AISLE_`, the command and the option in capitals, such as `AISLE_TRAIN_CATEGORY_SEED`. Errors are one sentence and a hint on
+stderr, with exit code 1 (2: wrong usage; 130: interrupted).
+"""
+
+
+def commands() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each section's title with the path of each of its commands, in the order of `aisle --help`."""
+
+    def below(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        yield path
+        if isinstance(command, click.Group):
+            for name, member in sorted(command.commands.items()):
+                yield from below(member, (*path, name))
+
+    for title, members in SECTIONS.items():
+        for member in members:
+            for path in below(member, (str(member.name),)):
+                yield title, path
+
+
+def help_of(path: tuple[str, ...]) -> str:
+    result = CliRunner().invoke(aisle, [*path, "--help"], prog_name="aisle", terminal_width=WIDTH)
+    assert result.exit_code == 0, result.output
+    return result.output.rstrip()
+
+
+def cli_reference() -> str:
+    parts, titles = [INTRODUCTION, f"```\n{help_of(())}\n```\n"], set[str]()
+    for title, path in commands():
+        if title not in titles:
+            parts.append(f"## {title}\n")
+            titles.add(title)
+        parts.append(f"### aisle {' '.join(path)}\n\n```\n{help_of(path)}\n```\n")
+    return "\n".join(parts)
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def anchor(heading: str) -> str:
+    """Return the fragment that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+PUBLIC = [
+    (folder, name)
+    for folder, _, name in (path.partition("/") for path in sql.CREATION_ORDER)
+    if not name.startswith(("_", "tg_"))
+]
+RUNNABLE = [
+    pytest.param(block, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"^```sql run\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S), 1)
+]
+LINKS = [
+    pytest.param(page, target, id=f"{page.name}-{target}")
+    for page in PAGES
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text("utf-8"))
+]
+
+
+@pytest.mark.parametrize("path", [path for _, path in commands()], ids=" ".join)
+def test_every_command_is_in_the_reference(path: tuple[str, ...]) -> None:
+    assert f"\n### aisle {' '.join(path)}\n" in text_of("docs/cli.md"), RENEW
+
+
+def test_the_command_reference_is_what_help_says() -> None:
+    assert CLI.read_text(encoding="utf-8") == cli_reference(), RENEW
+
+
+@pytest.mark.parametrize(("folder", "name"), PUBLIC)
+def test_every_public_object_is_in_the_docs(folder: str, name: str) -> None:
+    shown = f"`aisle.{name}`" if folder == "views" else f"\naisle.{name}("
+    assert shown in text_of("docs/sql-api.md"), f"Describe aisle.{name} in docs/sql-api.md."
+
+
+def test_the_arguments_of_functions_are_those_in_the_docs(connection: sql.Connection) -> None:
+    rows = connection.execute(
+        "select p.proname, p.proargnames[:p.pronargs] from pg_proc p where p.pronamespace = 'aisle'::regnamespace"
+        " and p.proname = any (%s)",
+        ([name for folder, name in PUBLIC if folder == "functions"],),
+    ).fetchall()
+    for name, arguments in rows:
+        found = re.search(rf"^aisle\.{name}\((.*?)\)(?=\s*→|$)", text_of("docs/sql-api.md"), re.M | re.S)
+        assert found, f"docs/sql-api.md has no signature of aisle.{name}."
+        documented = [part.split()[0] for part in found[1].split(",")]
+        assert documented == arguments, f"docs/sql-api.md gives aisle.{name} other arguments."
+
+
+def test_the_columns_of_views_are_those_in_the_docs(connection: sql.Connection) -> None:
+    for name in (name for folder, name in PUBLIC if folder == "views"):
+        cursor = connection.execute(psycopg.sql.SQL("select * from aisle.{}").format(psycopg.sql.Identifier(name)))
+        columns = ", ".join(f"`{column.name}`" for column in cursor.description or ())
+        assert re.search(rf"^\| `aisle\.{name}` \|.*\| {re.escape(columns)} \|$", text_of("docs/sql-api.md"), re.M), (
+            f"docs/sql-api.md: the columns of aisle.{name} are {columns}."
+        )
+
+
+def test_every_sqlstate_is_in_the_docs() -> None:
+    folder = Path(str(sql.__file__)).parent
+    used = {state for path in folder.rglob("*.sql") for state in re.findall(r"AIS\d\d", path.read_text("utf-8"))}
+    used |= {cls.sqlstate for cls in errors.AisleError.__subclasses__() if cls.sqlstate}
+    documented = set(re.findall(r"^\| `(AIS\d\d)` \|", text_of("docs/sql-api.md"), re.M))
+    assert documented == used, "The table of errors in docs/sql-api.md must list exactly those that are raised."
+
+
+@pytest.mark.parametrize(("page", "target"), LINKS)
+def test_links_lead_somewhere(page: Path, target: str) -> None:
+    name, _, fragment = target.partition("#")
+    file = (page.parent / name).resolve() if name else page
+    assert file.exists(), f"{page.name} links to {target}, which does not exist."
+    if fragment:
+        headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.M)
+        assert fragment in map(anchor, headings), f"{file.name} has no heading for #{fragment}."
+
+
+@pytest.fixture
+def documented_shop(shop: Shop, tiny_model: TinyModel) -> Iterator[Shop]:
+    """The table that the docs speak of, attached, and the roles that a block may create."""
+    shop.execute(
+        "create schema shop; create table shop.products (id bigint primary key, name text, manufacturer text,"
+        " category text, specifications text, price integer);"
+        " insert into shop.products (id, name) values (41, '홍차'), (42, '녹차')"
+    )
+    shop.attach(manufacturer="manufacturer", text_columns=["specifications"])
+    shop.execute("insert into shop.products (id, name) values (43, '커피')")
+    yield shop
+    for role in ("shop_app", "shop_watch"):
+        if shop.execute("select from pg_roles where rolname = %s", [role]).fetchone() is not None:
+            shop.execute(f"drop owned by {role}; drop role {role}")
+
+
+@pytest.mark.parametrize("block", RUNNABLE)
+def test_a_block_marked_runnable_runs(documented_shop: Shop, block: str) -> None:
+    documented_shop.execute(block)
+
+
+def block_that_creates(role: str) -> str:
+    return next(str(p.values[0]) for p in RUNNABLE if f"create role {role};" in str(p.values[0]))
+
+
+def refused(shop: Shop, statement: str) -> bool:
+    try:
+        shop.execute(statement)
+    except psycopg.errors.InsufficientPrivilege:
+        return True
+    return False
+
+
+def test_the_documented_grants_of_an_application_are_enough_and_no_more(documented_shop: Shop) -> None:
+    documented_shop.execute(block_that_creates("shop_app"))
+    documented_shop.execute("set role shop_app")
+    for call in (
+        "predict_category('녹차', '', 3, 1)", "embed_text('녹차')", "item_category(42)", "item_category('41')",
+        "similar_items(43)", "similar_items('43')", "search_items('녹차')",
+    ):  # fmt: skip
+        documented_shop.execute(f"select * from aisle.{call}")
+    for statement in (
+        "select from aisle._model_file_chunks", "select from aisle._embedding_jobs", "select from aisle.failures",
+        "delete from aisle.item_vectors", "select aisle.deploy(1)", "select aisle.detach('items')",
+    ):  # fmt: skip
+        assert refused(documented_shop, statement), f"The grants in docs/sql-api.md allow: {statement}"
+    documented_shop.execute("reset role")
+
+
+def test_the_documented_grants_of_a_watcher_are_enough_and_no_more(documented_shop: Shop) -> None:
+    documented_shop.execute(block_that_creates("shop_watch"))
+    documented_shop.execute("set role shop_watch")
+    for name in (name for folder, name in PUBLIC if folder == "views"):
+        documented_shop.execute(f"select * from aisle.{name}")
+    assert refused(documented_shop, "select from aisle._model_file_chunks")
+    assert refused(documented_shop, "select aisle.requeue_failures()")
+    documented_shop.execute("reset role")
+
+
+@pytest.fixture(scope="module")
+def compose() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `docker compose config` on our file; AISLE_DB_PASSWORD comes from the arguments alone."""
+    candidates = (["docker", "compose"], ["docker-compose"])
+    for command in candidates:
+        if shutil.which(command[0]) and subprocess.run([*command, "version"], capture_output=True).returncode == 0:
+            break
+    else:
+        pytest.skip("There is neither `docker compose` nor `docker-compose` to validate docker-compose.yml with.")
+
+    def run(**variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AISLE_")}
+        return subprocess.run(
+            [*command, "--file", str(ROOT / "docker-compose.yml"), "config"],
+            env=environment | variables, capture_output=True, text=True, cwd=os.sep,
+        )  # fmt: skip
+
+    return run
+
+
+def test_the_compose_file_is_valid(compose: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    result = compose(AISLE_DB_PASSWORD="p@ss/word")
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_compose_file_has_no_default_password(compose: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    if (ROOT / ".env").exists():
+        pytest.skip("A file .env here may hold the password.")
+    result = compose()
+    assert result.returncode != 0
+    assert "set it in the environment" in result.stderr
+
+
+if __name__ == "__main__":
+    CLI.write_text(cli_reference(), encoding="utf-8")
