@@ -34,7 +34,7 @@ class StudentOptions:
     dimensions: int = 256
     epochs: int = 12
     batch_size: int | None = None  # texts; None: 64 for a small catalogue, else 256
-    members: int | None = None  # students whose mean is taken; None: 8 for a small catalogue, else 1
+    members: int | None = None  # students whose mean is taken; None: 4 for a small catalogue, else 1
     learning_rate: float = 0.005  # decays linearly to 0
     ngram_dropout: float = 0.5  # share of a text's n-grams left out at each step
     label_smoothing: float = 0.1
@@ -89,7 +89,7 @@ def fit_student(
     """
     small = texts.shape[0] < SMALL
     options = replace(options, batch_size=options.batch_size or (64 if small else 256))
-    members = options.members or (8 if small and teacher is None else 1)
+    members = options.members or (4 if small and teacher is None else 1)
     students = [
         _fit_one(texts, labels, categories, ngrams, options, seed + member, teacher, progress)
         for member in range(members)

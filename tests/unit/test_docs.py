@@ -1,6 +1,6 @@
 """README and docs name what there is, and what they show works.
 
-    python tests/unit/test_docs.py
+    python -m tests.unit.test_docs
 
 writes docs/cli.md anew. A block that begins with ```sql run is run against a shop with an attached table and a live model.
 """
@@ -25,13 +25,13 @@ from tests.conftest import Shop, TinyModel
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "docs/cli.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-RENEW = "Renew docs/cli.md: python tests/unit/test_docs.py"
+RENEW = "Renew docs/cli.md: python -m tests.unit.test_docs"
 WIDTH = 100  # columns
 
 INTRODUCTION = """\
 # The command line
 
-Written by `python tests/unit/test_docs.py` from `aisle … --help`. Every option can be given as an environment variable, too:
+Written by `python -m tests.unit.test_docs` from `aisle … --help`. Every option can be given as an environment variable, too:
 `AISLE_`, the command and the option in capitals, such as `AISLE_TRAIN_CATEGORY_SEED`. Errors are one sentence and a hint on
 stderr, with exit code 1 (2: wrong usage; 130: interrupted).
 """

@@ -23,11 +23,10 @@ begin
             ), total as materialized (
                 select sum(w.weight) as mass, 1 - sum(w.floor) as rest from weights w
             )
-            select (row_number() over (order by w.weight desc, w.category))::integer, w.category,
-                   t.rest * w.weight / t.mass + w.floor
-            from weights w, total t
-            order by w.weight desc, w.category
-            limit k;
+            select (row_number() over (order by best.weight desc, best.category))::integer, best.category,
+                   t.rest * best.weight / t.mass + best.floor
+            from (select w.* from weights w order by w.weight desc, w.category limit k) best, total t
+            order by 1;
     else
         separator := (select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = model);
         return query
