@@ -4,7 +4,7 @@
     python benchmarks/category.py bigbasket:level_3 instacart:aisle --encoder FOLDER --seeds 7
 
 Each run takes a fresh database through import → attach → train → SQL. Rows of `split = 'test'` have no part in
-training, not even as texts; classes with fewer than 10 rows are left out (the protocol of every figure that we compare with).
+training, not even as texts; classes with fewer than 10 rows are left out, as in every figure that we compare with.
 """
 
 import argparse

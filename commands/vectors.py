@@ -16,6 +16,8 @@ def embed(database: Database, batch_size: int) -> None:
     from aisle.embedder.worker import drain
 
     with database.connect() as connection, transfer_progress("Embedding") as progress:
+        if not ItemEmbedder().generations(connection):
+            raise sql.errors.NoLiveModelError
         stale = sql.fetch_value(connection, "select aisle._enqueue_stale()")
         done = drain(
             connection, ItemEmbedder(), batch_size=batch_size, progress=lambda rows: progress(rows, stale or None)

@@ -34,12 +34,11 @@ class Head:
 
 @dataclass(frozen=True)
 class Generation:
-    """One model of the category task. A row's vector is `encoder_scale * encoder + student_scale * student`."""
+    """One model of the category task. A row's vector is `encoder + student_scale * student`."""
 
     model_id: int
     head: Head
     encoder: Encoder | None
-    encoder_scale: float
     student_scale: float
 
     @classmethod
@@ -62,7 +61,6 @@ class Generation:
             model_id,
             head,
             encoder,
-            model.parameters.get("encoder_scale", 0.0),
             model.parameters.get("student_scale", 1.0),
         )
 
@@ -75,4 +73,4 @@ class Generation:
         """Return the weighted sum of the encoder's and the student's vectors, each (rows, dimensions)."""
         if encoded is None:
             return student
-        return np.asarray(self.encoder_scale * encoded + self.student_scale * student, dtype=np.float32)
+        return np.asarray(encoded + self.student_scale * student, dtype=np.float32)

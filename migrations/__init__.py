@@ -10,10 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
 
 from aisle import sql
 
@@ -81,10 +83,15 @@ def migrate(url: str, revision: str = "head") -> None:
         raise sql.errors.InvalidArgumentError(
             f"There is no revision {revision!r}.", hint=f"Known revisions: {', '.join(sorted(known))}, head, base"
         )
-    if _is_upgrade(url, revision, script):
-        command.upgrade(config, revision)
-    else:
-        command.downgrade(config, revision)
+    try:
+        if _is_upgrade(url, revision, script):
+            command.upgrade(config, revision)
+        else:
+            command.downgrade(config, revision)
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise error.orig from error  # as every other statement of ours fails
+        raise
     if revision == "base":
         with sql.connect(url) as connection:
             connection.execute("drop schema aisle cascade")  # Alembic's version table is all that is left in it

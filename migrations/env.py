@@ -14,6 +14,7 @@ create schema if not exists aisle;
 create extension if not exists vector;
 select set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname), true)
 from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector';
+select '[1]'::vector;  -- loads the library: only then may a role that is no superuser give a function a setting of hnsw
 """
 
 options: dict[str, Any] = {

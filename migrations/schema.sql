@@ -285,6 +285,7 @@ $$;
 
 CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET "hnsw.iterative_scan" TO 'strict_order'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 begin
@@ -697,6 +698,10 @@ begin
         perform aisle._forget_items(ids);
     end if;
     return null;
+exception when undefined_column then
+    raise warning 'Aisle no longer finds the column % of %; its vectors lag behind.', tg_argv[0], tg_relid::regclass
+        using hint = 'Detach the items and attach them again.';
+    return null;
 end
 $_$;
 
@@ -711,6 +716,10 @@ begin
     if ids is not null then
         perform aisle._items_changed(ids);
     end if;
+    return null;
+exception when undefined_column then
+    raise warning 'Aisle no longer finds the column % of %; its vectors lag behind.', tg_argv[0], tg_relid::regclass
+        using hint = 'Detach the items and attach them again.';
     return null;
 end
 $_$;
@@ -739,6 +748,10 @@ begin
     elsif new_id is not null then
         perform aisle._items_changed(array[new_id]);
     end if;
+    return null;
+exception when undefined_column then
+    raise warning 'Aisle no longer finds the column % of %; its vectors lag behind.', tg_argv[0], tg_relid::regclass
+        using hint = 'Detach the items and attach them again.';
     return null;
 end
 $_$;

@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 
 from aisle.embedder.encoders import Floats
 
+LARGEST = 4.0  # natural logarithm of the largest multiplier
 MAX_NOISE = 0.3  # share of wrong labels; above it, there is nothing to calibrate
 
 Array = npt.NDArray[np.float64]
@@ -17,7 +18,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scales:
-    """Multipliers of the student's vector alone, of the encoder's and the student's vectors in their sum, of the bias.
+    """Multipliers of the student's logits alone, of the encoder's and the student's logits in their sum, of the bias.
 
     `noise` is the share of labels that no certainty of the model can foresee; it bounds every confidence.
     """
@@ -29,23 +30,19 @@ class Scales:
     noise: float
 
 
-def fit_scales(
-    student: Floats, encoder: Floats | None, weight: Floats, bias: Floats, labels: npt.NDArray[np.int64]
-) -> Scales:
-    """Fit the scales to validation labels; `student` and `encoder` are vectors, (rows, dimensions).
+def fit_scales(student: Floats, encoder: Floats | None, bias: Floats, labels: npt.NDArray[np.int64]) -> Scales:
+    """Fit the scales to validation labels; `student` and `encoder` are logits without bias, (rows, categories).
 
     First the multipliers, by the likelihood of the label (temperature scaling: Guo et al., ICML 2017); then the noise
     and one more temperature for each answer, by the likelihood of the best category's being right, which is what a shop
     reads a confidence as.
     """
-    from_student = (student @ weight.T).astype(np.float64)
-    from_encoder = None if encoder is None else (encoder @ weight.T).astype(np.float64)
 
     def answers(draft: float, encoder_part: float, student_part: float, bias_part: float) -> list[Array]:
-        alone = draft * from_student + bias_part * bias
-        if from_encoder is None:
+        alone = draft * student + bias_part * bias
+        if encoder is None:
             return [alone]
-        return [alone, encoder_part * from_encoder + student_part * from_student + bias_part * bias]
+        return [alone, encoder_part * encoder + student_part * student + bias_part * bias]
 
     multipliers = _minimise(
         lambda p: sum(-float(np.mean(_log_shares(z)[np.arange(len(labels)), labels])) for z in answers(*p)),
@@ -76,5 +73,9 @@ def _log_shares(logits: Array) -> Array:
 
 def _minimise(loss: Callable[[Array], float], start: list[float]) -> Array:
     """Search over logarithms, in which multipliers stay positive; without derivatives, because they are few."""
-    found = minimize(lambda p: loss(np.exp(p)), np.log(start), method="Nelder-Mead", options={"maxiter": 300})
-    return np.asarray(np.exp(found.x))
+
+    def bounded(logarithms: Array) -> Array:
+        return np.asarray(np.exp(np.clip(logarithms, -LARGEST, LARGEST)))  # separable rows would ask for infinity
+
+    found = minimize(lambda p: loss(bounded(p)), np.log(start), method="Nelder-Mead", options={"maxiter": 300})
+    return bounded(found.x)

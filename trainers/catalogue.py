@@ -11,6 +11,7 @@ from psycopg import sql as compose
 from psycopg.conninfo import make_conninfo
 from scipy import sparse
 
+from aisle.embedder.encoders import encoder_text
 from aisle.sql import Connection, errors
 
 MAX_NGRAMS = 200_000
@@ -41,6 +42,10 @@ class Catalogue:
     def texts(self) -> list[tuple[str | None, str | None, str | None]]:
         """Return (name, manufacturer, details) of every row."""
         return list(zip(self.names, self.manufacturers, self.details, strict=True))
+
+    def encoder_texts(self) -> list[str]:
+        """Return what an encoder reads of every row."""
+        return [encoder_text(*text) for text in self.texts()]
 
     def fingerprint(self) -> str:
         """Return a hash of everything that training can see."""

@@ -1,9 +1,9 @@
 """Trains product → category: `aisle train category`.
 
-    rows ──▶ split by name ──▶ [encoder] ──▶ n-gram student ──▶ calibrate ──▶ publish ──▶ measure in SQL ──▶ deploy
+    rows ──▶ split by name ──▶ n-gram student [+ encoder] ──▶ calibrate ──▶ publish ──▶ measure in SQL ──▶ deploy
 
-Without an encoder the student is the whole model. With one, the student is distilled from it into the same space, a
-row's vector is a weighted sum of both, and one head serves them all.
+Without an encoder the student is the whole model. With one, both are brought under one head, in one space, so that a
+row's vector is the encoder's plus the scaled student's, and a text's alone is the student's.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from aisle.trainers import publish
 from aisle.trainers.calibration import fit_scales
 from aisle.trainers.catalogue import Catalogue, read_catalogue, select_ngrams
 from aisle.trainers.fine_tuning import FineTuningOptions, fine_tune
-from aisle.trainers.student import Student, StudentOptions, Teacher, fit_student
+from aisle.trainers.student import Student, StudentOptions, fit_student, shared_head
 
 MIN_ROWS = 3  # a category with fewer labelled rows cannot be learned, calibrated and checked
 TRAINING_LOCK = 4_150_711_054  # any constant: one training run of a database at a time
@@ -97,13 +97,12 @@ def _fit(catalogue: Catalogue, categories: list[str], options: Options, report: 
     chosen, ngrams = select_ngrams(catalogue, visible)
     matrix = catalogue.ngrams[:, chosen]
 
-    fitted = teacher = None
+    encoder = None
     if options.encoder is not None:
-        fitted = fine_tune(
+        encoder = fine_tune(
             options.encoder, catalogue, labels, training, validation, len(categories), options.fine_tuning,
             seed=options.seed, report=report,
         )  # fmt: skip
-        teacher = Teacher(fitted.vectors, fitted.weight, fitted.bias)
 
     def fit(rows: npt.NDArray[np.bool_]) -> Student:
         return fit_student(
@@ -113,22 +112,29 @@ def _fit(catalogue: Catalogue, categories: list[str], options: Options, report: 
             ngrams,
             options.student,
             seed=options.seed,
-            teacher=None if teacher is None else replace(teacher, vectors=teacher.vectors[rows]),
             progress=lambda epoch, loss: report(f"  epoch {epoch}/{options.student.epochs}: loss {loss:.3f}"),
         )
 
     # Rows that the student has not seen calibrate it; then it learns from them too, at the same scales.
     report(f"Fitting the n-gram student, {len(ngrams):,} n-grams, to be calibrated …")
-    first = fit(training if teacher is None else visible & ~validation)
+    first = fit(training)
     scales = fit_scales(
-        first.embed(matrix[validation]),
-        None if teacher is None else teacher.vectors[validation],
-        first.weight,
+        first.embed(matrix[validation]) @ first.weight.T,
+        None if encoder is None else encoder.logits()[validation],
         first.bias,
         labels[validation],
     )
     report("Fitting it again on all rows that are not held out …")
-    final = fit(training | validation if teacher is None else visible)
+    learned = training | validation
+    final = fit(learned)
+    encoder_folder, encoder_vectors, head = None, None, final.weight
+    if encoder is not None:
+        from_student, from_encoder = final.embed(matrix[learned]) @ final.weight.T, encoder.logits()[learned]
+        both = scales.encoder * from_encoder + scales.student * from_student
+        head = shared_head(np.concatenate([both, scales.draft * from_student]), options.student.dimensions)
+        final = replace(final, vectors=final.vectors @ (final.weight.T @ head))
+        projection = (scales.encoder * encoder.weight.T @ head).astype(np.float32)  # (dimensions, dimensions)
+        encoder_folder, encoder_vectors = encoder.store(projection, catalogue.encoder_texts())
     # Rounded as the table stores them, so that what is computed here is what SQL answers.
     ngram_vectors = (final.vectors * scales.draft).astype(np.float16).astype(np.float32)
     return publish.CategoryModel(
@@ -137,19 +143,18 @@ def _fit(catalogue: Catalogue, categories: list[str], options: Options, report: 
         student_vectors=replace(final, vectors=ngram_vectors).embed(matrix),
         head=Head(
             categories,
-            final.weight,
+            head,
             (final.bias * scales.bias).astype(np.float32),
             np.full(len(categories), scales.noise / len(categories), dtype=np.float32),
         ),
-        support=np.bincount(labels[training | validation], minlength=len(categories)).tolist(),
+        support=np.bincount(labels[learned], minlength=len(categories)).tolist(),
         encoder_name=options.encoder,
-        encoder_folder=None if fitted is None else fitted.folder,
-        encoder_vectors=None if fitted is None else fitted.vectors,
-        encoder_scale=scales.encoder,
+        encoder_folder=encoder_folder,
+        encoder_vectors=encoder_vectors,
         student_scale=scales.student / scales.draft,
         parameters={"seed": options.seed, "split_column": options.split_column, "min_rows": options.min_rows}
-        | {"student": asdict(options.student)}
-        | ({} if fitted is None else {"fine_tuning": fitted.parameters}),
+        | {"student": asdict(options.student), "calibration": asdict(scales)}
+        | ({} if encoder is None else {"fine_tuning": asdict(encoder.options)}),
     )
 
 

@@ -12,8 +12,9 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aisle.embedder.encoders import Encoder, Floats, bf16_is_native, encoder_text, load_pretrained
+from aisle.embedder.encoders import Encoder, Floats, bf16_is_native, load_pretrained
 from aisle.sql import embedded, errors
 from aisle.trainers.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 # Mixed-precision AdamW keeps, for each trained parameter, a master copy, a gradient and two moments (MODEL STATES in
 # Rajbhandari et al., "ZeRO", SC 2020, section 3.1).
@@ -59,13 +63,30 @@ class FineTuningOptions:
 
 @dataclass(frozen=True)
 class FineTuned:
-    """The encoder as it is stored, its head, and its vectors of the whole catalogue."""
+    """A fine-tuned encoder, its vectors of the whole catalogue, and its head."""
 
-    folder: Path
-    vectors: Floats  # (catalogue, dimensions)
+    model: "SentenceTransformer"
+    vectors: Floats  # (catalogue, dimensions), of length 1
     weight: Floats  # (categories, dimensions)
-    bias: Floats  # (categories,)
-    parameters: dict[str, Any]
+    options: FineTuningOptions
+    folder: Path
+
+    def logits(self) -> Floats:
+        """Return the logits of the whole catalogue, (catalogue, categories)."""
+        return self.vectors @ self.weight.T
+
+    def store(self, projection: Floats, texts: Sequence[str]) -> tuple[Path, Floats]:
+        """Append a linear layer, (dimensions, dimensions), as the last; return the folder to store and all vectors."""
+        from sentence_transformers.sentence_transformer.modules import Dense
+
+        width = projection.shape[0]
+        last = Dense(width, projection.shape[1], bias=False, activation_function=nn.Identity())
+        last.linear.weight.data = torch.from_numpy(projection.T.copy())
+        self.model.append(last.to(self.model.device))
+        final = self.folder / "encoder"
+        shutil.rmtree(final, ignore_errors=True)
+        self.model.save(str(final), create_model_card=False)
+        return final, Encoder(self.model).encode(texts)
 
 
 def fine_tune(
@@ -80,30 +101,23 @@ def fine_tune(
     seed: int,
     report: Report,
 ) -> FineTuned:
-    """Train on the rows of `training`, stop by those of `validation`, and embed the whole catalogue."""
+    """Train on the rows of `training`, stop by those of `validation`, and encode the whole catalogue."""
     from transformers import set_seed
 
     set_seed(seed)
     model = build(name, options)
     options = fit_in_memory(model, options, report) if options.fit_in else options
-    texts = [encoder_text(*text) for text in catalogue.texts()]
-    key = json.dumps([name, asdict(options), seed, catalogue.fingerprint(), categories])
+    texts = catalogue.encoder_texts()
+    key = json.dumps([version("aisle"), name, asdict(options), seed, catalogue.fingerprint(), categories])
     folder = embedded.home() / "training" / hashlib.sha256(key.encode()).hexdigest()[:16]
     classifier = Classifier(model, categories, options)
+    report(f"Fine-tuning {name}; an interrupted run goes on from {folder} …")
     dataset = _tokenise(model, texts, labels, options.max_length)
     _run(classifier, [dataset[i] for i in np.flatnonzero(training)], [dataset[i] for i in np.flatnonzero(validation)],
          options, folder, seed, report)  # fmt: skip
-    final = folder / "encoder"
-    shutil.rmtree(final, ignore_errors=True)
-    model.save(str(final), create_model_card=False)
     report("Encoding the catalogue …")
-    return FineTuned(
-        folder=final,
-        vectors=Encoder(model).encode(texts),
-        weight=classifier.head.weight.detach().float().cpu().numpy().copy(),
-        bias=classifier.head.bias.detach().float().cpu().numpy().copy(),
-        parameters=asdict(options),
-    )
+    weight = classifier.head.weight.detach().float().cpu().numpy().copy()
+    return FineTuned(model, Encoder(model).encode(texts), weight, options, folder)
 
 
 class Classifier(nn.Module):
@@ -112,9 +126,8 @@ class Classifier(nn.Module):
     def __init__(self, encoder: Any, categories: int, options: FineTuningOptions) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(options.dimensions, categories)
+        self.head = nn.Linear(options.dimensions, categories, bias=False)
         nn.init.normal_(self.head.weight, std=COSINE_SCALE / options.dimensions**0.5)
-        nn.init.zeros_(self.head.bias)
         self.label_smoothing = options.label_smoothing
         transformer = encoder[0].auto_model
         if options.gradient_checkpointing:
@@ -270,11 +283,17 @@ def _run(
         optimizers=(_optimiser(classifier, options), None),
     )
     trainer.pop_callback(PrinterCallback)
-    resumes = any((folder / "checkpoints").glob("checkpoint-*"))
-    if resumes:
+    checkpoint = _last_checkpoint(folder / "checkpoints")
+    if checkpoint:
         report("Going on from the last epoch of an earlier run.")
-    trainer.train(resume_from_checkpoint=resumes)
+    trainer.train(resume_from_checkpoint=checkpoint)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """Return the newest checkpoint that is whole; its state is what the Trainer writes last."""
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 
 
 def _optimiser(classifier: Classifier, options: FineTuningOptions) -> torch.optim.Optimizer:

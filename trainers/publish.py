@@ -33,7 +33,6 @@ class CategoryModel:
     encoder_name: str | None
     encoder_folder: Path | None
     encoder_vectors: Floats | None  # (catalogue, dimensions)
-    encoder_scale: float
     student_scale: float
     parameters: dict[str, Any]
 
@@ -43,7 +42,6 @@ def load(connection: Connection, model: CategoryModel, separator: str) -> int:
     parameters = {
         **model.parameters,
         "category_separator": separator,
-        "encoder_scale": model.encoder_scale,
         "student_scale": model.student_scale,
     }
     model_id = registry.create(

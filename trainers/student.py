@@ -2,13 +2,11 @@
 
     vector(text) = Σ_g v_g / √n        n: the text's known n-grams        logits = vector · category + bias
 
-Alone it is trained with cross-entropy. With a teacher it learns, in the teacher's space and under the teacher's head,
-from the teacher's class distribution (KL), the labels, and the teacher's vectors (1 − cosine); see Ye et al., "Sparse
-Distillation", NAACL 2022. Half of a text's n-grams are dropped at each step, which keeps the rare ones honest.
+It is trained with cross-entropy. Half of a text's n-grams are dropped at each step, which keeps the rare ones honest.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -43,15 +41,6 @@ class StudentOptions:
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """A fine-tuned encoder's view of every text, and its head, which the student shares."""
-
-    vectors: Floats  # (texts, dimensions)
-    weight: Floats  # (categories, dimensions)
-    bias: Floats  # (categories,)
-
-
-@dataclass(frozen=True)
 class Student:
     """What was learned, with the scales of the n-grams multiplied in."""
 
@@ -80,35 +69,34 @@ def fit_student(
     options: StudentOptions,
     *,
     seed: int,
-    teacher: Teacher | None = None,
     progress: Progress = lambda epoch, loss: None,
 ) -> Student:
-    """Fit on `texts`, (texts, n-grams) of ones, and `labels`; the same seed on the same machine gives the same student.
-
-    A label of -1 is a text without a category, which only a teacher makes useful.
-    """
+    """Fit on `texts`, (texts, n-grams) of ones, and their labels; same seed and machine, same student."""
     small = texts.shape[0] < SMALL
-    options = replace(options, batch_size=options.batch_size or (64 if small else 256))
-    members = options.members or (4 if small and teacher is None else 1)
+    size = options.batch_size or (64 if small else 256)
+    members = options.members or (4 if small else 1)
     students = [
-        _fit_one(texts, labels, categories, ngrams, options, seed + member, teacher, progress)
-        for member in range(members)
+        _fit_one(texts, labels, categories, ngrams, options, size, seed + member, progress) for member in range(members)
     ]
-    return students[0] if len(students) == 1 else _mean(students, texts)
+    return students[0] if members == 1 else _mean(students, texts)
+
+
+def shared_head(logits: Floats, dimensions: int) -> Floats:
+    """Return a head, (categories, dimensions), under which vectors can have these logits, (texts, categories).
+
+    Its columns are orthonormal. Exact while there are no more categories than dimensions; else the projection that
+    loses least of the logits' energy (their principal directions: Eckart and Young, 1936).
+    """
+    energies, directions = np.linalg.eigh(logits.T.astype(np.float64) @ logits)
+    return np.ascontiguousarray(directions[:, np.argsort(-energies)[:dimensions]], dtype=np.float32)
 
 
 def _mean(students: Sequence[Student], texts: sparse.csr_array) -> Student:
-    """Return one student with the mean of the students' logits.
-
-    Exact while there are no more categories than dimensions; else the projection to the directions in which the logits
-    of `texts` have the most energy (their principal components, Eckart and Young, 1936).
-    """
-    dimensions = students[0].vectors.shape[1]
+    """Return one student with the mean of the students' logits."""
     logits = np.mean([s.embed(texts) @ s.weight.T for s in students], axis=0)  # (texts, categories)
-    energies, directions = np.linalg.eigh(logits.T @ logits)
-    basis = np.ascontiguousarray(directions[:, np.argsort(-energies)[:dimensions]])  # (categories, dimensions)
-    vectors = np.sum([s.vectors @ (s.weight.T @ basis) for s in students], axis=0) / len(students)
-    return Student(vectors.astype(np.float32), basis.astype(np.float32), np.mean([s.bias for s in students], axis=0))
+    head = shared_head(logits, students[0].vectors.shape[1])
+    vectors = np.mean([s.vectors @ (s.weight.T @ head) for s in students], axis=0)
+    return Student(vectors.astype(np.float32), head, np.mean([s.bias for s in students], axis=0))
 
 
 def _fit_one(
@@ -117,24 +105,19 @@ def _fit_one(
     categories: int,
     ngrams: Sequence[str],
     options: StudentOptions,
+    size: int,
     seed: int,
-    teacher: Teacher | None,
     progress: Progress,
 ) -> Student:
     random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     scales = np.array([ngram_scale(ngram) for ngram in ngrams], dtype=np.float32)
-    dimensions = options.dimensions if teacher is None else teacher.weight.shape[1]
-    vectors = torch.randn(len(ngrams), dimensions, generator=generator) * options.initial_spread
+    vectors = torch.randn(len(ngrams), options.dimensions, generator=generator) * options.initial_spread
     # The second moment is one number an n-gram: a table of squares would double the memory.
     moments, squares = torch.zeros_like(vectors), torch.zeros(len(ngrams), 1)
-    if teacher is None:
-        weight = torch.randn(categories, dimensions, generator=generator) / dimensions**0.5
-        bias = torch.zeros(categories)
-        optimiser = torch.optim.Adam([weight.requires_grad_(), bias.requires_grad_()], lr=options.learning_rate)
-    else:
-        weight, bias, optimiser = torch.from_numpy(teacher.weight), torch.from_numpy(teacher.bias), None
+    weight = torch.randn(categories, options.dimensions, generator=generator) / options.dimensions**0.5
+    bias = torch.zeros(categories)
+    optimiser = torch.optim.Adam([weight.requires_grad_(), bias.requires_grad_()], lr=options.learning_rate)
 
-    size = options.batch_size or texts.shape[0]
     steps, step = options.epochs * -(-texts.shape[0] // size), 0
     for epoch in range(1, options.epochs + 1):
         order, total = random.permutation(texts.shape[0]), 0.0
@@ -143,14 +126,14 @@ def _fit_one(
             used, mix = _drop_and_scale(texts[rows], scales, options.ngram_dropout, random)
             block = vectors[used]  # (n-grams of this batch, dimensions)
             embedded = torch.from_numpy(mix @ block.numpy()).requires_grad_()  # (batch, dimensions)
-            loss = _loss(embedded, weight, bias, torch.from_numpy(labels[rows]), teacher, rows, options)
+            logits = embedded @ weight.T + bias  # (batch, categories)
+            loss = F.cross_entropy(logits, torch.from_numpy(labels[rows]), label_smoothing=options.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
 
             rate = options.learning_rate * min(1.0, (step + 1) / WARM_UP) * (1 - step / steps)
-            if optimiser:
-                optimiser.param_groups[0]["lr"] = rate
-                optimiser.step()
-                optimiser.zero_grad()
+            optimiser.param_groups[0]["lr"] = rate
+            optimiser.step()
+            optimiser.zero_grad()
             gradient = torch.from_numpy(mix.T @ _gradient(embedded).numpy()) + options.weight_decay * block
             moments[used] = moment = moments[used].mul_(BETA_1).add_(gradient, alpha=1 - BETA_1)
             squares[used] = square = (
@@ -179,25 +162,3 @@ def _gradient(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.grad is None:
         raise RuntimeError("the loss does not depend on the texts' vectors")
     return tensor.grad
-
-
-def _loss(
-    embedded: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor,
-    labels: torch.Tensor,
-    teacher: Teacher | None,
-    rows: npt.NDArray[np.int64],
-    options: StudentOptions,
-) -> torch.Tensor:
-    logits = embedded @ weight.T + bias  # (batch, categories)
-    labelled = labels >= 0
-    loss = logits.sum() * 0
-    if labelled.any():
-        loss = F.cross_entropy(logits[labelled], labels[labelled], label_smoothing=options.label_smoothing)
-    if teacher is None:
-        return loss
-    target = torch.from_numpy(teacher.vectors[rows])
-    distribution = F.softmax(target @ weight.T + bias, dim=1)
-    divergence = F.kl_div(F.log_softmax(logits, dim=1), distribution, reduction="batchmean")
-    return divergence + 0.5 * loss + 0.5 * (1 - F.cosine_similarity(embedded, target, dim=1).mean())

@@ -4,6 +4,7 @@
 create or replace function aisle._nearest_items(model_id integer, query vector, k integer, except_item text)
 returns table (rank integer, item_id text, score double precision)
 language plpgsql stable parallel safe
+set hnsw.iterative_scan = 'strict_order'  -- go on until there are k, however many an index scan looks at
 as $function$
 begin
     if k is null or k < 1 then

@@ -10,5 +10,9 @@ begin
         perform aisle._items_changed(ids);
     end if;
     return null;
+exception when undefined_column then
+    raise warning 'Aisle no longer finds the column % of %; its vectors lag behind.', tg_argv[0], tg_relid::regclass
+        using hint = 'Detach the items and attach them again.';
+    return null;
 end
 $trigger$;

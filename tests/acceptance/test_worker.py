@@ -103,7 +103,8 @@ def test_the_first_signal_lets_the_batch_end_and_the_second_does_not_wait(shop: 
         assert "Traceback" not in said
     assert patient.wait(PATIENCE) == 0
     assert shop.value("select count(*) from aisle._embedding_jobs") == MANY - 100, "One batch was finished."
-    assert shop.value("select count(lease_token) from aisle._embedding_jobs") == 100, "The other's lease runs out."
+    # The other's lease is given back if there was time to cancel its statement; else it runs out.
+    assert shop.value("select count(lease_token) from aisle._embedding_jobs") in (0, 100)
 
 
 def test_when_a_worker_is_killed_another_finishes(shop: Aisle, insert: str) -> None:

@@ -73,7 +73,7 @@ def load(shop: Shop, encoder: FakeEncoder, model_id: int | None = None) -> Gener
     shop.execute("update aisle._models set encoder = null where model_id = %s", [model_id])
     generation = Generation.load(shop.connection, model_id)
     shop.execute("update aisle._models set encoder = 'fake' where model_id = %s", [model_id])
-    return replace(generation, encoder=encoder, encoder_scale=1.0, student_scale=0.0)  # type: ignore[arg-type]
+    return replace(generation, encoder=encoder, student_scale=0.0)  # type: ignore[arg-type]
 
 
 def run(shop: Shop, encoder: FakeEncoder, **options: Any) -> int:
@@ -111,11 +111,11 @@ def test_the_final_vector_replaces_the_draft(products: Shop) -> None:
     assert prediction == ("1", "음료 > 차", "음료 > 차")
 
 
-def test_the_encoder_and_the_student_are_added_at_their_scales(products: Shop) -> None:
+def test_the_student_is_added_to_the_encoder_at_its_scale(products: Shop) -> None:
     products.insert("녹차")
-    generation = replace(load(products, FakeEncoder()), encoder_scale=0.5, student_scale=2.0)
+    generation = replace(load(products, FakeEncoder()), student_scale=2.0)
     drain(products.connection, ItemEmbedder([generation]))
-    assert products.vectors() == {"1": [round(0.5 * 2 + 2 * float(np.float16(np.log(4))), 3), 0.5]}
+    assert products.vectors() == {"1": [round(2 + 2 * float(np.float16(np.log(4))), 3), 1]}
 
 
 def test_the_encoder_reads_name_manufacturer_and_details(shop: Shop, publish: Callable[..., TinyModel]) -> None:

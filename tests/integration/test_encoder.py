@@ -149,22 +149,27 @@ def test_killed_fine_tuning_goes_on_from_its_last_epoch(
     database_url: str, tiny_encoder: Path, products: None, home: Path
 ) -> None:
     command = [sys.executable, "-m", "aisle.cli", "--database-url", database_url, "train", "category"]
-    command += ["--encoder", str(tiny_encoder), "--epochs", "12", "--early-stopping", "0", "--batch-size", "4"]
+    command += ["--encoder", str(tiny_encoder), "--epochs", "11", "--early-stopping", "0", "--batch-size", "4"]
     environment = {**os.environ, "AISLE_HOME": str(home)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "epoch 2/12" in line:
+            if "epoch 2/11" in line:
                 break
         deadline = time.monotonic() + 30
-        while not list(home.glob("training/*/checkpoints/checkpoint-*")) and time.monotonic() < deadline:
+        while (
+            not list(home.glob("training/*/checkpoints/checkpoint-*/trainer_state.json"))
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-    assert list(home.glob("training/*/checkpoints/checkpoint-*")), "the run was killed before it had a checkpoint"
+    assert list(home.glob("training/*/checkpoints/checkpoint-*/trainer_state.json")), (
+        "the run was killed before it had a checkpoint"
+    )
     again = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert again.returncode == 0, again.stderr
     assert "Going on from the last epoch of an earlier run." in again.stderr
-    assert "epoch 1/12" not in again.stderr
+    assert "epoch 1/11" not in again.stderr
 
 
 def test_unknown_encoder_tells_of_local_folders(

@@ -2,7 +2,8 @@
 
     python -m tests.unit.test_docs
 
-writes docs/cli.md anew. A block that begins with ```sql run is run against a shop with an attached table and a live model.
+writes docs/cli.md anew. A block that begins with ```sql run is run against a shop with an attached table and a live
+model.
 """
 
 import os
@@ -31,9 +32,9 @@ WIDTH = 100  # columns
 INTRODUCTION = """\
 # The command line
 
-Written by `python -m tests.unit.test_docs` from `aisle … --help`. Every option can be given as an environment variable, too:
-`AISLE_`, the command and the option in capitals, such as `AISLE_TRAIN_CATEGORY_SEED`. Errors are one sentence and a hint on
-stderr, with exit code 1 (2: wrong usage; 130: interrupted).
+Written by `python -m tests.unit.test_docs` from `aisle … --help`. Every option can be given as an environment variable,
+too: `AISLE_`, the command and the option in capitals, such as `AISLE_TRAIN_CATEGORY_SEED`. Errors are one sentence and
+a hint on stderr, with exit code 1 (2: wrong usage; 130: interrupted).
 """
 
 
@@ -147,6 +148,12 @@ def test_links_lead_somewhere(page: Path, target: str) -> None:
     if fragment:
         headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.M)
         assert fragment in map(anchor, headings), f"{file.name} has no heading for #{fragment}."
+
+
+def test_the_readme_names_the_tested_pytorch() -> None:
+    pinned = re.search(r"^torch==\S+", text_of("constraints.txt"), re.M)
+    assert pinned
+    assert f" {pinned[0]} " in text_of("README.md"), f"README.md must say {pinned[0]}, as constraints.txt does."
 
 
 @pytest.fixture
