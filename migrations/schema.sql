@@ -15,17 +15,21 @@ begin
         raise exception 'level must be at least 1, not %.', level using errcode = 'AIS06';
     elsif level is null then
         return query
-            with weights as materialized (
-                -- The clamp is far outside a calibrated model's logits, and inside what exp() can do without an error.
-                select c.category, c.floor, exp(least(greatest(c.bias - (c.embedding <#> query), -700), 700)) as weight
+            with logits as materialized (
+                select c.category, c.floor, c.bias - (c.embedding <#> query) as logit
                 from aisle.category_vectors c
                 where c.model_id = model
+            ), weights as materialized (
+                -- Where others round to 0, PostgreSQL's exp() and division raise an error: stay far above e^-745.
+                select l.category, l.floor, l.logit,
+                       exp(greatest(l.logit - (select max(h.logit) from logits h), -600)) as weight
+                from logits l
             ), total as materialized (
                 select sum(w.weight) as mass, 1 - sum(w.floor) as rest from weights w
             )
-            select (row_number() over (order by best.weight desc, best.category))::integer, best.category,
+            select (row_number() over (order by best.logit desc, best.category))::integer, best.category,
                    t.rest * best.weight / t.mass + best.floor
-            from (select w.* from weights w order by w.weight desc, w.category limit k) best, total t
+            from (select w.* from weights w order by w.logit desc, w.category limit k) best, total t
             order by 1;
     else
         separator := (select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = model);
@@ -57,18 +61,22 @@ $$;
 CREATE FUNCTION aisle._create_generation(model_id integer) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $$
+    AS $_$
 declare
     dimensions integer := (select m.dimensions from aisle._models m where m.model_id = _create_generation.model_id);
     parent text;
 begin
     foreach parent in array array['item_vectors', 'category_vectors', 'ngram_vectors'] loop
         execute format(
-            'create table aisle.%I partition of aisle.%I (check (vector_dims(embedding) = %s)) for values in (%s)',
-            parent || '_' || model_id, parent, dimensions, model_id);
+            'create table aisle.%1$I (like aisle.%2$I including all,
+                                      check (model_id = %3$s), check (vector_dims(embedding) = %4$s))',
+            parent || '_' || model_id, parent, model_id, dimensions);
+        -- Attaching, unlike `create … partition of`, waits for no reader and lets none wait.
+        execute format('alter table aisle.%I attach partition aisle.%I for values in (%s)',
+                       parent, parent || '_' || model_id, model_id);
     end loop;
 end
-$$;
+$_$;
 
 CREATE FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) RETURNS void
     LANGUAGE plpgsql

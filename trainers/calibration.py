@@ -10,7 +10,8 @@ from scipy.special import log_softmax
 
 from aisle.embedder.encoders import Floats
 
-LARGEST = 4.0  # natural logarithm of the largest multiplier
+LARGEST = 5.0  # natural logarithm of the largest multiplier
+PRIOR = 1e-3  # weight of staying near the start: rows without a mistake would ask for infinity
 MAX_NOISE = 0.3  # share of wrong labels; above it, there is nothing to calibrate
 
 Array = npt.NDArray[np.float64]
@@ -73,9 +74,12 @@ def _log_shares(logits: Array) -> Array:
 
 def _minimise(loss: Callable[[Array], float], start: list[float]) -> Array:
     """Search over logarithms, in which multipliers stay positive; without derivatives, because they are few."""
+    origin = np.log(start)
+
+    def objective(logarithms: Array) -> float:
+        return loss(bounded(logarithms)) + PRIOR * float(np.sum((logarithms - origin) ** 2))
 
     def bounded(logarithms: Array) -> Array:
-        return np.asarray(np.exp(np.clip(logarithms, -LARGEST, LARGEST)))  # separable rows would ask for infinity
+        return np.asarray(np.exp(np.clip(logarithms, -LARGEST, LARGEST)))
 
-    found = minimize(lambda p: loss(bounded(p)), np.log(start), method="Nelder-Mead", options={"maxiter": 300})
-    return bounded(found.x)
+    return bounded(minimize(objective, origin, method="Nelder-Mead", options={"maxiter": 300}).x)

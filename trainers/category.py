@@ -166,7 +166,7 @@ def _categories(catalogue: Catalogue, min_rows: int) -> list[str]:
             "No item has a category.",
             hint="Attach the table with --category COLUMN, and fill that column for some rows.",
         )
-    if not any(catalogue.names):
+    if not any(name and name.strip() for name in catalogue.names):
         raise errors.TrainingDataError("All names are empty.", hint="Attach the table with --name COLUMN.")
     counts = Counter(labelled)
     fitting = Counter(c for c, split in zip(catalogue.categories, catalogue.splits, strict=True) if split == "train")

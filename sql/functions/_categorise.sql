@@ -15,17 +15,21 @@ begin
         raise exception 'level must be at least 1, not %.', level using errcode = 'AIS06';
     elsif level is null then
         return query
-            with weights as materialized (
-                -- The clamp is far outside a calibrated model's logits, and inside what exp() can do without an error.
-                select c.category, c.floor, exp(least(greatest(c.bias - (c.embedding <#> query), -700), 700)) as weight
+            with logits as materialized (
+                select c.category, c.floor, c.bias - (c.embedding <#> query) as logit
                 from aisle.category_vectors c
                 where c.model_id = model
+            ), weights as materialized (
+                -- Where others round to 0, PostgreSQL's exp() and division raise an error: stay far above e^-745.
+                select l.category, l.floor, l.logit,
+                       exp(greatest(l.logit - (select max(h.logit) from logits h), -600)) as weight
+                from logits l
             ), total as materialized (
                 select sum(w.weight) as mass, 1 - sum(w.floor) as rest from weights w
             )
-            select (row_number() over (order by best.weight desc, best.category))::integer, best.category,
+            select (row_number() over (order by best.logit desc, best.category))::integer, best.category,
                    t.rest * best.weight / t.mass + best.floor
-            from (select w.* from weights w order by w.weight desc, w.category limit k) best, total t
+            from (select w.* from weights w order by w.logit desc, w.category limit k) best, total t
             order by 1;
     else
         separator := (select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = model);

@@ -462,3 +462,19 @@ def test_read_functions_write_nothing(plain: Shop) -> None:
         "freshness", "failures", "category_review", "confusion", "category_report",
     ):  # fmt: skip
         plain.execute(f"select * from aisle.{call}")
+
+
+def test_a_renamed_id_column_does_not_stop_the_shop(shop: Shop) -> None:
+    shop.insert("tea", "tea", "tea")
+    shop.execute("alter table shop.products rename column id to number")
+    warnings: list[str | None] = []
+    shop.connection.add_notice_handler(lambda notice: warnings.append(notice.message_primary))
+    shop.execute("insert into shop.products (number, name) values (4, 'tea')")
+    shop.execute("update shop.products set name = '커피' where number = 1")
+    shop.execute("delete from shop.products where number = 2")
+    assert shop.execute("select number, name from shop.products order by 1").fetchall() == [
+        (1, "커피"),
+        (3, "tea"),
+        (4, "tea"),
+    ]
+    assert len(warnings) == 3, "Each statement whose rows were lost sight of must say so."

@@ -8,8 +8,12 @@ declare
 begin
     foreach parent in array array['item_vectors', 'category_vectors', 'ngram_vectors'] loop
         execute format(
-            'create table aisle.%I partition of aisle.%I (check (vector_dims(embedding) = %s)) for values in (%s)',
-            parent || '_' || model_id, parent, dimensions, model_id);
+            'create table aisle.%1$I (like aisle.%2$I including all,
+                                      check (model_id = %3$s), check (vector_dims(embedding) = %4$s))',
+            parent || '_' || model_id, parent, model_id, dimensions);
+        -- Attaching, unlike `create … partition of`, waits for no reader and lets none wait.
+        execute format('alter table aisle.%I attach partition aisle.%I for values in (%s)',
+                       parent, parent || '_' || model_id, model_id);
     end loop;
 end
 $function$;
