@@ -26,7 +26,7 @@ freeze: $(INSTALLED)
 	$(BIN)/python -m aisle.migrations $$(ls -d migrations/frozen/0* | xargs -n1 basename | sort | tail -1)
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/category.py
+	$(BIN)/python benchmarks/category.py --baseline
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
