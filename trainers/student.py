@@ -124,7 +124,7 @@ def _fit_one(
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             used, mix = _drop_and_scale(texts[rows], scales, options.ngram_dropout, random)
-            block = vectors[used]  # (n-grams of this batch, dimensions)
+            block = vectors.index_select(0, used)  # (n-grams of this batch, dimensions)
             embedded = torch.from_numpy(mix @ block.numpy()).requires_grad_()  # (batch, dimensions)
             logits = embedded @ weight.T + bias  # (batch, categories)
             loss = F.cross_entropy(logits, torch.from_numpy(labels[rows]), label_smoothing=options.label_smoothing)
@@ -135,11 +135,12 @@ def _fit_one(
             optimiser.step()
             optimiser.zero_grad()
             gradient = torch.from_numpy(mix.T @ _gradient(embedded).numpy()) + options.weight_decay * block
-            moments[used] = moment = moments[used].mul_(BETA_1).add_(gradient, alpha=1 - BETA_1)
-            squares[used] = square = (
-                squares[used].mul_(BETA_2).add_(gradient.pow(2).mean(1, keepdim=True), alpha=1 - BETA_2)
-            )
-            vectors[used] = block - rate * moment / (square.sqrt() + EPSILON)
+            moment = moments.index_select(0, used).mul_(BETA_1).add_(gradient, alpha=1 - BETA_1)
+            square = squares.index_select(0, used).mul_(BETA_2)
+            square.add_(gradient.pow(2).mean(1, keepdim=True), alpha=1 - BETA_2)
+            moments.index_copy_(0, used, moment)
+            squares.index_copy_(0, used, square)
+            vectors.index_copy_(0, used, block.addcdiv_(moment, square.sqrt().add_(EPSILON), value=-rate))
             total, step = total + loss.item() * len(rows), step + 1
         progress(epoch, total / texts.shape[0])
     return Student(vectors.numpy() * scales[:, None], weight.detach().numpy().copy(), bias.detach().numpy().copy())
