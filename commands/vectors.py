@@ -1,4 +1,7 @@
-"""Vectors in step with rows: `aisle embed`, `worker`, `status`, `failures`."""
+"""Vectors in step with rows: `aisle embed`, `backfill`, `worker`, `status`, `failures`."""
+
+import os
+from datetime import timedelta
 
 import click
 
@@ -6,39 +9,108 @@ from aisle import sql
 from aisle.commands import Database, json_option, pass_database, print_query
 from aisle.commands.progress import transfer_progress
 
+TASKS = ("category",)
+
+batch_size_option = click.option(
+    "--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Rows taken up at once."
+)
+
 
 @click.command()
-@click.option("--batch-size", default=256, show_default=True, help="Rows taken up at once.")
+@batch_size_option
 @pass_database
 def embed(database: Database, batch_size: int) -> None:
     """Bring every vector up to date once, then leave."""
     from aisle.embedder.items import ItemEmbedder
-    from aisle.embedder.worker import drain
+    from aisle.embedder.pipeline import drain
 
     with database.connect() as connection, transfer_progress("Embedding") as progress:
-        if not ItemEmbedder().generations(connection):
+        embedder = ItemEmbedder()
+        if not embedder.generations(connection):
             raise sql.errors.NoLiveModelError
         stale = sql.fetch_value(connection, "select aisle._enqueue_stale()")
-        done = drain(
-            connection, ItemEmbedder(), batch_size=batch_size, progress=lambda rows: progress(rows, stale or None)
-        )
+        done = drain(connection, embedder, batch_size=batch_size, progress=lambda rows: progress(rows, stale or None))
         given_up = sql.fetch_value(connection, "select count(*) from aisle.failures")
-    click.echo(f"{done:,} rows embedded." + (f" {given_up} were given up: aisle failures" if given_up else ""))
+        waiting, error = sql.fetch_row(connection, "select pending, last_error from aisle.freshness")
+    click.echo(
+        f"{done:,} rows embedded."
+        + (f" {given_up:,} were given up: aisle failures" if given_up else "")
+        + (f" {waiting:,} still wait{f' ({error})' if error else ''}: aisle status" if waiting else "")
+    )
 
 
 @click.command()
-@click.option("--batch-size", default=256, show_default=True, help="Rows taken up at once.")
-@click.option(
-    "--poll-interval", default=5.0, show_default=True, help="Seconds between looks when no notification comes."
-)
 @pass_database
-def worker(database: Database, batch_size: int, poll_interval: float) -> None:
+def backfill(database: Database) -> None:
+    """Queue every row that lacks a current vector; the workers fill in while the live model answers."""
+    with database.connect() as connection:
+        queued = sql.fetch_value(connection, "select aisle._enqueue_stale()")
+    click.echo(f"{queued:,} rows queued. How far the workers are: aisle status")
+
+
+@click.command()
+@click.option(
+    "--tasks",
+    default=",".join(TASKS),
+    show_default=True,
+    help="Whose rows to embed, separated by commas.",
+)
+@batch_size_option
+@click.option(
+    "--poll-interval",
+    type=click.FloatRange(0.01),
+    default=5.0,
+    show_default=True,
+    help="Seconds between looks at the queue when no notification comes.",
+)
+@click.option("--listen-url", help="A direct address for notifications, if the database's is that of a pooler.")
+@click.option(
+    "--lease",
+    type=click.FloatRange(1),
+    default=30.0,
+    show_default=True,
+    help="Seconds after which the rows of a worker that died are taken over.",
+)
+@click.option("--once", is_flag=True, help="Leave when nothing is due.")
+@click.option("--idle-exit", type=click.FloatRange(0), help="Leave after so many seconds without work.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics here.")
+@pass_database
+def worker(
+    database: Database,
+    tasks: str,
+    batch_size: int,
+    poll_interval: float,
+    listen_url: str | None,
+    lease: float,
+    once: bool,
+    idle_exit: float | None,
+    metrics_port: int | None,
+) -> None:
     """Stay, and embed rows as they change."""
-    from aisle.embedder.worker import Worker
+    wanted = tuple(task.strip() for task in tasks.split(","))
+    if unknown := set(wanted) - set(TASKS):
+        raise sql.errors.InvalidArgumentError(
+            f"There is no task {', '.join(sorted(unknown))!r}.", hint=f"Tasks: {', '.join(TASKS)}"
+        )
+    from aisle.embedder.worker import Options, Worker
 
     with database.connect():
         pass  # a schema of the wrong version is said at once, not retried
-    Worker(database.url, batch_size=batch_size, poll_interval=poll_interval).run()
+    options = Options(
+        tasks=wanted,
+        batch_size=batch_size,
+        poll_interval=poll_interval,
+        lease=timedelta(seconds=lease),
+        listen_url=listen_url,
+        once=once,
+        idle_exit=idle_exit,
+        metrics_port=metrics_port,
+    )
+    try:
+        Worker(database.url, options).run()
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+        os._exit(130)  # the model's thread may be in the middle of a batch, and would be waited for
 
 
 @click.command()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PROMPTS = {"intfloat/multilingual-e5": "query: ", "intfloat/e5": "query: "}  # what a family was trained to be given
 
+BATCH = 64  # texts that go through the model at once
+
 Floats = NDArray[np.float32]
 
 
@@ -74,11 +76,31 @@ class Encoder:
             registry.read_files(connection, model_id, Path(folder))
             return cls(load_pretrained(folder))
 
-    def encode(self, texts: Sequence[str], batch_size: int = 64) -> Floats:
-        """Return the vectors of texts, (texts, dimensions); texts of like length share a batch."""
-        with autocast(self.model.device.type):
-            vectors = self.model.encode(list(texts), batch_size=batch_size, show_progress_bar=False)
-        return np.asarray(vectors, dtype=np.float32)
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Return the vectors of texts, (texts, dimensions)."""
+        return self.encode(self.tokenise(texts))
+
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token numbers of texts, cut to what the model reads."""
+        prompt = self.model.prompts.get(self.model.default_prompt_name or "") or ""
+        tokens = self.model.tokenizer(
+            [prompt + text for text in texts], truncation=True, max_length=self.model.max_seq_length
+        )
+        return list(tokens["input_ids"])
+
+    def encode(self, tokens: Sequence[list[int]]) -> Floats:
+        """Return the vectors of tokenised texts, (texts, dimensions); texts of like length share a batch."""
+        import torch
+
+        order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]), reverse=True)
+        vectors = np.empty((len(tokens), self.model.get_embedding_dimension() or 0), dtype=np.float32)
+        with torch.inference_mode(), autocast(self.model.device.type):
+            for start in range(0, len(order), BATCH):
+                rows = order[start : start + BATCH]
+                features = self.model.tokenizer.pad({"input_ids": [tokens[i] for i in rows]}, return_tensors="pt")
+                embedded = self.model(dict(features.to(self.model.device)))["sentence_embedding"]
+                vectors[rows] = embedded.float().cpu().numpy()
+        return vectors
 
 
 def bf16_is_native() -> bool:

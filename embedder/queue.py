@@ -1,69 +1,112 @@
-"""The queue of rows whose vectors lag behind: claims are short transactions, and a lease is a fencing token.
+"""The queue of rows whose vectors lag behind: every step is a short transaction, and a lease is a fencing token.
 
-Nothing is locked while a model runs. A worker that dies loses its lease, and the rows come free; one that comes back
-late finds that its token no longer counts.
+Nothing is locked while a model runs. A worker that dies stops renewing its leases, and the rows come free; one that
+comes back late finds that its token no longer counts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import psycopg
 
 from aisle import sql
 from aisle.sql import Connection
 
-LEASE = timedelta(minutes=5)  # longer than the slowest batch
+LEASE = timedelta(seconds=30)  # renewed well before, so this is how long the rows of a worker that died wait
 FIRST_BACKOFF = timedelta(seconds=10)  # doubles with each attempt
 MAX_ATTEMPTS = 5
 MAX_ERROR_LENGTH = 500  # characters
+BACKFILL = 2  # the priority of jobs that fill a generation
+MAX_WAITS = 20  # samples of the time from change to visible that a batch leaves behind
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a claim knows of a job."""
+
+    version: int
+    priority: int
+    enqueued_at: datetime
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Jobs leased together: the version of each id's job at that moment."""
+    """Jobs leased together, by id."""
 
     task: str
     token: int
-    versions: Mapping[str, int]
+    jobs: Mapping[str, Job]
 
     @property
     def ids(self) -> list[str]:
         """The claimed ids."""
-        return list(self.versions)
+        return list(self.jobs)
+
+    def parameters(self, ids: Collection[str] | None = None) -> dict[str, object]:
+        """Return what the queries about this claim, or about some of its ids, are told."""
+        return {"task": self.task, "token": self.token, "ids": sorted(self.jobs if ids is None else ids)}
 
 
-def claim(connection: Connection, task: str, limit: int) -> Claim:
+def collect(connection: Connection) -> int:
+    """Make jobs of what the triggers have logged; return the number of ids taken in."""
+    total = 0
+    while collected := sql.fetch_value(connection, "select aisle._collect_changes()"):
+        total += collected
+    return total
+
+
+def claim(connection: Connection, task: str, limit: int, lease: timedelta = LEASE) -> Claim:
     """Lease up to `limit` due jobs."""
     token = sql.fetch_value(connection, sql.read("queries/next_lease_token"))
     rows = connection.execute(
-        sql.read("queries/claim_jobs"), {"task": task, "token": token, "lease": LEASE, "limit": limit}
+        sql.read("queries/claim_jobs"), {"task": task, "token": token, "lease": lease, "limit": limit}
     ).fetchall()
-    return Claim(task, token, dict(rows))
+    return Claim(task, token, {id_: Job(*job) for id_, *job in rows})
+
+
+def seconds_to_next(connection: Connection, tasks: Sequence[str]) -> float:
+    """Return how long it is until a waiting job is due or a lease runs out; infinity if there is no job."""
+    left = sql.fetch_value(connection, sql.read("queries/seconds_to_next_job"), {"tasks": list(tasks)})
+    return float("inf") if left is None else float(left)
+
+
+def renew(connection: Connection, claim: Claim, lease: timedelta = LEASE) -> None:
+    """Hold on to what the claim still holds."""
+    connection.execute(sql.read("queries/renew_leases"), {**claim.parameters(), "lease": lease})
 
 
 def lock(connection: Connection, claim: Claim) -> set[str]:
     """Lock, until the end of the transaction, the jobs that the claim still holds; return their ids."""
-    rows = connection.execute(
-        sql.read("queries/lock_jobs"), {"task": claim.task, "token": claim.token, "ids": claim.ids}
-    ).fetchall()
-    return {row[0] for row in rows}
+    return {row[0] for row in connection.execute(sql.read("queries/lock_jobs"), claim.parameters()).fetchall()}
 
 
-def finish(connection: Connection, claim: Claim, ids: Sequence[str]) -> None:
-    """End the jobs of ids whose rows did not change since the claim."""
+def finish(connection: Connection, claim: Claim, ids: Collection[str]) -> None:
+    """End the jobs of ids whose rows did not change since the claim, and note how long they had waited."""
+    ordered = sorted(ids)
     connection.execute(
         sql.read("queries/finish_jobs"),
-        {
-            "task": claim.task,
-            "token": claim.token,
-            "ids": list(ids),
-            "versions": [claim.versions[i] for i in ids],
-        },
+        {**claim.parameters(ids), "versions": [claim.jobs[i].version for i in ordered]},
     )
+    changes = sorted(claim.jobs[i].enqueued_at for i in ids if claim.jobs[i].priority < BACKFILL)
+    samples = min(len(changes), MAX_WAITS)
+    spread = [changes[(2 * i + 1) * len(changes) // (2 * samples)] for i in range(samples)]
+    connection.execute(sql.read("queries/record_batch"), {"task": claim.task, "rows": len(ids), "changes": spread})
 
 
 def release(connection: Connection, claim: Claim) -> None:
     """Give back what the claim still holds."""
     connection.execute(sql.read("queries/release_jobs"), {"task": claim.task, "token": claim.token})
+
+
+def defer(
+    connection: Connection, claim: Claim, ids: Collection[str], delay: timedelta, error: Exception | None = None
+) -> None:
+    """Give jobs back until later through no fault of their rows, which cost them no attempt."""
+    connection.execute(
+        sql.read("queries/defer_jobs"),
+        {**claim.parameters(ids), "delay": delay, "error": error and text_of(error)},
+    )
 
 
 def fail(connection: Connection, claim: Claim, id_: str, error: Exception) -> None:
@@ -74,14 +117,18 @@ def fail(connection: Connection, claim: Claim, id_: str, error: Exception) -> No
             "task": claim.task,
             "token": claim.token,
             "id": id_,
-            "error": _text_of(error),
+            "error": text_of(error),
             "max_attempts": MAX_ATTEMPTS,
             "backoff": FIRST_BACKOFF,
         },
     )
 
 
-def _text_of(error: Exception) -> str:
+def text_of(error: Exception) -> str:
     """Return an error as text that the database takes, whatever a library put into it."""
-    text = f"{type(error).__name__}: {error}".replace("\x00", "")
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        error_text = error.diag.message_primary
+    else:
+        error_text = str(error)
+    text = f"{type(error).__name__}: {error_text}".replace("\x00", "")
     return text.encode(errors="replace").decode()[:MAX_ERROR_LENGTH]

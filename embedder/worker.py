@@ -1,132 +1,103 @@
-"""The worker: claims queued rows, runs the model outside any transaction, and writes vectors back conditionally."""
+"""The worker: stays, and keeps vectors in step with rows."""
 
 import logging
+import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from types import FrameType
 
 import psycopg
 
 from aisle import sql
 from aisle.embedder import queue
-from aisle.embedder.generation import Generation
-from aisle.embedder.items import ItemEmbedder, ItemRow
+from aisle.embedder.doorbell import Doorbell
+from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.metrics import Metrics
+from aisle.embedder.pipeline import BATCH_SIZE, Embedder, Pipeline
 from aisle.sql import Connection
 
 logger = logging.getLogger(__name__)
 
-CHANNEL = "aisle_embedding_jobs"
 POLL_INTERVAL = 5.0  # seconds; notifications come sooner, but nothing depends on them
-RECONNECT_DELAY = 2.0  # seconds
-BATCH_SIZE = 256  # rows a claim
+FIRST_RECONNECT, LONGEST_RECONNECT = 0.5, 30.0  # seconds; doubles, and chance adds half
+EMBEDDERS = {ItemEmbedder.task: ItemEmbedder}
 
 
-def drain(
-    connection: Connection,
-    embedder: ItemEmbedder,
-    *,
-    batch_size: int = BATCH_SIZE,
-    progress: Callable[[int], None] = lambda rows: None,
-    keep_on: Callable[[], bool] = lambda: True,
-) -> int:
-    """Embed queued rows until no job is due; return the number of jobs that were taken up."""
-    done = 0
-    while keep_on():
-        claim = queue.claim(connection, embedder.task, batch_size)
-        if not claim.versions:
-            break
-        try:
-            _process(connection, embedder, claim)
-        finally:
-            if not connection.closed:
-                queue.release(connection, claim)
-        done += len(claim.versions)
-        progress(done)
-    return done
+@dataclass(frozen=True)
+class Options:
+    """What `aisle worker` can be told."""
 
-
-def _process(connection: Connection, embedder: ItemEmbedder, claim: queue.Claim) -> None:
-    results: list[tuple[Generation, dict[str, list[object]]]] = []
-    present: set[str] = set(claim.ids)
-    failed: dict[str, Exception] = {}
-    for generation in embedder.generations(connection):
-        rows = embedder.read(connection, generation, claim.ids)
-        present = {row.item_id for row in rows}
-        for columns in _embed_each_good_row(embedder, generation, rows, failed):
-            results.append((generation, columns))
-    with connection.transaction():
-        embedder.hold(connection)
-        held = queue.lock(connection, claim)
-        gone = held - present
-        if gone:
-            embedder.forget(connection, sorted(gone))
-        good = held & present - failed.keys()
-        for generation, columns in results:
-            embedder.write(connection, generation, columns, keep=good)
-        queue.finish(connection, claim, sorted(good | gone))
-    for id_, error in failed.items():
-        logger.warning("Row %s cannot be embedded: %s", id_, error)
-        queue.fail(connection, claim, id_, error)
-
-
-def _embed_each_good_row(
-    embedder: ItemEmbedder, generation: Generation, rows: list[ItemRow], failed: dict[str, Exception]
-) -> list[dict[str, list[object]]]:
-    """Embed a batch; halve one that fails until the rows at fault are alone, so that their neighbours pay no price."""
-    if not rows:
-        return []
-    try:
-        return [embedder.embed(generation, rows)]
-    except MemoryError:
-        raise
-    except Exception as error:
-        if len(rows) == 1:
-            failed[rows[0].item_id] = error
-            return []
-        middle = len(rows) // 2
-        return [
-            *_embed_each_good_row(embedder, generation, rows[:middle], failed),
-            *_embed_each_good_row(embedder, generation, rows[middle:], failed),
-        ]
+    tasks: Sequence[str] = tuple(EMBEDDERS)
+    batch_size: int = BATCH_SIZE
+    poll_interval: float = POLL_INTERVAL  # seconds
+    lease: timedelta = queue.LEASE
+    listen_url: str | None = None  # None: the database's own
+    once: bool = False
+    idle_exit: float | None = None  # seconds
+    metrics_port: int | None = None
 
 
 class Worker:
-    """Stays and keeps vectors in step: wakes on NOTIFY, polls in case none comes, reconnects when it must."""
+    """Wakes on NOTIFY, polls in case none comes, reconnects when it must."""
 
-    def __init__(self, url: str, *, batch_size: int = BATCH_SIZE, poll_interval: float = POLL_INTERVAL) -> None:
-        self.url = url
-        self.batch_size = batch_size
-        self.poll_interval = poll_interval
+    def __init__(self, url: str, options: Options, embedders: Sequence[Embedder] | None = None) -> None:
+        """`embedders` are those of the options' tasks unless given."""
+        self._url = url
+        self._options = options
+        self._embedders = embedders or [EMBEDDERS[task]() for task in options.tasks]
+        self._metrics = Metrics(options.metrics_port)
         self._stopping = False
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT: the first lets the batch end, the second leaves at once."""
+        """Work until SIGTERM or SIGINT: the first lets the batch end, the second raises KeyboardInterrupt at once."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        embedder = ItemEmbedder()
-        while not self._stopping:
-            try:
-                with sql.connect(self.url, application_name="aisle worker") as connection:
-                    connection.execute("listen aisle_embedding_jobs")
-                    logger.info("Listening on %s, polling every %g s.", CHANNEL, self.poll_interval)
-                    self._serve(connection, embedder)
-            except (psycopg.OperationalError, sql.errors.ConnectionFailedError) as error:
-                logger.warning("Lost the database, trying again in %g s: %s", RECONNECT_DELAY, error)
-                self._wait(RECONNECT_DELAY)
+        pipeline = Pipeline(
+            self._embedders,
+            batch_size=self._options.batch_size,
+            lease=self._options.lease,
+            report=self._metrics.count,
+        )
+        bell = Doorbell(self._options.listen_url or self._url, self._options.poll_interval)
+        delay = FIRST_RECONNECT
+        try:
+            while not self._stopping:
+                try:
+                    with sql.connect(self._url, application_name="aisle worker") as connection:
+                        connection.prepare_threshold = None  # a transaction pooler may lend another session each time
+                        delay = FIRST_RECONNECT
+                        self._serve(connection, pipeline, bell)
+                except (psycopg.OperationalError, sql.errors.ConnectionFailedError) as error:
+                    bell.close()
+                    pause = delay * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
+                    logger.warning("Lost the database, trying again in %.1f s: %s", pause, error)
+                    self._sleep(pause)
+                    delay = min(2 * delay, LONGEST_RECONNECT)
+        finally:
+            bell.close()
 
-    def _serve(self, connection: Connection, embedder: ItemEmbedder) -> None:
+    def _serve(self, connection: Connection, pipeline: Pipeline, bell: Doorbell) -> None:
+        busy_at = time.monotonic()
         while not self._stopping:
-            done = drain(connection, embedder, batch_size=self.batch_size, keep_on=lambda: not self._stopping)
+            done = pipeline.drain(connection, keep_on=self._keeps_on)
+            self._metrics.look(connection)
             if done:
                 logger.info("Embedded %d rows.", done)
-            deadline = time.monotonic() + self.poll_interval
-            # Short waits, because a signal cannot interrupt the wait for notifications.
-            while not self._stopping and (left := deadline - time.monotonic()) > 0:
-                if any(True for _ in connection.notifies(timeout=min(left, 0.5), stop_after=1)):
-                    break
+                bell.was_busy()
+                busy_at = time.monotonic()
+            idle_exit = self._options.idle_exit
+            if self._options.once or (idle_exit is not None and time.monotonic() - busy_at >= idle_exit):
+                self._stopping = True
+            elif not self._stopping:
+                bell.wait(connection, queue.seconds_to_next(connection, self._options.tasks), self._keeps_on)
 
-    def _wait(self, seconds: float) -> None:
+    def _keeps_on(self) -> bool:
+        return not self._stopping
+
+    def _sleep(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self._stopping and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -51,6 +51,39 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._collect_changes() RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    collected bigint;
+begin
+    with locked as (
+        select change_id, ids from aisle._changes order by change_id limit 1000 for update skip locked
+    ), oldest as (
+        select change_id, sum(cardinality(ids)) over (order by change_id) - cardinality(ids) as before from locked
+    ), taken as (
+        delete from aisle._changes
+        where change_id = any (array(select change_id from oldest where before < 20000))
+        returning task, ids, changed_at
+    ), collected_jobs as (
+        insert into aisle._embedding_jobs as job (task, id, version, enqueued_at, run_after)
+        select task, id, count(*), min(changed_at), min(changed_at)
+        from taken, unnest(ids) id
+        group by task, id
+        order by id, task
+        on conflict on constraint _embedding_jobs_pkey do update
+            set version = job.version + excluded.version, priority = 0, run_after = excluded.run_after, attempts = 0,
+                enqueued_at = case when job.priority = 2 or job.is_dead then excluded.enqueued_at else job.enqueued_at end,
+                is_dead = false, last_error = null, leased_until = null, lease_token = null
+        returning 1
+    )
+    select count(*) into collected from collected_jobs;
+    return collected;
+end
+$$;
+
 CREATE FUNCTION aisle._content_hash(name text, manufacturer text, details text) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -83,7 +116,10 @@ CREATE FUNCTION aisle._create_item_triggers(target regclass, is_partitioned bool
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 declare
-    id_literal text := quote_literal(id_column);
+    is_padded boolean := (
+        select 'bpchar'::regtype in (t.oid, t.typbasetype) from pg_attribute a join pg_type t on t.oid = a.atttypid
+        where a.attrelid = target and a.attname = id_column);
+    id_literal text := quote_literal(id_column) || case when is_padded then ', ''padded''' else '' end;
     changed text := (
         select format('(%s) is distinct from (%s)', string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', '))
         from unnest(id_column || watched) c);
@@ -157,12 +193,7 @@ CREATE FUNCTION aisle._enqueue(task text, ids text[]) RETURNS void
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 begin
-    insert into aisle._embedding_jobs as job (task, id, enqueued_at, run_after)
-    select _enqueue.task, id, aisle._now(), aisle._now()
-    from unnest(ids) id
-    on conflict on constraint _embedding_jobs_pkey do update
-        set version = job.version + 1, run_after = excluded.run_after, attempts = 0, is_dead = false, last_error = null,
-            leased_until = null, lease_token = null;
+    insert into aisle._changes (task, ids, changed_at) values (_enqueue.task, _enqueue.ids, aisle._now());
     perform pg_notify('aisle_embedding_jobs', _enqueue.task);
 end
 $$;
@@ -181,8 +212,8 @@ begin
     perform aisle._forget_items(array(
         select distinct v.item_id from aisle.item_vectors v
         where not exists (select from aisle._items i where i.item_id = v.item_id)));
-    insert into aisle._embedding_jobs (task, id, enqueued_at, run_after)
-    select 'category', i.item_id, aisle._now(), aisle._now()
+    insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
+    select 'category', i.item_id, 2, aisle._now(), aisle._now()
     from aisle._items i
     where exists (
         select from aisle._models m
@@ -191,7 +222,8 @@ begin
           and (v.item_id is null or v.is_draft
                or v.content_hash <> aisle._content_hash(i.name, i.manufacturer, i.details)))
     order by i.item_id
-    on conflict on constraint _embedding_jobs_pkey do nothing;
+    on conflict on constraint _embedding_jobs_pkey do update set run_after = excluded.run_after
+        where job.lease_token is null and job.attempts = 0 and not job.is_dead;
     get diagnostics queued = row_count;
     perform pg_notify('aisle_embedding_jobs', 'category');
     return queued;
@@ -203,7 +235,6 @@ CREATE FUNCTION aisle._forget_all_items() RETURNS void
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 begin
-    delete from aisle._embedding_jobs j where j.task = 'category';
     delete from aisle.item_vectors;
     delete from aisle._item_predictions;
 end
@@ -214,7 +245,6 @@ CREATE FUNCTION aisle._forget_items(ids text[]) RETURNS void
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 begin
-    delete from aisle._embedding_jobs j where j.task = 'category' and j.id = any (ids);
     delete from aisle.item_vectors v where v.item_id = any (ids);
     delete from aisle._item_predictions p where p.item_id = any (ids);
 end
@@ -246,14 +276,24 @@ CREATE FUNCTION aisle._items_changed(ids text[]) RETURNS void
 #variable_conflict use_column
 declare
     statement text := extract(epoch from statement_timestamp())::text;
-    counter text[] := string_to_array(current_setting('aisle.changed_rows', true), '/');
-    changed_rows integer := cardinality(ids) + case when counter[1] = statement then counter[2]::integer else 0 end;
+    counter text[];
+    changed_rows integer := cardinality(ids);
+    draft_rows integer;
 begin
     perform aisle._enqueue('category', ids);
-    perform set_config('aisle.changed_rows', statement || '/' || changed_rows, true);
-    if changed_rows > (select a.draft_rows from aisle._attachments a where a.kind = 'items') then
+    select a.draft_rows into draft_rows from aisle._attachments a where a.kind = 'items';
+    if changed_rows > draft_rows then
         return;
     end if;
+    -- Row triggers come here once a row: count what the statement has changed so far.
+    counter := string_to_array(current_setting('aisle.changed_rows', true), '/');
+    if counter[1] = statement then
+        changed_rows := changed_rows + counter[2]::integer;
+    end if;
+    if changed_rows > draft_rows then
+        return;
+    end if;
+    perform set_config('aisle.changed_rows', statement || '/' || changed_rows, true);
     begin
         insert into aisle.item_vectors as stored (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
         select m.model_id, i.item_id, aisle._embed(m.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)),
@@ -269,6 +309,18 @@ begin
     exception when others then
         raise warning 'Aisle left the draft vectors of this statement to the worker: %', sqlerrm;
     end;
+end
+$$;
+
+CREATE FUNCTION aisle._items_removed(ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+begin
+    perform aisle._enqueue('category', ids);
+    perform aisle._forget_items(ids);
+exception when others then
+    perform aisle._enqueue('category', ids);
 end
 $$;
 
@@ -554,6 +606,8 @@ begin
     end loop;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
     perform aisle._forget_all_items();
+    delete from aisle._changes c where c.task = 'category';
+    delete from aisle._embedding_jobs j where j.task = 'category';
     delete from aisle._attachments a where a.kind = detach.kind;
     return format('Detached %s.', attachment.relation);
 end
@@ -624,7 +678,7 @@ declare
     requeued bigint;
 begin
     update aisle._embedding_jobs j
-    set is_dead = false, attempts = 0, run_after = aisle._now()
+    set is_dead = false, attempts = 0, priority = 1, run_after = aisle._now()
     where j.is_dead and j.task = coalesce(requeue_failures.task, j.task);
     get diagnostics requeued = row_count;
     perform pg_notify('aisle_embedding_jobs', coalesce(requeue_failures.task, ''));
@@ -701,10 +755,12 @@ CREATE FUNCTION aisle.tg_items__delete() RETURNS trigger
 declare
     ids text[];
 begin
-    execute format('select array_agg(%1$I::text) from old_rows where %1$I is not null', tg_argv[0]) into ids;
-    if ids is not null then
-        perform aisle._forget_items(ids);
-    end if;
+    for ids in execute format(
+        'select array_agg(id) from (select %1$I::text as id, row_number() over () as n from old_rows where %1$I is not null) r
+         group by n / 100000', tg_argv[0])
+    loop
+        perform aisle._items_removed(ids);
+    end loop;
     return null;
 exception when undefined_column then
     raise warning 'Aisle no longer finds the column % of %; its vectors lag behind.', tg_argv[0], tg_relid::regclass
@@ -719,15 +775,34 @@ CREATE FUNCTION aisle.tg_items__insert() RETURNS trigger
     AS $_$
 declare
     ids text[];
+    is_long boolean;
 begin
-    execute format('select array_agg(%1$I::text) from new_rows where %1$I is not null', tg_argv[0]) into ids;
-    if ids is not null then
+    begin
+        -- The id of a single row comes by way of jsonb, because a dynamic query is planned anew for every statement.
+        select array_agg(to_jsonb(r) ->> tg_argv[0]) into ids from (select * from new_rows limit 2) r
+        having count(*) = 1 and tg_nargs = 1;
+        if ids[1] is null then
+            execute format(
+                'select array_agg(%1$I::text) filter (where %1$I is not null), count(*) > 100000
+                 from (select %1$I from new_rows limit 100001) r', tg_argv[0])
+            into ids, is_long;
+        end if;
+    exception when others then
+        raise warning 'Aisle cannot read the ids of new rows of %: %. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+            using hint = 'Detach the items and attach them again.';
+        return null;
+    end;
+    if is_long then
+        -- Ids of millions of rows are no one value: each entry of the log takes its share.
+        for ids in execute format(
+            'select array_agg(id) from (select %1$I::text as id, row_number() over () as n from new_rows where %1$I is not null) r
+             group by n / 100000', tg_argv[0])
+        loop
+            perform aisle._items_changed(ids);
+        end loop;
+    elsif ids is not null then
         perform aisle._items_changed(ids);
     end if;
-    return null;
-exception when undefined_column then
-    raise warning 'Aisle no longer finds the column % of %; its vectors lag behind.', tg_argv[0], tg_relid::regclass
-        using hint = 'Detach the items and attach them again.';
     return null;
 end
 $_$;
@@ -735,19 +810,32 @@ $_$;
 CREATE FUNCTION aisle.tg_items__row() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $_$
+    AS $$
 declare
     old_id text;
     new_id text;
 begin
-    if tg_op <> 'INSERT' then
-        execute format('select ($1).%I::text', tg_argv[0]) into old_id using old;
-    end if;
-    if tg_op <> 'DELETE' then
-        execute format('select ($1).%I::text', tg_argv[0]) into new_id using new;
-    end if;
+    begin
+        if tg_op <> 'INSERT' then
+            old_id := to_jsonb(old) ->> tg_argv[0];
+        end if;
+        if tg_op <> 'DELETE' then
+            new_id := to_jsonb(new) ->> tg_argv[0];
+        end if;
+        if coalesce(old_id, new_id) is null and not to_jsonb(coalesce(new, old)) ? tg_argv[0] then
+            raise undefined_column using message = format('there is no column %s', tg_argv[0]);
+        end if;
+        if tg_nargs > 1 then
+            old_id := rtrim(old_id, ' ');
+            new_id := rtrim(new_id, ' ');
+        end if;
+    exception when others then
+        raise warning 'Aisle cannot read the id of a row of %: %. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+            using hint = 'Detach the items and attach them again.';
+        return null;
+    end;
     if old_id is distinct from new_id and old_id is not null then
-        perform aisle._forget_items(array[old_id]);
+        perform aisle._items_removed(array[old_id]);
     end if;
     if tg_op = 'UPDATE' and old_id <> new_id then
         -- The same statement may have given the old id to another row, as `set id = id + 1` does. If it did not, the
@@ -757,12 +845,8 @@ begin
         perform aisle._items_changed(array[new_id]);
     end if;
     return null;
-exception when undefined_column then
-    raise warning 'Aisle no longer finds the column % of %; its vectors lag behind.', tg_argv[0], tg_relid::regclass
-        using hint = 'Detach the items and attach them again.';
-    return null;
 end
-$_$;
+$$;
 
 CREATE FUNCTION aisle.tg_items__truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -788,6 +872,24 @@ CREATE TABLE aisle._attachments (
     CONSTRAINT _attachments_kind_check CHECK ((kind = ANY (ARRAY['items'::text, 'interactions'::text, 'orders'::text])))
 );
 
+CREATE TABLE aisle._changes (
+    change_id bigint NOT NULL,
+    task text NOT NULL,
+    ids text[] NOT NULL,
+    changed_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE ONLY aisle._changes ALTER COLUMN ids SET STORAGE EXTERNAL;
+
+ALTER TABLE aisle._changes ALTER COLUMN change_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME aisle._changes_change_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE aisle._deployments (
     deployment_id bigint NOT NULL,
     task text NOT NULL,
@@ -806,10 +908,18 @@ ALTER TABLE aisle._deployments ALTER COLUMN deployment_id ADD GENERATED ALWAYS A
     CACHE 1
 );
 
+CREATE TABLE aisle._embedding_batches (
+    task text NOT NULL,
+    finished_at timestamp with time zone NOT NULL,
+    rows integer NOT NULL,
+    waits real[] NOT NULL
+);
+
 CREATE TABLE aisle._embedding_jobs (
     task text NOT NULL,
     id text NOT NULL,
     version bigint DEFAULT 1 NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
     enqueued_at timestamp with time zone NOT NULL,
     run_after timestamp with time zone NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
@@ -836,7 +946,8 @@ CREATE TABLE aisle._item_predictions (
     category text NOT NULL,
     confidence real NOT NULL,
     student_category text NOT NULL,
-    student_confidence real NOT NULL
+    student_confidence real NOT NULL,
+    content_hash bytea NOT NULL
 );
 
 CREATE SEQUENCE aisle._lease_tokens
@@ -1038,16 +1149,66 @@ CREATE VIEW aisle.failures AS
 COMMENT ON VIEW aisle.failures IS 'Rows that the worker gave up, each with its last error. aisle.requeue_failures() gives them another round.';
 
 CREATE VIEW aisle.freshness AS
+ WITH waiting AS (
+         SELECT j.task,
+            1 AS rows,
+            j.enqueued_at AS since,
+            (j.attempts > 0) AS is_retry,
+            j.last_error
+           FROM aisle._embedding_jobs j
+          WHERE (NOT j.is_dead)
+        UNION ALL
+         SELECT c.task,
+            cardinality(c.ids) AS cardinality,
+            c.changed_at,
+            false,
+            NULL::text
+           FROM aisle._changes c
+        ), waits AS (
+         SELECT b.task,
+            wait.wait,
+            sum(((b.rows)::double precision / (cardinality(b.waits))::double precision)) OVER (PARTITION BY b.task ORDER BY wait.wait) AS up_to,
+            sum(((b.rows)::double precision / (cardinality(b.waits))::double precision)) OVER (PARTITION BY b.task) AS total
+           FROM aisle._embedding_batches b,
+            LATERAL unnest(b.waits) wait(wait)
+          WHERE (b.finished_at > (aisle._now() - '01:00:00'::interval))
+        ), speeds AS (
+         SELECT b.task,
+            ((sum(b.rows))::double precision / (GREATEST(EXTRACT(epoch FROM (aisle._now() - min(b.finished_at))), (1)::numeric))::double precision) AS rows_per_second
+           FROM aisle._embedding_batches b
+          WHERE (b.finished_at > (aisle._now() - '00:01:00'::interval))
+          GROUP BY b.task
+        )
  SELECT t.task,
-    count(j.id) AS pending,
-    (aisle._now() - min(j.enqueued_at)) AS oldest_pending,
-    count(*) FILTER (WHERE (j.attempts > 0)) AS retrying,
-    max(j.last_error) AS last_error
-   FROM (( VALUES ('category'::text)) t(task)
-     LEFT JOIN aisle._embedding_jobs j ON (((j.task = t.task) AND (NOT j.is_dead))))
-  GROUP BY t.task;
+    COALESCE(w.pending, (0)::bigint) AS pending,
+    w.oldest_pending,
+    COALESCE(w.retrying, (0)::bigint) AS retrying,
+    p.p50_seconds,
+    p.p95_seconds,
+    p.p99_seconds,
+    s.rows_per_second,
+        CASE
+            WHEN (w.pending > 0) THEN (((w.pending)::double precision / s.rows_per_second) * '00:00:01'::interval)
+            ELSE NULL::interval
+        END AS eta,
+    w.last_error
+   FROM (((( VALUES ('category'::text)) t(task)
+     LEFT JOIN ( SELECT waiting.task,
+            sum(waiting.rows) AS pending,
+            (aisle._now() - min(waiting.since)) AS oldest_pending,
+            count(*) FILTER (WHERE waiting.is_retry) AS retrying,
+            max(waiting.last_error) AS last_error
+           FROM waiting
+          GROUP BY waiting.task) w USING (task))
+     LEFT JOIN ( SELECT waits.task,
+            min(waits.wait) FILTER (WHERE (waits.up_to >= ((0.5)::double precision * waits.total))) AS p50_seconds,
+            min(waits.wait) FILTER (WHERE (waits.up_to >= ((0.95)::double precision * waits.total))) AS p95_seconds,
+            min(waits.wait) FILTER (WHERE (waits.up_to >= ((0.99)::double precision * waits.total))) AS p99_seconds
+           FROM waits
+          GROUP BY waits.task) p USING (task))
+     LEFT JOIN speeds s USING (task));
 
-COMMENT ON VIEW aisle.freshness IS 'How far the vectors lag behind the shop''s rows: jobs waiting, and the age of the oldest.';
+COMMENT ON VIEW aisle.freshness IS 'How far the vectors lag behind the shop''s rows: jobs waiting, the age of the oldest, and over the last hour the time from a change to its vector in half, 95 and 99 of 100 cases; the present speed, and when the queue will be empty.';
 
 CREATE TABLE aisle.item_vectors (
     model_id integer NOT NULL,
@@ -1121,6 +1282,9 @@ COMMENT ON VIEW aisle.status IS 'One row a task: what is attached, which model a
 ALTER TABLE ONLY aisle._attachments
     ADD CONSTRAINT _attachments_pkey PRIMARY KEY (kind);
 
+ALTER TABLE ONLY aisle._changes
+    ADD CONSTRAINT _changes_pkey PRIMARY KEY (change_id);
+
 ALTER TABLE ONLY aisle._deployments
     ADD CONSTRAINT _deployments_pkey PRIMARY KEY (deployment_id);
 
@@ -1156,7 +1320,9 @@ ALTER TABLE ONLY aisle.ngram_vectors
 
 CREATE INDEX _deployments_live ON aisle._deployments USING btree (task, deployment_id DESC) WHERE (rolled_back_at IS NULL);
 
-CREATE INDEX _embedding_jobs_due ON aisle._embedding_jobs USING btree (task, attempts, enqueued_at) WHERE (NOT is_dead);
+CREATE INDEX _embedding_batches_recent ON aisle._embedding_batches USING btree (finished_at);
+
+CREATE INDEX _embedding_jobs_due ON aisle._embedding_jobs USING btree (task, priority, run_after) WHERE (NOT is_dead);
 
 ALTER TABLE ONLY aisle._deployments
     ADD CONSTRAINT _deployments_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id);
@@ -1174,6 +1340,8 @@ ALTER TABLE ONLY aisle._model_files
     ADD CONSTRAINT _model_files_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
 
 REVOKE ALL ON FUNCTION aisle._categorise(model_id integer, query public.vector, k integer, level integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._collect_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._content_hash(name text, manufacturer text, details text) FROM PUBLIC;
 
@@ -1196,6 +1364,8 @@ REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle._item_vector(model_id integer, item_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._items_changed(ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._items_removed(ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._live_model(task text) FROM PUBLIC;
 

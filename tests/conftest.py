@@ -191,8 +191,18 @@ class Shop:
         )
 
     def jobs(self) -> dict[str, Any]:
-        """Return the version of each queued item."""
-        return dict(self.execute("select id, version from aisle._embedding_jobs where task = 'category'").fetchall())
+        """Return the version of each queued row that is there; a worker drops the jobs of those that are gone."""
+        self.collect()
+        return dict(
+            self.execute(
+                "select id, version from aisle._embedding_jobs"
+                " where task = 'category' and exists (select from aisle._read_items(array[id]))"
+            ).fetchall()
+        )
+
+    def collect(self) -> None:
+        """Take in what the triggers have logged, as a worker does."""
+        self.execute("select aisle._collect_changes()")
 
     def vectors(self) -> dict[str, Any]:
         """Return the stored vector of each item, in whatever generation."""
@@ -200,6 +210,7 @@ class Shop:
         return {item: [round(x, 3) for x in vector] for item, vector in rows}
 
     def forget_jobs(self) -> None:
+        self.execute("delete from aisle._changes")
         self.execute("delete from aisle._embedding_jobs")
 
 

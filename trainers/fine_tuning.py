@@ -86,7 +86,7 @@ class FineTuned:
         final = self.folder / "encoder"
         shutil.rmtree(final, ignore_errors=True)
         self.model.save(str(final), create_model_card=False)
-        return final, Encoder(self.model).encode(texts)
+        return final, Encoder(self.model).encode_texts(texts)
 
 
 def fine_tune(
@@ -117,7 +117,7 @@ def fine_tune(
          options, folder, seed, report)  # fmt: skip
     report("Encoding the catalogue …")
     weight = classifier.head.weight.detach().float().cpu().numpy().copy()
-    return FineTuned(model, Encoder(model).encode(texts), weight, options, folder)
+    return FineTuned(model, Encoder(model).encode_texts(texts), weight, options, folder)
 
 
 class Classifier(nn.Module):

@@ -14,7 +14,7 @@ from aisle import sql
 from aisle.embedder.encoders import Floats
 from aisle.embedder.generation import Generation, Head
 from aisle.embedder.items import ItemEmbedder
-from aisle.embedder.worker import drain
+from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, registry
 from aisle.trainers.catalogue import Catalogue
 
@@ -95,13 +95,14 @@ def load_items(connection: Connection, generation: Generation, catalogue: Catalo
     _copy(
         connection,
         "_item_predictions",
-        ("model_id", "item_id", "category", "confidence", "student_category", "student_confidence"),
+        ("model_id", "item_id", "category", "confidence", "student_category", "student_confidence", "content_hash"),
         (
             (model_id, *answer)
             for answer in zip(
                 catalogue.item_ids,
                 *generation.head.best(vectors),
                 *generation.head.best(model.student_vectors),
+                catalogue.hashes,
                 strict=True,
             )
         ),

@@ -1,5 +1,6 @@
 -- Queues every item that lacks a current vector in some generation that is kept in step, and removes what belongs to rows
--- that are gone. Fills a new generation, and finds what changed behind a view. Returns the number of queued rows.
+-- that are gone. Fills a new generation, and finds what changed behind a view. Returns the number of queued rows. They wait
+-- behind whatever the shop changes meanwhile.
 create or replace function aisle._enqueue_stale() returns bigint
 language plpgsql volatile
 as $function$
@@ -13,8 +14,8 @@ begin
     perform aisle._forget_items(array(
         select distinct v.item_id from aisle.item_vectors v
         where not exists (select from aisle._items i where i.item_id = v.item_id)));
-    insert into aisle._embedding_jobs (task, id, enqueued_at, run_after)
-    select 'category', i.item_id, aisle._now(), aisle._now()
+    insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
+    select 'category', i.item_id, 2, aisle._now(), aisle._now()
     from aisle._items i
     where exists (
         select from aisle._models m
@@ -23,7 +24,8 @@ begin
           and (v.item_id is null or v.is_draft
                or v.content_hash <> aisle._content_hash(i.name, i.manufacturer, i.details)))
     order by i.item_id
-    on conflict on constraint _embedding_jobs_pkey do nothing;
+    on conflict on constraint _embedding_jobs_pkey do update set run_after = excluded.run_after
+        where job.lease_token is null and job.attempts = 0 and not job.is_dead;
     get diagnostics queued = row_count;
     perform pg_notify('aisle_embedding_jobs', 'category');
     return queued;

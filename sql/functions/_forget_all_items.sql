@@ -1,8 +1,8 @@
+-- The same for all items. The worker finds no row for the jobs that were waiting, and drops them.
 create or replace function aisle._forget_all_items() returns void
 language plpgsql volatile
 as $function$
 begin
-    delete from aisle._embedding_jobs j where j.task = 'category';
     delete from aisle.item_vectors;
     delete from aisle._item_predictions;
 end

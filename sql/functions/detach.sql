@@ -17,6 +17,8 @@ begin
     end loop;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
     perform aisle._forget_all_items();
+    delete from aisle._changes c where c.task = 'category';
+    delete from aisle._embedding_jobs j where j.task = 'category';
     delete from aisle._attachments a where a.kind = detach.kind;
     return format('Detached %s.', attachment.relation);
 end

@@ -5,7 +5,7 @@ declare
     requeued bigint;
 begin
     update aisle._embedding_jobs j
-    set is_dead = false, attempts = 0, run_after = aisle._now()
+    set is_dead = false, attempts = 0, priority = 1, run_after = aisle._now()
     where j.is_dead and j.task = coalesce(requeue_failures.task, j.task);
     get diagnostics requeued = row_count;
     perform pg_notify('aisle_embedding_jobs', coalesce(requeue_failures.task, ''));

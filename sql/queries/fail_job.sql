@@ -1,9 +1,9 @@
--- Records a row's own error: another attempt later, or a dead letter when there were enough. A row that a shop's
--- transaction is changing right now is skipped: the error was that of its older content.
+-- Records a row's own error: another attempt later, at a moment that chance spreads, or a dead letter when there were
+-- enough. Should another worker be giving the job a newer version right now, the error was that of its older content.
 update aisle._embedding_jobs as job
 set attempts = job.attempts + 1, last_error = %(error)s, leased_until = null, lease_token = null,
-    is_dead = job.attempts + 1 >= %(max_attempts)s,
-    run_after = aisle._now() + %(backoff)s * power(2, job.attempts)
+    is_dead = job.attempts + 1 >= %(max_attempts)s, priority = greatest(job.priority, 1),
+    run_after = aisle._now() + %(backoff)s * power(2, job.attempts) * (1 + random() / 2)
 from (
     select task, id
     from aisle._embedding_jobs

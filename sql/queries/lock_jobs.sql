@@ -1,6 +1,5 @@
--- The jobs that this lease still holds. A row that a shop's transaction is changing right now is skipped, not waited for:
--- its job will have a new version anyway, and the worker can never be one half of a deadlock.
-select id, version
+-- The jobs that this lease still holds. Only workers lock jobs, and never for long; whoever has one now has a newer version.
+select id
 from aisle._embedding_jobs
 where task = %(task)s and id = any (%(ids)s) and lease_token = %(token)s and leased_until > aisle._now()
 order by id

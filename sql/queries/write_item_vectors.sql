@@ -1,20 +1,35 @@
--- Conditional write-back: a vector is stored only if its row still has the content that it was computed from.
+-- Conditional write-back: a vector is stored only if its row still has the content that it was computed from. Stored vectors
+-- are locked by now, so nothing newer is overwritten; one that appeared meanwhile is newer and stays. Returns the ids that are
+-- done with: what is left out is held by a transaction of the shop's, and comes again.
 with fresh as (
-    select f.item_id, f.embedding::vector as embedding, f.content_hash, f.category, f.confidence, f.student_category,
-           f.student_confidence
-    from unnest(%(item_ids)s::text[], %(embeddings)s::text[], %(hashes)s::bytea[], %(categories)s::text[],
+    select f.*
+    from unnest(%(item_ids)s::text[], %(embeddings)b::vector[], %(hashes)s::bytea[], %(categories)s::text[],
                 %(confidences)s::real[], %(student_categories)s::text[], %(student_confidences)s::real[])
          as f (item_id, embedding, content_hash, category, confidence, student_category, student_confidence)
     join aisle._read_items(%(item_ids)s) i on i.item_id = f.item_id and i.content_hash = f.content_hash
-), vectors as (
+), replaced as (
+    update aisle.item_vectors v
+    set embedding = f.embedding, content_hash = f.content_hash, is_draft = false, embedded_at = aisle._now()
+    from fresh f
+    where v.model_id = %(model_id)s and v.item_id = f.item_id and f.item_id = any (%(locked)s)
+    returning v.item_id
+), added as (
     insert into aisle.item_vectors (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
-    select %(model_id)s, item_id, embedding, content_hash, false, aisle._now() from fresh order by item_id
+    select %(model_id)s, item_id, embedding, content_hash, false, aisle._now() from fresh f
+    where not exists (select from aisle.item_vectors v where v.model_id = %(model_id)s and v.item_id = f.item_id)
+    order by item_id
+    on conflict (item_id, model_id) do nothing
+    returning item_id
+), written as (
+    select item_id from replaced union all select item_id from added
+), predicted as (
+    insert into aisle._item_predictions
+        (model_id, item_id, category, confidence, student_category, student_confidence, content_hash)
+    select %(model_id)s, item_id, category, confidence, student_category, student_confidence, content_hash
+    from fresh join written using (item_id)
+    order by item_id
     on conflict (item_id, model_id) do update
-        set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = false,
-            embedded_at = excluded.embedded_at
+        set category = excluded.category, confidence = excluded.confidence, student_category = excluded.student_category,
+            student_confidence = excluded.student_confidence, content_hash = excluded.content_hash
 )
-insert into aisle._item_predictions (model_id, item_id, category, confidence, student_category, student_confidence)
-select %(model_id)s, item_id, category, confidence, student_category, student_confidence from fresh order by item_id
-on conflict (item_id, model_id) do update
-    set category = excluded.category, confidence = excluded.confidence, student_category = excluded.student_category,
-        student_confidence = excluded.student_confidence
+select item_id from written

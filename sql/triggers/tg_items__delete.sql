@@ -5,10 +5,12 @@ as $trigger$
 declare
     ids text[];
 begin
-    execute format('select array_agg(%1$I::text) from old_rows where %1$I is not null', tg_argv[0]) into ids;
-    if ids is not null then
-        perform aisle._forget_items(ids);
-    end if;
+    for ids in execute format(
+        'select array_agg(id) from (select %1$I::text as id, row_number() over () as n from old_rows where %1$I is not null) r
+         group by n / 100000', tg_argv[0])
+    loop
+        perform aisle._items_removed(ids);
+    end loop;
     return null;
 exception when undefined_column then
     raise warning 'Aisle no longer finds the column % of %; its vectors lag behind.', tg_argv[0], tg_relid::regclass

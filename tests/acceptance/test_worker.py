@@ -23,7 +23,7 @@ def is_caught_up(shop: Aisle) -> bool:
     """Return whether the live model has a vector for each row, and no job is left."""
     return bool(
         shop.value(
-            "select not exists (select from aisle._embedding_jobs) and not exists ("
+            "select (select pending from aisle.freshness) = 0 and not exists ("
             "  select from shop.products p left join aisle.item_vectors v on v.item_id = p.id::text"
             "  where v.item_id is null or v.is_draft)"
         )
@@ -52,7 +52,7 @@ def listeners(shop: Aisle) -> list[tuple[int]]:
     """Return the workers that have swept the queue and wait for something to do."""
     return shop.query(
         "select pid from pg_stat_activity where datname = current_database() and state = 'idle'"
-        " and application_name = 'aisle worker' and query ilike '%aisle.\\_embedding\\_jobs%'"
+        " and application_name = 'aisle worker' and query ~ '_embedding_jobs|pg_notify'"
     )
 
 
@@ -90,7 +90,7 @@ def test_a_worker_that_hears_no_notification_still_polls(shop: Aisle, insert: st
 
 def test_the_first_signal_lets_the_batch_end_and_the_second_does_not_wait(shop: Aisle, insert: str) -> None:
     shop.query(insert)
-    with locked(shop, "aisle._item_predictions", "share"):
+    with locked(shop, "aisle.item_vectors", "access exclusive"):
         patient, hasty = shop.start("worker", "--batch-size", "100"), shop.start("worker", "--batch-size", "100")
         wait_until(lambda: waiting(shop, "aisle worker") == 2, "two batches are under way")
         for worker in (patient, hasty):
@@ -109,9 +109,9 @@ def test_the_first_signal_lets_the_batch_end_and_the_second_does_not_wait(shop: 
 
 def test_when_a_worker_is_killed_another_finishes(shop: Aisle, insert: str) -> None:
     shop.query(insert)
-    with locked(shop, "aisle._item_predictions", "share"):
+    with locked(shop, "aisle.item_vectors", "access exclusive"):
         worker = shop.start("worker", "--batch-size", "100")
-        wait_until(lambda: waiting(shop, "aisle worker"), "it is about to write")
+        wait_until(lambda: waiting(shop, "aisle worker"), "it has claimed a batch, and is about to read it")
         code, _ = end(worker, signal.SIGKILL)
     assert code == -signal.SIGKILL
     wait_until(lambda: not waiting(shop, "aisle worker"), "the server has noticed")
@@ -131,7 +131,7 @@ def test_when_a_worker_is_killed_another_finishes(shop: Aisle, insert: str) -> N
 def test_a_worker_outlives_a_lost_connection(shop: Aisle, insert: str) -> None:
     worker = shop.start("worker")
     wait_until(lambda: listeners(shop), "it listens")
-    shop.query(f"select pg_terminate_backend({listeners(shop)[0][0]})")
+    shop.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'aisle worker'")
     shop.query(insert)
     wait_until(lambda: is_caught_up(shop), "it has connected again and swept")
     code, said = end(worker, signal.SIGTERM)

@@ -14,7 +14,7 @@ from aisle.embedder import queue
 from aisle.embedder.encoders import Floats
 from aisle.embedder.generation import Generation
 from aisle.embedder.items import ItemEmbedder
-from aisle.embedder.worker import drain
+from aisle.embedder.pipeline import drain
 from aisle.sql import Connection
 from tests.conftest import Shop, TinyModel
 
@@ -33,6 +33,9 @@ class FakeEncoder:
     dimensions: int = 2
     batches: list[list[str]] = field(default_factory=list)
     meanwhile: Callable[[], object] = lambda: None
+
+    def tokenise(self, texts: Sequence[str]) -> list[str]:
+        return list(texts)
 
     def encode(self, texts: Sequence[str]) -> Floats:
         self.batches.append(list(texts))
@@ -207,7 +210,8 @@ def test_a_change_that_is_rolled_back_costs_only_time(products: Shop, other: Con
     with other.transaction(force_rollback=True):
         encoder.once(lambda: other.execute("update shop.products set name = 'green tea' where id = 1"))
         run(products, encoder)
-    products.execute("update aisle._embedding_jobs set leased_until = null, lease_token = null")
+    assert products.value("select attempts from aisle._embedding_jobs") == 0
+    products.execute("update aisle._embedding_jobs set run_after = now()")
     run(products, encoder)
     assert products.vectors() == {"1": [3, 1]}
     assert products.jobs() == {}
@@ -332,7 +336,7 @@ def test_a_shop_that_locks_its_table_never_deadlocks_with_the_worker(
 def test_only_the_poison_row_is_charged(products: Shop) -> None:
     products.insert(*["tea"] * 5, "poison", *["커피"] * 10)
     encoder = FakeEncoder()
-    assert run(products, encoder) == 16
+    assert run(products, encoder) == 15
     assert products.execute("select id, attempts, last_error from aisle._embedding_jobs").fetchall() == [
         ("6", 1, "ValueError: the model chokes on poison")
     ]
@@ -378,8 +382,7 @@ def test_running_out_of_memory_charges_no_row_and_gives_the_lease_back(products:
     def exhaust() -> None:
         raise MemoryError
 
-    with pytest.raises(MemoryError):
-        run(products, FakeEncoder(meanwhile=exhaust))
+    assert run(products, FakeEncoder(meanwhile=exhaust)) == 0
     jobs = products.execute("select attempts, lease_token from aisle._embedding_jobs").fetchall()
     assert jobs == [(0, None), (0, None)]
 
@@ -413,11 +416,11 @@ def test_a_generation_that_is_dropped_is_forgotten_and_a_new_one_is_loaded(
     embedder = ItemEmbedder()
     older = products.value("select model_id from aisle._models")
     products.execute("update aisle._models set encoder = null")
-    assert [g.model_id for g in embedder.generations(products.connection)] == [older]
+    assert embedder.generations(products.connection) == [older]
     newer = publish(dimensions=3)
-    assert [g.model_id for g in embedder.generations(products.connection)] == [older, newer.model_id]
+    assert embedder.generations(products.connection) == [older, newer.model_id]
     products.execute("select aisle._drop_model(%s)", [older])
-    assert [g.model_id for g in embedder.generations(products.connection)] == [newer.model_id]
+    assert embedder.generations(products.connection) == [newer.model_id]
 
 
 def test_a_worker_without_an_encoder_stores_the_students_vectors(shop: Shop, tiny_model: TinyModel) -> None:

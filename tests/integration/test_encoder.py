@@ -15,7 +15,7 @@ from aisle import sql
 from aisle.embedder import encoders
 from aisle.embedder.generation import Generation
 from aisle.embedder.items import ItemEmbedder
-from aisle.embedder.worker import drain
+from aisle.embedder.pipeline import drain
 from aisle.sql import errors, registry
 from aisle.trainers import category, fine_tuning
 from aisle.trainers.fine_tuning import FineTuningOptions

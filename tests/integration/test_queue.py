@@ -28,10 +28,15 @@ def set_time(connection: Connection, now: datetime) -> None:
 
 def enqueue(connection: Connection, *ids: str) -> None:
     connection.execute("select aisle._enqueue(%s, %s)", [TASK, list(ids)])
+    queue.collect(connection)
 
 
 def claim(connection: Connection, limit: int = 100) -> queue.Claim:
     return queue.claim(connection, TASK, limit)
+
+
+def versions(claimed: queue.Claim) -> dict[str, int]:
+    return {id_: job.version for id_, job in claimed.jobs.items()}
 
 
 def finish(connection: Connection, claimed: queue.Claim) -> None:
@@ -80,18 +85,21 @@ def test_a_claim_passes_over_rows_that_a_shops_transaction_holds(connection: Con
         assert claim(connection).ids == ["2"], "A claim must not wait for the shop."
 
 
-def test_a_claim_takes_first_attempts_before_retries_and_the_oldest_first(connection: Connection) -> None:
-    for minute, id_ in enumerate(["retried", "old", "new"]):
+def test_a_claim_takes_changes_before_retries_before_backfill_and_the_oldest_first(connection: Connection) -> None:
+    for minute, id_ in enumerate(["filling", "failing", "old", "new"]):
         set_time(connection, NOON + timedelta(minutes=minute))
         enqueue(connection, id_)
-    connection.execute("update aisle._embedding_jobs set attempts = 1 where id = 'retried'")
-    assert [claim(connection, 1).ids for _ in range(3)] == [["old"], ["new"], ["retried"]]
+    connection.execute("update aisle._embedding_jobs set priority = 2 where id = 'filling'")
+    set_time(connection, NOON + timedelta(minutes=1))
+    queue.fail(connection, claim(connection, 1), "failing", ValueError("x"))
+    set_time(connection, NOON + timedelta(days=1))
+    assert [claim(connection, 1).ids for _ in range(4)] == [["old"], ["new"], ["failing"], ["filling"]]
 
 
 def test_ten_changes_of_a_row_are_one_job(connection: Connection) -> None:
     for _ in range(10):
         enqueue(connection, "1")
-    assert claim(connection).versions == {"1": 10}
+    assert versions(claim(connection)) == {"1": 10}
 
 
 def test_a_lease_expires(connection: Connection, other: Connection) -> None:
@@ -156,7 +164,7 @@ def test_a_change_during_the_work_keeps_the_job(connection: Connection, other: C
     finish(connection, claimed)
     queue.release(connection, claimed)
     assert left(connection) == ["changed"]
-    assert claim(connection).versions == {"changed": 2}, "It is due at once, not when the old lease ends."
+    assert versions(claim(connection)) == {"changed": 2}, "It is due at once, not when the old lease ends."
 
 
 def test_a_change_during_the_work_frees_the_job_for_others(connection: Connection, other: Connection) -> None:
@@ -164,7 +172,7 @@ def test_a_change_during_the_work_frees_the_job_for_others(connection: Connectio
     old = claim(connection)
     enqueue(other, "1")
     new = claim(other)
-    assert new.versions == {"1": 2}
+    assert versions(new) == {"1": 2}
     assert queue.lock(connection, old) == set(), "What was computed from the old content must not be written."
     queue.fail(connection, old, "1", ValueError("of the old content"))
     assert job(connection, "1")["attempts"] == 0, "The new content is not charged for an error of the old."
@@ -208,7 +216,7 @@ def test_a_failure_waits_twice_as_long_each_time(connection: Connection) -> None
         backoff = queue.FIRST_BACKOFF * 2**attempt
         set_time(connection, now + backoff - A_MOMENT)
         assert claim(connection).ids == []
-        now += backoff
+        now += 1.5 * backoff  # chance adds up to half
         set_time(connection, now)
         assert job(connection, "1")["attempts"] == attempt + 1
     assert claim(connection).ids == ["1"]

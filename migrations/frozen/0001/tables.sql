@@ -114,15 +114,27 @@ create table aisle._item_predictions (
     confidence         real not null,
     student_category   text not null,
     student_confidence real not null,
+    content_hash       bytea not null,
     primary key (item_id, model_id)
 );
 
--- The queue: one row for each (task, id), however often the shop's row changed.
+-- The log of changes: one row a statement of the shop's, which the triggers append and never touch again. So no writer of
+-- the shop's waits for another or for a worker. The workers take it in, and make jobs of it.
+create table aisle._changes (
+    change_id  bigint generated always as identity primary key,
+    task       text not null,
+    ids        text[] not null,
+    changed_at timestamptz not null
+);
+alter table aisle._changes alter column ids set storage external;  -- compressing ten thousand ids costs more than writing them
+
+-- The queue: one job for each (task, id), however often the shop's row changed. Only workers write to it.
 create table aisle._embedding_jobs (
     task         text not null,
     id           text not null,
-    version      bigint not null default 1,  -- grows with each change, so that a result for an older content does not end the job
-    enqueued_at  timestamptz not null,
+    version      bigint not null default 1,    -- grows with each change, so that a result for an older content does not end the job
+    priority     smallint not null default 0,  -- 0: changed rows; 1: another attempt; 2: filling a generation
+    enqueued_at  timestamptz not null,         -- the oldest change that is not visible yet
     run_after    timestamptz not null,
     attempts     integer not null default 0,
     leased_until timestamptz,
@@ -131,5 +143,14 @@ create table aisle._embedding_jobs (
     last_error   text,
     primary key (id, task)
 ) with (fillfactor = 70);
-create index _embedding_jobs_due on aisle._embedding_jobs (task, attempts, enqueued_at) where not is_dead;
+create index _embedding_jobs_due on aisle._embedding_jobs (task, priority, run_after) where not is_dead;
 create sequence aisle._lease_tokens as bigint;
+
+-- What the workers did in the last hours, a row a batch: where `freshness` takes its rates and percentiles from.
+create table aisle._embedding_batches (
+    task        text not null,
+    finished_at timestamptz not null,
+    rows        integer not null,
+    waits       real[] not null  -- seconds from change to visible, at most 20 of the batch's, evenly spread; without backfill
+);
+create index _embedding_batches_recent on aisle._embedding_batches (finished_at);

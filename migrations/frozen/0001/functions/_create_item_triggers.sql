@@ -8,7 +8,10 @@ returns void
 language plpgsql volatile
 as $function$
 declare
-    id_literal text := quote_literal(id_column);
+    is_padded boolean := (
+        select 'bpchar'::regtype in (t.oid, t.typbasetype) from pg_attribute a join pg_type t on t.oid = a.atttypid
+        where a.attrelid = target and a.attname = id_column);
+    id_literal text := quote_literal(id_column) || case when is_padded then ', ''padded''' else '' end;
     changed text := (
         select format('(%s) is distinct from (%s)', string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', '))
         from unnest(id_column || watched) c);

@@ -3,7 +3,6 @@ create or replace function aisle._forget_items(ids text[]) returns void
 language plpgsql volatile
 as $function$
 begin
-    delete from aisle._embedding_jobs j where j.task = 'category' and j.id = any (ids);
     delete from aisle.item_vectors v where v.item_id = any (ids);
     delete from aisle._item_predictions p where p.item_id = any (ids);
 end

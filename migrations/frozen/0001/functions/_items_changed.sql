@@ -1,19 +1,29 @@
--- What every write to the shop's table comes down to: the rows are queued for the worker, and the first `draft_rows` rows
--- of a client's statement get a draft vector at once. A failing draft warns and lets the shop's statement go on.
+-- What every other write to the shop's table comes down to: the rows are logged for the workers, and the first `draft_rows`
+-- rows of a client's statement get a draft vector at once. A failing draft warns and lets the shop's statement go on.
 create or replace function aisle._items_changed(ids text[]) returns void
 language plpgsql volatile
 as $function$
 #variable_conflict use_column
 declare
     statement text := extract(epoch from statement_timestamp())::text;
-    counter text[] := string_to_array(current_setting('aisle.changed_rows', true), '/');
-    changed_rows integer := cardinality(ids) + case when counter[1] = statement then counter[2]::integer else 0 end;
+    counter text[];
+    changed_rows integer := cardinality(ids);
+    draft_rows integer;
 begin
     perform aisle._enqueue('category', ids);
-    perform set_config('aisle.changed_rows', statement || '/' || changed_rows, true);
-    if changed_rows > (select a.draft_rows from aisle._attachments a where a.kind = 'items') then
+    select a.draft_rows into draft_rows from aisle._attachments a where a.kind = 'items';
+    if changed_rows > draft_rows then
         return;
     end if;
+    -- Row triggers come here once a row: count what the statement has changed so far.
+    counter := string_to_array(current_setting('aisle.changed_rows', true), '/');
+    if counter[1] = statement then
+        changed_rows := changed_rows + counter[2]::integer;
+    end if;
+    if changed_rows > draft_rows then
+        return;
+    end if;
+    perform set_config('aisle.changed_rows', statement || '/' || changed_rows, true);
     begin
         insert into aisle.item_vectors as stored (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
         select m.model_id, i.item_id, aisle._embed(m.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)),

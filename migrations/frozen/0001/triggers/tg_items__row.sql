@@ -1,5 +1,6 @@
 -- For each row whose content or id changed; on partitioned tables and under logical replication for inserted and deleted
--- rows too. Argument: the id column.
+-- rows too. Arguments: the id column, which is read by way of jsonb, because a dynamic query would be planned for every row;
+-- and `padded` if it is char(n), whose padding is no part of an id.
 create or replace function aisle.tg_items__row() returns trigger
 language plpgsql volatile security definer
 as $trigger$
@@ -7,14 +8,27 @@ declare
     old_id text;
     new_id text;
 begin
-    if tg_op <> 'INSERT' then
-        execute format('select ($1).%I::text', tg_argv[0]) into old_id using old;
-    end if;
-    if tg_op <> 'DELETE' then
-        execute format('select ($1).%I::text', tg_argv[0]) into new_id using new;
-    end if;
+    begin
+        if tg_op <> 'INSERT' then
+            old_id := to_jsonb(old) ->> tg_argv[0];
+        end if;
+        if tg_op <> 'DELETE' then
+            new_id := to_jsonb(new) ->> tg_argv[0];
+        end if;
+        if coalesce(old_id, new_id) is null and not to_jsonb(coalesce(new, old)) ? tg_argv[0] then
+            raise undefined_column using message = format('there is no column %s', tg_argv[0]);
+        end if;
+        if tg_nargs > 1 then
+            old_id := rtrim(old_id, ' ');
+            new_id := rtrim(new_id, ' ');
+        end if;
+    exception when others then
+        raise warning 'Aisle cannot read the id of a row of %: %. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+            using hint = 'Detach the items and attach them again.';
+        return null;
+    end;
     if old_id is distinct from new_id and old_id is not null then
-        perform aisle._forget_items(array[old_id]);
+        perform aisle._items_removed(array[old_id]);
     end if;
     if tg_op = 'UPDATE' and old_id <> new_id then
         -- The same statement may have given the old id to another row, as `set id = id + 1` does. If it did not, the
@@ -23,10 +37,6 @@ begin
     elsif new_id is not null then
         perform aisle._items_changed(array[new_id]);
     end if;
-    return null;
-exception when undefined_column then
-    raise warning 'Aisle no longer finds the column % of %; its vectors lag behind.', tg_argv[0], tg_relid::regclass
-        using hint = 'Detach the items and attach them again.';
     return null;
 end
 $trigger$;

@@ -1,8 +1,43 @@
+-- Percentiles weigh each sampled wait by the rows that it stands for.
 create or replace view aisle.freshness as
-select t.task, count(j.id) as pending, aisle._now() - min(j.enqueued_at) as oldest_pending,
-       count(*) filter (where j.attempts > 0) as retrying, max(j.last_error) as last_error
+with waiting as (
+    select j.task, 1 as rows, j.enqueued_at as since, j.attempts > 0 as is_retry, j.last_error
+    from aisle._embedding_jobs j where not j.is_dead
+    union all
+    select c.task, cardinality(c.ids), c.changed_at, false, null from aisle._changes c
+), waits as (
+    select b.task, wait, sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task order by wait) as up_to,
+           sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task) as total
+    from aisle._embedding_batches b, unnest(b.waits) wait
+    where b.finished_at > aisle._now() - interval '1 hour'
+), speeds as (
+    select b.task, sum(b.rows) / greatest(extract(epoch from aisle._now() - min(b.finished_at)), 1)::float8 as rows_per_second
+    from aisle._embedding_batches b
+    where b.finished_at > aisle._now() - interval '1 minute'
+    group by b.task
+)
+select t.task,
+       coalesce(w.pending, 0) as pending,
+       w.oldest_pending,
+       coalesce(w.retrying, 0) as retrying,
+       p.p50_seconds, p.p95_seconds, p.p99_seconds,
+       s.rows_per_second,
+       case when w.pending > 0 then w.pending / s.rows_per_second * interval '1 second' end as eta,
+       w.last_error
 from (values ('category')) t (task)
-left join aisle._embedding_jobs j on j.task = t.task and not j.is_dead
-group by t.task;
+left join (
+    select task, sum(rows)::bigint as pending, aisle._now() - min(since) as oldest_pending,
+           count(*) filter (where is_retry) as retrying, max(last_error) as last_error
+    from waiting group by task
+) w using (task)
+left join (
+    select task, min(wait) filter (where up_to >= .5 * total) as p50_seconds,
+           min(wait) filter (where up_to >= .95 * total) as p95_seconds,
+           min(wait) filter (where up_to >= .99 * total) as p99_seconds
+    from waits group by task
+) p using (task)
+left join speeds s using (task);
 
-comment on view aisle.freshness is 'How far the vectors lag behind the shop''s rows: jobs waiting, and the age of the oldest.';
+comment on view aisle.freshness is
+    'How far the vectors lag behind the shop''s rows: jobs waiting, the age of the oldest, and over the last hour the time '
+    'from a change to its vector in half, 95 and 99 of 100 cases; the present speed, and when the queue will be empty.';

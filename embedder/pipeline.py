@@ -1,0 +1,420 @@
+"""Batches on their way from the queue to the tables: the model works on one while the database serves its neighbours.
+
+    claim ──▶ read ──▶ model, in a thread of its own ──▶ write back
+
+Three kinds of trouble end differently. A row's own error costs that row an attempt. A model that cannot be used (out of
+memory, gone, broken) is an outage: its rows wait, no attempt is counted, and other models go on. A lost database is
+raised to the caller, who comes back with a new connection.
+"""
+
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Protocol
+
+import psycopg
+
+from aisle.embedder import queue
+from aisle.sql import Connection
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 256  # rows a claim
+DEPTH = 2  # batches under way: one in the model, one being read or written
+LOCK_TIMEOUT = (
+    "100ms"  # below any deadlock_timeout: the worker gives way, and no transaction of the shop's is its victim
+)
+GIVE_WAY = timedelta(seconds=1)  # until a row that somebody else holds is tried again
+FIRST_OUTAGE, LONGEST_OUTAGE = 1.0, 60.0  # seconds that a model which cannot be used is left alone; doubles
+HOPELESS = 8  # rows that fail on their own, with none that succeeds, before the model itself is suspected
+
+
+class Row(Protocol):
+    """What the pipeline needs to know of a row."""
+
+    @property
+    def id(self) -> str:
+        """The id of the row's job."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether its vector is that of its content already."""
+
+
+class Embedder(Protocol):
+    """Everything that one task's vectors need and the queue does not know: one class a task."""
+
+    task: str
+
+    def generations(self, connection: Connection) -> list[int]:
+        """Return the models whose vectors are kept in step now."""
+
+    def load(self, connection: Connection, model_id: int) -> Any:
+        """Return a generation, ready to be used."""
+
+    def read(self, connection: Connection, generation: Any, ids: Sequence[str]) -> Sequence[Row]:
+        """Return the rows that exist."""
+
+    def embed(self, generation: Any, rows: Sequence[Any]) -> Any:
+        """Run the model; called in a thread that has no connection."""
+
+    def write(self, connection: Connection, generation: Any, results: Any, keep: set[str]) -> set[str]:
+        """Store what `embed` returned of the ids in `keep`, unless their rows changed; return the ids stored."""
+
+    def hold(self, connection: Connection) -> None:
+        """Lock what will be written, and the shop's table against TRUNCATE and DDL, to the end of the transaction."""
+
+    def forget(self, connection: Connection, ids: Sequence[str]) -> None:
+        """Remove what was derived from rows that are gone."""
+
+    def still_works(self, connection: Connection, generation: Any) -> bool | None:
+        """Return whether the model can still do what it once did; None if it never did anything."""
+
+
+class OutageError(Exception):
+    """The model cannot be used at present."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass
+class Embedded:
+    """What the model made of some rows."""
+
+    results: list[Any] = field(default_factory=list)
+    failed: dict[str, Exception] = field(default_factory=dict)
+
+
+@dataclass
+class Part:
+    """The rows of a batch that one generation has to embed."""
+
+    model_id: int
+    generation: Any
+    stale: set[str]
+    future: "Future[Embedded]"
+
+
+@dataclass
+class Batch:
+    """A claim under way."""
+
+    embedder: Embedder
+    claim: queue.Claim
+    present: set[str]
+    parts: list[Part] = field(default_factory=list)
+    failed: dict[str, Exception] = field(default_factory=dict)
+    outages: set[int] = field(default_factory=set)  # models that could not be used
+
+
+class Outages:
+    """The models that cannot be used, and when each is tried again."""
+
+    def __init__(self) -> None:
+        self._delays: dict[int, float] = {}
+        self._until: dict[int, float] = {}
+        self._errors: dict[int, Exception] = {}
+
+    def begin(self, model_id: int, error: Exception) -> None:
+        """Leave a model alone, for twice as long as the last time."""
+        delay = min(2 * self._delays.get(model_id, FIRST_OUTAGE / 2), LONGEST_OUTAGE)
+        self._delays[model_id], self._errors[model_id] = delay, error
+        self._until[model_id] = time.monotonic() + delay * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
+        logger.warning("Model %s cannot be used, trying again in %g s: %s", model_id, delay, queue.text_of(error))
+
+    def end(self, model_id: int) -> None:
+        """Note that a model works."""
+        for known in (self._delays, self._until, self._errors):
+            known.pop(model_id, None)
+
+    def seconds_left(self, model_id: int) -> float:
+        """Return how long a model is to be left alone."""
+        return max(self._until.get(model_id, 0) - time.monotonic(), 0.0)
+
+    def error(self, model_id: int) -> Exception:
+        """Return why a model could not be used."""
+        return self._errors[model_id]
+
+
+class Pipeline:
+    """Takes batches from the queue, in turn from each embedder's task, until nothing is due."""
+
+    def __init__(
+        self,
+        embedders: Sequence[Embedder],
+        *,
+        batch_size: int = BATCH_SIZE,
+        lease: timedelta = queue.LEASE,
+        report: Callable[[str, int, int], None] = lambda task, rows, errors: None,
+    ) -> None:
+        """`report` hears of each finished batch: its task, the rows brought up to date, the rows that failed."""
+        self._embedders = deque(embedders)
+        self._batch_size = batch_size
+        self._lease = lease
+        self._report = report
+        self._outages = Outages()
+        self._batches: deque[Batch] = deque()
+        self._lost: list[queue.Claim] = []
+        self._renewed = time.monotonic()
+        self._model = ThreadPoolExecutor(1, "model")
+
+    def drain(
+        self,
+        connection: Connection,
+        *,
+        progress: Callable[[int], None] = lambda rows: None,
+        keep_on: Callable[[], bool] = lambda: True,
+    ) -> int:
+        """Embed queued rows until no job is due; return the number of rows that were brought up to date.
+
+        Batches that the model has begun are finished even if `keep_on` says no. Whatever is raised, leases are given
+        back if the connection allows it, or else by the next call, with a new connection.
+        """
+        try:
+            return self._drain(connection, progress, keep_on)
+        except BaseException:
+            self.abandon()
+            if not connection.broken and not connection.closed:
+                self.give_back(connection)
+            raise
+
+    def close(self) -> None:
+        """Let go of the model's thread, without waiting for it."""
+        self._model.shutdown(wait=False, cancel_futures=True)
+
+    def _drain(self, connection: Connection, progress: Callable[[int], None], keep_on: Callable[[], bool]) -> int:
+        self.give_back(connection)
+        done = 0
+        while True:
+            while keep_on() and len(self._batches) < DEPTH and self._start(connection):
+                pass
+            if not keep_on():
+                self._give_back_unstarted(connection)
+            if not self._batches:
+                return done
+            batch = self._batches[0]
+            self._await(connection, batch)
+            done += self._settle(connection, batch)
+            self._batches.popleft()
+            progress(done)
+
+    def abandon(self) -> None:
+        """Forget what was under way; its leases are given back as soon as there is a connection."""
+        for batch in self._batches:
+            self._lost.append(batch.claim)
+            for part in batch.parts:
+                part.future.cancel()
+        self._batches.clear()
+
+    def give_back(self, connection: Connection) -> None:
+        """Give the leases of abandoned batches back."""
+        while self._lost:
+            queue.release(connection, self._lost[-1])
+            self._lost.pop()
+
+    def _start(self, connection: Connection) -> bool:
+        """Hand one batch to the model; return whether there was one."""
+        queue.collect(connection)
+        for _ in range(len(self._embedders)):
+            self._embedders.rotate(-1)
+            embedder = self._embedders[-1]
+            in_step = embedder.generations(connection)
+            usable = {m: g for m in in_step if (g := self._load(connection, embedder, m)) is not None}
+            if in_step and not usable:
+                continue
+            claim = queue.claim(connection, embedder.task, self._batch_size, self._lease)
+            if claim.jobs:
+                batch = Batch(embedder, claim, set(claim.ids), outages=set(in_step) - usable.keys())
+                self._batches.append(batch)
+                self._read(connection, batch, usable)
+                return True
+        return False
+
+    def _load(self, connection: Connection, embedder: Embedder, model_id: int) -> Any | None:
+        if self._outages.seconds_left(model_id):
+            return None
+        try:
+            return embedder.load(connection, model_id)
+        except psycopg.OperationalError:
+            raise
+        except Exception as error:
+            self._outages.begin(model_id, error)
+            return None
+
+    def _read(self, connection: Connection, batch: Batch, generations: dict[int, Any]) -> None:
+        for model_id, generation in generations.items():
+            rows = self._read_each_good_row(connection, batch, generation, batch.claim.ids)
+            batch.present = {row.id for row in rows} | batch.failed.keys()
+            stale = [row for row in rows if not row.is_current]
+            if stale:
+                future = self._model.submit(_embed_each_good_row, batch.embedder, generation, stale)
+                batch.parts.append(Part(model_id, generation, {row.id for row in stale}, future))
+
+    def _read_each_good_row(
+        self, connection: Connection, batch: Batch, generation: Any, ids: Sequence[str]
+    ) -> list[Row]:
+        try:
+            return list(batch.embedder.read(connection, generation, ids))
+        except psycopg.OperationalError:
+            raise
+        except Exception as error:
+            if len(ids) == 1:
+                batch.failed[ids[0]] = error
+                return []
+            middle = len(ids) // 2
+            return [
+                *self._read_each_good_row(connection, batch, generation, ids[:middle]),
+                *self._read_each_good_row(connection, batch, generation, ids[middle:]),
+            ]
+
+    def _await(self, connection: Connection, batch: Batch) -> None:
+        """Wait for the model, and renew the leases meanwhile."""
+        futures = [part.future for part in batch.parts]
+        while wait(futures, self._lease.total_seconds() / 6).not_done:
+            self._renew(connection)
+
+    def _renew(self, connection: Connection) -> None:
+        """Renew the leases if a third of their time has passed."""
+        if time.monotonic() - self._renewed > self._lease.total_seconds() / 3:
+            for batch in self._batches:
+                queue.renew(connection, batch.claim, self._lease)
+            self._renewed = time.monotonic()
+
+    def _settle(self, connection: Connection, batch: Batch) -> int:
+        """Write back what the model made of a batch; end, defer or fail each of its jobs. Return how many ended."""
+        results: list[tuple[Part, list[Any]]] = []
+        for part in batch.parts:
+            try:
+                embedded = part.future.result()
+                if embedded.failed and not embedded.results:
+                    self._suspect(connection, batch.embedder, part, embedded)
+            except OutageError as outage:
+                self._outages.begin(part.model_id, outage.error)
+                batch.outages.add(part.model_id)
+            else:
+                self._outages.end(part.model_id)
+                results.append((part, embedded.results))
+                batch.failed |= embedded.failed
+        ended = self._write(connection, batch, results, batch.claim.ids)
+        for id_, error in batch.failed.items():
+            logger.warning("Row %s cannot be embedded: %s", id_, queue.text_of(error))
+            queue.fail(connection, batch.claim, id_, error)
+        left = batch.claim.jobs.keys() - ended - batch.failed.keys()
+        if left:
+            delays = [timedelta(seconds=self._outages.seconds_left(model_id)) for model_id in batch.outages]
+            reason = next(map(self._outages.error, batch.outages), None)
+            queue.defer(connection, batch.claim, left, max([GIVE_WAY, *delays]), reason)
+        self._report(batch.claim.task, len(ended), len(batch.failed))
+        return len(ended)
+
+    def _suspect(self, connection: Connection, embedder: Embedder, part: Part, embedded: Embedded) -> None:
+        """Raise OutageError if it is the model that fails, and not the rows: not one of them could be embedded."""
+        works = embedder.still_works(connection, part.generation)
+        if not (len(part.stale) == 1 if works is None else works):
+            raise OutageError(next(iter(embedded.failed.values())))
+
+    def _write(
+        self,
+        connection: Connection,
+        batch: Batch,
+        results: list[tuple[Part, list[Any]]],
+        ids: Collection[str],
+    ) -> set[str]:
+        """Write back in one transaction, and end the jobs that are done with; halve what meets a lock or an error."""
+        self._renew(connection)
+        is_locked_whole = True
+        try:
+            with connection.transaction():
+                connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'".encode())
+                # TRUNCATE and DDL hold the shop's table and may want our rows: the table first, then the rows.
+                batch.embedder.hold(connection)
+                is_locked_whole = False
+                held = queue.lock(connection, batch.claim) & set(ids)
+                gone = held - batch.present
+                if gone:
+                    batch.embedder.forget(connection, sorted(gone))
+                done = held & batch.present - batch.failed.keys()
+                for part, columns in results:
+                    stored: set[str] = set()
+                    for column in columns:
+                        stored |= batch.embedder.write(connection, part.generation, column, done)
+                    done -= part.stale - stored
+                ended = gone if batch.outages else gone | done
+                queue.finish(connection, batch.claim, ended)
+                return ended
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+            if is_locked_whole or len(ids) == 1:
+                return set()
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            if len(ids) == 1:
+                batch.failed.update(dict.fromkeys(ids, error))
+                return set()
+        ordered = sorted(ids)
+        middle = len(ordered) // 2
+        return self._write(connection, batch, results, ordered[:middle]) | self._write(
+            connection, batch, results, ordered[middle:]
+        )
+
+    def _give_back_unstarted(self, connection: Connection) -> None:
+        for batch in list(self._batches)[1:]:
+            cancelled = [part.future.cancel() for part in batch.parts]
+            if all(cancelled):
+                queue.release(connection, batch.claim)
+                self._batches.remove(batch)
+
+
+def drain(
+    connection: Connection,
+    embedder: Embedder,
+    *,
+    batch_size: int = BATCH_SIZE,
+    progress: Callable[[int], None] = lambda rows: None,
+    keep_on: Callable[[], bool] = lambda: True,
+) -> int:
+    """Embed one task's queued rows until no job is due; return the number of rows that were brought up to date."""
+    pipeline = Pipeline([embedder], batch_size=batch_size)
+    try:
+        return pipeline.drain(connection, progress=progress, keep_on=keep_on)
+    finally:
+        pipeline.close()
+
+
+def _embed_each_good_row(embedder: Embedder, generation: Any, rows: Sequence[Row]) -> Embedded:
+    """Embed a batch; halve one that fails until the rows at fault are alone, so that their neighbours pay no price.
+
+    Raises OutageError when memory or the model's own host is what is missing. Rows that are in neither part of the
+    answer were not tried.
+    """
+    embedded = Embedded()
+    parts = deque([list(rows)])
+    while parts and (embedded.results or len(embedded.failed) < HOPELESS):
+        part = parts.popleft()
+        try:
+            embedded.results.append(embedder.embed(generation, part))
+        except Exception as error:
+            if len(part) > 1:
+                middle = len(part) // 2
+                parts.extendleft([part[middle:], part[:middle]])
+            elif is_outage(error):
+                raise OutageError(error) from error
+            else:
+                embedded.failed[part[0].id] = error
+    return embedded
+
+
+def is_outage(error: Exception) -> bool:
+    """Return whether an error would meet any row: no memory, no disk, no connection."""
+    return isinstance(error, MemoryError | OSError) or (
+        # PyTorch says it so, on CPU and GPU.
+        isinstance(error, RuntimeError)
+        and any(sign in str(error).lower() for sign in ("out of memory", "can't allocate memory", "cuda error"))
+    )

@@ -1,0 +1,34 @@
+-- Makes jobs of the oldest entries of the log; returns how many ids it took in. A row that is queued already keeps its one
+-- job: its version grows and its lease ends, so that a result for the older content can neither be written nor end the job.
+-- Entries that another worker is taking in are passed over.
+create or replace function aisle._collect_changes() returns bigint
+language plpgsql volatile
+as $function$
+#variable_conflict use_column
+declare
+    collected bigint;
+begin
+    with locked as (
+        select change_id, ids from aisle._changes order by change_id limit 1000 for update skip locked
+    ), oldest as (
+        select change_id, sum(cardinality(ids)) over (order by change_id) - cardinality(ids) as before from locked
+    ), taken as (
+        delete from aisle._changes
+        where change_id = any (array(select change_id from oldest where before < 20000))
+        returning task, ids, changed_at
+    ), collected_jobs as (
+        insert into aisle._embedding_jobs as job (task, id, version, enqueued_at, run_after)
+        select task, id, count(*), min(changed_at), min(changed_at)
+        from taken, unnest(ids) id
+        group by task, id
+        order by id, task
+        on conflict on constraint _embedding_jobs_pkey do update
+            set version = job.version + excluded.version, priority = 0, run_after = excluded.run_after, attempts = 0,
+                enqueued_at = case when job.priority = 2 or job.is_dead then excluded.enqueued_at else job.enqueued_at end,
+                is_dead = false, last_error = null, leased_until = null, lease_token = null
+        returning 1
+    )
+    select count(*) into collected from collected_jobs;
+    return collected;
+end
+$function$;
