@@ -1,0 +1,218 @@
+"""One fault at a time, with real workers: what it may cost is time, and how much is said here."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from aisle import sql
+from aisle.sql import Connection
+from tests.chaos import harness, invariants
+from tests.chaos.harness import Asker, CrashableServer, Shopper, Staff, Wire, WorkerProcess, wait_until
+
+SLACK = 4  # seconds that a busy machine may add to a poll
+
+
+@pytest.fixture
+def students(connection: Connection) -> int:
+    """An open shop and a live generation that needs no encoder; its model's id."""
+    harness.open_shop(connection, rows=50)
+    return harness.publish(connection, "student", dimensions=harness.OTHER_DIMENSIONS)
+
+
+@pytest.fixture
+def other(database_url: str) -> Iterator[Connection]:
+    """The shop's application."""
+    with sql.connect(database_url) as connection:
+        yield connection
+
+
+def caught_up(connection: Connection) -> bool:
+    return invariants.pending(connection) == 0
+
+
+def listens(worker: WorkerProcess) -> bool:
+    return "Listening on" in worker.said()
+
+
+def seconds_until_embedded(connection: Connection, id_: int) -> float:
+    """Insert a row, and return how long it took until a worker had been there."""
+    started = time.monotonic()
+    connection.execute("insert into shop.products (id, name) values (%s, 'tea 1')", [id_])
+    wait_until(
+        lambda: sql.fetch_value(
+            connection, "select count(*) from aisle._item_predictions where item_id = %s", [str(id_)]
+        ),
+        "a worker embeds the row",
+    )
+    return time.monotonic() - started
+
+
+def test_a_transaction_that_holds_xmin_for_the_whole_run_holds_up_nobody(
+    connection: Connection, other: Connection, database_url: str, students: int, staff: Staff
+) -> None:
+    holder = other.info.backend_pid
+    with other.transaction():
+        other.execute("set transaction isolation level repeatable read")
+        other.execute("select from shop.products")
+        staff.hire()
+        shopper = Shopper(database_url, number=0, of=1, seed=3, poison=False)
+        shopper.start()
+        time.sleep(3)
+        shopper.stopping.set()
+        shopper.join()
+        harness.drain(connection, staff)
+        held = sql.fetch_value(connection, "select age(backend_xmin) from pg_stat_activity where pid = %s", [holder])
+        assert held > 100, "Nothing happened behind the back of the old transaction."
+        assert seconds_until_embedded(connection, 1_000_000) < harness.POLL + SLACK
+        harness.drain(connection, staff)
+        workers = connection.execute(
+            "select state, backend_xid, backend_xmin from pg_stat_activity "
+            "where application_name like 'aisle %' and datname = current_database()"
+        ).fetchall()
+        assert workers
+        assert {(xid, xmin) for state, xid, xmin in workers if state == "idle"} <= {(None, None)}
+    assert shopper.failures == []
+    assert sum(shopper.committed.values()) > 50
+    invariants.check_every_row_is_current_or_accounted_for(connection)
+    invariants.check_vectors_are_those_of_the_committed_rows(connection)
+
+
+def test_a_listen_connection_that_dies_silently_costs_a_poll(
+    crashable: CrashableServer, connection: Connection, database_url: str, students: int, staff: Staff
+) -> None:
+    poll = 3
+    with Wire(crashable) as wire:
+        worker = staff.hire("--listen-url", wire.url(database_url), "--poll-interval", str(poll))
+        wait_until(lambda: caught_up(connection) and listens(worker), "it listens")
+        assert wire.connections == 1, "It does not listen over the wire."
+        heard = min(seconds_until_embedded(connection, id_) for id_ in (1, 2, 3))
+        assert heard < poll / 2, "It must be woken while the wire is whole."
+        wire.mute()
+        unheard = [seconds_until_embedded(connection, id_) for id_ in (4, 5)]
+        assert wire.swallowed > 0, "The server sent no notification into the dead wire: nothing was tested."
+        assert max(unheard) < poll + SLACK, f"A silent wire may cost a poll of {poll} s, and cost {unheard}."
+    wait_until(lambda: seconds_until_embedded(connection, 6), "and when the wire is cut, it goes on")
+
+
+def test_without_any_notification_a_poll_finds_the_work(
+    connection: Connection, other: Connection, students: int, staff: Staff
+) -> None:
+    connection.execute(
+        "create or replace function aisle._enqueue(task text, ids text[]) returns void language plpgsql as $function$ "
+        "begin insert into aisle._changes (task, ids, changed_at) values (_enqueue.task, _enqueue.ids, now()); end "
+        "$function$"
+    )
+    other.execute("listen aisle_embedding_jobs")
+    worker = staff.hire()
+    wait_until(lambda: caught_up(connection) and listens(worker), "it has swept")
+    assert [n.payload for n in other.notifies(timeout=0.2) if n.pid == connection.info.backend_pid] == []
+    took = [seconds_until_embedded(connection, id_) for id_ in (1, 2, 3)]
+    heard = [n for n in other.notifies(timeout=0.2) if n.pid == connection.info.backend_pid]
+    assert heard == [], "NOTIFY was not switched off: nothing was tested."
+    assert max(took) < harness.POLL + SLACK, f"A poll of {harness.POLL} s took {took}."
+
+
+def test_deploys_and_rollbacks_disturb_neither_queries_nor_workers(
+    connection: Connection, database_url: str, students: int, staff: Staff
+) -> None:
+    newer = harness.publish(connection, "newer", deploy=False)
+    staff.hire()
+    askers = [Asker(database_url) for _ in range(2)]
+    shopper = Shopper(database_url, number=0, of=1, seed=5, poison=False)
+    for thread in (*askers, shopper):
+        thread.start()
+    changes = 0
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        connection.execute("select aisle.deploy(%s)", [newer])
+        with contextlib.suppress(psycopg.Rollback), connection.transaction():
+            connection.execute("select aisle.rollback('category')")
+            raise psycopg.Rollback
+        time.sleep(0.05)
+        connection.execute("select aisle.rollback('category')")
+        time.sleep(0.05)
+        changes += 1
+    for thread in (*askers, shopper):
+        thread.stopping.set()
+        thread.join()
+    assert changes >= 10
+    for asker in askers:
+        assert asker.failures == []
+        assert asker.mixed == []
+        assert min(asker.answers[name] for name in ("student", "newer")) > 0, f"Not both answered: {asker.answers}"
+    assert shopper.failures == []
+    harness.drain(connection, staff)
+    invariants.check_vectors_are_those_of_the_committed_rows(connection)
+    invariants.check_only_the_live_generation_answers(connection)
+
+
+def test_workers_from_before_and_after_a_new_generation_fill_both(
+    connection: Connection, students: int, staff: Staff
+) -> None:
+    older = staff.hire()
+    wait_until(lambda: caught_up(connection) and leased_by(connection) == {older.name}, "the first is at work")
+    harness.publish(connection, "newer", deploy=False)
+    younger = staff.hire()
+    wait_until(lambda: caught_up(connection) and listens(younger), "the second is there")
+    connection.execute("truncate chaos.leases")
+    first = 0
+
+    def give_work() -> bool:
+        nonlocal first
+        first += 1500
+        connection.execute(
+            "insert into shop.products (id, name) "
+            "select i, (%s::text[])[1 + i %% 16] || ' ' || i from generate_series(%s::int, %s::int) i",
+            [harness.WORDS, first, first + 1499],
+        )
+        wait_until(lambda: caught_up(connection), "all is embedded")
+        return leased_by(connection) == {older.name, younger.name}
+
+    wait_until(give_work, "both take part")
+    invariants.check_every_row_is_current_or_accounted_for(connection)
+    invariants.check_vectors_are_those_of_the_committed_rows(connection)
+    counts = connection.execute("select model_id, count(*) from aisle.item_vectors group by 1").fetchall()
+    rows = sql.fetch_value(connection, "select count(*) from shop.products")
+    assert [count for _, count in counts] == [rows, rows]
+    assert [worker.end(signal.SIGTERM) for worker in (older, younger)] == [0, 0]
+
+
+def leased_by(connection: Connection) -> set[str]:
+    return {worker for (worker,) in connection.execute("select distinct worker from chaos.leases").fetchall()}
+
+
+def test_one_poison_row_among_a_thousand_stalls_nobody(connection: Connection, encoder: object, staff: Staff) -> None:
+    harness.open_shop(connection)
+    harness.publish(connection, "encoder", encoder=encoder)  # type: ignore[arg-type]
+    poison = harness.FIRST_POISON_ID
+    connection.execute(
+        "insert into shop.products (id, name) select case i when 500 then %s else i end, "
+        "case i when 500 then %s else (%s::text[])[1 + i %% 16] || ' ' || i end from generate_series(1, 1000) i",
+        [poison, f"tea {harness.POISON}", harness.WORDS],
+    )
+    worker = staff.fork("--batch-size", "256")
+    wait_until(
+        lambda: sql.fetch_value(connection, "select count(*) from aisle.item_vectors where not is_draft") == 999,
+        "all but one have their vectors",
+    )
+    attempts = connection.execute("select id, attempts from aisle._embedding_jobs").fetchall()
+    assert attempts in ([(str(poison), 1)], [(str(poison), 0)]), "Nobody else waits, and not until a retry."
+    assert invariants.dead(connection) == {}
+
+    harness.drain(connection, staff)
+    failures = connection.execute("select id, attempts, last_error from aisle.failures").fetchall()
+    assert [(id_, attempts) for id_, attempts, _ in failures] == [(str(poison), 5)]
+    assert "[UNK]" in failures[0][2], "The dead letter says what the model choked on."
+    invariants.check_only_rows_at_fault_were_charged(connection, harness.FIRST_POISON_ID)
+    invariants.check_every_row_is_current_or_accounted_for(connection)
+    invariants.check_vectors_are_those_of_the_committed_rows(connection)
+
+    connection.execute("update shop.products set name = 'tea' where id = %s", [poison])
+    harness.drain(connection, staff)
+    assert invariants.dead(connection) == {}, "A change cures it."
+    invariants.check_vectors_are_those_of_the_committed_rows(connection)
+    assert worker.end(signal.SIGTERM) == 0
