@@ -120,6 +120,8 @@ def status(database: Database, as_json: bool) -> None:
     """Say what is attached, what is live, and how far vectors lag."""
     with database.connect() as connection:
         print_query(connection, "select * from aisle.status", as_json=as_json)
+        for warning, remedy in connection.execute("select warning, remedy from aisle.warnings"):
+            click.echo(f"Warning: {warning}\n{remedy}", err=True)
 
 
 @click.command()

@@ -1263,6 +1263,10 @@ CREATE VIEW aisle.status AS
     m.metrics,
     f.pending,
     f.oldest_pending,
+    f.p95_seconds,
+    f.rows_per_second,
+    f.eta,
+    f.last_error,
     ( SELECT count(*) AS count
            FROM aisle.failures d
           WHERE (d.task = f.task)) AS failures,
@@ -1278,6 +1282,28 @@ CREATE VIEW aisle.status AS
      LEFT JOIN aisle._models m ON ((m.model_id = l.model_id)));
 
 COMMENT ON VIEW aisle.status IS 'One row a task: what is attached, which model answers, and whether the vectors keep up.';
+
+CREATE VIEW aisle.warnings AS
+ SELECT format('A transaction of %s has been open for %s; until it ends, the queue''s dead rows cannot be vacuumed.'::text, COALESCE(NULLIF(a.application_name, ''::text), (a.usename)::text, 'process'::text), date_trunc('second'::text, (aisle._now() - a.xact_start))) AS warning,
+    format('End it, or: select pg_terminate_backend(%s)'::text, a.pid) AS remedy
+   FROM pg_stat_activity a
+  WHERE ((a.datname = current_database()) AND (a.pid <> pg_backend_pid()) AND (a.backend_xmin IS NOT NULL) AND (a.xact_start < (aisle._now() - '00:10:00'::interval)))
+UNION ALL
+ SELECT format('The server''s queue of notifications is %s %% full; when it is full, no transaction that notifies can commit.'::text, round((((100)::double precision * pg_notification_queue_usage()))::numeric)) AS warning,
+    'Find the session that listens and never ends its transaction: select * from pg_stat_activity where query ilike ''listen%'''::text AS remedy
+  WHERE (pg_notification_queue_usage() > (0.25)::double precision)
+UNION ALL
+ SELECT format('pgvector is %s; before 0.8.3, vacuuming an HNSW index could damage it.'::text, e.extversion) AS warning,
+    'Install a newer package, then: alter extension vector update'::text AS remedy
+   FROM pg_extension e
+  WHERE ((e.extname = 'vector'::name) AND ((string_to_array(regexp_replace(e.extversion, '[^0-9.].*'::text, ''::text), '.'::text))::integer[] < '{0,8,3}'::integer[]))
+UNION ALL
+ SELECT format('%s rows wait, the oldest for %s.'::text, f.pending, date_trunc('second'::text, f.oldest_pending)) AS warning,
+    'Is a worker running? aisle worker'::text AS remedy
+   FROM aisle.freshness f
+  WHERE (f.oldest_pending > '00:10:00'::interval);
+
+COMMENT ON VIEW aisle.warnings IS 'What threatens the freshness of vectors, each with its remedy; empty if all is well.';
 
 ALTER TABLE ONLY aisle._attachments
     ADD CONSTRAINT _attachments_pkey PRIMARY KEY (kind);

@@ -65,6 +65,7 @@ CREATION_ORDER = (
     "views/deployments",
     "views/failures",
     "views/freshness",
+    "views/warnings",
     "views/status",
     "views/confusion",
     "views/category_report",

@@ -7,9 +7,6 @@ import psycopg
 from aisle import sql
 from aisle.sql import Connection, errors
 
-SAFE_PGVECTOR = (0, 8, 3)  # below it, vacuuming an HNSW index could corrupt it
-OLD_JOB = "10 minutes"
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -44,8 +41,6 @@ def _server(connection: Connection) -> list[Finding]:
     row = connection.execute("select extversion from pg_extension where extname = 'vector'").fetchone()
     version = row[0] if row else None
     pgvector = Finding("pgvector", version or "not installed in this database", None if version else "aisle migrate")
-    if version and tuple(int(part) for part in version.split(".")) < SAFE_PGVECTOR:
-        pgvector = Finding("pgvector", version, "Update to 0.8.3 or newer, then: alter extension vector update")
     return [Finding("server", f"PostgreSQL {connection.info.server_version // 10000}"), pgvector]
 
 
@@ -84,17 +79,14 @@ def _model(connection: Connection) -> list[Finding]:
 
 
 def _queue(connection: Connection) -> list[Finding]:
-    pending, oldest, is_late, dead = sql.fetch_row(
-        connection,
-        "select pending, oldest_pending, oldest_pending > %s::interval,"
-        " (select count(*) from aisle.failures) from aisle.freshness where task = 'category'",
-        (OLD_JOB,),
+    pending, oldest, dead = sql.fetch_row(
+        connection, "select pending, oldest_pending, (select count(*) from aisle.failures) from aisle.freshness"
     )
     findings = [Finding("queue", f"{pending} waiting" + (f", the oldest for {oldest}" if oldest else ""))]
-    if is_late:
-        findings = [
-            Finding("queue", f"{pending} waiting, the oldest for {oldest}", "Is a worker running? aisle worker")
-        ]
+    findings += [
+        Finding("freshness", warning, remedy)
+        for warning, remedy in connection.execute("select warning, remedy from aisle.warnings")
+    ]
     if dead:
         findings.append(
             Finding("failures", f"{dead} rows were given up", "aisle failures, then aisle failures --requeue")

@@ -185,9 +185,14 @@ class Shop:
 
     def insert(self, *names: str | None) -> None:
         """Insert rows with the ids 1, 2, … in one statement."""
+        self.insert_more(1, *names)
+
+    def insert_more(self, first: int, *names: str | None) -> None:
+        """Insert rows with the ids `first`, `first + 1`, … in one statement."""
         self.execute(
-            "insert into shop.products (id, name) select i, n from unnest(%s::text[]) with ordinality as t (n, i)",
-            [list(names)],
+            "insert into shop.products (id, name)"
+            " select %s + i - 1, n from unnest(%s::text[]) with ordinality as t (n, i)",
+            [first, list(names)],
         )
 
     def jobs(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 create or replace view aisle.status as
 select f.task, a.relation::text as attached, l.model_id as live_model, m.encoder, m.metrics, f.pending, f.oldest_pending,
+       f.p95_seconds, f.rows_per_second, f.eta, f.last_error,
        (select count(*) from aisle.failures d where d.task = f.task) as failures,
        (select count(*) from aisle.item_vectors v where v.model_id = l.model_id) as vectors,
        (select count(*) from aisle.item_vectors v where v.model_id = l.model_id and v.is_draft) as drafts

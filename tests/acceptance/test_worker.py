@@ -2,7 +2,9 @@
 
 import contextlib
 import signal
+import socket
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 
 import psycopg
@@ -63,6 +65,7 @@ def end(process: "subprocess.Popen[str]", number: signal.Signals) -> tuple[int, 
     return process.returncode, said
 
 
+@pytest.mark.trap(18)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_embeds_what_is_inserted_and_leaves_when_told(
     shop: Aisle, insert: str, number: signal.Signals
@@ -78,6 +81,7 @@ def test_a_worker_embeds_what_is_inserted_and_leaves_when_told(
     assert f"Embedded {MANY} rows." in said
 
 
+@pytest.mark.trap(13)
 def test_a_worker_that_hears_no_notification_still_polls(shop: Aisle, insert: str) -> None:
     shop.start("worker", "--poll-interval", "0.2")
     wait_until(lambda: listeners(shop), "it listens")
@@ -88,6 +92,7 @@ def test_a_worker_that_hears_no_notification_still_polls(shop: Aisle, insert: st
     wait_until(lambda: is_caught_up(shop), "the job is done")
 
 
+@pytest.mark.trap(18)
 def test_the_first_signal_lets_the_batch_end_and_the_second_does_not_wait(shop: Aisle, insert: str) -> None:
     shop.query(insert)
     with locked(shop, "aisle.item_vectors", "access exclusive"):
@@ -128,6 +133,7 @@ def test_when_a_worker_is_killed_another_finishes(shop: Aisle, insert: str) -> N
     assert shop.json("failures") == []
 
 
+@pytest.mark.trap(13)
 def test_a_worker_outlives_a_lost_connection(shop: Aisle, insert: str) -> None:
     worker = shop.start("worker")
     wait_until(lambda: listeners(shop), "it listens")
@@ -141,6 +147,40 @@ def test_a_worker_outlives_a_lost_connection(shop: Aisle, insert: str) -> None:
 
 def test_a_worker_says_at_once_that_the_schema_is_missing(bare: Aisle) -> None:
     assert "aisle migrate" in bare.refusal("worker")
+
+
+def test_once_drains_and_leaves(shop: Aisle, insert: str) -> None:
+    shop.query(insert)
+    shop("worker", "--once", "--tasks", "category")
+    assert is_caught_up(shop)
+
+
+def test_an_idle_worker_leaves_when_told_to(shop: Aisle, insert: str) -> None:
+    worker = shop.start("worker", "--idle-exit", "1.5")
+    wait_until(lambda: listeners(shop), "it listens")
+    shop.query(insert)
+    assert worker.wait(PATIENCE) == 0
+    assert is_caught_up(shop)
+
+
+def test_a_task_that_does_not_exist_is_said(shop: Aisle) -> None:
+    assert "'recipes'" in shop.refusal("worker", "--tasks", "recipes")
+
+
+def test_metrics_are_served_for_prometheus(shop: Aisle, insert: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shop.start("worker", "--metrics-port", port)
+    wait_until(lambda: listeners(shop), "it listens")
+    shop.query(insert)
+    wait_until(lambda: is_caught_up(shop), "all rows have vectors")
+
+    def metrics() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    wait_until(lambda: f'aisle_embedded_rows_total{{task="category"}} {MANY}.0' in metrics(), "the rows are counted")
 
 
 # ---- training ----

@@ -31,6 +31,7 @@ def refused(shop: Shop, sqlstate: str, message: str, relation: str = "shop.produ
     return str(caught.value.diag.message_hint)
 
 
+@pytest.mark.trap(8)
 @pytest.mark.parametrize(
     ("id_type", "ids"),
     [
@@ -169,6 +170,7 @@ def test_a_system_column_is_no_column(shop: Shop) -> None:
     refused(shop, "AIS05", "has no column ctid", id="ctid")
 
 
+@pytest.mark.trap(8)
 def test_a_composite_key(shop: Shop) -> None:
     shop.execute(
         "create schema shop; create table shop.products (shop_id int, id int, name text, primary key (shop_id, id))"

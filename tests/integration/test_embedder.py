@@ -87,6 +87,7 @@ def drafts(shop: Shop) -> dict[str, bool]:
     return dict(shop.execute("select item_id, is_draft from aisle.item_vectors").fetchall())
 
 
+@pytest.mark.trap(6)
 def test_an_empty_queue_is_no_work(products: Shop) -> None:
     encoder = FakeEncoder()
     assert run(products, encoder) == 0
@@ -133,6 +134,7 @@ def test_the_encoder_reads_name_manufacturer_and_details(shop: Shop, publish: Ca
     assert sorted(encoder.batches[0]) == ["녹차 | M | 100g", "커피"]
 
 
+@pytest.mark.trap(7)
 @pytest.mark.parametrize("name", [None, "", "  ", "\t\n", "🍵", "x" * 1_000_000, "\u0001"])
 def test_any_text_has_a_vector(products: Shop, name: str | None) -> None:
     products.insert(name)
@@ -172,6 +174,7 @@ def test_a_batch_gets_the_vector_that_each_row_would_get_alone(products: Shop) -
 # ---- the shop goes on while the model runs ----
 
 
+@pytest.mark.trap(17)
 def test_a_row_that_changed_meanwhile_is_done_again(products: Shop, other: Connection) -> None:
     products.insert("tea", "커피")
     encoder = FakeEncoder()
@@ -228,6 +231,7 @@ def test_a_row_that_is_deleted_meanwhile_leaves_nothing_behind(products: Shop, o
     assert products.value("select count(*) from aisle._item_predictions") == 0
 
 
+@pytest.mark.trap(1, 17)
 def test_jobs_of_rows_that_are_gone_end_and_the_drain_goes_on(products: Shop) -> None:
     products.insert(*["tea"] * 5)
     products.execute("set session_replication_role = replica")  # as if the triggers had been off
@@ -272,6 +276,7 @@ def test_a_view_that_changed_without_a_trigger_is_not_given_an_older_vector(
     assert shop.vectors() == {"1": [9, 1]}
 
 
+@pytest.mark.trap(14)
 def test_no_transaction_is_open_while_the_model_runs(products: Shop, other: Connection) -> None:
     products.insert("tea")
     encoder = FakeEncoder()
@@ -333,6 +338,7 @@ def test_a_shop_that_locks_its_table_never_deadlocks_with_the_worker(
 # ---- rows at fault ----
 
 
+@pytest.mark.trap(2)
 def test_only_the_poison_row_is_charged(products: Shop) -> None:
     products.insert(*["tea"] * 5, "poison", *["커피"] * 10)
     encoder = FakeEncoder()
@@ -346,6 +352,7 @@ def test_only_the_poison_row_is_charged(products: Shop) -> None:
     assert len(encoder.batches) <= 10, "A batch is halved, not taken row by row."
 
 
+@pytest.mark.trap(2)
 def test_several_poison_rows_in_one_batch(products: Shop) -> None:
     products.insert("poison", "tea", "poison", "poison", "커피")
     run(products, FakeEncoder())
@@ -353,6 +360,7 @@ def test_several_poison_rows_in_one_batch(products: Shop) -> None:
     assert charged == [("1", 1), ("3", 1), ("4", 1)]
 
 
+@pytest.mark.trap(10)
 def test_a_poison_row_is_given_up_and_then_cured_by_a_change(products: Shop) -> None:
     products.insert("poison")
     for _ in range(queue.MAX_ATTEMPTS):
@@ -376,6 +384,7 @@ def test_poison_that_is_changed_while_the_model_chokes_is_not_charged(products: 
     assert products.jobs() == {}
 
 
+@pytest.mark.trap(15)
 def test_running_out_of_memory_charges_no_row_and_gives_the_lease_back(products: Shop) -> None:
     products.insert("tea", "커피")
 

@@ -85,6 +85,7 @@ def test_a_claim_passes_over_rows_that_a_shops_transaction_holds(connection: Con
         assert claim(connection).ids == ["2"], "A claim must not wait for the shop."
 
 
+@pytest.mark.trap(12)
 def test_a_claim_takes_changes_before_retries_before_backfill_and_the_oldest_first(connection: Connection) -> None:
     for minute, id_ in enumerate(["filling", "failing", "old", "new"]):
         set_time(connection, NOON + timedelta(minutes=minute))
@@ -96,6 +97,7 @@ def test_a_claim_takes_changes_before_retries_before_backfill_and_the_oldest_fir
     assert [claim(connection, 1).ids for _ in range(4)] == [["old"], ["new"], ["failing"], ["filling"]]
 
 
+@pytest.mark.trap(12)
 def test_ten_changes_of_a_row_are_one_job(connection: Connection) -> None:
     for _ in range(10):
         enqueue(connection, "1")
@@ -113,6 +115,7 @@ def test_a_lease_expires(connection: Connection, other: Connection) -> None:
     assert claim(other).ids == ["1"]
 
 
+@pytest.mark.trap(9)
 def test_a_worker_that_comes_back_late_is_fenced_off(connection: Connection, other: Connection) -> None:
     set_time(connection, NOON)
     enqueue(connection, "1")
@@ -222,6 +225,7 @@ def test_a_failure_waits_twice_as_long_each_time(connection: Connection) -> None
     assert claim(connection).ids == ["1"]
 
 
+@pytest.mark.trap(10)
 def test_a_row_that_fails_too_often_is_given_up_visibly(connection: Connection) -> None:
     fail_until_dead(connection, "1")
     set_time(connection, NOON + timedelta(days=365))
@@ -231,6 +235,7 @@ def test_a_row_that_fails_too_often_is_given_up_visibly(connection: Connection) 
     ]
 
 
+@pytest.mark.trap(10)
 def test_a_requeued_failure_has_all_its_attempts_again(connection: Connection) -> None:
     fail_until_dead(connection, "1")
     assert sql.fetch_value(connection, "select aisle.requeue_failures('basket')") == 0
@@ -247,6 +252,7 @@ def test_a_change_gives_a_row_that_was_given_up_another_chance(connection: Conne
     assert job(connection, "1")["last_error"] is None
 
 
+@pytest.mark.trap(4)
 @pytest.mark.parametrize("message", ["가" * 10_000, "a\x00b", "\ud800", ""], ids=["long", "zero", "surrogate", "empty"])
 def test_any_error_can_be_recorded(connection: Connection, message: str) -> None:
     enqueue(connection, "1")

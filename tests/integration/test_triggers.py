@@ -41,17 +41,20 @@ def near(vector: Sequence[float]) -> Any:
 # What queues a row
 
 
+@pytest.mark.trap(11)
 def test_a_single_insert(shop: Shop) -> None:
     shop.execute("insert into shop.products (id, name) values (1, 'tea')")
     assert shop.jobs() == {"1": 1}
     assert shop.vectors() == {"1": near(TEA)}
 
 
+@pytest.mark.trap(11)
 def test_a_bulk_insert(shop: Shop) -> None:
     shop.execute("insert into shop.products (id, name) select i, 'tea' from generate_series(1, 500) i")
     assert shop.jobs() == {str(i): 1 for i in range(1, 501)}
 
 
+@pytest.mark.trap(11)
 def test_copy(shop: Shop) -> None:
     with shop.connection.cursor().copy("copy shop.products (id, name) from stdin") as copy:
         for i in range(1, 6):
@@ -60,6 +63,7 @@ def test_copy(shop: Shop) -> None:
     assert shop.vectors() == {str(i): near(TEA) for i in range(1, 6)}
 
 
+@pytest.mark.trap(11)
 def test_insert_on_conflict(shop: Shop) -> None:
     shop.insert("tea", "tea", "tea")
     shop.forget_jobs()
@@ -74,6 +78,7 @@ def test_insert_on_conflict(shop: Shop) -> None:
     assert shop.jobs() == {}
 
 
+@pytest.mark.trap(11)
 def test_merge(shop: Shop) -> None:
     shop.insert("tea", "tea", "tea", "tea")
     shop.forget_jobs()
@@ -105,6 +110,7 @@ def test_an_update_of_a_text_that_models_read(shop: Shop, assignment: str) -> No
     assert shop.vectors() == {"1": near(UNKNOWN if "null" in assignment else COFFEE), "2": near(UNKNOWN)}
 
 
+@pytest.mark.trap(5)
 @pytest.mark.parametrize(
     "assignment",
     ["price = 7", "category = 'other'", "name = name", "name = 'tea', price = 3", "specs = null", "id = id"],
@@ -147,6 +153,7 @@ def test_a_generated_column(connection: Connection, tiny_model: TinyModel, kind:
     assert shop.vectors() == {"1": near(COFFEE)}
 
 
+@pytest.mark.trap(8)
 def test_an_update_of_the_id_moves_the_row(shop: Shop) -> None:
     shop.insert("tea", "커피")
     shop.execute("update shop.products set id = 50 where id = 1")
@@ -162,6 +169,7 @@ def test_ids_that_change_places(plain: Shop) -> None:
     assert plain.vectors() == {"1": near(COFFEE), "2": near(TEA)}
 
 
+@pytest.mark.trap(12)
 def test_ten_updates_are_one_job(shop: Shop) -> None:
     shop.insert("tea")
     for i in range(10):
@@ -183,6 +191,7 @@ def test_a_change_revives_a_row_that_was_given_up(shop: Shop) -> None:
 # What forgets a row
 
 
+@pytest.mark.trap(11)
 def test_delete(shop: Shop) -> None:
     shop.insert("tea", "커피")
     shop.execute("delete from shop.products where id = 1")
@@ -198,6 +207,7 @@ def test_delete_and_insert_in_one_transaction(shop: Shop) -> None:
     assert shop.vectors() == {"1": near(COFFEE)}
 
 
+@pytest.mark.trap(11)
 def test_truncate(shop: Shop) -> None:
     shop.insert("tea", "커피")
     shop.execute("truncate shop.products")
@@ -280,6 +290,7 @@ def test_without_a_live_model_rows_are_queued(connection: Connection) -> None:
     assert shop.vectors() == {}
 
 
+@pytest.mark.trap(7)
 @pytest.mark.parametrize("text", [None, "", " ", "\u0001", "🍵", "한글 ｔｅａ", "x" * 1_000_000, "x " * 500_000])
 def test_every_text_has_an_outcome(shop: Shop, text: str | None) -> None:
     shop.insert(text)
@@ -344,6 +355,7 @@ def test_a_writers_search_path_and_temporary_tables_change_nothing(shop: Shop, l
     assert shop.vectors() == {"1": near(TEA)}
 
 
+@pytest.mark.trap(13)
 def test_notify_comes_at_most_once_a_statement(shop: Shop, database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as listener:
         listener.execute("listen aisle_embedding_jobs")
@@ -382,6 +394,7 @@ def logical_replication(shop: Shop) -> None:
     shop.execute("set session_replication_role = replica")
 
 
+@pytest.mark.trap(11)
 def test_rows_that_arrive_by_logical_replication(shop: Shop) -> None:
     logical_replication(shop)
     shop.insert("tea", "tea", "tea")
@@ -405,6 +418,7 @@ def partitioned(connection: Connection, tiny_model: TinyModel) -> Shop:
     return shop
 
 
+@pytest.mark.trap(11)
 def test_writing_to_a_partition_directly(partitioned: Shop) -> None:
     partitioned.execute("insert into shop.low (id, name) values (1, 'tea'), (2, 'tea')")
     partitioned.execute("update shop.low set name = '커피' where id = 1")

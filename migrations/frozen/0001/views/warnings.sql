@@ -1,0 +1,26 @@
+-- What threatens the vectors' freshness from outside the queue. What other roles' sessions hold is seen by superusers and
+-- members of pg_monitor only.
+create or replace view aisle.warnings as
+select format('A transaction of %s has been open for %s; until it ends, the queue''s dead rows cannot be vacuumed.',
+              coalesce(nullif(a.application_name, ''), a.usename, 'process'), date_trunc('second', aisle._now() - a.xact_start)) as warning,
+       format('End it, or: select pg_terminate_backend(%s)', a.pid) as remedy
+from pg_stat_activity a
+where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_xmin is not null
+  and a.xact_start < aisle._now() - interval '10 minutes'
+union all
+select format('The server''s queue of notifications is %s %% full; when it is full, no transaction that notifies can commit.',
+              round((100 * pg_notification_queue_usage())::numeric)),
+       'Find the session that listens and never ends its transaction: select * from pg_stat_activity where query ilike ''listen%'''
+where pg_notification_queue_usage() > .25
+union all
+select format('pgvector is %s; before 0.8.3, vacuuming an HNSW index could damage it.', e.extversion),
+       'Install a newer package, then: alter extension vector update'
+from pg_extension e
+where e.extname = 'vector' and string_to_array(regexp_replace(e.extversion, '[^0-9.].*', ''), '.')::integer[] < '{0,8,3}'
+union all
+select format('%s rows wait, the oldest for %s.', f.pending, date_trunc('second', f.oldest_pending)),
+       'Is a worker running? aisle worker'
+from aisle.freshness f
+where f.oldest_pending > interval '10 minutes';
+
+comment on view aisle.warnings is 'What threatens the freshness of vectors, each with its remedy; empty if all is well.';

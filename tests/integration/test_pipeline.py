@@ -1,0 +1,389 @@
+"""Batches under way: whose fault a failure is, what a lease outlives, and one loop for every task."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+
+from aisle import sql
+from aisle.embedder import queue
+from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.pipeline import Pipeline, drain, is_outage
+from aisle.sql import Connection
+from tests.conftest import Shop, TinyModel
+from tests.integration.test_embedder import FakeEncoder, drafts, load, run
+
+ONE_SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def other(database_url: str) -> Iterator[Connection]:
+    with sql.connect(database_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def products(shop: Shop, publish: Callable[..., TinyModel]) -> Shop:
+    """An attached table with rows, and a live model whose vectors only the worker can make."""
+    shop.create()
+    shop.attach()
+    publish(encoder="fake")
+    return shop
+
+
+def charged(shop: Shop) -> dict[str, int]:
+    """Return the attempts of each job."""
+    return dict(shop.execute("select id, attempts from aisle._embedding_jobs").fetchall())
+
+
+def breaking(error: Exception) -> FakeEncoder:
+    """An encoder that raises whatever it is given."""
+
+    def fail() -> None:
+        raise error
+
+    return FakeEncoder(meanwhile=fail)
+
+
+# ---- whose fault it is ----
+
+
+OUTAGES = [
+    MemoryError(),
+    RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to …"),
+    ConnectionRefusedError("the model's host"),
+    TimeoutError(),
+    OSError(28, "No space left on device"),
+]
+
+
+@pytest.mark.trap(15)
+@pytest.mark.parametrize("error", OUTAGES, ids=lambda error: type(error).__name__)
+def test_an_outage_costs_no_attempt_and_the_rows_wait(products: Shop, error: Exception) -> None:
+    assert is_outage(error)
+    products.insert("tea")
+    assert run(products, breaking(error)) == 0
+    assert charged(products) == {"1": 0}
+    due = "select run_after > now() and lease_token is null from aisle._embedding_jobs"
+    assert products.value(due), "It is tried again later, by whoever comes first."
+    assert products.value("select last_error from aisle.freshness").startswith(type(error).__name__)
+    assert products.execute("select from aisle.failures").fetchall() == []
+
+
+@pytest.mark.trap(15)
+def test_a_model_that_is_left_alone_is_tried_again_and_recovers(products: Shop) -> None:
+    products.insert("tea")
+    encoder = breaking(MemoryError())
+    pipeline = Pipeline([ItemEmbedder([load(products, encoder)])])
+    assert pipeline.drain(products.connection) == 0
+    products.execute("update aisle._embedding_jobs set run_after = now()")
+    assert pipeline.drain(products.connection) == 0
+    assert len(encoder.batches) == 1, "It is left alone for a while."
+    encoder.meanwhile = lambda: None
+    deadline = time.monotonic() + 30
+    while not pipeline.drain(products.connection):
+        assert time.monotonic() < deadline, "It must be tried again after a second or two."
+        time.sleep(0.05)
+    assert charged(products) == {}
+    pipeline.close()
+
+
+@pytest.mark.trap(15)
+def test_a_model_that_can_do_nothing_any_more_is_at_fault_and_not_its_rows(products: Shop) -> None:
+    products.insert("tea")
+    run(products, FakeEncoder())
+    products.insert_more(2, "커피", "녹차")
+    broken = breaking(ValueError("weights of the wrong shape"))
+    assert run(products, broken) == 0
+    assert charged(products) == {"2": 0, "3": 0}
+    assert len(broken.batches) <= 5, "The batch, its two rows, and the row that it once could do."
+
+
+@pytest.mark.trap(15)
+def test_a_model_that_never_worked_is_not_blamed_on_many_rows(products: Shop) -> None:
+    products.insert(*["tea"] * 300)
+    broken = breaking(ValueError("weights of the wrong shape"))
+    run(products, broken)
+    assert set(charged(products).values()) == {0}
+    assert len(broken.batches) < 60, "It is not asked about every row."
+
+
+@pytest.mark.trap(3)
+def test_an_error_of_the_write_back_is_recorded_although_its_transaction_is_lost(products: Shop) -> None:
+    products.insert("tea", "nonsense", "커피")
+
+    class WithoutANumber(FakeEncoder):
+        def encode(self, texts: Sequence[str]) -> Any:
+            vectors = super().encode(texts)
+            return np.where(np.array(texts)[:, None] == "nonsense", np.nan, vectors).astype(np.float32)
+
+    assert run(products, WithoutANumber()) == 2
+    rows = products.execute("select id, attempts, last_error from aisle._embedding_jobs").fetchall()
+    assert rows == [("2", 1, "DataException: NaN not allowed in vector")]
+    assert drafts(products) == {"1": False, "2": True, "3": False}
+
+
+def test_a_row_that_cannot_be_read_is_charged_alone(
+    shop: Shop, publish: Callable[..., TinyModel], other: Connection
+) -> None:
+    shop.create(table="shop.stock")
+    shop.execute(
+        "create view shop.products as select id, name, maker, category, (1 / price)::text as specs from shop.stock"
+    )
+    shop.attach(text_columns=["specs"])
+    publish(encoder="fake")
+    shop.execute("insert into shop.stock (id, name, price) select i, 'tea', i - 3 from generate_series(1, 5) i")
+    shop.execute("select aisle._enqueue('category', array['1', '2', '3', '4', '5'])")
+    assert run(shop, FakeEncoder()) == 4
+    failed = shop.execute("select id, last_error from aisle._embedding_jobs").fetchall()
+    assert failed == [("3", "DivisionByZero: division by zero")]
+
+
+@pytest.mark.trap(16)
+def test_one_broken_model_does_not_stop_the_others(products: Shop, publish: Callable[..., TinyModel]) -> None:
+    """The newer generation says that it has an encoder, but no file of one is in the database."""
+    working = load(products, FakeEncoder())
+    broken = publish(dimensions=3, encoder="lost", deploy=False)
+    products.insert("tea", "커피")
+    pipeline = Pipeline([ItemEmbedder([working])])
+    pipeline.drain(products.connection)
+    served = products.execute("select distinct model_id, is_draft from aisle.item_vectors").fetchall()
+    assert served == [(working.model_id, False)], "The live model's vectors are there."
+    assert charged(products) == {"1": 0, "2": 0}, "The rows wait for the other model, at no cost."
+    products.execute("select aisle._drop_model(%s)", [broken.model_id])
+    products.execute("update aisle._embedding_jobs set run_after = now()")
+    pipeline.drain(products.connection)
+    assert products.jobs() == {}
+    pipeline.close()
+
+
+# ---- leases ----
+
+
+@pytest.mark.trap(9)
+def test_a_lease_outlives_a_batch_that_takes_longer(products: Shop, other: Connection) -> None:
+    products.insert("tea")
+    encoder = FakeEncoder()
+    claimed_by_others: list[str] = []
+
+    def take_long() -> None:
+        for _ in range(25):
+            time.sleep(0.1)
+            claimed_by_others.extend(queue.claim(other, "category", 10).ids)
+
+    encoder.once(take_long)
+    pipeline = Pipeline([ItemEmbedder([load(products, encoder)])], lease=ONE_SECOND)
+    assert pipeline.drain(products.connection) == 1
+    assert claimed_by_others == [], "Two and a half leases later it is still this worker's."
+    assert products.vectors() == {"1": [3, 1]}
+    pipeline.close()
+
+
+@pytest.mark.trap(9, 17)
+def test_a_worker_that_slept_through_its_lease_cannot_write(products: Shop, other: Connection) -> None:
+    products.insert("tea")
+    slow, quick = FakeEncoder(), FakeEncoder()
+    generation = load(products, quick)
+
+    def others_finish() -> None:
+        other.execute("update aisle._embedding_jobs set leased_until = now() - interval '1 s'")
+        other.execute("update shop.products set name = 'green tea'")
+        assert drain(other, ItemEmbedder([generation])) == 1
+
+    slow.once(others_finish)
+    run(products, slow)
+    assert products.vectors() == {"1": [9, 1]}, "The slow result is that of the older text."
+    assert products.jobs() == {}
+
+
+def test_what_was_under_way_when_the_database_went_is_given_back_first(products: Shop, database_url: str) -> None:
+    products.insert("tea")
+    encoder = FakeEncoder()
+    pipeline = Pipeline([ItemEmbedder([load(products, encoder)])])
+    with sql.connect(database_url) as lost:
+        pid = lost.info.backend_pid
+        encoder.once(lambda: products.execute("select pg_terminate_backend(%s, 5000)", [pid]))
+        with pytest.raises(psycopg.OperationalError):
+            pipeline.drain(lost)
+    assert products.value("select count(lease_token) from aisle._embedding_jobs") == 1
+    assert pipeline.drain(products.connection) == 1, "Without waiting for the lease to end."
+    pipeline.close()
+
+
+# ---- the shop goes first ----
+
+
+@pytest.mark.trap(17)
+def test_a_shop_that_holds_rows_is_never_waited_for_and_never_the_victim(products: Shop, other: Connection) -> None:
+    """Drafts of an open transaction hold the rows that the worker wants to write, and then want the worker's."""
+    products.insert(*["tea"] * 40)
+    encoder = FakeEncoder()
+    generation = load(products, encoder)
+    with other.transaction():
+        other.execute("update shop.products set name = 'green tea' where id <= 20")
+        started = time.monotonic()
+        done = drain(products.connection, ItemEmbedder([generation]))
+        assert time.monotonic() - started < 10
+        assert done == 20, "The other rows are not held up."
+        other.execute("update shop.products set name = 'green tea' where id > 20")
+    products.execute("update aisle._embedding_jobs set run_after = now()")
+    drain(products.connection, ItemEmbedder([generation]))
+    assert set(map(tuple, products.vectors().values())) == {(9, 1)}
+
+
+def test_a_repeatable_read_of_the_shops_can_delete_what_a_worker_embedded_meanwhile(
+    products: Shop, other: Connection
+) -> None:
+    products.insert("tea")
+    with other.transaction():
+        other.execute("set transaction isolation level repeatable read")
+        other.execute("select from shop.products")
+        run(products, FakeEncoder())
+        other.execute("delete from shop.products")
+    drain(products.connection, ItemEmbedder([load(products, FakeEncoder())]))
+    assert products.vectors() == {}
+    assert products.execute("select from aisle._embedding_jobs").fetchall() == []
+
+
+# ---- one loop for every task ----
+
+
+@dataclass
+class Visitor:
+    """A row of a task that the queue has never heard of."""
+
+    id: str
+    visits: int
+    is_current: bool = False
+
+
+class VisitorEmbedder:
+    """All that a new task takes: no line of the queue, the pipeline or the worker changes."""
+
+    task = "visitors"
+
+    def generations(self, connection: Connection) -> list[int]:
+        return [1]
+
+    def load(self, connection: Connection, model_id: int) -> int:
+        return model_id
+
+    def read(self, connection: Connection, generation: int, ids: Sequence[str]) -> list[Visitor]:
+        rows = connection.execute("select id, visits from shop.visitors where id = any (%s)", (list(ids),))
+        return [Visitor(*row) for row in rows.fetchall()]
+
+    def embed(self, generation: int, rows: Sequence[Visitor]) -> list[tuple[str, int]]:
+        return [(row.id, 2 * row.visits) for row in rows]
+
+    def hold(self, connection: Connection) -> None:
+        connection.execute("lock table shop.visitors in access share mode")
+
+    def write(
+        self, connection: Connection, generation: int, results: list[tuple[str, int]], keep: set[str]
+    ) -> set[str]:
+        for id_, doubled in results:
+            connection.execute("update shop.visitors set doubled = %s where id = %s", (doubled, id_))
+        return {id_ for id_, _ in results}
+
+    def forget(self, connection: Connection, ids: Sequence[str]) -> None:
+        """Nothing is derived from a visitor that is gone."""
+
+    def still_works(self, connection: Connection, generation: int) -> bool:
+        return True
+
+
+def test_another_task_needs_one_class_and_shares_the_worker_in_turn(products: Shop) -> None:
+    products.insert(*["tea"] * 6)
+    products.execute("create table shop.visitors (id text, visits integer, doubled integer)")
+    products.execute("insert into shop.visitors select i, i from generate_series(1, 6) i")
+    products.execute("select aisle._enqueue('visitors', array['1', '2', '3', '4', '5', '6', 'gone'])")
+    order: list[str] = []
+    pipeline = Pipeline(
+        [ItemEmbedder([load(products, FakeEncoder())]), VisitorEmbedder()],
+        batch_size=2,
+        report=lambda task, rows, errors: order.append(task),
+    )
+    assert pipeline.drain(products.connection) == 13
+    assert products.value("select count(*) from shop.visitors where doubled = 2 * visits") == 6
+    assert products.execute("select from aisle._embedding_jobs").fetchall() == []
+    assert order[:4] in (["category", "visitors"] * 2, ["visitors", "category"] * 2), "None waits for the other to end."
+    pipeline.close()
+
+
+# ---- filling a generation ----
+
+
+def test_a_generation_is_filled_in_the_background_and_resumed(
+    products: Shop, publish: Callable[..., TinyModel], other: Connection
+) -> None:
+    products.insert(*["tea"] * 50)
+    live = load(products, FakeEncoder())
+    drain(products.connection, ItemEmbedder([live]))
+    newer = publish(dimensions=3, encoder="fake", deploy=False)
+    encoder = FakeEncoder(dimensions=3)
+    generations = [live, load(products, encoder, newer.model_id)]
+    assert products.value("select aisle._enqueue_stale()") == 50
+
+    stopped = drain(
+        products.connection, ItemEmbedder(generations), batch_size=10, keep_on=lambda: len(encoder.batches) < 2
+    )
+    assert 20 <= stopped < 50
+    products.execute("update shop.products set name = 'green tea' where id = 50")
+    assert products.value("select aisle._enqueue_stale()") == 50 - stopped, "What is filled is not done again."
+    drain(products.connection, ItemEmbedder(generations), batch_size=10)
+    assert encoder.batches[-1] != ["green tea"], "What the shop changed does not wait for the rest."
+    assert any("green tea" in batch for batch in encoder.batches[2:5])
+    filled = products.value("select count(*) from aisle.item_vectors where model_id = %s", [newer.model_id])
+    assert filled == 50
+    assert sum(map(len, encoder.batches)) == 50, "Each row went through the new model once."
+    assert products.value("select p50_seconds from aisle.freshness") is not None
+    waits = products.value("select sum(cardinality(waits)) from aisle._embedding_batches")
+    assert waits <= 22, "Backfill tells nothing about how soon a change is visible."
+
+
+# ---- what can be seen of it ----
+
+
+def test_freshness_weighs_waits_by_the_rows_that_they_stand_for(connection: Connection) -> None:
+    """90 rows that waited 1 s, in one batch of which 2 waits are kept, and 10 single rows that waited 9 s."""
+    record = "insert into aisle._embedding_batches values ('category', aisle._now(), %s, %s)"
+    connection.execute(record, (90, [1, 1]))
+    for _ in range(10):
+        connection.execute(record, (1, [9]))
+    connection.execute("insert into aisle._embedding_batches values ('category', now() - interval '2 h', 999, '{50}')")
+    row = connection.execute("select p50_seconds, p95_seconds, p99_seconds from aisle.freshness").fetchone()
+    assert row == (1, 9, 9)
+
+
+def test_freshness_counts_what_no_worker_has_taken_in_yet(products: Shop) -> None:
+    products.insert(*["tea"] * 3)
+    products.execute("update shop.products set name = 'x' where id = 1")
+    assert products.value("select pending from aisle.freshness") == 4, "Changes, until a worker makes jobs of them."
+    products.collect()
+    assert products.value("select pending from aisle.freshness") == 3
+    assert products.value("select oldest_pending > interval '0' from aisle.freshness")
+    run(products, FakeEncoder())
+    row = products.execute("select pending, oldest_pending, eta, rows_per_second > 0 from aisle.freshness").fetchone()
+    assert row == (0, None, None, True)
+
+
+def test_a_batch_keeps_a_few_waits_evenly_spread(connection: Connection) -> None:
+    for seconds in range(100):
+        connection.execute("select set_config('aisle.now', %s, false)", ["2026-01-05 12:00:00+00"])
+        connection.execute(
+            "insert into aisle._embedding_jobs (task, id, enqueued_at, run_after) values ('category', %s, "
+            "timestamptz '2026-01-05 12:00:00+00' - %s * interval '1 s', aisle._now())",
+            (str(seconds), seconds),
+        )
+    claimed = queue.claim(connection, "category", 100)
+    queue.finish(connection, claimed, claimed.ids)
+    waits = sql.fetch_value(connection, "select waits from aisle._embedding_batches")
+    assert len(waits) == queue.MAX_WAITS
+    assert waits == sorted(waits)
+    assert np.allclose(np.diff(waits), 5), "Every fifth of a hundred."
