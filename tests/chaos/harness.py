@@ -531,6 +531,11 @@ class Shopper(threading.Thread):
         if name == "insert of some" and self.random.random() < 0.5:
             name = "copy"
         gives_up = name != "truncate" and self.random.random() < 0.05
+        if name == "transaction" and self.random.random() < 0.3:
+            # Its snapshot is older than what workers and others commit while it thinks.
+            connection.execute("set transaction isolation level repeatable read")
+            connection.execute("select from shop.products limit 1")
+            time.sleep(self.random.random() * 0.05)
         started = time.monotonic()
         for statement, parameters in statements:
             if name == "copy":
@@ -906,9 +911,13 @@ def drain(connection: Connection, staff: Staff, patience: float = PATIENCE) -> N
 
 
 class Wire:
-    """A TCP address that leads to the server's socket, until `mute()`: then nothing passes, and nobody is told."""
+    """A TCP address that leads to the server's socket, until `mute()`: then nothing passes, and nobody is told.
 
-    def __init__(self, server: Server) -> None:
+    It mutes itself when a client says `at`.
+    """
+
+    def __init__(self, server: Server, at: bytes | None = None) -> None:
+        self.at = at
         self.target = str(server.home / "postgres" / ".s.PGSQL.5432")
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
@@ -949,6 +958,8 @@ class Wire:
     def _pass(self, source: socket.socket, target: socket.socket, from_server: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if self.at and self.at in data and not from_server:
+                    self.mute()
                 if not self.is_muted.is_set():
                     target.sendall(data)
                 elif from_server:
