@@ -901,7 +901,7 @@ def drain(connection: Connection, staff: Staff, patience: float = PATIENCE) -> N
             "where attempts > 0 and not is_dead and lease_token is null and run_after > clock_timestamp()"
         )
         if time.monotonic() > deadline:
-            said = [f"{worker.name}: {worker.said()[-1500:]}" for worker in staff.workers if worker.is_alive()]
+            said = [f"{worker.name}: {worker.said()[-500:]}" for worker in staff.workers if worker.is_alive()]
             waits = "\n".join([*map(str, invariants.who_waits(connection)), *(said or ["No worker lives."])])
             raise AssertionError(f"The queue was not empty after {patience:g} s:\n{waits}")
         time.sleep(0.1)
