@@ -349,7 +349,7 @@ class Staff:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, **environment(name, url or self.url)},
+                env={**os.environ, **self._environment(name, url or self.url)},
                 cwd="/",
             )
         return self._enlist(WorkerProcess(name, process.pid, log, lambda: process.wait(PATIENCE)))
@@ -358,7 +358,7 @@ class Staff:
         """Start `aisle worker` in the nursery, where torch is imported already."""
         name, log = self._next()
         pid = self.nursery.order(
-            arguments=self._arguments(options), environment=environment(name, self.url), log=str(log)
+            arguments=self._arguments(options), environment=self._environment(name, self.url), log=str(log)
         )
         return self._enlist(WorkerProcess(name, pid, log, lambda: self.nursery.order(wait=pid)))
 
@@ -366,18 +366,17 @@ class Staff:
         name = f"w{next(self._numbers)}"
         return name, self.folder / f"{name}.log"
 
+    def _environment(self, name: str, url: str) -> dict[str, str]:
+        """What a worker finds beside what we do. Its name goes with the address; what it leaves stays with us."""
+        named = f"{url}{'&' if '?' in url else '?'}options={quote(f'-c chaos.worker={name}')}"
+        return THREADS | {"AISLE_DATABASE_URL": named, "TMPDIR": str(self.folder)}
+
     def _arguments(self, options: Sequence[str]) -> list[str]:
         return ["-v", "worker", *self.options, *options]
 
     def _enlist(self, worker: WorkerProcess) -> WorkerProcess:
         self.workers.append(worker)
         return worker
-
-
-def environment(name: str, url: str) -> dict[str, str]:
-    """What a worker finds in its environment, beside what we do; its name goes with the address."""
-    named = f"{url}{'&' if '?' in url else '?'}options={quote(f'-c chaos.worker={name}')}"
-    return THREADS | {"AISLE_DATABASE_URL": named}
 
 
 # ---- the shop at work ----

@@ -10,6 +10,7 @@ even start in that time otherwise. A process stays a zombie until it is waited f
 import json
 import os
 import sys
+import tempfile
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
@@ -22,6 +23,7 @@ def start(order: dict[str, Any]) -> int:
     if pid:
         return pid
     os.environ.update(order["environment"])
+    tempfile.tempdir = None  # found anew, in this environment
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
