@@ -62,6 +62,8 @@ class Doorbell:
     def _probe(self, connection: Connection) -> None:
         now = time.monotonic()
         if self._rung_at is not None and now - self._rung_at > PROBE_PATIENCE:
+            self._listen(0)  # it may have come while nobody listened
+        if self._rung_at is not None and now - self._rung_at > PROBE_PATIENCE:
             if self.hears or not self._said_deaf:
                 logger.warning("Notifications do not arrive; polling at least every %g s.", self._poll_interval)
                 self._said_deaf = True

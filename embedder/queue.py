@@ -67,8 +67,8 @@ def claim(connection: Connection, task: str, limit: int, lease: timedelta = LEAS
 
 def seconds_to_next(connection: Connection, tasks: Sequence[str]) -> float:
     """Return how long it is until a waiting job is due or a lease runs out; infinity if there is no job."""
-    left = sql.fetch_value(connection, sql.read("queries/seconds_to_next_job"), {"tasks": list(tasks)})
-    return float("inf") if left is None else float(left)
+    row = connection.execute(sql.read("queries/seconds_to_next_job"), {"tasks": list(tasks)}).fetchone()
+    return row[0] if row else float("inf")
 
 
 def renew(connection: Connection, claim: Claim, lease: timedelta = LEASE) -> None:

@@ -1,3 +1,8 @@
-select greatest(extract(epoch from min(greatest(run_after, leased_until)) - aisle._now()), 0)
-from aisle._embedding_jobs
-where task = any (%(tasks)s) and not is_dead
+-- No row: nothing waits. (greatest() passes over nulls, and 0 would make the worker look again at once, for ever.)
+select greatest(extract(epoch from due - aisle._now()), 0)::float8
+from (
+    select min(greatest(run_after, leased_until)) as due
+    from aisle._embedding_jobs
+    where task = any (%(tasks)s) and not is_dead
+) next
+where due is not null

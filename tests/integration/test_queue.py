@@ -263,6 +263,22 @@ def test_any_error_can_be_recorded(connection: Connection, message: str) -> None
     assert len(recorded) <= queue.MAX_ERROR_LENGTH
 
 
+def test_an_idle_worker_knows_how_long_it_may_sleep(connection: Connection) -> None:
+    def seconds() -> float:
+        return queue.seconds_to_next(connection, [TASK])
+
+    set_time(connection, NOON)
+    assert seconds() == float("inf"), "With nothing to wait for it must not look again at once."
+    enqueue(connection, "1")
+    assert seconds() == 0
+    claimed = claim(connection)
+    assert seconds() == queue.LEASE.total_seconds(), "Until the lease of whoever has it runs out."
+    queue.defer(connection, claimed, ["1"], timedelta(seconds=7))
+    assert seconds() == 7
+    connection.execute("update aisle._embedding_jobs set is_dead = true")
+    assert seconds() == float("inf")
+
+
 def test_an_empty_finish_ends_nothing(connection: Connection) -> None:
     enqueue(connection, "1")
     queue.finish(connection, claim(connection), [])
