@@ -1,112 +1,130 @@
 """What wakes an idle worker: a notification where one can come, else a look at the queue every so often.
 
-NOTIFY is a wake-up and nothing else. Behind a transaction pooler LISTEN is accepted and then lost, and a firewall may
-drop an idle connection without a word; so the worker rings its own bell now and then, from its other connection, and
-believes only what it hears.
+NOTIFY is a wake-up and nothing else. A pooler accepts LISTEN and lets it get lost, a firewall may drop an idle
+connection without a word, an address may not answer at all. So the bell hangs on a connection and a thread of its own,
+which can stall without stalling the worker; the worker rings it now and then, from its other connection, and believes
+only what it hears.
 """
 
 import logging
 import random
+import select
+import threading
 import time
 import uuid
 from collections.abc import Callable
 
 import psycopg
 
+from aisle import sql
 from aisle.sql import Connection
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "aisle_embedding_jobs"
 FIRST_POLL = 0.1  # seconds between looks of a deaf worker that was busy a moment ago; doubles up to the poll interval
-PROBE_INTERVAL = 30.0  # seconds between tests of the bell
-PROBE_PATIENCE = 2.0  # seconds until a bell that was rung and not heard counts as broken
-SLICE = 0.5  # seconds; a signal cannot interrupt a longer wait
+PROBE_INTERVAL = 30.0  # seconds between tests of a bell
+PATIENCE = 5.0  # seconds until a bell that was rung and not heard, or that cannot be hung up, counts as broken
+RETRY_INTERVAL = 30.0  # seconds until a broken bell is hung up anew; a tenth of it if it worked before
+SLICE = 0.5  # seconds; a thread looks that often whether it should end
 
 
 class Doorbell:
-    """Listens on a connection of its own, directly to the server."""
+    """Listens directly to the server, in the background."""
 
     def __init__(self, url: str, poll_interval: float) -> None:
         self._url = url
         self._poll_interval = poll_interval
-        self._connection: Connection | None = None
         self._channel = f"aisle_bell_{uuid.uuid4().hex}"
-        self._rung_at: float | None = None  # a probe under way
-        self._probed_at = -PROBE_INTERVAL
         self._pause = FIRST_POLL
+        self._rang = threading.Event()
+        self._closed = threading.Event()
+        self._hangs = False  # LISTEN was accepted
+        self._hears = False  # and a notification came through
+        self._probed_at = -PROBE_INTERVAL
+        self._unheard_since: float | None = None
         self._said_deaf = False
-        self.hears = False
+        threading.Thread(target=self._listen, name="doorbell", daemon=True).start()
 
     def wait(self, connection: Connection, longest: float, keep_on: Callable[[], bool]) -> None:
         """Return when there may be work, or after `longest` seconds; `connection` is another than the bell's."""
-        self._probe(connection)
-        pause = self._poll_interval if self.hears else self._pause
-        deadline = time.monotonic() + min(pause, longest)
+        if self._hangs and time.monotonic() - self._probed_at >= PROBE_INTERVAL:
+            self._probed_at = time.monotonic()
+            self._unheard_since = self._unheard_since or self._probed_at
+            connection.execute("select pg_notify(%s, '')", (self._channel,))
+        deadline = time.monotonic() + min(self._poll_interval if self._hears else self._pause, longest)
         self._pause = min(2 * self._pause, self._poll_interval)
         while keep_on() and (left := deadline - time.monotonic()) > 0:
-            if self._listen(min(left, SLICE)):
-                return
+            if self._rang.wait(min(left, SLICE)):
+                break
+        self._rang.clear()
 
     def was_busy(self) -> None:
         """Look again soon, because where there was work there may be more."""
         self._pause = FIRST_POLL
 
     def close(self) -> None:
-        """Hang up."""
-        self.hears, self._rung_at = False, None
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Let the thread end; it is not waited for."""
+        self._closed.set()
 
-    def _probe(self, connection: Connection) -> None:
-        now = time.monotonic()
-        if self._rung_at is not None and now - self._rung_at > PROBE_PATIENCE:
-            self._listen(0)  # it may have come while nobody listened
-        if self._rung_at is not None and now - self._rung_at > PROBE_PATIENCE:
-            if self.hears or not self._said_deaf:
-                logger.warning("Notifications do not arrive; polling at least every %g s.", self._poll_interval)
-                self._said_deaf = True
-            self.close()
-        if now - self._probed_at < PROBE_INTERVAL:
-            return
-        self._probed_at = now
-        try:
-            if self._connection is None:
-                self._connection = psycopg.connect(
-                    self._url,
-                    autocommit=True,
-                    application_name="aisle doorbell",
-                    connect_timeout=10,
-                    keepalives_idle=30,
-                    keepalives_interval=10,
-                    keepalives_count=3,
-                )
-                self._connection.execute(f"listen {CHANNEL}".encode())
-                self._connection.execute(f"listen {self._channel}".encode())
-                self._pause = FIRST_POLL  # what happened before this moment was not heard
-            connection.execute("select pg_notify(%s, '')", (self._channel,))
-            self._rung_at = now
-        except psycopg.OperationalError as error:
-            if connection.closed:
-                raise
-            logger.warning("Cannot listen for notifications, polling instead: %s", error)
-            self.close()
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            worked = False
+            try:
+                with psycopg.connect(
+                    self._url, autocommit=True, application_name="aisle doorbell", **sql.CONNECTION_OPTIONS
+                ) as connection:
+                    worked = self._serve(connection)
+            except (psycopg.Error, TimeoutError) as error:
+                self._say_deaf(str(error))
+            self._hangs = self._hears = False
+            self._closed.wait(RETRY_INTERVAL * (0.1 if worked else 1) * random.uniform(0.5, 1))  # noqa: S311  # jitter
 
-    def _listen(self, seconds: float) -> bool:
-        """Wait for a notification; return whether it announces work."""
-        if self._connection is None:
-            time.sleep(seconds)
+    def _serve(self, connection: Connection) -> bool:
+        """Ring for each notification until the bell breaks; return whether it ever worked."""
+        _execute(connection, "select pg_backend_pid()")
+        if _execute(connection, "select pg_backend_pid()") != str(connection.info.backend_pid):
+            self._say_deaf("a pooler stands between")
             return False
-        try:
-            for notification in self._connection.notifies(timeout=seconds, stop_after=1):
-                if notification.channel == CHANNEL:
-                    return True
-                if not self.hears:
-                    logger.info("Listening on %s.", CHANNEL)
-                self.hears, self._rung_at = True, None
-        except psycopg.OperationalError as error:
-            logger.warning("The connection that listens was lost, polling until it is back: %s", error)
-            self.close()
-            self._probed_at = time.monotonic() - PROBE_INTERVAL + random.uniform(0.5, 2)  # noqa: S311  # jitter
-        return False
+        _execute(connection, f"listen {CHANNEL}; listen {self._channel}")
+        self._unheard_since, self._probed_at, self._hangs = None, -PROBE_INTERVAL, True
+        self._rang.set()  # what was notified before this moment was not heard: look once, and ring the bell
+        worked = False
+        while not self._closed.is_set():
+            for notification in connection.notifies(timeout=SLICE, stop_after=1):
+                self._rang.set()
+                if notification.channel == self._channel:
+                    if not worked:
+                        logger.info("Listening on %s.", CHANNEL)
+                    self._unheard_since, self._said_deaf = None, False
+                    self._hears = worked = True
+            unheard = self._unheard_since
+            if unheard is not None and time.monotonic() - unheard > PATIENCE:
+                self._say_deaf("they do not arrive")
+                break
+        return worked
+
+    def _say_deaf(self, reason: str) -> None:
+        """Say once that polling it is."""
+        if not self._said_deaf and not self._closed.is_set():
+            logger.warning("No notifications (%s): polling at least every %g s.", reason.strip(), self._poll_interval)
+        self._said_deaf = True
+
+
+def _execute(connection: Connection, statement: str) -> str | None:
+    """Execute a statement and return its first value; raises TimeoutError if no answer comes in time."""
+    pgconn, deadline = connection.pgconn, time.monotonic() + PATIENCE
+    pgconn.send_query(statement.encode())
+    value = None
+    while True:
+        while pgconn.is_busy():
+            if not select.select([pgconn.socket], [], [], max(deadline - time.monotonic(), 0))[0]:
+                raise TimeoutError("the address does not answer")
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            return value
+        if result.error_message:
+            raise psycopg.OperationalError(result.error_message.decode(errors="replace"))
+        if result.ntuples:
+            value = (result.get_value(0, 0) or b"").decode()

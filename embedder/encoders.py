@@ -82,6 +82,8 @@ class Encoder:
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token numbers of texts, cut to what the model reads."""
+        if not texts:
+            return []
         prompt = self.model.prompts.get(self.model.default_prompt_name or "") or ""
         tokens = self.model.tokenizer(
             [prompt + text for text in texts], truncation=True, max_length=self.model.max_seq_length

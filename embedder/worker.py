@@ -71,7 +71,6 @@ class Worker:
                         delay = FIRST_RECONNECT
                         self._serve(connection, pipeline, bell)
                 except (psycopg.OperationalError, sql.errors.ConnectionFailedError) as error:
-                    bell.close()
                     pause = delay * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
                     logger.warning("Lost the database, trying again in %.1f s: %s", pause, error)
                     self._sleep(pause)

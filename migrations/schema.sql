@@ -58,6 +58,7 @@ CREATE FUNCTION aisle._collect_changes() RETURNS bigint
 #variable_conflict use_column
 declare
     collected bigint;
+    is_truncated boolean;
 begin
     with locked as (
         select change_id, ids from aisle._changes order by change_id limit 1000 for update skip locked
@@ -79,7 +80,10 @@ begin
                 is_dead = false, last_error = null, leased_until = null, lease_token = null
         returning 1
     )
-    select count(*) into collected from collected_jobs;
+    select (select count(*) from collected_jobs), exists (select from taken where ids = '{}') into collected, is_truncated;
+    if is_truncated then
+        perform aisle._forget_gone_items();
+    end if;
     return collected;
 end
 $$;
@@ -194,7 +198,9 @@ CREATE FUNCTION aisle._enqueue(task text, ids text[]) RETURNS void
     AS $$
 begin
     insert into aisle._changes (task, ids, changed_at) values (_enqueue.task, _enqueue.ids, aisle._now());
-    perform pg_notify('aisle_embedding_jobs', _enqueue.task);
+    if current_setting('aisle.notify', true) is distinct from 'off' then
+        perform pg_notify('aisle_embedding_jobs', _enqueue.task);
+    end if;
 end
 $$;
 
@@ -209,9 +215,7 @@ begin
         raise exception 'No items are attached.'
             using errcode = 'AIS02', hint = 'Attach the shop''s table first: aisle attach items SCHEMA.TABLE --id … --name …';
     end if;
-    perform aisle._forget_items(array(
-        select distinct v.item_id from aisle.item_vectors v
-        where not exists (select from aisle._items i where i.item_id = v.item_id)));
+    perform aisle._forget_gone_items();
     insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
     select 'category', i.item_id, 2, aisle._now(), aisle._now()
     from aisle._items i
@@ -237,6 +241,17 @@ CREATE FUNCTION aisle._forget_all_items() RETURNS void
 begin
     delete from aisle.item_vectors;
     delete from aisle._item_predictions;
+end
+$$;
+
+CREATE FUNCTION aisle._forget_gone_items() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+begin
+    perform aisle._forget_items(array(
+        select distinct v.item_id from aisle.item_vectors v
+        where not exists (select from aisle._items i where i.item_id = v.item_id)));
 end
 $$;
 
@@ -853,7 +868,12 @@ CREATE FUNCTION aisle.tg_items__truncate() RETURNS trigger
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 begin
-    perform aisle._forget_all_items();
+    perform aisle._enqueue('category', '{}');
+    begin
+        perform aisle._forget_all_items();
+    exception when others then
+        null;  -- the worker will
+    end;
     return null;
 end
 $$;
@@ -1159,7 +1179,7 @@ CREATE VIEW aisle.freshness AS
           WHERE (NOT j.is_dead)
         UNION ALL
          SELECT c.task,
-            cardinality(c.ids) AS cardinality,
+            GREATEST(cardinality(c.ids), 1) AS "greatest",
             c.changed_at,
             false,
             NULL::text
@@ -1384,6 +1404,8 @@ REVOKE ALL ON FUNCTION aisle._enqueue(task text, ids text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle._enqueue_stale() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._forget_all_items() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._forget_gone_items() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
 

@@ -21,7 +21,14 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 MINIMUM_POSTGRES = 150000  # server_version_num of PostgreSQL 15
 MINIMUM_PGVECTOR = (0, 8)
 
-CONNECT_TIMEOUT = 10  # seconds
+# A peer that is gone without a word is noticed after a minute, not after the system's two hours. Seconds; milliseconds.
+CONNECTION_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 
 # Folder/name of each object; the migrations create them in this order and drop them in reverse.
 CREATION_ORDER = (
@@ -43,10 +50,11 @@ CREATION_ORDER = (
     "functions/search_items",
     "views/_live_models",
     "functions/_enqueue",
-    "functions/_collect_changes",
     "functions/_enqueue_stale",
     "functions/_items_changed",
     "functions/_forget_items",
+    "functions/_forget_gone_items",
+    "functions/_collect_changes",
     "functions/_items_removed",
     "functions/_forget_all_items",
     "triggers/tg_items__insert",
@@ -96,9 +104,7 @@ def connect(url: str, *, application_name: str = "aisle") -> Connection:
     Raises ConnectionFailedError when the server cannot be reached and UnsupportedServerError when it is too old.
     """
     try:
-        connection = psycopg.connect(
-            url, autocommit=True, application_name=application_name, connect_timeout=CONNECT_TIMEOUT
-        )
+        connection = psycopg.connect(url, autocommit=True, application_name=application_name, **CONNECTION_OPTIONS)
     except psycopg.Error as error:
         reason = " ".join(str(error).removeprefix("connection failed: ").split()).rstrip(".")
         raise errors.ConnectionFailedError(f"Cannot connect to the database: {reason}.") from error

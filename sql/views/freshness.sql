@@ -4,7 +4,7 @@ with waiting as (
     select j.task, 1 as rows, j.enqueued_at as since, j.attempts > 0 as is_retry, j.last_error
     from aisle._embedding_jobs j where not j.is_dead
     union all
-    select c.task, cardinality(c.ids), c.changed_at, false, null from aisle._changes c
+    select c.task, greatest(cardinality(c.ids), 1), c.changed_at, false, null from aisle._changes c
 ), waits as (
     select b.task, wait, sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task order by wait) as up_to,
            sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task) as total

@@ -100,7 +100,6 @@ def test_a_listen_connection_that_dies_silently_costs_a_poll(
     wait_until(lambda: seconds_until_embedded(connection, 6), "and when the wire is cut, it goes on")
 
 
-@pytest.mark.xfail(strict=True, reason="The doorbell connects and listens in the thread that embeds.")
 @pytest.mark.parametrize("at", [None, b"listen"], ids=["connect", "LISTEN"])
 def test_a_listen_address_that_never_answers_costs_a_poll(
     crashable: CrashableServer, connection: Connection, database_url: str, students: int, staff: Staff, at: bytes | None
@@ -115,9 +114,6 @@ def test_a_listen_address_that_never_answers_costs_a_poll(
         seconds_until_embedded(connection, 1, harness.POLL + SLACK)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="It cannot delete vectors newer than its snapshot (40001), or does not see them."
-)
 @pytest.mark.parametrize("vectors", ["added", "replaced"])
 def test_a_truncate_whose_snapshot_is_older_than_the_vectors_takes_them_along(
     connection: Connection, other: Connection, students: int, staff: Staff, vectors: str

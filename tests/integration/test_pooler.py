@@ -209,10 +209,7 @@ def used_pool(products: Shop, pooled: Aisle, pooler: Pooler) -> Iterator[list[sq
     "what",
     [
         "prepared statement",
-        pytest.param(
-            "LISTEN",
-            marks=pytest.mark.xfail(strict=True, reason="The doorbell tries LISTEN, and cannot take it back."),
-        ),
+        "LISTEN",
         "advisory lock",
         "temporary table",
         "setting",

@@ -499,3 +499,14 @@ def test_a_renamed_id_column_does_not_stop_the_shop(shop: Shop) -> None:
         (4, "tea"),
     ]
     assert len(warnings) == 3, "Each statement whose rows were lost sight of must say so."
+
+
+def test_notifications_can_be_switched_off(shop: Shop, database_url: str) -> None:
+    """Two-phase commit refuses a transaction that has notified."""
+    with psycopg.connect(database_url, autocommit=True) as listener:
+        listener.execute("listen aisle_embedding_jobs")
+        shop.execute("set aisle.notify = off")
+        shop.insert("tea")
+        shop.execute("delete from shop.products")
+        assert list(listener.notifies(timeout=0.2)) == []
+    assert shop.value("select count(*) from aisle._changes") == 2, "The log has it all the same."

@@ -1,12 +1,13 @@
 -- Makes jobs of the oldest entries of the log; returns how many ids it took in. A row that is queued already keeps its one
 -- job: its version grows and its lease ends, so that a result for the older content can neither be written nor end the job.
--- Entries that another worker is taking in are passed over.
+-- Entries that another worker is taking in are passed over. An entry without ids is a TRUNCATE's.
 create or replace function aisle._collect_changes() returns bigint
 language plpgsql volatile
 as $function$
 #variable_conflict use_column
 declare
     collected bigint;
+    is_truncated boolean;
 begin
     with locked as (
         select change_id, ids from aisle._changes order by change_id limit 1000 for update skip locked
@@ -28,7 +29,10 @@ begin
                 is_dead = false, last_error = null, leased_until = null, lease_token = null
         returning 1
     )
-    select count(*) into collected from collected_jobs;
+    select (select count(*) from collected_jobs), exists (select from taken where ids = '{}') into collected, is_truncated;
+    if is_truncated then
+        perform aisle._forget_gone_items();
+    end if;
     return collected;
 end
 $function$;

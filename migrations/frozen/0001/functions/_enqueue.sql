@@ -1,10 +1,13 @@
 -- Writes to the log which rows changed, and wakes the workers. All that a trigger does in the shop's transaction for the
--- queue: a row appended, whatever the number of ids, and no lock that anybody could wait for.
+-- queue: a row appended, whatever the number of ids, and no lock that anybody could wait for. A transaction that is prepared
+-- for two-phase commit may not notify; it sets `aisle.notify` to off.
 create or replace function aisle._enqueue(task text, ids text[]) returns void
 language plpgsql volatile
 as $function$
 begin
     insert into aisle._changes (task, ids, changed_at) values (_enqueue.task, _enqueue.ids, aisle._now());
-    perform pg_notify('aisle_embedding_jobs', _enqueue.task);
+    if current_setting('aisle.notify', true) is distinct from 'off' then
+        perform pg_notify('aisle_embedding_jobs', _enqueue.task);
+    end if;
 end
 $function$;

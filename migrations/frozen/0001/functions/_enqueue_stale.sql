@@ -11,9 +11,7 @@ begin
         raise exception 'No items are attached.'
             using errcode = 'AIS02', hint = 'Attach the shop''s table first: aisle attach items SCHEMA.TABLE --id … --name …';
     end if;
-    perform aisle._forget_items(array(
-        select distinct v.item_id from aisle.item_vectors v
-        where not exists (select from aisle._items i where i.item_id = v.item_id)));
+    perform aisle._forget_gone_items();
     insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
     select 'category', i.item_id, 2, aisle._now(), aisle._now()
     from aisle._items i

@@ -1,0 +1,10 @@
+-- Removes what was derived from items that are gone, whichever they are.
+create or replace function aisle._forget_gone_items() returns void
+language plpgsql volatile
+as $function$
+begin
+    perform aisle._forget_items(array(
+        select distinct v.item_id from aisle.item_vectors v
+        where not exists (select from aisle._items i where i.item_id = v.item_id)));
+end
+$function$;
