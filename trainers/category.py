@@ -29,6 +29,7 @@ from aisle.trainers.fine_tuning import FineTuningOptions, fine_tune
 from aisle.trainers.student import Student, StudentOptions, fit_student, shared_head
 
 MIN_ROWS = 3  # a category with fewer labelled rows cannot be learned, calibrated and checked
+MEMBERS_BESIDE_ENCODER = 3  # students whose mean is taken; beside an encoder's time theirs is small
 TRAINING_LOCK = 4_150_711_054  # any constant: one training run of a database at a time
 
 Report = Callable[[str], None]
@@ -67,8 +68,9 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         catalogue = read_catalogue(connection, split_column=options.split_column, seed=options.seed)
         categories = _categories(catalogue, options.min_rows)
         report(f"{len(catalogue):,} items in {len(categories)} categories, {_describe(catalogue)}.")
-        model = _fit(catalogue, categories, options, report)
-        model_id = publish.load(connection, model, _separator(connection))
+        separator = _separator(connection)
+        model = _fit(catalogue, categories, separator, options, report)
+        model_id = publish.load(connection, model, separator)
         try:
             report("Loading the catalogue's vectors …")
             generation = Generation.load(connection, model_id)
@@ -89,7 +91,10 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
     return Result(model_id, metrics, deploys, seconds)
 
 
-def _fit(catalogue: Catalogue, categories: list[str], options: Options, report: Report) -> publish.CategoryModel:
+def _fit(
+    catalogue: Catalogue, categories: list[str], separator: str, options: Options, report: Report
+) -> publish.CategoryModel:
+    paths = [category.split(separator) for category in categories]
     index = {category: i for i, category in enumerate(categories)}
     labels = np.array([index.get(category, -1) for category in catalogue.categories])
     training, validation = _rows(catalogue, "train", categories), _rows(catalogue, "valid", categories)
@@ -97,10 +102,11 @@ def _fit(catalogue: Catalogue, categories: list[str], options: Options, report: 
     chosen, ngrams = select_ngrams(catalogue, visible)
     matrix = catalogue.ngrams[:, chosen]
 
-    encoder = None
+    encoder, student = None, options.student
     if options.encoder is not None:
+        student = replace(student, members=student.members or MEMBERS_BESIDE_ENCODER)
         encoder = fine_tune(
-            options.encoder, catalogue, labels, training, validation, len(categories), options.fine_tuning,
+            options.encoder, catalogue, labels, training, validation, paths, options.fine_tuning,
             seed=options.seed, report=report,
         )  # fmt: skip
 
@@ -108,11 +114,11 @@ def _fit(catalogue: Catalogue, categories: list[str], options: Options, report: 
         return fit_student(
             matrix[rows],
             labels[rows],
-            len(categories),
+            paths,
             ngrams,
-            options.student,
+            student,
             seed=options.seed,
-            progress=lambda epoch, loss: report(f"  epoch {epoch}/{options.student.epochs}: loss {loss:.3f}"),
+            progress=lambda epoch, loss: report(f"  epoch {epoch}/{student.epochs}: loss {loss:.3f}"),
         )
 
     # Rows that the student has not seen calibrate it; then it learns from them too, at the same scales.
@@ -131,10 +137,10 @@ def _fit(catalogue: Catalogue, categories: list[str], options: Options, report: 
     if encoder is not None:
         from_student, from_encoder = final.embed(matrix[learned]) @ final.weight.T, encoder.logits()[learned]
         both = scales.encoder * from_encoder + scales.student * from_student
-        head = shared_head(np.concatenate([both, scales.draft * from_student]), options.student.dimensions)
+        head = shared_head(np.concatenate([both, scales.draft * from_student]), student.dimensions)
         final = replace(final, vectors=final.vectors @ (final.weight.T @ head))
         projection = (scales.encoder * encoder.weight.T @ head).astype(np.float32)  # (dimensions, dimensions)
-        encoder_folder, encoder_vectors = encoder.store(projection, catalogue.encoder_texts())
+        encoder_folder, encoder_vectors = encoder.store(projection)
     # Rounded as the table stores them, so that what is computed here is what SQL answers.
     ngram_vectors = (final.vectors * scales.draft).astype(np.float16).astype(np.float32)
     return publish.CategoryModel(
@@ -153,7 +159,7 @@ def _fit(catalogue: Catalogue, categories: list[str], options: Options, report: 
         encoder_vectors=encoder_vectors,
         student_scale=scales.student / scales.draft,
         parameters={"seed": options.seed, "split_column": options.split_column, "min_rows": options.min_rows}
-        | {"student": asdict(options.student), "calibration": asdict(scales)}
+        | {"student": asdict(student), "calibration": asdict(scales)}
         | ({} if encoder is None else {"fine_tuning": asdict(encoder.options)}),
     )
 

@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from aisle.embedder.encoders import Encoder, Floats, bf16_is_native, load_pretrained
 from aisle.sql import embedded, errors
 from aisle.trainers.catalogue import Catalogue
+from aisle.trainers.hierarchy import PathLoss
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -75,7 +75,7 @@ class FineTuned:
         """Return the logits of the whole catalogue, (catalogue, categories)."""
         return self.vectors @ self.weight.T
 
-    def store(self, projection: Floats, texts: Sequence[str]) -> tuple[Path, Floats]:
+    def store(self, projection: Floats) -> tuple[Path, Floats]:
         """Append a linear layer, (dimensions, dimensions), as the last; return the folder to store and all vectors."""
         from sentence_transformers.sentence_transformer.modules import Dense
 
@@ -86,7 +86,7 @@ class FineTuned:
         final = self.folder / "encoder"
         shutil.rmtree(final, ignore_errors=True)
         self.model.save(str(final), create_model_card=False)
-        return final, Encoder(self.model).encode_texts(texts)
+        return final, self.vectors @ projection
 
 
 def fine_tune(
@@ -95,22 +95,25 @@ def fine_tune(
     labels: npt.NDArray[np.int64],
     training: npt.NDArray[np.bool_],
     validation: npt.NDArray[np.bool_],
-    categories: int,
+    paths: Sequence[Sequence[str]],
     options: FineTuningOptions,
     *,
     seed: int,
     report: Report,
 ) -> FineTuned:
-    """Train on the rows of `training`, stop by those of `validation`, and encode the whole catalogue."""
+    """Train on the rows of `training`, stop by those of `validation`, and encode the whole catalogue.
+
+    `labels` count `paths`, one a category.
+    """
     from transformers import set_seed
 
     set_seed(seed)
     model = build(name, options)
     options = fit_in_memory(model, options, report) if options.fit_in else options
     texts = catalogue.encoder_texts()
-    key = json.dumps([version("aisle"), name, asdict(options), seed, catalogue.fingerprint(), categories])
+    key = json.dumps([version("aisle"), name, asdict(options), seed, catalogue.fingerprint(), paths])
     folder = embedded.home() / "training" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    classifier = Classifier(model, categories, options)
+    classifier = Classifier(model, paths, options)
     report(f"Fine-tuning {name}; an interrupted run goes on from {folder} …")
     dataset = _tokenise(model, texts, labels, options.max_length)
     _run(classifier, [dataset[i] for i in np.flatnonzero(training)], [dataset[i] for i in np.flatnonzero(validation)],
@@ -123,12 +126,12 @@ def fine_tune(
 class Classifier(nn.Module):
     """The encoder under its head."""
 
-    def __init__(self, encoder: Any, categories: int, options: FineTuningOptions) -> None:
+    def __init__(self, encoder: Any, paths: Sequence[Sequence[str]], options: FineTuningOptions) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(options.dimensions, categories, bias=False)
+        self.head = nn.Linear(options.dimensions, len(paths), bias=False)
         nn.init.normal_(self.head.weight, std=COSINE_SCALE / options.dimensions**0.5)
-        self.label_smoothing = options.label_smoothing
+        self.loss = PathLoss(paths, options.label_smoothing)
         transformer = encoder[0].auto_model
         if options.gradient_checkpointing:
             transformer.activation_checkpointing_enable()
@@ -142,7 +145,7 @@ class Classifier(nn.Module):
         features = {"input_ids": input_ids, "attention_mask": attention_mask}
         vectors = self.encoder(features)["sentence_embedding"]  # (batch, dimensions)
         logits = self.head(vectors).float()
-        return {"loss": F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing), "logits": logits}
+        return {"loss": self.loss(logits, labels), "logits": logits}
 
 
 def build(name: str, options: FineTuningOptions) -> Any:
@@ -244,7 +247,7 @@ def _run(
     on_gpu = torch.cuda.is_available()
     precision = options.precision
     if precision == "auto":
-        precision = "bf16" if bf16_is_native() else "fp16" if on_gpu else "fp32"
+        precision = "bf16" if _bf16_pays() else "fp16" if on_gpu else "fp32"
     arguments = TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         num_train_epochs=options.epochs,
@@ -288,6 +291,11 @@ def _run(
         report("Going on from the last epoch of an earlier run.")
     trainer.train(resume_from_checkpoint=checkpoint)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+def _bf16_pays() -> bool:
+    """Return whether training is faster in bfloat16: also where a processor multiplies it, but has no tiles for it."""
+    return bf16_is_native() or (not torch.cuda.is_available() and torch.cpu._is_avx512_bf16_supported())
 
 
 def _last_checkpoint(folder: Path) -> str | None:

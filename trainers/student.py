@@ -2,7 +2,8 @@
 
     vector(text) = Σ_g v_g / √n        n: the text's known n-grams        logits = vector · category + bias
 
-It is trained with cross-entropy. Half of a text's n-grams are dropped at each step, which keeps the rare ones honest.
+It is trained with cross-entropy, of the ancestors as well where categories are paths. Half of a text's n-grams are
+dropped at each step, which keeps the rare ones honest.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import sparse
-from torch.nn import functional as F
 
 from aisle.embedder.encoders import Floats
+from aisle.trainers.hierarchy import PathLoss
 
 SMALL = 5_000  # texts
 WARM_UP = 20  # steps
@@ -64,19 +65,22 @@ def ngram_scale(ngram: str) -> float:
 def fit_student(
     texts: sparse.csr_array,
     labels: npt.NDArray[np.int64],
-    categories: int,
+    paths: Sequence[Sequence[str]],
     ngrams: Sequence[str],
     options: StudentOptions,
     *,
     seed: int,
     progress: Progress = lambda epoch, loss: None,
 ) -> Student:
-    """Fit on `texts`, (texts, n-grams) of ones, and their labels; same seed and machine, same student."""
+    """Fit on `texts`, (texts, n-grams) of ones, and their labels; same seed and machine, same student.
+
+    `labels` count `paths`, one a category.
+    """
     small = texts.shape[0] < SMALL
     size = options.batch_size or (64 if small else 256)
     members = options.members or (4 if small else 1)
     students = [
-        _fit_one(texts, labels, categories, ngrams, options, size, seed + member, progress) for member in range(members)
+        _fit_one(texts, labels, paths, ngrams, options, size, seed + member, progress) for member in range(members)
     ]
     return students[0] if members == 1 else _mean(students, texts)
 
@@ -102,7 +106,7 @@ def _mean(students: Sequence[Student], texts: sparse.csr_array) -> Student:
 def _fit_one(
     texts: sparse.csr_array,
     labels: npt.NDArray[np.int64],
-    categories: int,
+    paths: Sequence[Sequence[str]],
     ngrams: Sequence[str],
     options: StudentOptions,
     size: int,
@@ -114,8 +118,9 @@ def _fit_one(
     vectors = torch.randn(len(ngrams), options.dimensions, generator=generator) * options.initial_spread
     # The second moment is one number an n-gram: a table of squares would double the memory.
     moments, squares = torch.zeros_like(vectors), torch.zeros(len(ngrams), 1)
-    weight = torch.randn(categories, options.dimensions, generator=generator) / options.dimensions**0.5
-    bias = torch.zeros(categories)
+    weight = torch.randn(len(paths), options.dimensions, generator=generator) / options.dimensions**0.5
+    bias = torch.zeros(len(paths))
+    path_loss = PathLoss(paths, options.label_smoothing)
     optimiser = torch.optim.Adam([weight.requires_grad_(), bias.requires_grad_()], lr=options.learning_rate)
 
     steps, step = options.epochs * -(-texts.shape[0] // size), 0
@@ -127,8 +132,8 @@ def _fit_one(
             block = vectors.index_select(0, used)  # (n-grams of this batch, dimensions)
             embedded = torch.from_numpy(mix @ block.numpy()).requires_grad_()  # (batch, dimensions)
             logits = embedded @ weight.T + bias  # (batch, categories)
-            loss = F.cross_entropy(logits, torch.from_numpy(labels[rows]), label_smoothing=options.label_smoothing)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = path_loss(logits, torch.from_numpy(labels[rows]))
+            loss.backward()
 
             rate = options.learning_rate * min(1.0, (step + 1) / WARM_UP) * (1 - step / steps)
             optimiser.param_groups[0]["lr"] = rate

@@ -219,7 +219,7 @@ def test_frozen_words_do_not_change(tiny_encoder: Path) -> None:
     from dataclasses import replace
 
     options = replace(QUICK, freeze_word_embeddings=True, gradient_checkpointing=True)
-    classifier = fine_tuning.Classifier(fine_tuning.build(str(tiny_encoder), options), 3, options)
+    classifier = fine_tuning.Classifier(fine_tuning.build(str(tiny_encoder), options), [["a"], ["b"], ["c"]], options)
     trained = {name for name, parameter in classifier.named_parameters() if parameter.requires_grad}
     assert not any("word_embeddings" in name for name in trained)
     assert any("attention" in name for name in trained)
