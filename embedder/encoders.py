@@ -106,12 +106,12 @@ class Encoder:
 
 
 def bf16_is_native() -> bool:
-    """Return whether the device that a model would run on has instructions for bfloat16 matrices."""
+    """Return whether the device that a model would run on has instructions for bfloat16 products."""
     import torch
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_capability() >= (8, 0)
-    return bool(torch.cpu._is_amx_tile_supported())
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def autocast(device: str) -> contextlib.AbstractContextManager[object]:

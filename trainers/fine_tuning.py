@@ -247,7 +247,7 @@ def _run(
     on_gpu = torch.cuda.is_available()
     precision = options.precision
     if precision == "auto":
-        precision = "bf16" if _bf16_pays() else "fp16" if on_gpu else "fp32"
+        precision = "bf16" if bf16_is_native() else "fp16" if on_gpu else "fp32"
     arguments = TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         num_train_epochs=options.epochs,
@@ -291,11 +291,6 @@ def _run(
         report("Going on from the last epoch of an earlier run.")
     trainer.train(resume_from_checkpoint=checkpoint)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-
-
-def _bf16_pays() -> bool:
-    """Return whether training is faster in bfloat16: also where a processor multiplies it, but has no tiles for it."""
-    return bf16_is_native() or (not torch.cuda.is_available() and torch.cpu._is_avx512_bf16_supported())
 
 
 def _last_checkpoint(folder: Path) -> str | None:

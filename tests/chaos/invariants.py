@@ -66,12 +66,12 @@ def stale(connection: Connection) -> list[str]:
 
 
 def pending(connection: Connection) -> int:
-    """How many rows wait for a worker, dead letters not counted."""
+    """How many rows wait for a worker, dead letters not counted; a TRUNCATE that no worker has seen counts as one."""
     return int(
         sql.fetch_value(
             connection,
             "select (select count(*) from aisle._embedding_jobs where not is_dead)"
-            " + (select coalesce(sum(cardinality(ids)), 0) from aisle._changes)",
+            " + (select coalesce(sum(greatest(cardinality(ids), 1)), 0) from aisle._changes)",
         )
     )
 
