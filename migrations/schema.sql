@@ -72,6 +72,7 @@ begin
         insert into aisle._embedding_jobs as job (task, id, version, enqueued_at, run_after)
         select task, id, count(*), min(changed_at), min(changed_at)
         from taken, unnest(ids) id
+        where id is not null
         group by task, id
         order by id, task
         on conflict on constraint _embedding_jobs_pkey do update
@@ -123,17 +124,19 @@ declare
     is_padded boolean := (
         select 'bpchar'::regtype in (t.oid, t.typbasetype) from pg_attribute a join pg_type t on t.oid = a.atttypid
         where a.attrelid = target and a.attname = id_column);
-    id_literal text := quote_literal(id_column) || case when is_padded then ', ''padded''' else '' end;
+    arguments text := concat_ws(', ', quote_literal(id_column),
+        (select quote_literal(a.draft_rows) from aisle._attachments a where a.kind = 'items'),
+        case when is_padded then quote_literal('padded') end);
     changed text := (
         select format('(%s) is distinct from (%s)', string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', '))
         from unnest(id_column || watched) c);
 begin
     execute format(
         'create trigger aisle_500_update after update on %s for each row when (%s)
-         execute function aisle.tg_items__row(%s)', target, changed, id_literal);
+         execute function aisle.tg_items__row(%s)', target, changed, arguments);
     execute format(
         'create trigger aisle_500_row after insert or delete on %s for each row
-         execute function aisle.tg_items__row(%s)', target, id_literal);
+         execute function aisle.tg_items__row(%s)', target, arguments);
     execute format(
         'create trigger aisle_500_truncate after truncate on %s for each statement
          execute function aisle.tg_items__truncate()', target);
@@ -146,10 +149,47 @@ begin
     execute format('alter table %s enable replica trigger aisle_500_row', target);
     execute format(
         'create trigger aisle_500_insert after insert on %s referencing new table as new_rows for each statement
-         execute function aisle.tg_items__insert(%s)', target, id_literal);
+         execute function aisle.tg_items__insert(%s)', target, arguments);
     execute format(
         'create trigger aisle_500_delete after delete on %s referencing old table as old_rows for each statement
-         execute function aisle.tg_items__delete(%s)', target, id_literal);
+         execute function aisle.tg_items__delete(%s)', target, arguments);
+end
+$$;
+
+CREATE FUNCTION aisle._draft_items(ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    draft_rows integer := (select a.draft_rows from aisle._attachments a where a.kind = 'items');
+    statement text := extract(epoch from statement_timestamp())::text;
+    counter text[] := string_to_array(current_setting('aisle.changed_rows', true), '/');
+    changed_rows integer := cardinality(ids);
+begin
+    -- Row triggers come here once a row: count what the statement has changed so far.
+    if counter[1] = statement then
+        changed_rows := changed_rows + counter[2]::integer;
+    end if;
+    if changed_rows > draft_rows then
+        return;
+    end if;
+    perform set_config('aisle.changed_rows', statement || '/' || changed_rows, true);
+    begin
+        insert into aisle.item_vectors as stored (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
+        select m.model_id, i.item_id, aisle._embed(m.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)),
+               i.content_hash, m.encoder is not null, aisle._now()
+        from aisle._live_models live
+        join aisle._models m using (model_id)
+        cross join aisle._read_items(ids) i
+        where live.task = 'category'
+        on conflict (item_id, model_id) do update
+            set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
+                embedded_at = excluded.embedded_at
+            where stored.content_hash <> excluded.content_hash;
+    exception when others then
+        raise warning 'Aisle left the draft vectors of this statement to the worker: %', sqlerrm;
+    end;
 end
 $$;
 
@@ -281,49 +321,6 @@ begin
         from aisle._read_items(array[item_id]) i;
     end if;
     return stored;
-end
-$$;
-
-CREATE FUNCTION aisle._items_changed(ids text[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $$
-#variable_conflict use_column
-declare
-    statement text := extract(epoch from statement_timestamp())::text;
-    counter text[];
-    changed_rows integer := cardinality(ids);
-    draft_rows integer;
-begin
-    perform aisle._enqueue('category', ids);
-    select a.draft_rows into draft_rows from aisle._attachments a where a.kind = 'items';
-    if changed_rows > draft_rows then
-        return;
-    end if;
-    -- Row triggers come here once a row: count what the statement has changed so far.
-    counter := string_to_array(current_setting('aisle.changed_rows', true), '/');
-    if counter[1] = statement then
-        changed_rows := changed_rows + counter[2]::integer;
-    end if;
-    if changed_rows > draft_rows then
-        return;
-    end if;
-    perform set_config('aisle.changed_rows', statement || '/' || changed_rows, true);
-    begin
-        insert into aisle.item_vectors as stored (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
-        select m.model_id, i.item_id, aisle._embed(m.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)),
-               i.content_hash, m.encoder is not null, aisle._now()
-        from aisle._live_models live
-        join aisle._models m using (model_id)
-        cross join aisle._read_items(ids) i
-        where live.task = 'category'
-        on conflict (item_id, model_id) do update
-            set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
-                embedded_at = excluded.embedded_at
-            where stored.content_hash <> excluded.content_hash;
-    exception when others then
-        raise warning 'Aisle left the draft vectors of this statement to the worker: %', sqlerrm;
-    end;
 end
 $$;
 
@@ -787,40 +784,42 @@ $_$;
 CREATE FUNCTION aisle.tg_items__insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $_$
+    AS $$
 declare
     ids text[];
-    is_long boolean;
 begin
     begin
         -- The id of a single row comes by way of jsonb, because a dynamic query is planned anew for every statement.
-        select array_agg(to_jsonb(r) ->> tg_argv[0]) into ids from (select * from new_rows limit 2) r
-        having count(*) = 1 and tg_nargs = 1;
-        if ids[1] is null then
-            execute format(
-                'select array_agg(%1$I::text) filter (where %1$I is not null), count(*) > 100000
-                 from (select %1$I from new_rows limit 100001) r', tg_argv[0])
-            into ids, is_long;
+        ids := array(select to_jsonb(r) ->> tg_argv[0] from new_rows r limit 2);
+        if cardinality(ids) > 1 or tg_nargs > 2 or ids[1] is null then
+            execute format('select array(select %I::text from new_rows limit 100001)', tg_argv[0]) into ids;
         end if;
     exception when others then
         raise warning 'Aisle cannot read the ids of new rows of %: %. Its vectors lag behind.', tg_relid::regclass, sqlerrm
             using hint = 'Detach the items and attach them again.';
         return null;
     end;
-    if is_long then
+    if cardinality(ids) > 100000 then
         -- Ids of millions of rows are no one value: each entry of the log takes its share.
         for ids in execute format(
-            'select array_agg(id) from (select %1$I::text as id, row_number() over () as n from new_rows where %1$I is not null) r
+            'select array_agg(id) from (select %I::text as id, row_number() over () as n from new_rows) r
              group by n / 100000', tg_argv[0])
         loop
-            perform aisle._items_changed(ids);
+            perform aisle._enqueue('category', ids);
         end loop;
-    elsif ids is not null then
-        perform aisle._items_changed(ids);
+    elsif ids <> '{}' then
+        -- As in _enqueue, without the price of a call.
+        insert into aisle._changes (task, ids, changed_at) values ('category', ids, aisle._now());
+        if current_setting('aisle.notify', true) is distinct from 'off' then
+            perform pg_notify('aisle_embedding_jobs', 'category');
+        end if;
+        if cardinality(ids) <= tg_argv[1]::integer then
+            perform aisle._draft_items(ids);
+        end if;
     end if;
     return null;
 end
-$_$;
+$$;
 
 CREATE FUNCTION aisle.tg_items__row() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -829,6 +828,7 @@ CREATE FUNCTION aisle.tg_items__row() RETURNS trigger
 declare
     old_id text;
     new_id text;
+    ids text[];
 begin
     begin
         if tg_op <> 'INSERT' then
@@ -840,7 +840,7 @@ begin
         if coalesce(old_id, new_id) is null and not to_jsonb(coalesce(new, old)) ? tg_argv[0] then
             raise undefined_column using message = format('there is no column %s', tg_argv[0]);
         end if;
-        if tg_nargs > 1 then
+        if tg_nargs > 2 then
             old_id := rtrim(old_id, ' ');
             new_id := rtrim(new_id, ' ');
         end if;
@@ -855,9 +855,15 @@ begin
     if tg_op = 'UPDATE' and old_id <> new_id then
         -- The same statement may have given the old id to another row, as `set id = id + 1` does. If it did not, the
         -- worker finds no such row and drops the job.
-        perform aisle._items_changed(array[old_id, new_id]);
+        ids := array[old_id, new_id];
     elsif new_id is not null then
-        perform aisle._items_changed(array[new_id]);
+        ids := array[new_id];
+    end if;
+    if ids is not null then
+        perform aisle._enqueue('category', ids);
+        if tg_argv[1] <> '0' then
+            perform aisle._draft_items(ids);
+        end if;
     end if;
     return null;
 end
@@ -1395,6 +1401,8 @@ REVOKE ALL ON FUNCTION aisle._create_generation(model_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._draft_items(ids text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._drop_model(model_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._embed(model_id integer, ngrams text[]) FROM PUBLIC;
@@ -1410,8 +1418,6 @@ REVOKE ALL ON FUNCTION aisle._forget_gone_items() FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._item_vector(model_id integer, item_id text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION aisle._items_changed(ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._items_removed(ids text[]) FROM PUBLIC;
 

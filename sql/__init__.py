@@ -51,7 +51,7 @@ CREATION_ORDER = (
     "views/_live_models",
     "functions/_enqueue",
     "functions/_enqueue_stale",
-    "functions/_items_changed",
+    "functions/_draft_items",
     "functions/_forget_items",
     "functions/_forget_gone_items",
     "functions/_collect_changes",

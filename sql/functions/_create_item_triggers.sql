@@ -11,17 +11,19 @@ declare
     is_padded boolean := (
         select 'bpchar'::regtype in (t.oid, t.typbasetype) from pg_attribute a join pg_type t on t.oid = a.atttypid
         where a.attrelid = target and a.attname = id_column);
-    id_literal text := quote_literal(id_column) || case when is_padded then ', ''padded''' else '' end;
+    arguments text := concat_ws(', ', quote_literal(id_column),
+        (select quote_literal(a.draft_rows) from aisle._attachments a where a.kind = 'items'),
+        case when is_padded then quote_literal('padded') end);
     changed text := (
         select format('(%s) is distinct from (%s)', string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', '))
         from unnest(id_column || watched) c);
 begin
     execute format(
         'create trigger aisle_500_update after update on %s for each row when (%s)
-         execute function aisle.tg_items__row(%s)', target, changed, id_literal);
+         execute function aisle.tg_items__row(%s)', target, changed, arguments);
     execute format(
         'create trigger aisle_500_row after insert or delete on %s for each row
-         execute function aisle.tg_items__row(%s)', target, id_literal);
+         execute function aisle.tg_items__row(%s)', target, arguments);
     execute format(
         'create trigger aisle_500_truncate after truncate on %s for each statement
          execute function aisle.tg_items__truncate()', target);
@@ -34,9 +36,9 @@ begin
     execute format('alter table %s enable replica trigger aisle_500_row', target);
     execute format(
         'create trigger aisle_500_insert after insert on %s referencing new table as new_rows for each statement
-         execute function aisle.tg_items__insert(%s)', target, id_literal);
+         execute function aisle.tg_items__insert(%s)', target, arguments);
     execute format(
         'create trigger aisle_500_delete after delete on %s referencing old table as old_rows for each statement
-         execute function aisle.tg_items__delete(%s)', target, id_literal);
+         execute function aisle.tg_items__delete(%s)', target, arguments);
 end
 $function$;

@@ -21,6 +21,7 @@ begin
         insert into aisle._embedding_jobs as job (task, id, version, enqueued_at, run_after)
         select task, id, count(*), min(changed_at), min(changed_at)
         from taken, unnest(ids) id
+        where id is not null
         group by task, id
         order by id, task
         on conflict on constraint _embedding_jobs_pkey do update

@@ -1,12 +1,13 @@
 -- For each row whose content or id changed; on partitioned tables and under logical replication for inserted and deleted
 -- rows too. Arguments: the id column, which is read by way of jsonb, because a dynamic query would be planned for every row;
--- and `padded` if it is char(n), whose padding is no part of an id.
+-- the number of rows that get drafts; and `padded` if the id is char(n), whose padding is no part of an id.
 create or replace function aisle.tg_items__row() returns trigger
 language plpgsql volatile security definer
 as $trigger$
 declare
     old_id text;
     new_id text;
+    ids text[];
 begin
     begin
         if tg_op <> 'INSERT' then
@@ -18,7 +19,7 @@ begin
         if coalesce(old_id, new_id) is null and not to_jsonb(coalesce(new, old)) ? tg_argv[0] then
             raise undefined_column using message = format('there is no column %s', tg_argv[0]);
         end if;
-        if tg_nargs > 1 then
+        if tg_nargs > 2 then
             old_id := rtrim(old_id, ' ');
             new_id := rtrim(new_id, ' ');
         end if;
@@ -33,9 +34,15 @@ begin
     if tg_op = 'UPDATE' and old_id <> new_id then
         -- The same statement may have given the old id to another row, as `set id = id + 1` does. If it did not, the
         -- worker finds no such row and drops the job.
-        perform aisle._items_changed(array[old_id, new_id]);
+        ids := array[old_id, new_id];
     elsif new_id is not null then
-        perform aisle._items_changed(array[new_id]);
+        ids := array[new_id];
+    end if;
+    if ids is not null then
+        perform aisle._enqueue('category', ids);
+        if tg_argv[1] <> '0' then
+            perform aisle._draft_items(ids);
+        end if;
     end if;
     return null;
 end

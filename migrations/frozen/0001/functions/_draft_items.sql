@@ -1,22 +1,16 @@
--- What every other write to the shop's table comes down to: the rows are logged for the workers, and the first `draft_rows`
--- rows of a client's statement get a draft vector at once. A failing draft warns and lets the shop's statement go on.
-create or replace function aisle._items_changed(ids text[]) returns void
+-- Draft vectors of rows that were just written, for the first `draft_rows` rows of a client's statement. A failing draft warns
+-- and lets the shop's statement go on.
+create or replace function aisle._draft_items(ids text[]) returns void
 language plpgsql volatile
 as $function$
 #variable_conflict use_column
 declare
+    draft_rows integer := (select a.draft_rows from aisle._attachments a where a.kind = 'items');
     statement text := extract(epoch from statement_timestamp())::text;
-    counter text[];
+    counter text[] := string_to_array(current_setting('aisle.changed_rows', true), '/');
     changed_rows integer := cardinality(ids);
-    draft_rows integer;
 begin
-    perform aisle._enqueue('category', ids);
-    select a.draft_rows into draft_rows from aisle._attachments a where a.kind = 'items';
-    if changed_rows > draft_rows then
-        return;
-    end if;
     -- Row triggers come here once a row: count what the statement has changed so far.
-    counter := string_to_array(current_setting('aisle.changed_rows', true), '/');
     if counter[1] = statement then
         changed_rows := changed_rows + counter[2]::integer;
     end if;
