@@ -250,29 +250,18 @@ class Pipeline:
 
     def _read(self, connection: Connection, batch: Batch, generations: dict[int, Any]) -> None:
         for model_id, generation in generations.items():
-            rows = self._read_each_good_row(connection, batch, generation, batch.claim.ids)
+            failed: dict[str, Exception] = {}
+            rows = _read_each_good_row(connection, batch.embedder, generation, batch.claim.ids, failed)
+            if failed and not rows and not self._fails_alone(connection, batch.embedder, generation, len(failed)):
+                self._outages.begin(model_id, next(iter(failed.values())))
+                batch.outages.add(model_id)
+                continue
+            batch.failed |= failed
             batch.present = {row.id for row in rows} | batch.failed.keys()
             stale = [row for row in rows if not row.is_current]
             if stale:
                 future = self._model.submit(_embed_each_good_row, batch.embedder, generation, stale)
                 batch.parts.append(Part(model_id, generation, {row.id for row in stale}, future))
-
-    def _read_each_good_row(
-        self, connection: Connection, batch: Batch, generation: Any, ids: Sequence[str]
-    ) -> list[Row]:
-        try:
-            return list(batch.embedder.read(connection, generation, ids))
-        except psycopg.OperationalError:
-            raise
-        except Exception as error:
-            if len(ids) == 1:
-                batch.failed[ids[0]] = error
-                return []
-            middle = len(ids) // 2
-            return [
-                *self._read_each_good_row(connection, batch, generation, ids[:middle]),
-                *self._read_each_good_row(connection, batch, generation, ids[middle:]),
-            ]
 
     def _await(self, connection: Connection, batch: Batch) -> None:
         """Wait for the model, and renew the leases meanwhile."""
@@ -293,8 +282,9 @@ class Pipeline:
         for part in batch.parts:
             try:
                 embedded = part.future.result()
-                if embedded.failed and not embedded.results:
-                    self._suspect(connection, batch.embedder, part, embedded)
+                nothing = bool(embedded.failed) and not embedded.results
+                if nothing and not self._fails_alone(connection, batch.embedder, part.generation, len(part.stale)):
+                    raise OutageError(next(iter(embedded.failed.values())))
             except OutageError as outage:
                 self._outages.begin(part.model_id, outage.error)
                 batch.outages.add(part.model_id)
@@ -314,11 +304,10 @@ class Pipeline:
         self._report(batch.claim.task, len(ended), len(batch.failed))
         return len(ended)
 
-    def _suspect(self, connection: Connection, embedder: Embedder, part: Part, embedded: Embedded) -> None:
-        """Raise OutageError if it is the model that fails, and not the rows: not one of them could be embedded."""
-        works = embedder.still_works(connection, part.generation)
-        if not (len(part.stale) == 1 if works is None else works):
-            raise OutageError(next(iter(embedded.failed.values())))
+    def _fails_alone(self, connection: Connection, embedder: Embedder, generation: Any, rows: int) -> bool:
+        """Return whether it is the rows' fault that not one of them could be read or embedded."""
+        works = embedder.still_works(connection, generation)
+        return rows == 1 if works is None else works
 
     def _write(
         self,
@@ -329,13 +318,13 @@ class Pipeline:
     ) -> set[str]:
         """Write back in one transaction, and end the jobs that are done with; halve what meets a lock or an error."""
         self._renew(connection)
-        is_locked_whole = True
+        is_about_rows = False
         try:
             with connection.transaction():
                 connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'".encode())
                 # TRUNCATE and DDL hold the shop's table and may want our rows: the table first, then the rows.
                 batch.embedder.hold(connection)
-                is_locked_whole = False
+                is_about_rows = True
                 held = queue.lock(connection, batch.claim) & set(ids)
                 gone = held - batch.present
                 if gone:
@@ -350,11 +339,13 @@ class Pipeline:
                 queue.finish(connection, batch.claim, ended)
                 return ended
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
-            if is_locked_whole or len(ids) == 1:
+            if not is_about_rows or len(ids) == 1:
                 return set()
         except psycopg.OperationalError:
             raise
         except psycopg.Error as error:
+            if not is_about_rows:
+                return set()
             if len(ids) == 1:
                 batch.failed.update(dict.fromkeys(ids, error))
                 return set()
@@ -386,6 +377,25 @@ def drain(
         return pipeline.drain(connection, progress=progress, keep_on=keep_on)
     finally:
         pipeline.close()
+
+
+def _read_each_good_row(
+    connection: Connection, embedder: Embedder, generation: Any, ids: Sequence[str], failed: dict[str, Exception]
+) -> list[Row]:
+    """Read a batch; halve one that fails, and note in `failed` the rows that cannot be read."""
+    try:
+        return list(embedder.read(connection, generation, ids))
+    except psycopg.OperationalError:
+        raise
+    except Exception as error:
+        if len(ids) == 1:
+            failed[ids[0]] = error
+            return []
+    middle = len(ids) // 2
+    return [
+        *_read_each_good_row(connection, embedder, generation, ids[:middle], failed),
+        *_read_each_good_row(connection, embedder, generation, ids[middle:], failed),
+    ]
 
 
 def _embed_each_good_row(embedder: Embedder, generation: Any, rows: Sequence[Row]) -> Embedded:

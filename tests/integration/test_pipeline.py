@@ -145,6 +145,22 @@ def test_a_row_that_cannot_be_read_is_charged_alone(
     assert failed == [("3", "DivisionByZero: division by zero")]
 
 
+def test_a_table_that_cannot_be_read_is_not_blamed_on_its_rows(
+    products: Shop, login: Callable[..., Connection]
+) -> None:
+    products.insert("tea", "커피")
+    generation = load(products, FakeEncoder())
+    worker = login(
+        "usage on schema aisle",
+        "all on all tables in schema aisle",
+        "usage on all sequences in schema aisle",
+        "execute on all functions in schema aisle",
+    )
+    assert drain(worker, ItemEmbedder([generation])) == 0
+    assert charged(products) == {"1": 0, "2": 0}
+    assert "permission denied for table products" in products.value("select last_error from aisle.freshness")
+
+
 @pytest.mark.trap(16)
 def test_one_broken_model_does_not_stop_the_others(products: Shop, publish: Callable[..., TinyModel]) -> None:
     """The newer generation says that it has an encoder, but no file of one is in the database."""
