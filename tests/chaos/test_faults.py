@@ -137,11 +137,7 @@ def test_a_truncate_whose_snapshot_is_older_than_the_vectors_takes_them_along(
 def test_without_any_notification_a_poll_finds_the_work(
     connection: Connection, other: Connection, students: int, staff: Staff
 ) -> None:
-    connection.execute(
-        "create or replace function aisle._enqueue(task text, ids text[]) returns void language plpgsql as $function$ "
-        "begin insert into aisle._changes (task, ids, changed_at) values (_enqueue.task, _enqueue.ids, now()); end "
-        "$function$"
-    )
+    connection.execute("set aisle.notify = off")
     other.execute("listen aisle_embedding_jobs")
     worker = staff.hire()
     wait_until(lambda: caught_up(connection) and listens(worker), "it has swept")
