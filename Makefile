@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED) lint
 	$(BIN)/pytest -m "not slow"
-	AISLE_TEST_POSTGRES=16 $(BIN)/pytest -q tests/sql tests/integration/test_attach.py tests/integration/test_triggers.py tests/migrations
+	AISLE_TEST_POSTGRES=16 $(BIN)/pytest -q tests/sql tests/migrations $(addprefix tests/integration/test_, attach.py triggers.py queue.py pipeline.py)
 	@echo
 	@echo "All passed. Next: make demo (see it work), make bench (measure it)."
 
