@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 PROMPTS = {"intfloat/multilingual-e5": "query: ", "intfloat/e5": "query: "}  # what a family was trained to be given
 
 BATCH = 64  # texts that go through the model at once
+FOLDER_PREFIX = "aisle-encoder-"
+LEFTOVER_AGE = 3600  # seconds; no encoder takes that long to load
 
 Floats = NDArray[np.float32]
 
@@ -72,7 +76,8 @@ class Encoder:
     @classmethod
     def from_database(cls, connection: Connection, model_id: int) -> "Encoder":
         """Load the encoder that is stored with a model."""
-        with tempfile.TemporaryDirectory(prefix="aisle-encoder-") as folder:
+        _remove_leftovers()
+        with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
             registry.read_files(connection, model_id, Path(folder))
             return cls(load_pretrained(folder))
 
@@ -103,6 +108,14 @@ class Encoder:
                 embedded = self.model(dict(features.to(self.model.device)))["sentence_embedding"]
                 vectors[rows] = embedded.float().cpu().numpy()
         return vectors
+
+
+def _remove_leftovers() -> None:
+    """Remove the folders of workers that were killed while they loaded an encoder."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > LEFTOVER_AGE and not folder.is_symlink():
+                shutil.rmtree(folder)
 
 
 def bf16_is_native() -> bool:
