@@ -234,12 +234,13 @@ def test_parameters_are_stored_with_the_model(trained: category.Result, connecti
 def test_what_a_killed_worker_left_of_an_encoder_is_removed(
     trained: category.Result, connection: sql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    old, young, foreign = (tmp_path / name for name in ("aisle-encoder-old", "aisle-encoder-young", "other-old"))
+    temporary = tmp_path / "temporary"
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    old, young, foreign = (temporary / name for name in ("aisle-encoder-old", "aisle-encoder-young", "other-old"))
     for folder in (old, young, foreign):
-        folder.mkdir()
+        folder.mkdir(parents=True)
         (folder / "model.safetensors").touch()
     for folder in (old, foreign):
         os.utime(folder, (0, 0))
     encoders.Encoder.from_database(connection, trained.model_id)
-    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["aisle-encoder-young", "other-old"]
+    assert sorted(folder.name for folder in temporary.iterdir()) == ["aisle-encoder-young", "other-old"]
