@@ -32,6 +32,11 @@ from aisle import migrations, sql  # noqa: E402
 from tests.chaos import harness, invariants  # noqa: E402
 from tests.chaos.harness import Nursery, Report, Staff, Weather  # noqa: E402
 
+# Taken at the start: what is committed while it runs is not what ran.
+COMMIT = subprocess.run(
+    ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+).stdout.strip()
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -79,9 +84,7 @@ def run(weather: Weather) -> dict[str, Any]:
 def describe(connection: sql.Connection, weather: Weather, report: Report) -> dict[str, Any]:
     """What was done, and what it came to."""
     return {
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-        ).stdout.strip(),
+        "commit": COMMIT,
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count()},
         "seed": weather.seed,
         "seconds": weather.seconds,

@@ -68,10 +68,6 @@ class Generation:
         """Return what the encoder reads of rows, from their (name, manufacturer, details)."""
         return self.encoder.tokenise([encoder_text(*text) for text in texts]) if self.encoder else [[]] * len(texts)
 
-    def vectors(self, texts: Sequence[tuple[str | None, str | None, str | None]], student: Floats) -> Floats:
-        """Return final vectors, (rows, dimensions), from (name, manufacturer, details) and the student's vectors."""
-        return self.embed(self.tokenise(texts), student)
-
     def embed(self, tokens: Sequence[list[int]], student: Floats) -> Floats:
         """Return final vectors, (rows, dimensions), from the rows' tokens and the student's vectors."""
         return self.combine(self.encoder.encode(tokens) if self.encoder else None, student)

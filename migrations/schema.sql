@@ -156,13 +156,12 @@ begin
 end
 $$;
 
-CREATE FUNCTION aisle._draft_items(ids text[]) RETURNS void
+CREATE FUNCTION aisle._draft_items(ids text[], draft_rows integer) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 declare
-    draft_rows integer := (select a.draft_rows from aisle._attachments a where a.kind = 'items');
     statement text := extract(epoch from statement_timestamp())::text;
     counter text[] := string_to_array(current_setting('aisle.changed_rows', true), '/');
     changed_rows integer := cardinality(ids);
@@ -814,7 +813,7 @@ begin
             perform pg_notify('aisle_embedding_jobs', 'category');
         end if;
         if cardinality(ids) <= tg_argv[1]::integer then
-            perform aisle._draft_items(ids);
+            perform aisle._draft_items(ids, tg_argv[1]::integer);
         end if;
     end if;
     return null;
@@ -862,7 +861,7 @@ begin
     if ids is not null then
         perform aisle._enqueue('category', ids);
         if tg_argv[1] <> '0' then
-            perform aisle._draft_items(ids);
+            perform aisle._draft_items(ids, tg_argv[1]::integer);
         end if;
     end if;
     return null;
@@ -1401,7 +1400,7 @@ REVOKE ALL ON FUNCTION aisle._create_generation(model_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._draft_items(ids text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._draft_items(ids text[], draft_rows integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._drop_model(model_id integer) FROM PUBLIC;
 

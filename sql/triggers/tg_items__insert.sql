@@ -33,7 +33,7 @@ begin
             perform pg_notify('aisle_embedding_jobs', 'category');
         end if;
         if cardinality(ids) <= tg_argv[1]::integer then
-            perform aisle._draft_items(ids);
+            perform aisle._draft_items(ids, tg_argv[1]::integer);
         end if;
     end if;
     return null;

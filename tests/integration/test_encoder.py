@@ -90,8 +90,8 @@ def test_rows_get_the_weighted_sum_of_encoder_and_student(trained: category.Resu
     ).fetchall()
     assert len(rows) == 240
     assert generation.encoder is not None
-    expected = generation.vectors(
-        [(row[2], None, None) for row in rows], np.array([row[3] for row in rows], np.float32)
+    expected = generation.embed(
+        generation.tokenise([(row[2], None, None) for row in rows]), np.array([row[3] for row in rows], np.float32)
     )
     # bfloat16 keeps eight bits, and a batch of other texts rounds elsewhere.
     assert np.array([row[1] for row in rows]) == pytest.approx(expected, abs=0.05 * float(np.abs(expected).max()))

@@ -1,11 +1,10 @@
 -- Draft vectors of rows that were just written, for the first `draft_rows` rows of a client's statement. A failing draft warns
 -- and lets the shop's statement go on.
-create or replace function aisle._draft_items(ids text[]) returns void
+create or replace function aisle._draft_items(ids text[], draft_rows integer) returns void
 language plpgsql volatile
 as $function$
 #variable_conflict use_column
 declare
-    draft_rows integer := (select a.draft_rows from aisle._attachments a where a.kind = 'items');
     statement text := extract(epoch from statement_timestamp())::text;
     counter text[] := string_to_array(current_setting('aisle.changed_rows', true), '/');
     changed_rows integer := cardinality(ids);

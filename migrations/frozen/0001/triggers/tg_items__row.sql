@@ -41,7 +41,7 @@ begin
     if ids is not null then
         perform aisle._enqueue('category', ids);
         if tg_argv[1] <> '0' then
-            perform aisle._draft_items(ids);
+            perform aisle._draft_items(ids, tg_argv[1]::integer);
         end if;
     end if;
     return null;
