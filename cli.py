@@ -18,7 +18,13 @@ SECTIONS = {
     "The shop's tables": (shop.attach, shop.detach, shop.import_, shop.export),
     "Models": (models.train, models.evaluate, models.models, models.deploy, models.rollback),
     "Vectors": (vectors.embed, vectors.backfill, vectors.worker, vectors.status, vectors.failures),
-    "Answers, as SQL gives them": (answers.predict_category, answers.item_category, answers.similar, answers.search),
+    "Answers, as SQL gives them": (
+        answers.predict_category,
+        answers.item_category,
+        answers.similar,
+        answers.search,
+        answers.recommend,
+    ),
 }
 
 

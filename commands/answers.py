@@ -1,6 +1,7 @@
 """Answers as SQL gives them: the same functions that an application calls."""
 
 import click
+from psycopg.types.json import Jsonb
 
 from aisle.commands import Database, json_option, pass_database, print_query
 
@@ -55,6 +56,37 @@ def similar(database: Database, item_id: str, k: int, as_json: bool) -> None:
             "select s.rank, s.item_id, i.name, s.score from aisle.similar_items(%s, %s) s"
             " left join lateral aisle._read_items(array[s.item_id]) i on true order by s.rank",
             (item_id, k),
+            as_json=as_json,
+        )
+
+
+@click.command()
+@click.argument("user_id", metavar="USER")
+@click.option("-k", "--top", "k", default=10, show_default=True, type=click.IntRange(min=1), help="How many answers.")
+@click.option("--category", help="Only of this category and all below it.")
+@click.option(
+    "--context",
+    "pairs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="The situation, such as meal_time=lunch; repeatable.",
+)
+@click.option("--repeats", is_flag=True, help="Also what the user had to do with before.")
+@json_option
+@pass_database
+def recommend(
+    database: Database, user_id: str, k: int, category: str | None, pairs: tuple[str, ...], repeats: bool, as_json: bool
+) -> None:
+    """Recommend items to the user with this id."""
+    if wrong := [pair for pair in pairs if "=" not in pair]:
+        raise click.BadParameter(f"{wrong[0]!r} is not NAME=VALUE.", param_hint="--context")
+    context = dict(pair.split("=", 1) for pair in pairs)
+    with database.connect() as connection:
+        print_query(
+            connection,
+            "select r.rank, r.item_id, i.name, r.score from aisle.recommend(%s, %s, %s, %s, %s) r"
+            " left join lateral aisle._read_items(array[r.item_id]) i on true order by r.rank",
+            (user_id, k, category, Jsonb(context) if context else None, not repeats),
             as_json=as_json,
         )
 

@@ -1,6 +1,7 @@
 """Models: `aisle train`, `evaluate`, `models`, `deploy`, `rollback`."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -84,6 +85,88 @@ def train_category(
     )
 
 
+@train.command("recommender")
+@click.option(
+    "--features",
+    help="What to learn from, separated by commas: user, item, category, text, hour, weekday, meal_slot, and attached "
+    "context columns.  [default: user,item, and category and text where there are any]",
+)
+@click.option(
+    "--repeats", is_flag=True, help="Users come back to the same items, such as stores, and are to be shown them again."
+)
+@click.option("--dimensions", default=64, show_default=True, help="Of the vectors.")
+@click.option(
+    "--members", default=1, show_default=True, help="Models of so many seeds, joined into one: longer vectors."
+)
+@click.option("--history", default=50, show_default=True, help="How many of a user's last events count.")
+@click.option(
+    "--unordered", is_flag=True, help="Learn from sets of events; for tables whose times say nothing about the order."
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the events, at most.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Events (with --unordered: users) a step.")
+@click.option("--learning-rate", type=float, help="Of Adam.")
+@click.option("--test-from", type=click.DateTime(), help="Hold out what came later.  [default: each user's last event]")
+@click.option("--validate-from", type=click.DateTime(), help="The same for validation.")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Measure the first so many.")
+@click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model.")
+@click.option(
+    "--deploy/--no-deploy",
+    default=None,
+    help="Let it answer when it is ready.  [default: if it beats the live model, popularity and iALS]",
+)
+@json_option
+@pass_database
+def train_recommender(
+    database: Database, /, features: str | None, repeats: bool, unordered: bool, test_from: datetime | None,
+    validate_from: datetime | None, top: int, seed: int, deploy: bool | None, as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Train user → items and publish it."""
+    from aisle.trainers import recommender, towers
+
+    options = recommender.Options(
+        features=tuple(name.strip() for name in features.split(",")) if features else None,
+        repeats=repeats,
+        test_from=_seconds(test_from),
+        validate_from=_seconds(validate_from),
+        top=top,
+        seed=seed,
+        deploy=deploy,
+        tower_options=towers.Options(
+            order="set" if unordered else "time",
+            evaluate_at=top,
+            **{name: value for name, value in given.items() if value is not None},
+        ),
+    )
+    started = time.monotonic()
+    with database.connect():
+        pass  # a schema of the wrong version is said before anything is trained
+    result = recommender.train(
+        database.url, options, lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=True)
+    )
+    if as_json:
+        print_json(vars(result))
+        return
+    name = f"recall@{top}"
+    print_rows(
+        ["of the held-out users' items", name, f"hit@{top}", f"ndcg@{top}"],
+        [
+            (who, m[name], m[f"hit@{top}"], m[f"ndcg@{top}"])
+            for who, m in [(f"model {result.model_id}", result.metrics), *result.metrics.items()]
+            if isinstance(m, dict)
+        ],
+        as_json=False,
+    )
+    click.echo(
+        f"Model {result.model_id} is live: {result.reason}. Try: aisle recommend USER"
+        if result.deployed
+        else f"Model {result.model_id} is not deployed: {result.reason}. Let it answer: aisle deploy {result.model_id}"
+    )
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
+
+
 @click.command()
 @click.argument("task", type=click.Choice(["category"]))
 @click.option(
@@ -124,7 +207,7 @@ def deploy(database: Database, model_id: int) -> None:
 
 
 @click.command()
-@click.argument("task", type=click.Choice(["category"]))
+@click.argument("task", type=click.Choice(["category", "recommender"]))
 @pass_database
 def rollback(database: Database, task: str) -> None:
     """Let the model before the live one answer again."""

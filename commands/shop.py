@@ -53,8 +53,37 @@ def attach_items(
     click.echo(message)
 
 
+@attach.command("interactions")
+@click.argument("relation", metavar="TABLE")
+@click.option("--user", "user_id", default="user_id", show_default=True, help="Column with the user's id.")
+@click.option("--item", "item_id", default="item_id", show_default=True, help="Column with the item's id.")
+@click.option("--at", default="created_at", show_default=True, help="Column with the time: timestamp or date.")
+@click.option("--weight", help="Column that says how much an event counts.")
+@click.option(
+    "--context",
+    "context_columns",
+    multiple=True,
+    help="Column that tells of the situation, such as meal_time; repeatable.",
+)
+@click.option("--review", help="Column with the text of a review.")
+@click.option("--time-zone", help="Zone that hours and weekdays are told in.  [default: the database's]")
+@pass_database
+def attach_interactions(
+    database: Database, relation: str, user_id: str, item_id: str, at: str, weight: str | None,
+    context_columns: tuple[str, ...], review: str | None, time_zone: str | None,
+) -> None:  # fmt: skip
+    """Attach the table (or view) of views, ratings, visits or purchases."""
+    with database.connect() as connection:
+        message = sql.fetch_value(
+            connection,
+            "select aisle.attach_interactions(%s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')))",
+            (relation, user_id, item_id, at, weight, list(context_columns), review, time_zone),
+        )
+    click.echo(message)
+
+
 @click.command()
-@click.argument("kind", type=click.Choice(["items"]))
+@click.argument("kind", type=click.Choice(["items", "interactions"]))
 @pass_database
 def detach(database: Database, kind: str) -> None:
     """Take triggers, view and vectors away from a table."""

@@ -8,8 +8,7 @@ import click
 from aisle import sql
 from aisle.commands import Database, json_option, pass_database, print_query
 from aisle.commands.progress import transfer_progress
-
-TASKS = ("category",)
+from aisle.embedder.queue import TASKS
 
 batch_size_option = click.option(
     "--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Rows taken up at once."
@@ -21,17 +20,17 @@ batch_size_option = click.option(
 @pass_database
 def embed(database: Database, batch_size: int) -> None:
     """Bring every vector up to date once, then leave."""
-    from aisle.embedder.items import ItemEmbedder
     from aisle.embedder.pipeline import drain
+    from aisle.embedder.worker import EMBEDDERS
 
     with database.connect() as connection, transfer_progress("Embedding") as progress:
-        embedder = ItemEmbedder()
-        if not embedder.generations(connection):
+        embedders = [embedder() for embedder in EMBEDDERS.values()]
+        if not any(embedder.generations(connection) for embedder in embedders):
             raise sql.errors.NoLiveModelError
         stale = sql.fetch_value(connection, "select aisle._enqueue_stale()")
-        done = drain(connection, embedder, batch_size=batch_size, progress=lambda rows: progress(rows, stale or None))
+        done = drain(connection, embedders, batch_size=batch_size, progress=lambda rows: progress(rows, stale or None))
         given_up = sql.fetch_value(connection, "select count(*) from aisle.failures")
-        waiting, error = sql.fetch_row(connection, "select pending, last_error from aisle.freshness")
+        waiting, error = sql.fetch_row(connection, "select sum(pending)::bigint, max(last_error) from aisle.freshness")
     click.echo(
         f"{done:,} rows embedded."
         + (f" {given_up:,} were given up: aisle failures" if given_up else "")

@@ -365,14 +365,14 @@ class Pipeline:
 
 def drain(
     connection: Connection,
-    embedder: Embedder,
+    embedders: Sequence[Embedder],
     *,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], None] = lambda rows: None,
     keep_on: Callable[[], bool] = lambda: True,
 ) -> int:
-    """Embed one task's queued rows until no job is due; return the number of rows that were brought up to date."""
-    pipeline = Pipeline([embedder], batch_size=batch_size)
+    """Embed queued rows until no job is due; return the number of rows that were brought up to date."""
+    pipeline = Pipeline(embedders, batch_size=batch_size)
     try:
         return pipeline.drain(connection, progress=progress, keep_on=keep_on)
     finally:

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
+from typing import Any
 
 import psycopg
 
 from aisle import sql
 from aisle.embedder import queue
 from aisle.embedder.doorbell import Doorbell
+from aisle.embedder.factors import FactorEmbedder
+from aisle.embedder.in_step import RowEmbedder
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.metrics import Metrics
 from aisle.embedder.pipeline import BATCH_SIZE, Embedder, Pipeline
@@ -23,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 5.0  # seconds; notifications come sooner, but nothing depends on them
 FIRST_RECONNECT, LONGEST_RECONNECT = 0.5, 30.0  # seconds; doubles, and chance adds half
-EMBEDDERS = {ItemEmbedder.task: ItemEmbedder}
+EMBEDDERS: dict[str, type[RowEmbedder[Any]]] = {e.task: e for e in (ItemEmbedder, FactorEmbedder)}
 
 
 @dataclass(frozen=True)

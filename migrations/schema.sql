@@ -1,5 +1,20 @@
 CREATE SCHEMA aisle;
 
+CREATE FUNCTION aisle._castable_ids(ids text[], id_type text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $_$
+    select case
+        when id_type = 'text' then ids
+        when id_type = 'uuid' then
+            array(select id from unnest(ids) id where id ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$')
+        else array(
+            select id from unnest(ids) id
+            where case when id ~ '^-?[0-9]{1,19}$'
+                       then id::numeric between -(2::numeric ^ bits) and 2::numeric ^ bits - 1 end)
+    end
+    from (select case id_type when 'bigint' then 63 when 'integer' then 31 else 15 end as bits) range
+$_$;
+
 CREATE FUNCTION aisle._categorise(model_id integer, query public.vector, k integer, level integer) RETURNS TABLE(rank integer, category text, confidence double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -51,6 +66,31 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._check_context(model_id integer, context jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    known text[];
+    unknown text;
+begin
+    if context is null or context = '{}' then
+        return;
+    elsif jsonb_typeof(context) <> 'object' then
+        raise exception 'context must be an object, not %.', jsonb_typeof(context)
+            using errcode = 'AIS06', hint = 'For example: ''{"meal_time": "lunch"}''';
+    end if;
+    known := array['hour', 'weekday', 'meal_slot']
+        || array(select jsonb_array_elements_text((aisle._event_source()).columns -> 'context'))
+        || array(select distinct c.feature from aisle.context_vectors c where c.model_id = _check_context.model_id and c.feature <> '');
+    select string_agg(quote_literal(name), ', ') into unknown from jsonb_object_keys(context) name where name <> all (known);
+    if unknown is not null then
+        raise exception 'There is no context %.', unknown
+            using errcode = 'AIS06', hint = (select 'There are: ' || string_agg(distinct name, ', ') from unnest(known) name);
+    end if;
+end
+$$;
+
 CREATE FUNCTION aisle._collect_changes() RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -67,11 +107,11 @@ begin
     ), taken as (
         delete from aisle._changes
         where change_id = any (array(select change_id from oldest where before < 20000))
-        returning task, ids, changed_at
+        returning topic, ids, changed_at
     ), collected_jobs as (
         insert into aisle._embedding_jobs as job (task, id, version, enqueued_at, run_after)
         select task, id, count(*), min(changed_at), min(changed_at)
-        from taken, unnest(ids) id
+        from taken, unnest(ids) id, unnest(aisle._tasks_of(topic)) task
         where id is not null
         group by task, id
         order by id, task
@@ -89,6 +129,16 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._column_type(target regclass, column_name text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select case when t.typname in ('varchar', 'bpchar', 'name') then 'text' else format_type(t.oid, null) end
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_type d on d.oid = a.atttypid
+    join pg_catalog.pg_type t on t.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
+    where a.attrelid = target and a.attname = column_name
+$$;
+
 CREATE FUNCTION aisle._content_hash(name text, manufacturer text, details text) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -101,14 +151,14 @@ CREATE FUNCTION aisle._create_generation(model_id integer) RETURNS void
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 declare
-    dimensions integer := (select m.dimensions from aisle._models m where m.model_id = _create_generation.model_id);
+    model aisle._models := (select m from aisle._models m where m.model_id = _create_generation.model_id);
     parent text;
 begin
-    foreach parent in array array['item_vectors', 'category_vectors', 'ngram_vectors'] loop
+    foreach parent in array aisle._vector_tables(model.task) loop
         execute format(
             'create table aisle.%1$I (like aisle.%2$I including all,
                                       check (model_id = %3$s), check (vector_dims(embedding) = %4$s))',
-            parent || '_' || model_id, parent, model_id, dimensions);
+            parent || '_' || model_id, parent, model_id, model.dimensions);
         -- Attaching, unlike `create … partition of`, waits for no reader and lets none wait.
         execute format('alter table aisle.%I attach partition aisle.%I for values in (%s)',
                        parent, parent || '_' || model_id, model_id);
@@ -186,6 +236,20 @@ begin
             set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
                 embedded_at = excluded.embedded_at
             where stored.content_hash <> excluded.content_hash;
+        insert into aisle.item_factors as stored
+            (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
+        select recommender.model_id, i.item_id, i.category || a.category_separator, near.embedding, near.in_embedding,
+               aisle._factor_hash(i.content_hash, i.category), 'draft', aisle._now()
+        from aisle._live_models live
+        join aisle._live_models recommender on recommender.task = 'recommender'
+        join aisle._attachments a on a.kind = 'items'
+        cross join aisle._read_items(ids) i
+        join aisle.item_vectors v on v.model_id = live.model_id and v.item_id = i.item_id
+        cross join aisle._text_neighbours(recommender.model_id, live.model_id, i.item_id, v.embedding) near
+        where live.task = 'category' and near.embedding is not null
+          and not exists (select from aisle.item_factors f
+                          where f.model_id = recommender.model_id and f.item_id = i.item_id)
+        on conflict (item_id, model_id) do nothing;
     exception when others then
         raise warning 'Aisle left the draft vectors of this statement to the worker: %', sqlerrm;
     end;
@@ -203,7 +267,7 @@ begin
         raise exception 'Model % is live.', model_id
             using errcode = 'AIS07', hint = 'Deploy another first: aisle deploy MODEL';
     end if;
-    foreach parent in array array['item_vectors', 'category_vectors', 'ngram_vectors'] loop
+    foreach parent in array aisle._vector_tables((select m.task from aisle._models m where m.model_id = _drop_model.model_id)) loop
         execute format('drop table if exists aisle.%I', parent || '_' || model_id);
     end loop;
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;
@@ -231,14 +295,14 @@ begin
 end
 $$;
 
-CREATE FUNCTION aisle._enqueue(task text, ids text[]) RETURNS void
+CREATE FUNCTION aisle._enqueue(topic text, ids text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 begin
-    insert into aisle._changes (task, ids, changed_at) values (_enqueue.task, _enqueue.ids, aisle._now());
+    insert into aisle._changes (topic, ids, changed_at) values (_enqueue.topic, _enqueue.ids, aisle._now());
     if current_setting('aisle.notify', true) is distinct from 'off' then
-        perform pg_notify('aisle_embedding_jobs', _enqueue.task);
+        perform pg_notify('aisle_embedding_jobs', _enqueue.topic);
     end if;
 end
 $$;
@@ -256,21 +320,57 @@ begin
     end if;
     perform aisle._forget_gone_items();
     insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
-    select 'category', i.item_id, 2, aisle._now(), aisle._now()
+    select task, i.item_id, 2, aisle._now(), aisle._now()
     from aisle._items i
-    where exists (
-        select from aisle._models m
+    cross join lateral aisle._content_hash(i.name, i.manufacturer, i.details) row_hash
+    cross join lateral (
+        select m.task
+        from aisle._models m
         left join aisle.item_vectors v on v.item_id = i.item_id and v.model_id = m.model_id
         where m.task = 'category' and m.state in ('filling', 'ready')
-          and (v.item_id is null or v.is_draft
-               or v.content_hash <> aisle._content_hash(i.name, i.manufacturer, i.details)))
-    order by i.item_id
+          and (v.item_id is null or v.is_draft or v.content_hash <> row_hash)
+        union
+        select m.task
+        from aisle._models m
+        left join aisle.item_factors f on f.item_id = i.item_id and f.model_id = m.model_id
+        where m.task = 'recommender' and m.state in ('filling', 'ready')
+          and (f.item_id is null or f.origin = 'draft' or f.content_hash <> aisle._factor_hash(row_hash, i.category))
+    ) stale
+    order by i.item_id, task
     on conflict on constraint _embedding_jobs_pkey do update set run_after = excluded.run_after
         where job.lease_token is null and job.attempts = 0 and not job.is_dead;
     get diagnostics queued = row_count;
-    perform pg_notify('aisle_embedding_jobs', 'category');
+    perform pg_notify('aisle_embedding_jobs', 'items');
     return queued;
 end
+$$;
+
+CREATE TABLE aisle._attachments (
+    kind text NOT NULL,
+    relation regclass NOT NULL,
+    id_type text NOT NULL,
+    columns jsonb NOT NULL,
+    category_separator text DEFAULT ' > '::text NOT NULL,
+    draft_rows integer DEFAULT 100 NOT NULL,
+    time_type text,
+    time_zone text,
+    attached_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT _attachments_category_separator_check CHECK ((category_separator <> ''::text)),
+    CONSTRAINT _attachments_draft_rows_check CHECK ((draft_rows >= 0)),
+    CONSTRAINT _attachments_id_type_check CHECK ((id_type = ANY (ARRAY['smallint'::text, 'integer'::text, 'bigint'::text, 'uuid'::text, 'text'::text]))),
+    CONSTRAINT _attachments_kind_check CHECK ((kind = ANY (ARRAY['items'::text, 'interactions'::text, 'orders'::text])))
+);
+
+CREATE FUNCTION aisle._event_source() RETURNS aisle._attachments
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select a from aisle._attachments a where a.kind in ('interactions', 'orders') order by a.kind limit 1
+$$;
+
+CREATE FUNCTION aisle._factor_hash(content_hash bytea, category text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select substr(sha256(content_hash || convert_to(coalesce(category, ''), 'UTF8')), 1, 16)
 $$;
 
 CREATE FUNCTION aisle._forget_all_items() RETURNS void
@@ -279,6 +379,7 @@ CREATE FUNCTION aisle._forget_all_items() RETURNS void
     AS $$
 begin
     delete from aisle.item_vectors;
+    delete from aisle.item_factors;
     delete from aisle._item_predictions;
 end
 $$;
@@ -289,7 +390,7 @@ CREATE FUNCTION aisle._forget_gone_items() RETURNS void
     AS $$
 begin
     perform aisle._forget_items(array(
-        select distinct v.item_id from aisle.item_vectors v
+        select v.item_id from (select item_id from aisle.item_vectors union select item_id from aisle.item_factors) v
         where not exists (select from aisle._items i where i.item_id = v.item_id)));
 end
 $$;
@@ -300,7 +401,40 @@ CREATE FUNCTION aisle._forget_items(ids text[]) RETURNS void
     AS $$
 begin
     delete from aisle.item_vectors v where v.item_id = any (ids);
+    delete from aisle.item_factors f where f.item_id = any (ids);
     delete from aisle._item_predictions p where p.item_id = any (ids);
+end
+$$;
+
+CREATE FUNCTION aisle._has_index(target regclass, columns text[]) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select c.relkind not in ('r', 'p', 'm')
+        or (select coalesce(sum(pg_relation_size(p.relid)), pg_relation_size(target)) from pg_partition_tree(target) p) < 8000000
+        or exists (
+            select from pg_catalog.pg_index i
+            where i.indrelid = target and i.indisvalid and i.indpred is null
+              and columns = array(
+                  select a.attname::text
+                  from unnest(i.indkey::smallint[]) with ordinality k (attnum, position)
+                  join pg_catalog.pg_attribute a on a.attrelid = target and a.attnum = k.attnum
+                  where k.position <= cardinality(columns)
+                  order by k.position))
+    from pg_catalog.pg_class c where c.oid = target
+$$;
+
+CREATE FUNCTION aisle._id_type(target regclass, column_name text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    id_type text := aisle._column_type(target, column_name);
+begin
+    if id_type not in ('smallint', 'integer', 'bigint', 'uuid', 'text') then
+        raise exception 'Column % of % is of type %; an id must be a whole number, a uuid or a text.',
+            quote_ident(column_name), target, id_type using errcode = 'AIS04';
+    end if;
+    return id_type;
 end
 $$;
 
@@ -328,10 +462,10 @@ CREATE FUNCTION aisle._items_removed(ids text[]) RETURNS void
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 begin
-    perform aisle._enqueue('category', ids);
+    perform aisle._enqueue('items', ids);
     perform aisle._forget_items(ids);
 exception when others then
-    perform aisle._enqueue('category', ids);
+    perform aisle._enqueue('items', ids);
 end
 $$;
 
@@ -353,6 +487,47 @@ begin
     return live;
 end
 $$;
+
+CREATE FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k integer, category text, excluded text[]) RETURNS TABLE(item_id text, score double precision)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET "hnsw.iterative_scan" TO 'strict_order'
+    SET "hnsw.ef_search" TO '100'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+    exact_below constant integer := 20000;  -- candidates, which take about 10 ms
+    partition constant text := 'item_factors_' || model_id;
+    first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+    last_key constant text := first_key || U&'\+10FFFF';
+    of_category constant text :=
+        case when category is not null then 'and f.category_key >= $4 and f.category_key < $5' else '' end;
+    is_exact boolean := false;
+    ids text[];
+    scores double precision[];
+begin
+    if category is not null then
+        execute format('select count(*) < %s from (select from aisle.%I f where true %s limit %1$s) c',
+                       exact_below, partition, replace(replace(of_category, '$4', '$1'), '$5', '$2'))
+        into is_exact using first_key, last_key;
+    end if;
+    loop
+        execute format(
+            'select array_agg(n.item_id), array_agg(n.score)
+             from (select f.item_id, -(f.embedding <#> $1) as score
+                   from aisle.%I f
+                   where f.item_id <> all ($2) %s
+                   order by %s
+                   limit $3) n',
+            partition, of_category,
+            format(case when is_exact then 'f.embedding <#> $1' else 'f.embedding::halfvec(%1$s) <#> $1::halfvec(%1$s)' end,
+                   vector_dims(query)))
+        into ids, scores using query, excluded, k, first_key, last_key;
+        exit when is_exact or cardinality(ids) = k;
+        is_exact := true;  -- the index has no more: it is approximate, and there may be some
+    end loop;
+    return query select * from unnest(ids, scores);
+end
+$_$;
 
 CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -421,34 +596,197 @@ CREATE FUNCTION aisle._now() RETURNS timestamp with time zone
     select coalesce(nullif(current_setting('aisle.now', true), '')::timestamptz, clock_timestamp())
 $$;
 
+CREATE FUNCTION aisle._popular_items(model_id integer, k integer, category text, excluded text[], as_of timestamp with time zone) RETURNS TABLE(item_id text, score double precision)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    source aisle._attachments := aisle._event_source();
+    first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+    latest text[] := '{}';
+    ids text[];
+    shares double precision[];
+begin
+    if aisle._has_index(source.relation, array[source.columns ->> 'at']) then
+        execute format(
+            'select array_agg(e.item_id)
+             from (select item_id, local_at, max(local_at) over () as last_at
+                   from (select e.item_id, e.local_at from aisle.%I e %s order by e.at desc limit 10000) e) e
+             where e.local_at > e.last_at - interval ''7 days''',
+            '_' || source.kind,
+            case when as_of is not null then format('where e.at < %L::%s', case source.time_type
+                when 'timestamp with time zone' then as_of::text else (as_of at time zone source.time_zone)::text end, source.time_type) end)
+        into latest;
+    end if;
+    select array_agg(p.item_id), array_agg(p.share) into ids, shares
+    from (select l.item_id, count(*)::float8 / cardinality(latest) as share
+          from unnest(latest) l (item_id)
+          join aisle.item_factors f on f.model_id = _popular_items.model_id and f.item_id = l.item_id
+          where l.item_id <> all (excluded)
+            and (category is null or f.category_key >= first_key and f.category_key < first_key || U&'\+10FFFF')
+          group by l.item_id
+          order by 2 desc, 1
+          limit k) p;
+    return query select * from unnest(ids, shares);
+    if coalesce(cardinality(ids), 0) < k then
+        return query
+            select n.item_id, 0::float8
+            from aisle.context_vectors c,
+                 aisle._nearest_factors(_popular_items.model_id, c.embedding, k - coalesce(cardinality(ids), 0), category, excluded || ids) n
+            where c.model_id = _popular_items.model_id and c.feature = '';
+    end if;
+end
+$$;
+
+CREATE FUNCTION aisle._read_history(user_id text, as_of timestamp with time zone, at_most integer, OUT items text[], OUT contexts jsonb[]) RETURNS record
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+    source aisle._attachments := aisle._event_source();
+    castable text[] := aisle._castable_ids(array[user_id], source.id_type);
+begin
+    if castable = '{}' or user_id is null or source.kind is null then
+        return;
+    end if;
+    execute format(
+        'select array_agg(h.item_id), array_agg(h.context || aisle._time_context(h.local_at))
+         from (select e.item_id, e.context, e.local_at
+               from aisle.%I e
+               where e.user_id = $1::%s %s
+               order by e.at desc, e.item_id collate "C" desc
+               limit $3) h',
+        '_' || source.kind, source.id_type,
+        case when as_of is not null then format('and e.at < %L::%s', case source.time_type
+            when 'timestamp with time zone' then as_of::text else (as_of at time zone source.time_zone)::text end, source.time_type) end)
+    into items, contexts
+    using user_id, as_of, at_most;
+end
+$_$;
+
 CREATE FUNCTION aisle._read_items(ids text[]) RETURNS TABLE(item_id text, name text, manufacturer text, category text, details text, content_hash bytea)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 declare
     attachment aisle._attachments;
-    castable text;
 begin
     select * into attachment from aisle._attachments where kind = 'items';
     if not found then
         return;
     end if;
-    castable := case attachment.id_type
-        when 'text' then 'true'
-        when 'uuid' then $$id ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'$$
-        else format(
-            $$case when id ~ '^-?[0-9]{1,19}$' then id::numeric between -(2::numeric ^ %1$s) and 2::numeric ^ %1$s - 1 end$$,
-            case attachment.id_type when 'bigint' then 63 when 'integer' then 31 else 15 end)
-    end;
     return query execute format(
         'select i.item_id, i.name, i.manufacturer, i.category, i.details,
                 aisle._content_hash(i.name, i.manufacturer, i.details)
          from aisle._items i
-         where i.id = any (array(select id from unnest($1) id where %s)::%s[])',
-        castable, attachment.id_type)
-    using ids;
+         where i.id = any ($1::%s[])',
+        attachment.id_type)
+    using aisle._castable_ids(ids, attachment.id_type);
 end
 $_$;
+
+CREATE FUNCTION aisle._recommend(model_id integer, user_id text, k integer, category text, context jsonb, exclude_seen boolean, as_of timestamp with time zone) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    source aisle._attachments := aisle._event_source();
+    now constant timestamp := coalesce(as_of, aisle._now()) at time zone coalesce(source.time_zone, current_setting('TimeZone'));
+    events record;
+    query vector;
+begin
+    if k is null or k < 1 then
+        raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
+    end if;
+    perform aisle._check_context(model_id, context);
+    events := aisle._read_history(user_id, as_of, case when exclude_seen then 10000 else 1000 end);
+    query := aisle._user_vector(model_id, user_id, events.items, context, now);
+    if query is null then
+        return query
+            select (row_number() over ())::integer, p.item_id, p.score
+            from aisle._popular_items(model_id, k, category, case when exclude_seen then coalesce(events.items, '{}') else '{}' end, as_of) p;
+    elsif exclude_seen then
+        return query
+            select (row_number() over ())::integer, n.item_id, n.score
+            from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n;
+    else
+        return query
+            select (row_number() over (order by a.score desc, a.item_id))::integer, a.item_id, a.score
+            from (select n.item_id, n.score
+                  from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n
+                  union all
+                  select r.item_id, r.score
+                  from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r) a
+            order by 1
+            limit k;
+    end if;
+end
+$$;
+
+CREATE FUNCTION aisle._relation_to_attach(relation text, columns text[]) RETURNS regclass
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    target regclass := to_regclass(relation);
+    missing text;
+begin
+    if target is null then
+        raise exception 'There is no relation %.', relation
+            using errcode = 'AIS04', hint = 'Name it as SCHEMA.TABLE; names with capitals or signs go in double quotes.';
+    elsif (select c.relkind not in ('r', 'p', 'v', 'm', 'f') from pg_class c where c.oid = target) then
+        raise exception '% is not a table or view.', target using errcode = 'AIS04';
+    end if;
+    select string_agg(quote_ident(c), ', ') into missing
+    from unnest(columns) c
+    where c is not null and not exists (
+        select from pg_attribute a where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped);
+    if missing is not null then
+        raise exception '% has no column %.', target, missing
+            using errcode = 'AIS05', hint = (
+                select 'Its columns: ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+                from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
+    end if;
+    return target;
+end
+$$;
+
+CREATE FUNCTION aisle._score_repeats(model_id integer, query public.vector, category text, items text[], contexts jsonb[], given jsonb, local_at timestamp without time zone) RETURNS TABLE(item_id text, score double precision)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    model constant integer := _score_repeats.model_id;
+    repeats constant jsonb := (select m.parameters -> 'repeats' from aisle._models m where m.model_id = _score_repeats.model_id);
+    asked constant jsonb := aisle._time_context(local_at) || coalesce(given, '{}');
+    first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+begin
+    return query
+        with events as (
+            select e.item_id, e.context, e.place from unnest(items, contexts) with ordinality e (item_id, context, place)
+        ), own as materialized (
+            select e.item_id,
+                   (repeats ->> 'seen')::float8 + (repeats ->> 'count')::float8 * ln(1 + count(*)) + (repeats ->> 'recency')::float8
+                   * ln(1 + sum(exp(greatest(-(repeats ->> 'decay')::float8 * (e.place - 1), -600)))) as score
+            from events e group by e.item_id
+        ), same as (
+            select s.item_id, sum((s.weight * ln(1 + s.times))) as score
+            from (select e.item_id, w.value::float8 as weight, count(*) as times
+                  from events e, jsonb_each_text(repeats -> 'context') w (feature, value)
+                  where e.context ->> w.feature = asked ->> w.feature
+                  group by e.item_id, w.feature, w.value) s
+            group by s.item_id
+        )
+        select f.item_id, -(f.embedding <#> query) + o.score + coalesce(s.score, 0)
+        from own o
+        join aisle.item_factors f on f.model_id = model and f.item_id = o.item_id
+        left join same s on s.item_id = o.item_id
+        where category is null or f.category_key >= first_key and f.category_key < first_key || U&'\+10FFFF';
+end
+$$;
 
 CREATE FUNCTION aisle._secure() RETURNS void
     LANGUAGE plpgsql
@@ -471,6 +809,81 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._tasks_of(topic text) RETURNS text[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select case when topic <> 'items' then array[topic] else array['category'] || array(
+        select distinct m.task from aisle._models m where m.task = 'recommender' and m.state in ('filling', 'ready')) end
+$$;
+
+CREATE FUNCTION aisle._text_neighbours(recommender integer, category_model integer, item_id text, text_vector public.vector, OUT embedding public.vector, OUT in_embedding public.vector) RETURNS record
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+begin
+    select avg(f.embedding), avg(f.in_embedding) into embedding, in_embedding
+    from aisle._nearest_items(category_model, text_vector, 10, item_id) n
+    join aisle.item_factors f on f.model_id = recommender and f.item_id = n.item_id and f.origin <> 'draft';
+end
+$$;
+
+CREATE FUNCTION aisle._time_context(local_at timestamp without time zone) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select jsonb_build_object(
+        'hour', hour::text,
+        'weekday', extract(isodow from local_at)::integer::text,
+        'meal_slot', case when hour between 5 and 10 then 'breakfast' when hour between 11 and 15 then 'lunch'
+                          when hour between 16 and 21 then 'dinner' else 'late_night' end)
+    from (select extract(hour from local_at)::integer as hour) clock
+$$;
+
+CREATE FUNCTION aisle._user_vector(model_id integer, user_id text, items text[], given jsonb, local_at timestamp without time zone) RETURNS public.vector
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    context jsonb := aisle._time_context(local_at) || coalesce(given, '{}');
+    own vector;
+    past vector;
+    known_items integer;
+    situation vector;
+    is_given boolean;
+    exponent double precision;
+begin
+    select v.embedding into own from aisle.user_vectors v where v.model_id = model_id and v.user_id = user_id;
+    select sum(f.in_embedding * w.weights), count(*) into past, known_items
+    from unnest(items[:50]) with ordinality h (item_id, place)
+    join aisle.item_factors f on f.model_id = model_id and f.item_id = h.item_id
+    join aisle._recency_weights w on w.model_id = model_id and w.place = h.place;
+    select sum(c.embedding), bool_or(given ? c.feature) into situation, is_given
+    from aisle.context_vectors c
+    where c.model_id = model_id and (c.feature = '' or c.value = context ->> c.feature);
+    if own is null and known_items = 0 and is_given is not true then
+        return null;
+    end if;
+    if own is not null then
+        situation := situation + own;
+    end if;
+    if known_items > 0 then
+        exponent := (select (m.parameters ->> 'exponent')::float8 from aisle._models m where m.model_id = model_id);
+        situation := situation + past * array_fill(known_items ^ -exponent, array[vector_dims(past)])::vector;
+    end if;
+    return situation;
+end
+$$;
+
+CREATE FUNCTION aisle._vector_tables(task text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select case task
+        when 'category' then array['item_vectors', 'category_vectors', 'ngram_vectors']
+        when 'recommender' then array['item_factors', 'user_vectors', 'context_vectors']
+        else '{}' end
+$$;
+
 CREATE FUNCTION aisle._words(text text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -482,15 +895,76 @@ CREATE FUNCTION aisle._words(text text) RETURNS text[]
     ), '')
 $$;
 
+CREATE FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text DEFAULT NULL::text, context_columns text[] DEFAULT '{}'::text[], review text DEFAULT NULL::text, time_zone text DEFAULT current_setting('TimeZone'::text)) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+    target regclass;
+    user_type text;
+    time_type text;
+    missing_indexes text;
+begin
+    if exists (select from aisle._attachments a where a.kind = 'interactions') then
+        raise exception 'Interactions are attached already, to %.',
+            (select a.relation from aisle._attachments a where a.kind = 'interactions')
+            using errcode = 'AIS03', hint = 'Detach them first: aisle detach interactions';
+    elsif user_id is null or item_id is null or at is null then
+        raise exception 'The columns of user, item and time must be named.' using errcode = 'AIS05';
+    elsif not exists (select from pg_timezone_names z where z.name = time_zone) then
+        raise exception 'There is no time zone %.', time_zone using errcode = 'AIS06', hint = 'For example: Asia/Seoul';
+    elsif context_columns && array['hour', 'weekday', 'meal_slot'] then
+        raise exception 'hour, weekday and meal_slot are taken from the time; a context column needs another name.'
+            using errcode = 'AIS06';
+    end if;
+    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review] || context_columns);
+    user_type := aisle._id_type(target, user_id);
+    perform aisle._id_type(target, item_id);
+    time_type := aisle._column_type(target, at);
+    if time_type not in ('timestamp with time zone', 'timestamp without time zone', 'date') then
+        raise exception 'Column % of % is of type %; the time of an event is a timestamp or a date.',
+            quote_ident(at), target, time_type using errcode = 'AIS04';
+    end if;
+    insert into aisle._attachments (kind, relation, id_type, columns, time_type, time_zone)
+    values ('interactions', target, user_type,
+            jsonb_build_object('user', user_id, 'item', item_id, 'at', at, 'weight', weight, 'context', context_columns,
+                               'review', review),
+            time_type, attach_interactions.time_zone);
+    execute format(
+        'create view aisle._interactions with (security_invoker = true) as
+         select e.%1$I::%2$s as user_id, e.%3$I::text as item_id, e.%4$I as at, %5$s as local_at, %6$s as weight,
+                %7$s as context, %8$s as review
+         from %9$s e
+         where e.%1$I is not null and e.%3$I is not null and e.%4$I is not null',
+        user_id, user_type, item_id, at,
+        format(case time_type when 'timestamp with time zone' then 'e.%I at time zone %L' else 'e.%I::timestamp' end,
+               at, attach_interactions.time_zone),
+        case when weight is null then '1::real' else format('coalesce(e.%I, 1)::real', weight) end,
+        case when context_columns = '{}' then '''{}''::jsonb' else (
+            select format('jsonb_strip_nulls(jsonb_build_object(%s))', string_agg(format('%L, e.%1$I::text', c), ', '))
+            from unnest(context_columns) c) end,
+        case when review is null then 'null::text' else format('nullif(e.%I::text, '''')', review) end,
+        target);
+    if not aisle._has_index(target, array[user_id, at]) then
+        missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%I, %I);', target, user_id, at);
+    end if;
+    if not aisle._has_index(target, array[at]) then
+        missing_indexes := concat(missing_indexes, format(e'\nFor users without a history: create index concurrently on %s (%I);', target, at));
+    end if;
+    return concat(format('Attached %s.', target), missing_indexes);
+end
+$_$;
+
+COMMENT ON FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text, context_columns text[], review text, time_zone text) IS 'Points Aisle at the shop''s table of views, ratings, visits or purchases. context_columns are what was known of the situation, such as the meal; time_zone is that of hours and weekdays.';
+
 CREATE FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text DEFAULT NULL::text, category text DEFAULT NULL::text, text_columns text[] DEFAULT '{}'::text[], category_separator text DEFAULT ' > '::text, draft_rows integer DEFAULT 100) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 declare
-    target regclass := to_regclass(attach_items.relation);
+    target regclass;
     kind "char";
     has_triggers boolean;
-    missing text;
     id_column text := attach_items.id;
     id_type text;
     details text;
@@ -501,35 +975,14 @@ begin
         raise exception 'Items are attached already, to %.', (select a.relation from aisle._attachments a where a.kind = 'items')
             using errcode = 'AIS03', hint = 'Detach them first: aisle detach items';
     end if;
-    if target is null then
-        raise exception 'There is no relation %.', attach_items.relation
-            using errcode = 'AIS04', hint = 'Name it as SCHEMA.TABLE; names with capitals or signs go in double quotes.';
+    if id_column is null or attach_items.name is null then
+        raise exception 'Columns for id and name: both must be named.' using errcode = 'AIS05';
     end if;
+    watched := array_remove(array[attach_items.name, manufacturer, category] || text_columns, null);
+    target := aisle._relation_to_attach(attach_items.relation, id_column || watched);
     select c.relkind into kind from pg_class c where c.oid = target;
-    if kind not in ('r', 'p', 'v', 'm', 'f') then
-        raise exception '% is not a table or view.', target using errcode = 'AIS04';
-    end if;
     has_triggers := kind in ('r', 'p');
-    watched := array_remove(array[attach_items.name, manufacturer] || text_columns, null);
-    select string_agg(quote_ident(c), ', ') into missing
-    from unnest(id_column || watched || category) c
-    where c is not null and not exists (
-        select from pg_attribute a where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped);
-    if missing is not null or id_column is null or attach_items.name is null then
-        raise exception '% has no column %.', target, coalesce(missing, 'for id and name: both must be named')
-            using errcode = 'AIS05', hint = (
-                select 'Its columns: ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum)
-                from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
-    end if;
-    select case when t.typname in ('varchar', 'bpchar', 'name') then 'text' else format_type(t.oid, null) end into id_type
-    from pg_attribute a
-    join pg_type d on d.oid = a.atttypid
-    join pg_type t on t.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
-    where a.attrelid = target and a.attname = id_column;
-    if id_type not in ('smallint', 'integer', 'bigint', 'uuid', 'text') then
-        raise exception 'Column % of % is of type %; an id must be a whole number, a uuid or a text.',
-            quote_ident(id_column), target, id_type using errcode = 'AIS04';
-    end if;
+    id_type := aisle._id_type(target, id_column);
     if has_triggers and not exists (
         select from pg_index i
         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
@@ -616,9 +1069,11 @@ begin
         execute format('drop trigger %I on %s', trigger_name, attachment.relation);
     end loop;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
-    perform aisle._forget_all_items();
-    delete from aisle._changes c where c.task = 'category';
-    delete from aisle._embedding_jobs j where j.task = 'category';
+    if attachment.kind = 'items' then
+        perform aisle._forget_all_items();
+        delete from aisle._changes c where c.topic = 'items';
+        delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
+    end if;
     delete from aisle._attachments a where a.kind = detach.kind;
     return format('Detached %s.', attachment.relation);
 end
@@ -680,6 +1135,23 @@ end
 $$;
 
 COMMENT ON FUNCTION aisle.predict_category(name text, manufacturer text, k integer, level integer) IS 'The k most likely categories of a product that need not be a row yet, with calibrated confidences that sum to 1 over all categories. level => n adds the confidences below each path of n steps.';
+
+CREATE FUNCTION aisle.recommend(user_id bigint, k integer DEFAULT 10, category text DEFAULT NULL::text, context jsonb DEFAULT NULL::jsonb, exclude_seen boolean DEFAULT true) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
+    AS $$
+    select r.rank, r.item_id, r.score from aisle.recommend(user_id::text, k, category, context, exclude_seen) r
+$$;
+
+COMMENT ON FUNCTION aisle.recommend(user_id bigint, k integer, category text, context jsonb, exclude_seen boolean) IS 'The k items that suit a user now: history, context and category are taken as they are at this moment. With exclude_seen => false, items come again that the user comes back to. Of a user of whom nothing is known: what is popular.';
+
+CREATE FUNCTION aisle.recommend(user_id text, k integer DEFAULT 10, category text DEFAULT NULL::text, context jsonb DEFAULT NULL::jsonb, exclude_seen boolean DEFAULT true) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
+    AS $$
+    select r.rank, r.item_id, r.score
+    from aisle._recommend(aisle._live_model('recommender'), user_id, k, category, context, exclude_seen, null) r
+$$;
+
+COMMENT ON FUNCTION aisle.recommend(user_id text, k integer, category text, context jsonb, exclude_seen boolean) IS 'The k items that suit a user now: history, context and category are taken as they are at this moment. With exclude_seen => false, items come again that the user comes back to. Of a user of whom nothing is known: what is popular.';
 
 CREATE FUNCTION aisle.requeue_failures(task text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
@@ -804,13 +1276,13 @@ begin
             'select array_agg(id) from (select %I::text as id, row_number() over () as n from new_rows) r
              group by n / 100000', tg_argv[0])
         loop
-            perform aisle._enqueue('category', ids);
+            perform aisle._enqueue('items', ids);
         end loop;
     elsif ids <> '{}' then
         -- As in _enqueue, without the price of a call.
-        insert into aisle._changes (task, ids, changed_at) values ('category', ids, aisle._now());
+        insert into aisle._changes (topic, ids, changed_at) values ('items', ids, aisle._now());
         if current_setting('aisle.notify', true) is distinct from 'off' then
-            perform pg_notify('aisle_embedding_jobs', 'category');
+            perform pg_notify('aisle_embedding_jobs', 'items');
         end if;
         if cardinality(ids) <= tg_argv[1]::integer then
             perform aisle._draft_items(ids, tg_argv[1]::integer);
@@ -859,7 +1331,7 @@ begin
         ids := array[new_id];
     end if;
     if ids is not null then
-        perform aisle._enqueue('category', ids);
+        perform aisle._enqueue('items', ids);
         if tg_argv[1] <> '0' then
             perform aisle._draft_items(ids, tg_argv[1]::integer);
         end if;
@@ -873,7 +1345,7 @@ CREATE FUNCTION aisle.tg_items__truncate() RETURNS trigger
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 begin
-    perform aisle._enqueue('category', '{}');
+    perform aisle._enqueue('items', '{}');
     begin
         perform aisle._forget_all_items();
     exception when others then
@@ -883,23 +1355,9 @@ begin
 end
 $$;
 
-CREATE TABLE aisle._attachments (
-    kind text NOT NULL,
-    relation regclass NOT NULL,
-    id_type text NOT NULL,
-    columns jsonb NOT NULL,
-    category_separator text DEFAULT ' > '::text NOT NULL,
-    draft_rows integer DEFAULT 100 NOT NULL,
-    attached_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT _attachments_category_separator_check CHECK ((category_separator <> ''::text)),
-    CONSTRAINT _attachments_draft_rows_check CHECK ((draft_rows >= 0)),
-    CONSTRAINT _attachments_id_type_check CHECK ((id_type = ANY (ARRAY['smallint'::text, 'integer'::text, 'bigint'::text, 'uuid'::text, 'text'::text]))),
-    CONSTRAINT _attachments_kind_check CHECK ((kind = ANY (ARRAY['items'::text, 'interactions'::text, 'orders'::text])))
-);
-
 CREATE TABLE aisle._changes (
     change_id bigint NOT NULL,
-    task text NOT NULL,
+    topic text NOT NULL,
     ids text[] NOT NULL,
     changed_at timestamp with time zone NOT NULL
 );
@@ -963,6 +1421,14 @@ CREATE TABLE aisle._heldout_predictions (
     confidence real NOT NULL,
     given_confidence real NOT NULL,
     student_predicted text NOT NULL
+);
+
+CREATE TABLE aisle._heldout_users (
+    model_id integer NOT NULL,
+    user_id text NOT NULL,
+    as_of timestamp with time zone NOT NULL,
+    context jsonb NOT NULL,
+    relevant text[] NOT NULL
 );
 
 CREATE TABLE aisle._item_predictions (
@@ -1031,6 +1497,15 @@ ALTER TABLE aisle._models ALTER COLUMN model_id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE aisle._recency_weights (
+    model_id integer NOT NULL,
+    place integer NOT NULL,
+    weights public.vector NOT NULL,
+    CONSTRAINT _recency_weights_place_check CHECK ((place >= 1))
+);
+
+ALTER TABLE ONLY aisle._recency_weights ALTER COLUMN weights SET STORAGE PLAIN;
 
 CREATE TABLE aisle.alembic_version (
     version_num character varying(32) NOT NULL
@@ -1149,6 +1624,18 @@ CREATE VIEW aisle.confusion AS
 
 COMMENT ON VIEW aisle.confusion IS 'Which categories the live model takes for which others, on rows that it was not trained on, with its surest mistakes as examples.';
 
+CREATE TABLE aisle.context_vectors (
+    model_id integer NOT NULL,
+    feature text NOT NULL,
+    value text NOT NULL,
+    embedding public.vector NOT NULL
+)
+PARTITION BY LIST (model_id);
+
+ALTER TABLE ONLY aisle.context_vectors ALTER COLUMN embedding SET STORAGE PLAIN;
+
+COMMENT ON TABLE aisle.context_vectors IS 'A vector for each context value that a recommender knows. Ask aisle.recommend.';
+
 CREATE VIEW aisle.deployments AS
  SELECT d.deployment_id,
     d.task,
@@ -1174,7 +1661,13 @@ CREATE VIEW aisle.failures AS
 COMMENT ON VIEW aisle.failures IS 'Rows that the worker gave up, each with its last error. aisle.requeue_failures() gives them another round.';
 
 CREATE VIEW aisle.freshness AS
- WITH waiting AS (
+ WITH tasks AS (
+         SELECT 'category'::text AS task
+        UNION
+         SELECT m.task
+           FROM aisle._models m
+          WHERE ((m.task = 'recommender'::text) AND (m.state = ANY (ARRAY['filling'::text, 'ready'::text])))
+        ), waiting AS (
          SELECT j.task,
             1 AS rows,
             j.enqueued_at AS since,
@@ -1183,12 +1676,13 @@ CREATE VIEW aisle.freshness AS
            FROM aisle._embedding_jobs j
           WHERE (NOT j.is_dead)
         UNION ALL
-         SELECT c.task,
+         SELECT t_1.task,
             GREATEST(cardinality(c.ids), 1) AS "greatest",
             c.changed_at,
             false,
             NULL::text
-           FROM aisle._changes c
+           FROM (aisle._changes c
+             JOIN tasks t_1 ON (((c.topic = 'items'::text) OR (c.topic = t_1.task))))
         ), waits AS (
          SELECT b.task,
             wait.wait,
@@ -1217,7 +1711,7 @@ CREATE VIEW aisle.freshness AS
             ELSE NULL::interval
         END AS eta,
     w.last_error
-   FROM (((( VALUES ('category'::text)) t(task)
+   FROM (((tasks t
      LEFT JOIN ( SELECT waiting.task,
             sum(waiting.rows) AS pending,
             (aisle._now() - min(waiting.since)) AS oldest_pending,
@@ -1234,6 +1728,26 @@ CREATE VIEW aisle.freshness AS
      LEFT JOIN speeds s USING (task));
 
 COMMENT ON VIEW aisle.freshness IS 'How far the vectors lag behind the shop''s rows: jobs waiting, the age of the oldest, and over the last hour the time from a change to its vector in half, 95 and 99 of 100 cases; the present speed, and when the queue will be empty.';
+
+CREATE TABLE aisle.item_factors (
+    model_id integer NOT NULL,
+    item_id text NOT NULL,
+    category_key text COLLATE pg_catalog."C",
+    embedding public.vector NOT NULL,
+    in_embedding public.vector NOT NULL,
+    content_hash bytea NOT NULL,
+    origin text NOT NULL,
+    embedded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT item_factors_check CHECK ((public.vector_dims(in_embedding) = public.vector_dims(embedding))),
+    CONSTRAINT item_factors_origin_check CHECK ((origin = ANY (ARRAY['events'::text, 'content'::text, 'draft'::text])))
+)
+PARTITION BY LIST (model_id);
+
+ALTER TABLE ONLY aisle.item_factors ALTER COLUMN embedding SET STORAGE PLAIN;
+
+ALTER TABLE ONLY aisle.item_factors ALTER COLUMN in_embedding SET STORAGE PLAIN;
+
+COMMENT ON TABLE aisle.item_factors IS 'Two vectors for each item and generation of the recommender. Ask aisle.recommend.';
 
 CREATE TABLE aisle.item_vectors (
     model_id integer NOT NULL,
@@ -1295,18 +1809,34 @@ CREATE VIEW aisle.status AS
     ( SELECT count(*) AS count
            FROM aisle.failures d
           WHERE (d.task = f.task)) AS failures,
-    ( SELECT count(*) AS count
-           FROM aisle.item_vectors v
-          WHERE (v.model_id = l.model_id)) AS vectors,
-    ( SELECT count(*) AS count
-           FROM aisle.item_vectors v
-          WHERE ((v.model_id = l.model_id) AND v.is_draft)) AS drafts
-   FROM (((aisle.freshness f
+    v.vectors,
+    v.drafts
+   FROM ((((aisle.freshness f
      LEFT JOIN aisle._attachments a ON ((a.kind = 'items'::text)))
      LEFT JOIN aisle._live_models l ON ((l.task = f.task)))
-     LEFT JOIN aisle._models m ON ((m.model_id = l.model_id)));
+     LEFT JOIN aisle._models m ON ((m.model_id = l.model_id)))
+     LEFT JOIN LATERAL ( SELECT count(*) AS vectors,
+            count(*) FILTER (WHERE s.is_draft) AS drafts
+           FROM ( SELECT i.is_draft
+                   FROM aisle.item_vectors i
+                  WHERE (i.model_id = l.model_id)
+                UNION ALL
+                 SELECT (f_1.origin = 'draft'::text)
+                   FROM aisle.item_factors f_1
+                  WHERE (f_1.model_id = l.model_id)) s) v ON (true));
 
 COMMENT ON VIEW aisle.status IS 'One row a task: what is attached, which model answers, and whether the vectors keep up.';
+
+CREATE TABLE aisle.user_vectors (
+    model_id integer NOT NULL,
+    user_id text NOT NULL,
+    embedding public.vector NOT NULL
+)
+PARTITION BY LIST (model_id);
+
+ALTER TABLE ONLY aisle.user_vectors ALTER COLUMN embedding SET STORAGE PLAIN;
+
+COMMENT ON TABLE aisle.user_vectors IS 'A vector for each user that a recommender learned from. Ask aisle.recommend.';
 
 CREATE VIEW aisle.warnings AS
  SELECT format('A transaction of %s has been open for %s; until it ends, the queue''s dead rows cannot be vacuumed.'::text, COALESCE(NULLIF(a.application_name, ''::text), (a.usename)::text, 'process'::text), date_trunc('second'::text, (aisle._now() - a.xact_start))) AS warning,
@@ -1345,6 +1875,9 @@ ALTER TABLE ONLY aisle._embedding_jobs
 ALTER TABLE ONLY aisle._heldout_predictions
     ADD CONSTRAINT _heldout_predictions_pkey PRIMARY KEY (item_id, model_id);
 
+ALTER TABLE ONLY aisle._heldout_users
+    ADD CONSTRAINT _heldout_users_pkey PRIMARY KEY (user_id, model_id);
+
 ALTER TABLE ONLY aisle._item_predictions
     ADD CONSTRAINT _item_predictions_pkey PRIMARY KEY (item_id, model_id);
 
@@ -1357,11 +1890,20 @@ ALTER TABLE ONLY aisle._model_files
 ALTER TABLE ONLY aisle._models
     ADD CONSTRAINT _models_pkey PRIMARY KEY (model_id);
 
+ALTER TABLE ONLY aisle._recency_weights
+    ADD CONSTRAINT _recency_weights_pkey PRIMARY KEY (model_id, place);
+
 ALTER TABLE ONLY aisle.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
 ALTER TABLE ONLY aisle.category_vectors
     ADD CONSTRAINT category_vectors_pkey PRIMARY KEY (category_id, model_id);
+
+ALTER TABLE ONLY aisle.context_vectors
+    ADD CONSTRAINT context_vectors_pkey PRIMARY KEY (feature, value, model_id);
+
+ALTER TABLE ONLY aisle.item_factors
+    ADD CONSTRAINT item_factors_pkey PRIMARY KEY (item_id, model_id);
 
 ALTER TABLE ONLY aisle.item_vectors
     ADD CONSTRAINT item_vectors_pkey PRIMARY KEY (item_id, model_id);
@@ -1369,17 +1911,25 @@ ALTER TABLE ONLY aisle.item_vectors
 ALTER TABLE ONLY aisle.ngram_vectors
     ADD CONSTRAINT ngram_vectors_pkey PRIMARY KEY (ngram, model_id);
 
+ALTER TABLE ONLY aisle.user_vectors
+    ADD CONSTRAINT user_vectors_pkey PRIMARY KEY (user_id, model_id);
+
 CREATE INDEX _deployments_live ON aisle._deployments USING btree (task, deployment_id DESC) WHERE (rolled_back_at IS NULL);
 
 CREATE INDEX _embedding_batches_recent ON aisle._embedding_batches USING btree (finished_at);
 
 CREATE INDEX _embedding_jobs_due ON aisle._embedding_jobs USING btree (task, priority, run_after) WHERE (NOT is_dead);
 
+CREATE INDEX item_factors_category_key ON ONLY aisle.item_factors USING btree (category_key);
+
 ALTER TABLE ONLY aisle._deployments
     ADD CONSTRAINT _deployments_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id);
 
 ALTER TABLE ONLY aisle._heldout_predictions
     ADD CONSTRAINT _heldout_predictions_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY aisle._heldout_users
+    ADD CONSTRAINT _heldout_users_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY aisle._item_predictions
     ADD CONSTRAINT _item_predictions_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
@@ -1390,9 +1940,18 @@ ALTER TABLE ONLY aisle._model_file_chunks
 ALTER TABLE ONLY aisle._model_files
     ADD CONSTRAINT _model_files_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY aisle._recency_weights
+    ADD CONSTRAINT _recency_weights_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
+
+REVOKE ALL ON FUNCTION aisle._castable_ids(ids text[], id_type text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._categorise(model_id integer, query public.vector, k integer, level integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._check_context(model_id integer, context jsonb) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._collect_changes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._column_type(target regclass, column_name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._content_hash(name text, manufacturer text, details text) FROM PUBLIC;
 
@@ -1406,9 +1965,13 @@ REVOKE ALL ON FUNCTION aisle._drop_model(model_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._embed(model_id integer, ngrams text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._enqueue(task text, ids text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._enqueue(topic text, ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._enqueue_stale() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._event_source() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._factor_hash(content_hash bytea, category text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._forget_all_items() FROM PUBLIC;
 
@@ -1416,11 +1979,17 @@ REVOKE ALL ON FUNCTION aisle._forget_gone_items() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._has_index(target regclass, columns text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._id_type(target regclass, column_name text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._item_vector(model_id integer, item_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._items_removed(ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._live_model(task text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k integer, category text, excluded text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text) FROM PUBLIC;
 
@@ -1428,11 +1997,33 @@ REVOKE ALL ON FUNCTION aisle._ngrams(name text, manufacturer text, details text)
 
 REVOKE ALL ON FUNCTION aisle._now() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._popular_items(model_id integer, k integer, category text, excluded text[], as_of timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._read_history(user_id text, as_of timestamp with time zone, at_most integer, OUT items text[], OUT contexts jsonb[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._read_items(ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._recommend(model_id integer, user_id text, k integer, category text, context jsonb, exclude_seen boolean, as_of timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._relation_to_attach(relation text, columns text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._score_repeats(model_id integer, query public.vector, category text, items text[], contexts jsonb[], given jsonb, local_at timestamp without time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._secure() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._tasks_of(topic text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._text_neighbours(recommender integer, category_model integer, item_id text, text_vector public.vector, OUT embedding public.vector, OUT in_embedding public.vector) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._time_context(local_at timestamp without time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._user_vector(model_id integer, user_id text, items text[], given jsonb, local_at timestamp without time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._vector_tables(task text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._words(text text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text, context_columns text[], review text, time_zone text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text, category text, text_columns text[], category_separator text, draft_rows integer) FROM PUBLIC;
 
@@ -1447,6 +2038,10 @@ REVOKE ALL ON FUNCTION aisle.item_category(item_id bigint, k integer, level inte
 REVOKE ALL ON FUNCTION aisle.item_category(item_id text, k integer, level integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.predict_category(name text, manufacturer text, k integer, level integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.recommend(user_id bigint, k integer, category text, context jsonb, exclude_seen boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.recommend(user_id text, k integer, category text, context jsonb, exclude_seen boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.requeue_failures(task text) FROM PUBLIC;
 

@@ -8,7 +8,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, LiteralString, cast
@@ -224,6 +224,16 @@ def shop(connection: sql.Connection) -> Shop:
     return Shop(connection)
 
 
+def scans(shop: Shop, relation: str) -> tuple[int, int]:
+    """Return how often a table was read as a whole and how often by an index, up to now."""
+    shop.execute("select pg_stat_force_next_flush()")
+    row = shop.execute(
+        "select seq_scan, idx_scan from pg_stat_user_tables where relid = %s::regclass", [relation]
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
 @dataclass(frozen=True)
 class TinyModel:
     """A category model that fits in the head.
@@ -297,3 +307,50 @@ def publish_tiny_model(
 def tiny_model(publish: Callable[..., TinyModel]) -> TinyModel:
     """The deployed tiny model."""
     return publish()
+
+
+TINY_REPEATS = {"seen": 1, "count": 0, "recency": 0, "decay": 0, "context": {"meal_time": 10}}
+
+
+def publish_tiny_recommender(
+    connection: sql.Connection,
+    items: Mapping[int, tuple[str | None, tuple[float, float], tuple[float, float]]],
+) -> int:
+    """Deploy a recommender of two dimensions, from the category, out- and in-vector of items; it knows ann and 7."""
+    row = connection.execute(
+        "insert into aisle._models (task, state, dimensions, parameters) values ('recommender', 'ready', 2, %s) "
+        "returning model_id",
+        [
+            Jsonb(
+                {
+                    "exponent": 0,
+                    "repeats": TINY_REPEATS,
+                    "recommends_seen": True,
+                    "text_model": None,
+                    "category_separator": " > ",
+                }
+            )
+        ],
+    ).fetchone()
+    assert row is not None
+    model_id: int = row[0]
+    connection.execute("select aisle._create_generation(%s)", [model_id])
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into aisle.item_factors "
+            "(model_id, item_id, category_key, embedding, in_embedding, content_hash, origin) "
+            "select %s, i.item_id, i.category || ' > ', %s, %s, aisle._factor_hash(i.content_hash, i.category), "
+            "'events' "
+            "from aisle._read_items(array[%s]) i",
+            [(model_id, str(list(out)), str(list(into)), str(item)) for item, (_, out, into) in items.items()],
+        )
+    connection.execute("insert into aisle.user_vectors values (%s, 'ann', '[1,0]'), (%s, '7', '[1,0]')", [model_id] * 2)
+    connection.execute(
+        "insert into aisle.context_vectors values (%s, '', '', '[0,0.5]'), (%s, 'meal_time', 'dinner', '[0,3]')",
+        [model_id] * 2,
+    )
+    connection.execute(
+        "insert into aisle._recency_weights values (%s, 1, '[1,1]'), (%s, 2, '[0.5,0.5]')", [model_id] * 2
+    )
+    connection.execute("select aisle.deploy(%s)", [model_id])
+    return model_id

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from psycopg import sql as compose
-from psycopg.conninfo import make_conninfo
 from scipy import sparse
 
 from aisle.embedder.encoders import encoder_text
 from aisle.sql import Connection, errors
+from aisle.trainers.bulk import record_batches
 
 MAX_NGRAMS = 200_000
 MIN_OCCURRENCES = 2
@@ -102,27 +102,18 @@ def _query(connection: Connection, relation: str, id_column: str, split_column: 
 
 def _read_arrow(connection: Connection, query: str) -> tuple[dict[str, Strings], sparse.csr_array, list[str]]:
     """Stream the query as Arrow batches; n-grams become integers batch by batch, so that their texts need not stay."""
-    try:
-        import pyarrow as pa
-        from adbc_driver_postgresql import dbapi
-    except ImportError as error:
-        raise errors.MissingExtraError("Training needs Arrow.", hint="pip install 'aisle[train]'") from error
-
     ids: dict[str, int] = {}
     columns: dict[str, list[Strings]] = {}
     indices, lengths = [], []
-    address = make_conninfo(connection.info.dsn, password=connection.info.password)
-    with dbapi.connect(address) as adbc, adbc.cursor() as cursor:
-        cursor.execute(query)
-        for batch in cursor.fetch_record_batch():
-            for name in batch.schema.names:
-                if name != "ngrams":
-                    columns.setdefault(name, []).append(np.array(batch[name].to_pylist(), dtype=object))
-            grams = batch["ngrams"]
-            encoded = grams.flatten().cast(pa.string()).dictionary_encode()
-            known = np.array([ids.setdefault(g, len(ids)) for g in encoded.dictionary.to_pylist()], dtype=np.int32)
-            indices.append(known[encoded.indices.to_numpy()])
-            lengths.append(np.diff(grams.offsets.to_numpy()))
+    for batch in record_batches(connection, query):
+        for name in batch.schema.names:
+            if name != "ngrams":
+                columns.setdefault(name, []).append(np.array(batch[name].to_pylist(), dtype=object))
+        grams = batch["ngrams"]
+        encoded = grams.flatten().cast("string").dictionary_encode()
+        known = np.array([ids.setdefault(g, len(ids)) for g in encoded.dictionary.to_pylist()], dtype=np.int32)
+        indices.append(known[encoded.indices.to_numpy()])
+        lengths.append(np.diff(grams.offsets.to_numpy()))
     if not columns:
         raise errors.TrainingDataError(
             "The attached table is empty.", hint="Fill it first, for example: aisle import items FILE.csv --table …"

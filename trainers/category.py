@@ -7,13 +7,10 @@ row's vector is the encoder's plus the scaled student's, and a text's alone is t
 """
 
 import contextlib
-import os
-import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -26,11 +23,11 @@ from aisle.trainers import publish
 from aisle.trainers.calibration import fit_scales
 from aisle.trainers.catalogue import Catalogue, read_catalogue, select_ngrams
 from aisle.trainers.fine_tuning import FineTuningOptions, fine_tune
+from aisle.trainers.run import environment, only_trainer
 from aisle.trainers.student import Student, StudentOptions, fit_student, shared_head
 
 MIN_ROWS = 3  # a category with fewer labelled rows cannot be learned, calibrated and checked
 MEMBERS_BESIDE_ENCODER = 3  # students whose mean is taken; beside an encoder's time theirs is small
-TRAINING_LOCK = 4_150_711_054  # any constant: one training run of a database at a time
 
 Report = Callable[[str], None]
 
@@ -64,7 +61,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
     Raises TrainingDataError when there is too little to learn from. No failure touches the live model.
     """
     started = time.monotonic()
-    with sql.connect(url, application_name="aisle train category") as connection, _only_trainer(connection):
+    with sql.connect(url, application_name="aisle train category") as connection, only_trainer(connection, "category"):
         catalogue = read_catalogue(connection, split_column=options.split_column, seed=options.seed)
         categories = _categories(catalogue, options.min_rows)
         report(f"{len(catalogue):,} items in {len(categories)} categories, {_describe(catalogue)}.")
@@ -80,7 +77,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             metrics = publish.measure(connection, model_id, catalogue.item_ids[held_out].tolist())
             seconds = time.monotonic() - started
             data = {"items": len(catalogue), "categories": len(categories), "fingerprint": catalogue.fingerprint()}
-            publish.finish(connection, model_id, metrics=metrics, data=data, environment=_environment(seconds))
+            publish.finish(connection, model_id, metrics=metrics, data=data, environment=environment(seconds))
         except BaseException:
             with contextlib.suppress(Exception):
                 connection.execute("update aisle._models set state = 'failed' where model_id = %s", (model_id,))
@@ -202,37 +199,5 @@ def _describe(catalogue: Catalogue) -> str:
     )
 
 
-@contextlib.contextmanager
-def _only_trainer(connection: Connection) -> Iterator[None]:
-    """Hold the training lock, and clear away what a run that was killed left behind."""
-    if not sql.fetch_value(connection, "select pg_try_advisory_lock(%s)", (TRAINING_LOCK,)):
-        holder = connection.execute(
-            "select a.pid, a.backend_start from pg_locks l join pg_stat_activity a using (pid) "
-            "where l.locktype = 'advisory' and (l.classid::bigint << 32) + l.objid::bigint = %s and l.granted",
-            (TRAINING_LOCK,),
-        ).fetchone()
-        who = f" (server process {holder[0]}, since {holder[1]:%H:%M})" if holder else ""
-        raise errors.ModelStateError(f"Another training run is going on{who}.", hint="Wait for it, or stop it.")
-    try:
-        connection.execute(
-            "select aisle._drop_model(model_id) from aisle._models "
-            "where task = 'category' and state in ('loading', 'filling', 'failed')"
-        )
-        yield
-    finally:
-        if not connection.closed:
-            connection.execute("select pg_advisory_unlock(%s)", (TRAINING_LOCK,))
-
-
 def _separator(connection: Connection) -> str:
     return str(sql.fetch_value(connection, "select category_separator from aisle._attachments where kind = 'items'"))
-
-
-def _environment(seconds: float) -> dict[str, Any]:
-    packages = ("aisle", "numpy", "torch", "sentence-transformers", "transformers")
-    return {
-        "versions": {package: version(package) for package in packages},
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "seconds": round(seconds, 1),
-    }

@@ -1,12 +1,11 @@
 """Loads a trained category model into the database as a generation, and measures it there."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pgvector import Vector
 from psycopg import sql as compose
 from psycopg.types.json import Jsonb
 
@@ -16,9 +15,8 @@ from aisle.embedder.generation import Generation, Head
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, registry
+from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
 from aisle.trainers.catalogue import Catalogue
-
-INDEX_FROM = 10_000  # items; below, an exact scan takes about a millisecond
 
 
 @dataclass(frozen=True)
@@ -47,14 +45,14 @@ def load(connection: Connection, model: CategoryModel, separator: str) -> int:
     model_id = registry.create(
         connection, "category", model.ngram_vectors.shape[1], encoder=model.encoder_name, parameters=parameters
     )
-    _copy(
+    copy_rows(
         connection,
         "ngram_vectors",
         ("model_id", "ngram", "embedding"),
         ((model_id, ngram, text) for ngram, text in zip(model.ngrams, _half_texts(model.ngram_vectors), strict=True)),
     )
     head = model.head
-    _copy(
+    copy_rows(
         connection,
         "category_vectors",
         ("model_id", "category_id", "category", "path", "embedding", "bias", "floor", "support"),
@@ -64,7 +62,7 @@ def load(connection: Connection, model: CategoryModel, separator: str) -> int:
                 i,
                 category,
                 category.split(separator),
-                Vector(vector).to_text(),
+                vector,
                 float(bias),
                 float(floor),
                 rows,
@@ -83,16 +81,16 @@ def load_items(connection: Connection, generation: Generation, catalogue: Catalo
     """Copy the vectors of the whole catalogue, index them, then catch up with the rows that changed meanwhile."""
     model_id = generation.model_id
     vectors = generation.combine(model.encoder_vectors, model.student_vectors)
-    _copy(
+    copy_rows(
         connection,
         "item_vectors",
         ("model_id", "item_id", "embedding", "content_hash", "is_draft"),
         (
-            (model_id, item_id, Vector(vector).to_text(), content_hash, False)
+            (model_id, item_id, vector, content_hash, False)
             for item_id, vector, content_hash in zip(catalogue.item_ids, vectors, catalogue.hashes, strict=True)
         ),
     )
-    _copy(
+    copy_rows(
         connection,
         "_item_predictions",
         ("model_id", "item_id", "category", "confidence", "student_category", "student_confidence", "content_hash"),
@@ -107,21 +105,14 @@ def load_items(connection: Connection, generation: Generation, catalogue: Catalo
             )
         ),
     )
-    partition = compose.Identifier("aisle", f"item_vectors_{model_id}")
     if len(catalogue) >= INDEX_FROM:
-        dimensions = compose.Literal(vectors.shape[1])
-        vector_schema = _vector_schema(connection)
-        connection.execute(
-            compose.SQL(
-                "create index concurrently on {} using hnsw ((embedding::{}.halfvec({})) {}.halfvec_cosine_ops)"
-            ).format(partition, vector_schema, dimensions, vector_schema)
-        )
+        create_index(connection, f"item_vectors_{model_id}", vectors.shape[1], "halfvec_cosine_ops")
     for table in ("item_vectors", "ngram_vectors", "category_vectors"):
         connection.execute(compose.SQL("analyze {}").format(compose.Identifier("aisle", f"{table}_{model_id}")))
     # From here on the worker keeps this generation in step; what changed since the rows were read is queued for it.
     connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))
     connection.execute("select aisle._enqueue_stale()")
-    drain(connection, ItemEmbedder([generation]))
+    drain(connection, [ItemEmbedder([generation])])
 
 
 def measure(connection: Connection, model_id: int, held_out: Sequence[str]) -> dict[str, float]:
@@ -181,20 +172,3 @@ def _half_texts(vectors: Floats) -> Iterator[str]:
     texts = np.array([str(x) for x in np.arange(2**16, dtype=np.uint16).view(np.float16).tolist()], dtype=object)
     for numbers in vectors.astype(np.float16).view(np.uint16):
         yield f"[{','.join(texts[numbers])}]"
-
-
-def _copy(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    statement = compose.SQL("copy {} ({}) from stdin").format(
-        compose.Identifier("aisle", table), compose.SQL(", ").join(map(compose.Identifier, columns))
-    )
-    with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row(row)
-
-
-def _vector_schema(connection: Connection) -> compose.Identifier:
-    return compose.Identifier(
-        sql.fetch_value(
-            connection, "select extnamespace::regnamespace::text from pg_extension where extname = 'vector'"
-        )
-    )

@@ -3,14 +3,14 @@ create or replace function aisle._create_generation(model_id integer) returns vo
 language plpgsql volatile
 as $function$
 declare
-    dimensions integer := (select m.dimensions from aisle._models m where m.model_id = _create_generation.model_id);
+    model aisle._models := (select m from aisle._models m where m.model_id = _create_generation.model_id);
     parent text;
 begin
-    foreach parent in array array['item_vectors', 'category_vectors', 'ngram_vectors'] loop
+    foreach parent in array aisle._vector_tables(model.task) loop
         execute format(
             'create table aisle.%1$I (like aisle.%2$I including all,
                                       check (model_id = %3$s), check (vector_dims(embedding) = %4$s))',
-            parent || '_' || model_id, parent, model_id, dimensions);
+            parent || '_' || model_id, parent, model_id, model.dimensions);
         -- Attaching, unlike `create … partition of`, waits for no reader and lets none wait.
         execute format('alter table aisle.%I attach partition aisle.%I for values in (%s)',
                        parent, parent || '_' || model_id, model_id);

@@ -9,7 +9,7 @@ begin
         raise exception 'Model % is live.', model_id
             using errcode = 'AIS07', hint = 'Deploy another first: aisle deploy MODEL';
     end if;
-    foreach parent in array array['item_vectors', 'category_vectors', 'ngram_vectors'] loop
+    foreach parent in array aisle._vector_tables((select m.task from aisle._models m where m.model_id = _drop_model.model_id)) loop
         execute format('drop table if exists aisle.%I', parent || '_' || model_id);
     end loop;
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;

@@ -4,7 +4,7 @@ language plpgsql volatile
 as $function$
 begin
     perform aisle._forget_items(array(
-        select distinct v.item_id from aisle.item_vectors v
+        select v.item_id from (select item_id from aisle.item_vectors union select item_id from aisle.item_factors) v
         where not exists (select from aisle._items i where i.item_id = v.item_id)));
 end
 $function$;

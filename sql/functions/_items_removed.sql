@@ -4,9 +4,9 @@ create or replace function aisle._items_removed(ids text[]) returns void
 language plpgsql volatile
 as $function$
 begin
-    perform aisle._enqueue('category', ids);
+    perform aisle._enqueue('items', ids);
     perform aisle._forget_items(ids);
 exception when others then
-    perform aisle._enqueue('category', ids);
+    perform aisle._enqueue('items', ids);
 end
 $function$;

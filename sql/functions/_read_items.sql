@@ -6,25 +6,17 @@ language plpgsql stable parallel safe
 as $function$
 declare
     attachment aisle._attachments;
-    castable text;
 begin
     select * into attachment from aisle._attachments where kind = 'items';
     if not found then
         return;
     end if;
-    castable := case attachment.id_type
-        when 'text' then 'true'
-        when 'uuid' then $$id ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'$$
-        else format(
-            $$case when id ~ '^-?[0-9]{1,19}$' then id::numeric between -(2::numeric ^ %1$s) and 2::numeric ^ %1$s - 1 end$$,
-            case attachment.id_type when 'bigint' then 63 when 'integer' then 31 else 15 end)
-    end;
     return query execute format(
         'select i.item_id, i.name, i.manufacturer, i.category, i.details,
                 aisle._content_hash(i.name, i.manufacturer, i.details)
          from aisle._items i
-         where i.id = any (array(select id from unnest($1) id where %s)::%s[])',
-        castable, attachment.id_type)
-    using ids;
+         where i.id = any ($1::%s[])',
+        attachment.id_type)
+    using aisle._castable_ids(ids, attachment.id_type);
 end
 $function$;

@@ -7,10 +7,9 @@ returns text
 language plpgsql volatile
 as $function$
 declare
-    target regclass := to_regclass(attach_items.relation);
+    target regclass;
     kind "char";
     has_triggers boolean;
-    missing text;
     id_column text := attach_items.id;
     id_type text;
     details text;
@@ -21,37 +20,14 @@ begin
         raise exception 'Items are attached already, to %.', (select a.relation from aisle._attachments a where a.kind = 'items')
             using errcode = 'AIS03', hint = 'Detach them first: aisle detach items';
     end if;
-    if target is null then
-        raise exception 'There is no relation %.', attach_items.relation
-            using errcode = 'AIS04', hint = 'Name it as SCHEMA.TABLE; names with capitals or signs go in double quotes.';
+    if id_column is null or attach_items.name is null then
+        raise exception 'Columns for id and name: both must be named.' using errcode = 'AIS05';
     end if;
+    watched := array_remove(array[attach_items.name, manufacturer, category] || text_columns, null);
+    target := aisle._relation_to_attach(attach_items.relation, id_column || watched);
     select c.relkind into kind from pg_class c where c.oid = target;
-    if kind not in ('r', 'p', 'v', 'm', 'f') then
-        raise exception '% is not a table or view.', target using errcode = 'AIS04';
-    end if;
     has_triggers := kind in ('r', 'p');
-
-    watched := array_remove(array[attach_items.name, manufacturer] || text_columns, null);
-    select string_agg(quote_ident(c), ', ') into missing
-    from unnest(id_column || watched || category) c
-    where c is not null and not exists (
-        select from pg_attribute a where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped);
-    if missing is not null or id_column is null or attach_items.name is null then
-        raise exception '% has no column %.', target, coalesce(missing, 'for id and name: both must be named')
-            using errcode = 'AIS05', hint = (
-                select 'Its columns: ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum)
-                from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
-    end if;
-
-    select case when t.typname in ('varchar', 'bpchar', 'name') then 'text' else format_type(t.oid, null) end into id_type
-    from pg_attribute a
-    join pg_type d on d.oid = a.atttypid
-    join pg_type t on t.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
-    where a.attrelid = target and a.attname = id_column;
-    if id_type not in ('smallint', 'integer', 'bigint', 'uuid', 'text') then
-        raise exception 'Column % of % is of type %; an id must be a whole number, a uuid or a text.',
-            quote_ident(id_column), target, id_type using errcode = 'AIS04';
-    end if;
+    id_type := aisle._id_type(target, id_column);
 
     if has_triggers and not exists (
         select from pg_index i

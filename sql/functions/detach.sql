@@ -16,9 +16,11 @@ begin
         execute format('drop trigger %I on %s', trigger_name, attachment.relation);
     end loop;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
-    perform aisle._forget_all_items();
-    delete from aisle._changes c where c.task = 'category';
-    delete from aisle._embedding_jobs j where j.task = 'category';
+    if attachment.kind = 'items' then
+        perform aisle._forget_all_items();
+        delete from aisle._changes c where c.topic = 'items';
+        delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
+    end if;
     delete from aisle._attachments a where a.kind = detach.kind;
     return format('Detached %s.', attachment.relation);
 end

@@ -39,7 +39,7 @@ begin
         ids := array[new_id];
     end if;
     if ids is not null then
-        perform aisle._enqueue('category', ids);
+        perform aisle._enqueue('items', ids);
         if tg_argv[1] <> '0' then
             perform aisle._draft_items(ids, tg_argv[1]::integer);
         end if;

@@ -25,7 +25,7 @@ with generation as (
 ), waiting as (
     select id from aisle._embedding_jobs where task = 'category'
     union
-    select unnest(ids) from aisle._changes where task = 'category'
+    select unnest(ids) from aisle._changes where topic = 'items'
 ), content as (
     select item_id, aisle._content_hash(name, manufacturer, details) as hash from aisle._items
 )

@@ -80,7 +80,7 @@ def load(shop: Shop, encoder: FakeEncoder, model_id: int | None = None) -> Gener
 
 
 def run(shop: Shop, encoder: FakeEncoder, **options: Any) -> int:
-    return drain(shop.connection, ItemEmbedder([load(shop, encoder)]), **options)
+    return drain(shop.connection, [ItemEmbedder([load(shop, encoder)])], **options)
 
 
 def drafts(shop: Shop) -> dict[str, bool]:
@@ -98,7 +98,7 @@ def test_without_a_model_there_is_nothing_to_keep_in_step(shop: Shop) -> None:
     shop.create()
     shop.attach()
     shop.insert("녹차")
-    assert drain(shop.connection, ItemEmbedder()) == 1
+    assert drain(shop.connection, [ItemEmbedder()]) == 1
     assert shop.jobs() == {}
     assert shop.vectors() == {}
 
@@ -118,7 +118,7 @@ def test_the_final_vector_replaces_the_draft(products: Shop) -> None:
 def test_the_student_is_added_to_the_encoder_at_its_scale(products: Shop) -> None:
     products.insert("녹차")
     generation = replace(load(products, FakeEncoder()), student_scale=2.0)
-    drain(products.connection, ItemEmbedder([generation]))
+    drain(products.connection, [ItemEmbedder([generation])])
     assert products.vectors() == {"1": [round(2 + 2 * float(np.float16(np.log(4))), 3), 1]}
 
 
@@ -306,7 +306,7 @@ def test_a_shop_that_locks_its_table_never_deadlocks_with_the_worker(
     def work() -> None:
         try:
             with sql.connect(database_url) as connection:
-                drain(connection, ItemEmbedder([generation]))
+                drain(connection, [ItemEmbedder([generation])])
         except psycopg.Error as error:
             errors.append(error)
 
@@ -329,7 +329,7 @@ def test_a_shop_that_locks_its_table_never_deadlocks_with_the_worker(
             other.execute("update shop.products set name = name || ' 1kg'")
     worker.join(10)
     assert errors == []
-    drain(products.connection, ItemEmbedder([generation]))
+    drain(products.connection, [ItemEmbedder([generation])])
     assert products.jobs() == {}
     assert len(products.vectors()) == (0 if statement.startswith("truncate") else 2)
 
@@ -405,7 +405,7 @@ def test_two_generations_are_kept_in_step(products: Shop, publish: Callable[...,
         load(products, FakeEncoder(dimensions), model_id)
         for model_id, dimensions in products.execute("select model_id, dimensions from aisle._models").fetchall()
     ]
-    drain(products.connection, ItemEmbedder(generations))
+    drain(products.connection, [ItemEmbedder(generations)])
     stored = products.execute(
         "select model_id = %s, item_id, embedding::real[] from aisle.item_vectors order by 1, 2", [newer.model_id]
     ).fetchall()
@@ -436,7 +436,7 @@ def test_a_worker_without_an_encoder_stores_the_students_vectors(shop: Shop, tin
     shop.attach(draft_rows=0)
     shop.insert("녹차", "커피", None)
     assert shop.vectors() == {}, "No drafts were asked for."
-    drain(shop.connection, ItemEmbedder())
+    drain(shop.connection, [ItemEmbedder()])
     assert shop.vectors() == {"1": [LN4, 0], "2": [0, LN4], "3": [0, 0]}
     assert drafts(shop) == {"1": False, "2": False, "3": False}
     confidence = shop.value("select confidence from aisle._item_predictions where item_id = '1'")

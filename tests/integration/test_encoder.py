@@ -119,7 +119,7 @@ def test_worker_replaces_a_draft_with_the_encoders_vector(trained: category.Resu
     connection.execute("insert into shop.products values (1000, '녹차 우유', null, null)")
     assert connection.execute("select is_draft from aisle.item_vectors where item_id = '1000'").fetchone() == (True,)
     draft = connection.execute("select embedding::text from aisle.item_vectors where item_id = '1000'").fetchone()
-    assert drain(connection, ItemEmbedder()) == 1
+    assert drain(connection, [ItemEmbedder()]) == 1
     row = connection.execute(
         "select is_draft, embedding::text from aisle.item_vectors where item_id = '1000'"
     ).fetchone()

@@ -156,7 +156,7 @@ def test_a_table_that_cannot_be_read_is_not_blamed_on_its_rows(
         "usage on all sequences in schema aisle",
         "execute on all functions in schema aisle",
     )
-    assert drain(worker, ItemEmbedder([generation])) == 0
+    assert drain(worker, [ItemEmbedder([generation])]) == 0
     assert charged(products) == {"1": 0, "2": 0}
     assert "permission denied for table products" in products.value("select last_error from aisle.freshness")
 
@@ -210,7 +210,7 @@ def test_a_worker_that_slept_through_its_lease_cannot_write(products: Shop, othe
     def others_finish() -> None:
         other.execute("update aisle._embedding_jobs set leased_until = now() - interval '1 s'")
         other.execute("update shop.products set name = 'green tea'")
-        assert drain(other, ItemEmbedder([generation])) == 1
+        assert drain(other, [ItemEmbedder([generation])]) == 1
 
     slow.once(others_finish)
     run(products, slow)
@@ -244,12 +244,12 @@ def test_a_shop_that_holds_rows_is_never_waited_for_and_never_the_victim(product
     with other.transaction():
         other.execute("update shop.products set name = 'green tea' where id <= 20")
         started = time.monotonic()
-        done = drain(products.connection, ItemEmbedder([generation]))
+        done = drain(products.connection, [ItemEmbedder([generation])])
         assert time.monotonic() - started < 10
         assert done == 20, "The other rows are not held up."
         other.execute("update shop.products set name = 'green tea' where id > 20")
     products.execute("update aisle._embedding_jobs set run_after = now()")
-    drain(products.connection, ItemEmbedder([generation]))
+    drain(products.connection, [ItemEmbedder([generation])])
     assert set(map(tuple, products.vectors().values())) == {(9, 1)}
 
 
@@ -262,7 +262,7 @@ def test_a_repeatable_read_of_the_shops_can_delete_what_a_worker_embedded_meanwh
         other.execute("select from shop.products")
         run(products, FakeEncoder())
         other.execute("delete from shop.products")
-    drain(products.connection, ItemEmbedder([load(products, FakeEncoder())]))
+    drain(products.connection, [ItemEmbedder([load(products, FakeEncoder())])])
     assert products.vectors() == {}
     assert products.execute("select from aisle._embedding_jobs").fetchall() == []
 
@@ -340,19 +340,19 @@ def test_a_generation_is_filled_in_the_background_and_resumed(
 ) -> None:
     products.insert(*["tea"] * 50)
     live = load(products, FakeEncoder())
-    drain(products.connection, ItemEmbedder([live]))
+    drain(products.connection, [ItemEmbedder([live])])
     newer = publish(dimensions=3, encoder="fake", deploy=False)
     encoder = FakeEncoder(dimensions=3)
     generations = [live, load(products, encoder, newer.model_id)]
     assert products.value("select aisle._enqueue_stale()") == 50
 
     stopped = drain(
-        products.connection, ItemEmbedder(generations), batch_size=10, keep_on=lambda: len(encoder.batches) < 2
+        products.connection, [ItemEmbedder(generations)], batch_size=10, keep_on=lambda: len(encoder.batches) < 2
     )
     assert 20 <= stopped < 50
     products.execute("update shop.products set name = 'green tea' where id = 50")
     assert products.value("select aisle._enqueue_stale()") == 50 - stopped, "What is filled is not done again."
-    drain(products.connection, ItemEmbedder(generations), batch_size=10)
+    drain(products.connection, [ItemEmbedder(generations)], batch_size=10)
     assert encoder.batches[-1] != ["green tea"], "What the shop changed does not wait for the rest."
     assert any("green tea" in batch for batch in encoder.batches[2:5])
     filled = products.value("select count(*) from aisle.item_vectors where model_id = %s", [newer.model_id])

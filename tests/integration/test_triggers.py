@@ -113,7 +113,7 @@ def test_an_update_of_a_text_that_models_read(shop: Shop, assignment: str) -> No
 @pytest.mark.trap(5)
 @pytest.mark.parametrize(
     "assignment",
-    ["price = 7", "category = 'other'", "name = name", "name = 'tea', price = 3", "specs = null", "id = id"],
+    ["price = 7", "category = category", "name = name", "name = 'tea', price = 3", "specs = null", "id = id"],
 )
 def test_an_update_that_changes_no_text_queues_nothing(shop: Shop, assignment: str) -> None:
     shop.insert("tea", "tea")
@@ -364,13 +364,13 @@ def test_notify_comes_at_most_once_a_statement(shop: Shop, database_url: str) ->
             return [notification.payload for notification in listener.notifies(timeout=0.1)]
 
         shop.execute("insert into shop.products (id, name) select i, 'tea' from generate_series(1, 300) i")
-        assert notifications() == ["category"]
+        assert notifications() == ["items"]
         shop.execute("update shop.products set name = '커피'")
-        assert notifications() == ["category"]
+        assert notifications() == ["items"]
         shop.execute("update shop.products set price = 1")
         assert notifications() == []
         shop.execute("delete from shop.products")
-        assert notifications() == ["category"], "Somebody has to drop what is left of the rows."
+        assert notifications() == ["items"], "Somebody has to drop what is left of the rows."
 
 
 def test_a_writer_never_waits_for_a_worker_or_another_writer(shop: Shop, database_url: str) -> None:

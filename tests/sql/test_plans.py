@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from aisle.sql import Connection
-from tests.conftest import Shop, TinyModel
+from tests.conftest import Shop, TinyModel, scans
 
 NGRAMS = 200_000
 CALLS = 20
@@ -23,16 +23,6 @@ def shop(connection: Connection, publish: Callable[..., TinyModel]) -> Shop:
             [model.model_id, NGRAMS],
         )
     return shop
-
-
-def scans(shop: Shop, relation: str) -> tuple[int, int]:
-    """Return how often a table was read as a whole and how often by an index, up to now."""
-    shop.execute("select pg_stat_force_next_flush()")
-    row = shop.execute(
-        "select seq_scan, idx_scan from pg_stat_user_tables where relid = %s::regclass", [relation]
-    ).fetchone()
-    assert row is not None
-    return row[0], row[1]
 
 
 def test_ngrams_are_looked_up_by_the_index_of_the_live_partition(shop: Shop) -> None:

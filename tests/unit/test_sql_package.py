@@ -12,7 +12,7 @@ from aisle import sql
 from aisle.sql import errors
 
 SQL = Path(str(sql.__file__)).parent
-HEAVY = {"torch", "transformers", "sentence_transformers", "sklearn", "pyarrow", "datasets"}
+HEAVY = {"torch", "implicit", "transformers", "sentence_transformers", "sklearn", "pyarrow", "datasets"}
 
 
 def names(folder: str) -> list[str]:

@@ -1,6 +1,7 @@
 -- The tables. Applications use the functions and views instead; every change to a table is a revision of its own.
 
--- What Aisle reads of the shop. `columns` maps a role (id, name, manufacturer, category, text) to the shop's column names.
+-- What Aisle reads of the shop. `columns` maps a role (id, name, category, user, at, …) to the shop's column names; `id_type` is
+-- that of the ids by which rows are looked up: an item's, or an event's user's.
 create table aisle._attachments (
     kind        text primary key check (kind in ('items', 'interactions', 'orders')),
     relation    regclass not null,
@@ -8,6 +9,8 @@ create table aisle._attachments (
     columns     jsonb not null,
     category_separator text not null default ' > ' check (category_separator <> ''),
     draft_rows  integer not null default 100 check (draft_rows >= 0),
+    time_type   text,  -- of an event's time
+    time_zone   text,  -- that events' hours and weekdays are told in
     attached_at timestamptz not null default clock_timestamp()
 );
 
@@ -85,14 +88,60 @@ create table aisle.ngram_vectors (
     primary key (ngram, model_id)
 ) partition by list (model_id);
 
+-- The recommender's items. The out-vector is what an item is found by, the in-vector what it adds to the vector of a user who
+-- had to do with it; the last dimension carries the out-vector's bias.
+create table aisle.item_factors (
+    model_id     integer not null,
+    item_id      text not null,
+    category_key text collate "C",  -- the category's path, and the separator once more: all below a path begins with it
+    embedding    vector not null,
+    in_embedding vector not null check (vector_dims(in_embedding) = vector_dims(embedding)),
+    content_hash bytea not null,
+    origin       text not null check (origin in ('events', 'content', 'draft')),
+    embedded_at  timestamptz not null default clock_timestamp(),
+    primary key (item_id, model_id)
+) partition by list (model_id);
+create index item_factors_category_key on aisle.item_factors (category_key);
+
+create table aisle.user_vectors (
+    model_id     integer not null,
+    user_id      text not null,
+    embedding    vector not null,
+    primary key (user_id, model_id)
+) partition by list (model_id);
+
+create table aisle.context_vectors (
+    model_id     integer not null,
+    feature      text not null,  -- '': what every user has
+    value        text not null,
+    embedding    vector not null,
+    primary key (feature, value, model_id)
+) partition by list (model_id);
+
 -- Plain storage keeps a vector in its row: TOAST would cost every scan a second lookup.
 alter table aisle.item_vectors alter column embedding set storage plain;
 alter table aisle.category_vectors alter column embedding set storage plain;
 alter table aisle.ngram_vectors alter column embedding set storage plain;
+alter table aisle.item_factors alter column embedding set storage plain;
+alter table aisle.item_factors alter column in_embedding set storage plain;
+alter table aisle.user_vectors alter column embedding set storage plain;
+alter table aisle.context_vectors alter column embedding set storage plain;
 
 comment on table aisle.item_vectors is 'A vector for each item and generation. Ask aisle.similar_items and aisle.item_category.';
 comment on table aisle.category_vectors is 'A vector for each category and generation. Ask aisle.predict_category.';
 comment on table aisle.ngram_vectors is 'A vector for each n-gram and generation. Ask aisle.embed_text.';
+comment on table aisle.item_factors is 'Two vectors for each item and generation of the recommender. Ask aisle.recommend.';
+comment on table aisle.user_vectors is 'A vector for each user that a recommender learned from. Ask aisle.recommend.';
+comment on table aisle.context_vectors is 'A vector for each context value that a recommender knows. Ask aisle.recommend.';
+
+-- How much a user's latest event counts, the one before it, and so on; in all dimensions, so that a product does the weighting.
+create table aisle._recency_weights (
+    model_id   integer not null references aisle._models on delete cascade,
+    place      integer not null check (place >= 1),
+    weights    vector not null,
+    primary key (model_id, place)
+);
+alter table aisle._recency_weights alter column weights set storage plain;
 
 -- The answers of a model for rows that it was not trained on, as the SQL functions gave them.
 create table aisle._heldout_predictions (
@@ -104,6 +153,16 @@ create table aisle._heldout_predictions (
     given_confidence   real not null,  -- the confidence in the label that the row carries
     student_predicted  text not null,
     primary key (item_id, model_id)
+);
+
+-- The users of whom a recommender did not see everything: from `as_of` on they had to do with the relevant items.
+create table aisle._heldout_users (
+    model_id   integer not null references aisle._models on delete cascade,
+    user_id    text not null,
+    as_of      timestamptz not null,
+    context    jsonb not null,
+    relevant   text[] not null,
+    primary key (user_id, model_id)
 );
 
 -- What the model says of the rows that are there now; written with each vector, read by category_review.
@@ -122,7 +181,7 @@ create table aisle._item_predictions (
 -- the shop's waits for another or for a worker. The workers take it in, and make jobs of it.
 create table aisle._changes (
     change_id  bigint generated always as identity primary key,
-    task       text not null,
+    topic      text not null,  -- 'items' for all tasks that read items, or one task
     ids        text[] not null,
     changed_at timestamptz not null
 );

@@ -16,11 +16,11 @@ begin
     ), taken as (
         delete from aisle._changes
         where change_id = any (array(select change_id from oldest where before < 20000))
-        returning task, ids, changed_at
+        returning topic, ids, changed_at
     ), collected_jobs as (
         insert into aisle._embedding_jobs as job (task, id, version, enqueued_at, run_after)
         select task, id, count(*), min(changed_at), min(changed_at)
-        from taken, unnest(ids) id
+        from taken, unnest(ids) id, unnest(aisle._tasks_of(topic)) task
         where id is not null
         group by task, id
         order by id, task

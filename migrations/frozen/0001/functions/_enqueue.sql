@@ -1,13 +1,13 @@
 -- Writes to the log which rows changed, and wakes the workers. All that a trigger does in the shop's transaction for the
 -- queue: a row appended, whatever the number of ids, and no lock that anybody could wait for. A transaction that is prepared
 -- for two-phase commit may not notify; it sets `aisle.notify` to off.
-create or replace function aisle._enqueue(task text, ids text[]) returns void
+create or replace function aisle._enqueue(topic text, ids text[]) returns void
 language plpgsql volatile
 as $function$
 begin
-    insert into aisle._changes (task, ids, changed_at) values (_enqueue.task, _enqueue.ids, aisle._now());
+    insert into aisle._changes (topic, ids, changed_at) values (_enqueue.topic, _enqueue.ids, aisle._now());
     if current_setting('aisle.notify', true) is distinct from 'off' then
-        perform pg_notify('aisle_embedding_jobs', _enqueue.task);
+        perform pg_notify('aisle_embedding_jobs', _enqueue.topic);
     end if;
 end
 $function$;

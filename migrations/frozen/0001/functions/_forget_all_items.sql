@@ -4,6 +4,7 @@ language plpgsql volatile
 as $function$
 begin
     delete from aisle.item_vectors;
+    delete from aisle.item_factors;
     delete from aisle._item_predictions;
 end
 $function$;

@@ -4,6 +4,7 @@ language plpgsql volatile
 as $function$
 begin
     delete from aisle.item_vectors v where v.item_id = any (ids);
+    delete from aisle.item_factors f where f.item_id = any (ids);
     delete from aisle._item_predictions p where p.item_id = any (ids);
 end
 $function$;

@@ -24,13 +24,13 @@ begin
             'select array_agg(id) from (select %I::text as id, row_number() over () as n from new_rows) r
              group by n / 100000', tg_argv[0])
         loop
-            perform aisle._enqueue('category', ids);
+            perform aisle._enqueue('items', ids);
         end loop;
     elsif ids <> '{}' then
         -- As in _enqueue, without the price of a call.
-        insert into aisle._changes (task, ids, changed_at) values ('category', ids, aisle._now());
+        insert into aisle._changes (topic, ids, changed_at) values ('items', ids, aisle._now());
         if current_setting('aisle.notify', true) is distinct from 'off' then
-            perform pg_notify('aisle_embedding_jobs', 'category');
+            perform pg_notify('aisle_embedding_jobs', 'items');
         end if;
         if cardinality(ids) <= tg_argv[1]::integer then
             perform aisle._draft_items(ids, tg_argv[1]::integer);

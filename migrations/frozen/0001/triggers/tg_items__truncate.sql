@@ -4,7 +4,7 @@ create or replace function aisle.tg_items__truncate() returns trigger
 language plpgsql volatile security definer
 as $trigger$
 begin
-    perform aisle._enqueue('category', '{}');
+    perform aisle._enqueue('items', '{}');
     begin
         perform aisle._forget_all_items();
     exception when others then

@@ -1,10 +1,14 @@
 -- Percentiles weigh each sampled wait by the rows that it stands for.
 create or replace view aisle.freshness as
-with waiting as (
+with tasks as (
+    select 'category' as task
+    union select m.task from aisle._models m where m.task = 'recommender' and m.state in ('filling', 'ready')
+), waiting as (
     select j.task, 1 as rows, j.enqueued_at as since, j.attempts > 0 as is_retry, j.last_error
     from aisle._embedding_jobs j where not j.is_dead
     union all
-    select c.task, greatest(cardinality(c.ids), 1), c.changed_at, false, null from aisle._changes c
+    select t.task, greatest(cardinality(c.ids), 1), c.changed_at, false, null
+    from aisle._changes c join tasks t on c.topic in ('items', t.task)
 ), waits as (
     select b.task, wait, sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task order by wait) as up_to,
            sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task) as total
@@ -24,7 +28,7 @@ select t.task,
        s.rows_per_second,
        case when w.pending > 0 then w.pending / s.rows_per_second * interval '1 second' end as eta,
        w.last_error
-from (values ('category')) t (task)
+from tasks t
 left join (
     select task, sum(rows)::bigint as pending, aisle._now() - min(since) as oldest_pending,
            count(*) filter (where is_retry) as retrying, max(last_error) as last_error

@@ -1,0 +1,152 @@
+"""Recommender quality on public data, through the functions that an application calls.
+
+    python benchmarks/recommender.py foursquare:revisits foursquare:food --data ../shared/data
+    python benchmarks/recommender.py gowalla --seeds 7
+
+Each run takes a fresh database through import → attach → train → SQL, and stands beside the baselines on the same
+held-out users. What is held out: each user's last event (Foursquare); the published test set (Gowalla).
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from psycopg import sql as compose
+
+from aisle import migrations, sql
+from aisle.sql import embedded, transfer
+from aisle.trainers import recommender, towers
+
+# The store's name is not public: its id stands in.
+FOURSQUARE = """
+create schema shop;
+create table shop.stores as
+select id, 'store ' || id as name, concat_ws(' > ', top_category, category) as category from raw.stores where {stores};
+alter table shop.stores add primary key (id);
+create table shop.visits as {visits};
+create index on shop.visits (user_id, visited_at);
+create index on shop.visits (visited_at);
+select aisle.attach_items('shop.stores', 'id', 'name', category => 'category');
+select aisle.attach_interactions('shop.visits', 'user_id', 'store_id', 'visited_at',
+                                 context_columns => array['meal_time'], time_zone => 'America/New_York');
+"""
+VISITS = {
+    "revisits": "select user_id, store_id, visited_at, meal_time from raw.visits",
+    "stores": """select distinct on (user_id, store_id) user_id, store_id, visited_at, meal_time from raw.visits
+                 order by user_id, store_id, visited_at""",
+    "food": """select f.* from (
+                   select distinct on (v.user_id, v.store_id) v.user_id, v.store_id, v.visited_at, v.meal_time
+                   from raw.visits v join raw.stores s on s.id = v.store_id
+                   where s.top_category = 'Food' order by v.user_id, v.store_id, v.visited_at) f
+               where (select count(distinct v.store_id) from raw.visits v join raw.stores s on s.id = v.store_id
+                      where v.user_id = f.user_id and s.top_category = 'Food') >= 5""",
+}
+# The published split has no times: validation and test get later ones, so that they are what comes next.
+GOWALLA = """
+create schema shop;
+create table shop.places as
+select distinct item_id as id, 'place ' || item_id as name from
+    (select item_id from raw.train union select item_id from raw.valid union select item_id from raw.test) i;
+alter table shop.places add primary key (id);
+create table shop.visits as
+select user_id, item_id, timestamptz '2020-01-01 00:00Z' as visited_at from raw.train
+union all select user_id, item_id, timestamptz '2020-02-01 00:00Z' from raw.valid
+union all select user_id, item_id, timestamptz '2020-03-01 00:00Z' from raw.test;
+create index on shop.visits (user_id, visited_at);
+create index on shop.visits (visited_at);
+select aisle.attach_items('shop.places', 'id', 'name');
+select aisle.attach_interactions('shop.visits', 'user_id', 'item_id', 'visited_at', time_zone => 'UTC');
+"""
+FEBRUARY, MARCH = 1580515200.0, 1583020800.0  # 2020, seconds
+
+
+def prepare(server: str, data: Path, name: str) -> str:
+    """Make a database with the protocol's rows, attached; return its URL."""
+    database = f"bench_{name.replace(':', '_')}"
+    with sql.connect(server) as connection:
+        connection.execute(compose.SQL("drop database if exists {} with (force)").format(compose.Identifier(database)))
+        connection.execute(compose.SQL("create database {}").format(compose.Identifier(database)))
+    url = server.replace("/aisle?", f"/{database}?")
+    migrations.migrate(url)
+    folder, _, visits = name.partition(":")
+    files = {"gowalla": ("train", "valid", "test"), "foursquare": ("stores", "visits")}[folder]
+    with sql.connect(url) as connection:
+        for file in files:
+            path = data / {"foursquare": "foursquare_nyc"}.get(folder, folder) / f"{file}.csv.gz"
+            transfer.import_table(connection, path, f"raw.{file}")
+        script = (
+            GOWALLA
+            if folder == "gowalla"
+            else FOURSQUARE.format(
+                visits=VISITS[visits], stores="top_category = 'Food'" if visits == "food" else "true"
+            )
+        )
+        connection.execute(script.encode())
+        connection.execute("vacuum analyze")
+    return url
+
+
+def options(name: str, features: str | None, seed: int, members: int) -> recommender.Options:
+    """Return the protocol of a data set, and what was chosen on its validation users."""
+    chosen = recommender.Options(
+        features=tuple(features.split(",")) if features else None,
+        seed=seed,
+        repeats=name == "foursquare:revisits",
+        tower_options=towers.Options(members=members),
+    )
+    if name == "gowalla":
+        return replace(
+            chosen,
+            test_from=MARCH,
+            validate_from=FEBRUARY,
+            top=20,
+            tower_options=replace(chosen.tower_options, order="set", history=None, evaluate_at=20),
+        )
+    return chosen
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", choices=["gowalla", *(f"foursquare:{visits}" for visits in VISITS)])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
+    parser.add_argument("--features", help="separated by commas; the command's default otherwise")
+    parser.add_argument("--members", type=int, default=1, help="seeds whose vectors are joined")
+    arguments = parser.parse_args()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    server = embedded.start()
+    for name in arguments.runs:
+        url = prepare(server, arguments.data, name)
+        for seed in arguments.seeds:
+            started = time.monotonic()
+
+            def report(line: str, started: float = started) -> None:
+                print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr)
+
+            chosen = options(name, arguments.features, seed, arguments.members)
+            result: Any = recommender.train(url, chosen, report)
+            print(
+                json.dumps(
+                    {
+                        "commit": commit,
+                        "data": name,
+                        "seed": seed,
+                        "features": arguments.features,
+                        "members": arguments.members,
+                        "seconds": round(result.seconds, 1),
+                        "peak memory GB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+                        "metrics": result.metrics,
+                    }
+                ),
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

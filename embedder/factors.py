@@ -1,0 +1,118 @@
+"""Keeps the recommender's item vectors in step with the shop's rows: those of items that came after it was trained."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pgvector import Vector
+from pgvector.psycopg import register_vector
+from psycopg.rows import class_row
+from safetensors.numpy import load_file, save_file
+
+from aisle import sql
+from aisle.embedder import towers
+from aisle.embedder.in_step import RowEmbedder
+from aisle.sql import Connection, registry
+
+ARRAYS, REST = "towers.safetensors", "towers.json"
+
+
+@dataclass(frozen=True)
+class FactorRow:
+    """A row of the attached table and, unless its vectors are current, what the item tower reads."""
+
+    item_id: str
+    path: list[str] | None
+    category_key: str | None
+    content_hash: bytes
+    is_current: bool
+    text: Vector | None
+    near: Vector | None
+    near_in: Vector | None
+
+    @property
+    def id(self) -> str:
+        """The id of the row's job."""
+        return self.item_id
+
+
+@dataclass(frozen=True)
+class FactorGeneration:
+    """One model of the recommender, as far as the worker needs it."""
+
+    model_id: int
+    dimensions: int
+    towers: list[towers.ItemTower]  # none: an item gets the mean of its neighbours in text space
+    text_model: int | None  # the category model whose student's vectors the towers read
+    separator: str
+
+
+def store(connection: Connection, model_id: int, item_towers: Sequence[towers.ItemTower]) -> None:
+    """Store the towers as files of the model."""
+    arrays, rest = towers.to_arrays(item_towers)
+    with tempfile.TemporaryDirectory(prefix="aisle-") as folder:
+        save_file(arrays, Path(folder) / ARRAYS)
+        (Path(folder) / REST).write_text(json.dumps(rest, ensure_ascii=False), encoding="utf-8")
+        registry.write_files(connection, model_id, Path(folder))
+
+
+class FactorEmbedder(RowEmbedder[FactorGeneration]):
+    """The embedder of the task `recommender`."""
+
+    task = "recommender"
+    table = "item_factors"
+    known = "origin = 'content'"
+
+    def load_generation(self, connection: Connection, model_id: int) -> FactorGeneration:
+        """Read a generation from the database; nothing else is needed."""
+        model = registry.get(connection, model_id)
+        with tempfile.TemporaryDirectory(prefix="aisle-") as folder:
+            registry.read_files(connection, model_id, Path(folder))
+            rest = json.loads((Path(folder) / REST).read_text(encoding="utf-8"))
+            item_towers = towers.from_arrays(load_file(Path(folder) / ARRAYS), rest)
+        return FactorGeneration(
+            model_id,
+            model.dimensions,
+            item_towers,
+            model.parameters["text_model"],
+            model.parameters["category_separator"],
+        )
+
+    def read(
+        self, connection: Connection, generation: FactorGeneration, ids: Sequence[str], *, anew: bool = False
+    ) -> list[FactorRow]:
+        """Read the rows that still exist, and what the tower needs of those whose vectors are not current."""
+        register_vector(connection)
+        with connection.cursor(row_factory=class_row(FactorRow), binary=True) as cursor:
+            return cursor.execute(
+                sql.read("queries/read_factors"),
+                {
+                    "model_id": generation.model_id,
+                    "ids": list(ids),
+                    "anew": anew,
+                    "text_model": generation.text_model,
+                    "separator": generation.separator,
+                    "has_tower": bool(generation.towers),
+                },
+            ).fetchall()
+
+    def embed(self, generation: FactorGeneration, rows: Sequence[FactorRow]) -> dict[str, list[object]]:
+        """Return the columns to write back, one entry a row."""
+        if generation.towers:
+            width = next((row.text.dimensions() for row in rows if row.text), 0)
+            texts = np.array([row.text.to_numpy() if row.text else np.zeros(width) for row in rows], dtype=np.float32)
+            into, out = towers.content(generation.towers, [row.path for row in rows], texts if width else None)
+        else:
+            nothing = Vector(np.zeros(generation.dimensions))
+            into = np.array([(row.near_in or nothing).to_numpy() for row in rows])
+            out = np.array([(row.near or nothing).to_numpy() for row in rows])
+        return {
+            "item_ids": [row.item_id for row in rows],
+            "embeddings": [Vector(vector) for vector in out],
+            "in_embeddings": [Vector(vector) for vector in into],
+            "hashes": [row.content_hash for row in rows],
+            "category_keys": [row.category_key for row in rows],
+        }

@@ -1,0 +1,40 @@
+-- The answer of one generation, deployed or not; with `as_of`, from what was known before that moment.
+create or replace function aisle._recommend(
+    model_id integer, user_id text, k integer, category text, context jsonb, exclude_seen boolean, as_of timestamptz)
+returns table (rank integer, item_id text, score double precision)
+language plpgsql stable parallel safe rows 10
+as $function$
+#variable_conflict use_variable
+declare
+    source aisle._attachments := aisle._event_source();
+    now constant timestamp := coalesce(as_of, aisle._now()) at time zone coalesce(source.time_zone, current_setting('TimeZone'));
+    events record;
+    query vector;
+begin
+    if k is null or k < 1 then
+        raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
+    end if;
+    perform aisle._check_context(model_id, context);
+    events := aisle._read_history(user_id, as_of, case when exclude_seen then 10000 else 1000 end);
+    query := aisle._user_vector(model_id, user_id, events.items, context, now);
+    if query is null then
+        return query
+            select (row_number() over ())::integer, p.item_id, p.score
+            from aisle._popular_items(model_id, k, category, case when exclude_seen then coalesce(events.items, '{}') else '{}' end, as_of) p;
+    elsif exclude_seen then
+        return query
+            select (row_number() over ())::integer, n.item_id, n.score
+            from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n;
+    else
+        return query
+            select (row_number() over (order by a.score desc, a.item_id))::integer, a.item_id, a.score
+            from (select n.item_id, n.score
+                  from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n
+                  union all
+                  select r.item_id, r.score
+                  from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r) a
+            order by 1
+            limit k;
+    end if;
+end
+$function$;

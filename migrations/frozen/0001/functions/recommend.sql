@@ -1,0 +1,24 @@
+create or replace function aisle.recommend(
+    user_id text, k integer default 10, category text default null, context jsonb default null, exclude_seen boolean default true)
+returns table (rank integer, item_id text, score double precision)
+language sql stable parallel safe rows 10
+as $function$
+    select r.rank, r.item_id, r.score
+    from aisle._recommend(aisle._live_model('recommender'), user_id, k, category, context, exclude_seen, null) r
+$function$;
+
+comment on function aisle.recommend(text, integer, text, jsonb, boolean) is
+    'The k items that suit a user now: history, context and category are taken as they are at this moment. With exclude_seen => '
+    'false, items come again that the user comes back to. Of a user of whom nothing is known: what is popular.';
+
+create or replace function aisle.recommend(
+    user_id bigint, k integer default 10, category text default null, context jsonb default null, exclude_seen boolean default true)
+returns table (rank integer, item_id text, score double precision)
+language sql stable parallel safe rows 10
+as $function$
+    select r.rank, r.item_id, r.score from aisle.recommend(user_id::text, k, category, context, exclude_seen) r
+$function$;
+
+comment on function aisle.recommend(bigint, integer, text, jsonb, boolean) is
+    'The k items that suit a user now: history, context and category are taken as they are at this moment. With exclude_seen => '
+    'false, items come again that the user comes back to. Of a user of whom nothing is known: what is popular.';

@@ -1,0 +1,46 @@
+-- What is asked for now: the items of the last 10,000 events that are at most seven days older than the last one; the score is
+-- an item's share of them. Where they are fewer than k, or where nothing but a scan of the whole table could tell, the items
+-- that the model likes best for anybody follow, with a score of 0.
+create or replace function aisle._popular_items(
+    model_id integer, k integer, category text, excluded text[], as_of timestamptz)
+returns table (item_id text, score double precision)
+language plpgsql stable parallel safe
+as $function$
+#variable_conflict use_column
+declare
+    source aisle._attachments := aisle._event_source();
+    first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+    latest text[] := '{}';
+    ids text[];
+    shares double precision[];
+begin
+    if aisle._has_index(source.relation, array[source.columns ->> 'at']) then
+        execute format(
+            'select array_agg(e.item_id)
+             from (select item_id, local_at, max(local_at) over () as last_at
+                   from (select e.item_id, e.local_at from aisle.%I e %s order by e.at desc limit 10000) e) e
+             where e.local_at > e.last_at - interval ''7 days''',
+            '_' || source.kind,
+            case when as_of is not null then format('where e.at < %L::%s', case source.time_type
+                when 'timestamp with time zone' then as_of::text else (as_of at time zone source.time_zone)::text end, source.time_type) end)
+        into latest;
+    end if;
+    select array_agg(p.item_id), array_agg(p.share) into ids, shares
+    from (select l.item_id, count(*)::float8 / cardinality(latest) as share
+          from unnest(latest) l (item_id)
+          join aisle.item_factors f on f.model_id = _popular_items.model_id and f.item_id = l.item_id
+          where l.item_id <> all (excluded)
+            and (category is null or f.category_key >= first_key and f.category_key < first_key || U&'\+10FFFF')
+          group by l.item_id
+          order by 2 desc, 1
+          limit k) p;
+    return query select * from unnest(ids, shares);
+    if coalesce(cardinality(ids), 0) < k then
+        return query
+            select n.item_id, 0::float8
+            from aisle.context_vectors c,
+                 aisle._nearest_factors(_popular_items.model_id, c.embedding, k - coalesce(cardinality(ids), 0), category, excluded || ids) n
+            where c.model_id = _popular_items.model_id and c.feature = '';
+    end if;
+end
+$function$;

@@ -1,0 +1,27 @@
+-- The table or view of this name, which must have these columns.
+create or replace function aisle._relation_to_attach(relation text, columns text[]) returns regclass
+language plpgsql stable
+as $function$
+declare
+    target regclass := to_regclass(relation);
+    missing text;
+begin
+    if target is null then
+        raise exception 'There is no relation %.', relation
+            using errcode = 'AIS04', hint = 'Name it as SCHEMA.TABLE; names with capitals or signs go in double quotes.';
+    elsif (select c.relkind not in ('r', 'p', 'v', 'm', 'f') from pg_class c where c.oid = target) then
+        raise exception '% is not a table or view.', target using errcode = 'AIS04';
+    end if;
+    select string_agg(quote_ident(c), ', ') into missing
+    from unnest(columns) c
+    where c is not null and not exists (
+        select from pg_attribute a where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped);
+    if missing is not null then
+        raise exception '% has no column %.', target, missing
+            using errcode = 'AIS05', hint = (
+                select 'Its columns: ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+                from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
+    end if;
+    return target;
+end
+$function$;

@@ -1,0 +1,39 @@
+-- The user's vector at this moment: a sum of rows. Null for a user of whom nothing is known: no vector of its own, no event
+-- with an item that the model knows, and no context that was given and that it knows.
+--
+--   u = constant + own vector + Σ recency weight · in-vector of a recent item / (number of them) ^ exponent + Σ context vectors
+create or replace function aisle._user_vector(model_id integer, user_id text, items text[], given jsonb, local_at timestamp)
+returns vector
+language plpgsql stable parallel safe
+as $function$
+#variable_conflict use_variable
+declare
+    context jsonb := aisle._time_context(local_at) || coalesce(given, '{}');
+    own vector;
+    past vector;
+    known_items integer;
+    situation vector;
+    is_given boolean;
+    exponent double precision;
+begin
+    select v.embedding into own from aisle.user_vectors v where v.model_id = model_id and v.user_id = user_id;
+    select sum(f.in_embedding * w.weights), count(*) into past, known_items
+    from unnest(items[:50]) with ordinality h (item_id, place)
+    join aisle.item_factors f on f.model_id = model_id and f.item_id = h.item_id
+    join aisle._recency_weights w on w.model_id = model_id and w.place = h.place;
+    select sum(c.embedding), bool_or(given ? c.feature) into situation, is_given
+    from aisle.context_vectors c
+    where c.model_id = model_id and (c.feature = '' or c.value = context ->> c.feature);
+    if own is null and known_items = 0 and is_given is not true then
+        return null;
+    end if;
+    if own is not null then
+        situation := situation + own;
+    end if;
+    if known_items > 0 then
+        exponent := (select (m.parameters ->> 'exponent')::float8 from aisle._models m where m.model_id = model_id);
+        situation := situation + past * array_fill(known_items ^ -exponent, array[vector_dims(past)])::vector;
+    end if;
+    return situation;
+end
+$function$;

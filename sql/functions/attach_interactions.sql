@@ -1,0 +1,69 @@
+-- Points Aisle at the shop's table of events: who looked at, rated or visited which item, and when. Remembers the columns and
+-- creates the view aisle._interactions over them. No trigger: recommend() reads a user's rows when it is asked.
+create or replace function aisle.attach_interactions(
+    relation text, user_id text, item_id text, at text, weight text default null, context_columns text[] default '{}',
+    review text default null, time_zone text default current_setting('TimeZone'))
+returns text
+language plpgsql volatile
+as $function$
+declare
+    target regclass;
+    user_type text;
+    time_type text;
+    missing_indexes text;
+begin
+    if exists (select from aisle._attachments a where a.kind = 'interactions') then
+        raise exception 'Interactions are attached already, to %.',
+            (select a.relation from aisle._attachments a where a.kind = 'interactions')
+            using errcode = 'AIS03', hint = 'Detach them first: aisle detach interactions';
+    elsif user_id is null or item_id is null or at is null then
+        raise exception 'The columns of user, item and time must be named.' using errcode = 'AIS05';
+    elsif not exists (select from pg_timezone_names z where z.name = time_zone) then
+        raise exception 'There is no time zone %.', time_zone using errcode = 'AIS06', hint = 'For example: Asia/Seoul';
+    elsif context_columns && array['hour', 'weekday', 'meal_slot'] then
+        raise exception 'hour, weekday and meal_slot are taken from the time; a context column needs another name.'
+            using errcode = 'AIS06';
+    end if;
+    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review] || context_columns);
+    user_type := aisle._id_type(target, user_id);
+    perform aisle._id_type(target, item_id);
+    time_type := aisle._column_type(target, at);
+    if time_type not in ('timestamp with time zone', 'timestamp without time zone', 'date') then
+        raise exception 'Column % of % is of type %; the time of an event is a timestamp or a date.',
+            quote_ident(at), target, time_type using errcode = 'AIS04';
+    end if;
+
+    insert into aisle._attachments (kind, relation, id_type, columns, time_type, time_zone)
+    values ('interactions', target, user_type,
+            jsonb_build_object('user', user_id, 'item', item_id, 'at', at, 'weight', weight, 'context', context_columns,
+                               'review', review),
+            time_type, attach_interactions.time_zone);
+    execute format(
+        'create view aisle._interactions with (security_invoker = true) as
+         select e.%1$I::%2$s as user_id, e.%3$I::text as item_id, e.%4$I as at, %5$s as local_at, %6$s as weight,
+                %7$s as context, %8$s as review
+         from %9$s e
+         where e.%1$I is not null and e.%3$I is not null and e.%4$I is not null',
+        user_id, user_type, item_id, at,
+        format(case time_type when 'timestamp with time zone' then 'e.%I at time zone %L' else 'e.%I::timestamp' end,
+               at, attach_interactions.time_zone),
+        case when weight is null then '1::real' else format('coalesce(e.%I, 1)::real', weight) end,
+        case when context_columns = '{}' then '''{}''::jsonb' else (
+            select format('jsonb_strip_nulls(jsonb_build_object(%s))', string_agg(format('%L, e.%1$I::text', c), ', '))
+            from unnest(context_columns) c) end,
+        case when review is null then 'null::text' else format('nullif(e.%I::text, '''')', review) end,
+        target);
+
+    if not aisle._has_index(target, array[user_id, at]) then
+        missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%I, %I);', target, user_id, at);
+    end if;
+    if not aisle._has_index(target, array[at]) then
+        missing_indexes := concat(missing_indexes, format(e'\nFor users without a history: create index concurrently on %s (%I);', target, at));
+    end if;
+    return concat(format('Attached %s.', target), missing_indexes);
+end
+$function$;
+
+comment on function aisle.attach_interactions(text, text, text, text, text, text[], text, text) is
+    'Points Aisle at the shop''s table of views, ratings, visits or purchases. context_columns are what was known of the '
+    'situation, such as the meal; time_zone is that of hours and weekdays.';

@@ -1,0 +1,6 @@
+-- Locks stored vectors before they are replaced. A transaction of the shop's that holds one is not waited for.
+select item_id
+from aisle.item_factors
+where model_id = %(model_id)s and item_id = any (%(item_ids)s)
+order by item_id
+for update skip locked

@@ -1,0 +1,8 @@
+-- What one model, deployed or not, answers to the users that another was held out from, at their moments and in their contexts.
+select h.user_id, h.relevant, array(
+    select r.item_id
+    from aisle._recommend(%(model_id)s, h.user_id, %(k)s, null, h.context, %(exclude_seen)s, h.as_of) r
+    order by r.rank)
+from aisle._heldout_users h
+where h.model_id = %(heldout_of)s
+order by h.user_id

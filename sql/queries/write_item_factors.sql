@@ -1,0 +1,28 @@
+-- Conditional write-back, as for item vectors. Vectors that come from events stay: a changed text does not undo what was learned.
+with fresh as (
+    select f.*
+    from unnest(%(item_ids)s::text[], %(embeddings)b::vector[], %(in_embeddings)b::vector[], %(hashes)s::bytea[],
+                %(category_keys)s::text[])
+         as f (item_id, embedding, in_embedding, content_hash, category_key)
+    join aisle._read_items(%(item_ids)s) i
+        on i.item_id = f.item_id and aisle._factor_hash(i.content_hash, i.category) = f.content_hash
+), replaced as (
+    update aisle.item_factors v
+    set embedding = case when v.origin = 'events' then v.embedding else f.embedding end,
+        in_embedding = case when v.origin = 'events' then v.in_embedding else f.in_embedding end,
+        origin = case when v.origin = 'events' then 'events' else 'content' end,
+        category_key = f.category_key, content_hash = f.content_hash, embedded_at = aisle._now()
+    from fresh f
+    where v.model_id = %(model_id)s and v.item_id = f.item_id and f.item_id = any (%(locked)s)
+    returning v.item_id
+), added as (
+    insert into aisle.item_factors
+        (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
+    select %(model_id)s, item_id, category_key, embedding, in_embedding, content_hash, 'content', aisle._now()
+    from fresh f
+    where not exists (select from aisle.item_factors v where v.model_id = %(model_id)s and v.item_id = f.item_id)
+    order by item_id
+    on conflict (item_id, model_id) do nothing
+    returning item_id
+)
+select item_id from replaced union all select item_id from added

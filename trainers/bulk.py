@@ -1,0 +1,55 @@
+"""Bulk reads as Arrow, and bulk writes by COPY."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from pgvector import Vector
+from psycopg import sql as compose
+from psycopg.conninfo import make_conninfo
+
+from aisle import sql
+from aisle.sql import Connection, errors
+
+INDEX_FROM = 10_000  # items; below, an exact scan takes about a millisecond
+
+
+def record_batches(connection: Connection, query: str) -> Iterator[Any]:
+    """Stream a query's rows as Arrow record batches, over a connection of their own."""
+    try:
+        import pyarrow  # noqa: F401  # the driver hands out its objects
+        from adbc_driver_postgresql import dbapi
+    except ImportError as error:
+        raise errors.MissingExtraError("Training needs Arrow.", hint="pip install 'aisle[train]'") from error
+    address = make_conninfo(connection.info.dsn, password=connection.info.password)
+    with dbapi.connect(address) as adbc, adbc.cursor() as cursor:
+        cursor.execute(query)
+        yield from cursor.fetch_record_batch()
+
+
+def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Append rows to one of Aisle's tables, all or none."""
+    statement = compose.SQL("copy {} ({}) from stdin").format(
+        compose.Identifier("aisle", table), compose.SQL(", ").join(map(compose.Identifier, columns))
+    )
+    with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row([Vector(x).to_text() if isinstance(x, np.ndarray) else x for x in row])
+
+
+def create_index(connection: Connection, partition: str, dimensions: int, operators: str) -> None:
+    """Build an HNSW index over half-precision vectors; `operators` is a class such as halfvec_ip_ops."""
+    vector_schema = compose.Identifier(
+        sql.fetch_value(
+            connection, "select extnamespace::regnamespace::text from pg_extension where extname = 'vector'"
+        )
+    )
+    connection.execute(
+        compose.SQL("create index concurrently on {} using hnsw ((embedding::{}.halfvec({})) {}.{})").format(
+            compose.Identifier("aisle", partition),
+            vector_schema,
+            compose.Literal(dimensions),
+            vector_schema,
+            compose.Identifier(operators),
+        )
+    )

@@ -1,0 +1,172 @@
+"""What a recommender learns from: who did something with which item, when, and in which context."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import sql as compose
+
+from aisle.sql import Connection, errors, registry
+from aisle.trainers.bulk import record_batches
+
+TOWER_FEATURES = ("user", "item", "category", "text")
+TIME_FEATURES = ("hour", "weekday", "meal_slot")  # taken from the time of an event
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Items:
+    """The attached items, whether anybody has touched them or not."""
+
+    ids: Sequence[str]
+    categories: Sequence[Sequence[str] | None]  # a path, from the root; None: not filed
+    texts: Floats | None = None  # (items, text dimensions), rows of zeros where there is no text; None: not asked for
+    text_model: int | None = None  # the category model whose student the texts' vectors are from
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events in order of user and time; users and items are numbered from 0."""
+
+    user: Ints  # (events,)
+    item: Ints  # (events,)
+    at: npt.NDArray[np.float64]  # (events,), seconds since 1970
+    weight: Floats  # (events,)
+    context: Mapping[str, Ints]  # feature → (events,) numbers of its values, -1 where the value is missing
+    context_values: Mapping[str, Sequence[str]]  # feature → its values
+    user_ids: Sequence[str]
+    items: Items
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything that training can see."""
+        digest = hashlib.sha256()
+        for column in (self.user_ids, self.items.ids, ["\x1f".join(path or ()) for path in self.items.categories]):
+            digest.update("\x1e".join(column).encode())
+        for numbers in (self.user, self.item, *self.context.values()):
+            digest.update(numbers.tobytes())
+        digest.update(self.at.tobytes() + self.weight.tobytes())
+        return digest.hexdigest()[:16]
+
+    def select(self, rows: npt.NDArray[np.bool_] | Ints) -> "Events":
+        """Return some of the events; users and items keep their numbers."""
+        return replace(
+            self,
+            user=self.user[rows],
+            item=self.item[rows],
+            at=self.at[rows],
+            weight=self.weight[rows],
+            context={name: values[rows] for name, values in self.context.items()},
+        )
+
+
+def read_events(connection: Connection, features: Sequence[str]) -> Events:
+    """Read the attached items, and the events that concern them, in bulk.
+
+    Raises NotAttachedError where there are none, TrainingDataError where there is nothing to learn from, and
+    InvalidArgumentError for a feature that no column gives.
+    """
+    source = connection.execute("select (aisle._event_source()).*").fetchone()
+    if source is None or source[0] is None:
+        raise errors.NotAttachedError(
+            "No interactions are attached.",
+            hint="Attach them: aisle attach interactions SCHEMA.TABLE --user … --item … --at …",
+        )
+    kind, attached = source[0], source[3]["context"]
+    items = _read_items(connection, with_texts="text" in features)
+    contexts = [name for name in features if name in attached or name in TIME_FEATURES]
+    if unknown := set(features) - set(contexts) - set(TOWER_FEATURES):
+        raise errors.InvalidArgumentError(
+            f"There is no feature {', '.join(sorted(unknown))}.",
+            hint=f"There are: {', '.join([*TOWER_FEATURES, *TIME_FEATURES, *attached])}",
+        )
+    values = [
+        compose.SQL(", (e.context || aisle._time_context(e.local_at)) ->> {} as {}").format(
+            compose.Literal(name), compose.Identifier(f"context_{number}")
+        )
+        for number, name in enumerate(contexts)
+    ]
+    query = compose.SQL(
+        "select e.user_id::text as user_id, e.item_id, extract(epoch from e.local_at)::float8 as at, e.weight {} "
+        'from aisle.{} e order by e.user_id, e.at, e.item_id collate "C"'
+    ).format(compose.SQL("").join(values), compose.Identifier(f"_{kind}"))
+    rows = _columns(connection, query.as_string(connection))
+    if not rows:
+        raise errors.TrainingDataError("There are no events.", hint="Fill the attached table first.")
+    known = {item: number for number, item in enumerate(items.ids)}
+    item = np.array([known.get(i, -1) for i in rows["item_id"]], dtype=np.int64)
+    kept = item >= 0
+    if not kept.any():
+        raise errors.TrainingDataError(
+            f"None of the {len(item):,} events is about an attached item.",
+            hint="The item column must hold the ids of the attached items.",
+        )
+    user_ids, user = _number(rows["user_id"][kept])
+    context, context_values = {}, {}
+    for number, name in enumerate(contexts):
+        context_values[name], context[name] = _number(rows[f"context_{number}"][kept])
+    return Events(
+        user=user,
+        item=item[kept],
+        at=rows["at"][kept].astype(np.float64),
+        weight=rows["weight"][kept].astype(np.float32),
+        context=context,
+        context_values=context_values,
+        user_ids=user_ids,
+        items=items,
+    )
+
+
+def _read_items(connection: Connection, *, with_texts: bool) -> Items:
+    attachment = connection.execute("select category_separator from aisle._attachments where kind = 'items'").fetchone()
+    if attachment is None:
+        raise errors.NotAttachedError
+    text_model = registry.live(connection, "category") if with_texts else None
+    if with_texts and text_model is None:
+        raise errors.NoLiveModelError("The feature text needs a live category model.")
+    query = compose.SQL("select i.item_id, i.category, {} as text from aisle._items i order by i.item_id").format(
+        compose.SQL("aisle._embed({}, aisle._ngrams(i.name, i.manufacturer, i.details))::real[]").format(
+            compose.Literal(text_model)
+        )
+        if text_model is not None
+        else compose.SQL("null::real[]")
+    )
+    rows = _columns(connection, query.as_string(connection))
+    if not rows:
+        raise errors.TrainingDataError("The attached table of items is empty.")
+    return Items(
+        ids=list(rows["item_id"]),
+        categories=[None if c is None else c.split(attachment[0]) for c in rows["category"]],
+        texts=np.array(list(rows["text"]), dtype=np.float32) if text_model is not None else None,
+        text_model=text_model,
+    )
+
+
+def _columns(connection: Connection, query: str) -> dict[str, npt.NDArray[Any]]:
+    parts: dict[str, list[npt.NDArray[Any]]] = {}
+    for batch in record_batches(connection, query):
+        for name in batch.schema.names:
+            column = batch[name]
+            parts.setdefault(name, []).append(
+                column.to_numpy(zero_copy_only=False)
+                if column.type in ("double", "float")
+                else np.array([*column.to_pylist(), None], dtype=object)[:-1]
+            )
+    return {name: np.concatenate(columns) for name, columns in parts.items()}
+
+
+def _number(values: npt.NDArray[Any]) -> tuple[list[str], Ints]:
+    """Return the distinct values in order of appearance, and each value's place among them, -1 for None."""
+    places: dict[str, int] = {}
+    numbers = np.array([-1 if v is None else places.setdefault(v, len(places)) for v in values], dtype=np.int64)
+    return list(places), numbers

@@ -1,0 +1,114 @@
+"""Measures rankings of all items, not of a sample, and says whether one is shown to be better than another."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aisle.sql import errors
+
+SAMPLES = 10_000  # of the bootstrap
+LEVEL = 0.05  # a difference with a smaller p is shown
+CHUNK = 4_000_000  # numbers drawn at once
+PADDING = -1
+
+Array = npt.NDArray[np.float64]
+Ranked = npt.NDArray[np.int64] | Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """One number a user for each metric, in the order of the rankings."""
+
+    k: int
+    recall: Array  # (users,), share of the relevant items that are among the first k
+    hit: Array  # (users,), 1 where at least one is
+    ndcg: Array  # (users,)
+
+    def means(self) -> dict[str, float]:
+        """Return the means over users, by names such as `recall@20`."""
+        return {f"{name}@{self.k}": float(np.mean(getattr(self, name))) for name in ("recall", "hit", "ndcg")}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is known of the mean difference of two paired lists of numbers."""
+
+    difference: float
+    low: float  # with `high`, an interval that has the true difference in it with probability 1 - LEVEL
+    high: float
+    p: float  # two-sided
+    users: int
+
+
+def top(scores: npt.NDArray[np.floating[Any]], k: int) -> npt.NDArray[np.int64]:
+    """Return the columns of each row's k best scores, best first, the first of equals first.
+
+    The result is (rows, min(k, columns)), padded with -1: a column whose score is -∞ is left out.
+    """
+    rows, columns = scores.shape
+    k = min(k, columns)
+    worst = np.partition(scores, columns - k, axis=1)[:, columns - k, None]  # the k-th best of each row
+    better, equal = scores > worst, scores == worst
+    chosen = better | (equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= k - better.sum(axis=1, keepdims=True)))
+    best = np.nonzero(chosen)[1].reshape(rows, k)
+    values = np.take_along_axis(scores, best, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    best, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
+    return np.where(np.isneginf(values), PADDING, best)
+
+
+def measure(ranked: Ranked, relevant: Sequence[Collection[Any]], k: int) -> Measures:
+    """Measure the first k of each user's ranked items, best first; a two-dimensional array may be padded with -1.
+
+    NDCG has binary gains and is divided by the ideal over min(k, |relevant|) places (Järvelin and Kekäläinen, 2002, as
+    LightGCN uses it: He et al., SIGIR 2020, §4.1). Recall is divided by |relevant|, even where that is more than k.
+    Raise InvalidArgumentError if a user has no relevant item or an item is ranked twice.
+    """
+    if k < 1 or len(ranked) != len(relevant) or not len(ranked):
+        raise errors.InvalidArgumentError(
+            "Measuring needs k of 1 or more, and relevant items for each of the rankings."
+        )
+    hits = np.zeros((len(ranked), k))
+    for user, (items, wanted) in enumerate(zip(ranked, map(set, relevant), strict=True)):
+        first = items[:k].tolist() if isinstance(items, np.ndarray) else list(items[:k])
+        if not wanted:
+            raise errors.InvalidArgumentError(f"The user in place {user} has no relevant item; leave such users out.")
+        if len(set(first) - {PADDING}) + first.count(PADDING) != len(first):
+            raise errors.InvalidArgumentError(f"The ranking in place {user} has an item twice.")
+        hits[user, : len(first)] = [item in wanted for item in first]
+
+    sizes = np.array([len(set(items)) for items in relevant])
+    discounts = 1 / np.log2(np.arange(2, k + 2))  # (k,)
+    ideal = np.cumsum(discounts)[np.minimum(sizes, k) - 1]  # (users,)
+    return Measures(k, hits.sum(axis=1) / sizes, hits.max(axis=1), hits @ discounts / ideal)
+
+
+def compare(ours: Array, theirs: Array, *, samples: int = SAMPLES, seed: int = 0) -> Comparison:
+    """Compare two lists of numbers about the same users, (users,) each, by a paired bootstrap over users.
+
+    p is the share of resamples of the centred differences whose mean is as far from 0 as the mean that was seen (Efron
+    and Tibshirani, An Introduction to the Bootstrap, 1993, §16.4), with 1 added above and below so that it is never 0
+    (Davison and Hinkley, 1997, §4.2). The interval is the percentile interval (§13.3 of the former).
+    """
+    if ours.shape != theirs.shape or ours.ndim != 1 or not len(ours):
+        raise errors.InvalidArgumentError("A paired comparison needs one number a user on both sides.")
+    differences = np.asarray(ours, dtype=np.float64) - theirs
+    users, mean = len(differences), float(differences.mean())
+    random, means = np.random.default_rng(seed), np.empty(samples)
+    step = max(1, CHUNK // users)
+    for start in range(0, samples, step):
+        chosen = random.integers(users, size=(min(step, samples - start), users))  # (resamples, users)
+        means[start : start + step] = differences[chosen].mean(axis=1)
+    # The tolerance lets a sum that rounds differently count as the equal that it is.
+    as_far = int(np.sum(np.abs(means - mean) >= abs(mean) - 1e-12))
+    low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
+    return Comparison(mean, float(low), float(high), (as_far + 1) / (samples + 1), users)
+
+
+def verdict(comparison: Comparison, *, level: float = LEVEL) -> str:
+    """Say in words whether a difference is shown."""
+    found = f"{comparison.difference:+.4f}, p = {comparison.p:.2g}"
+    return f"shown: {found}" if comparison.p < level else f"not shown at this size: {found}"

@@ -1,0 +1,358 @@
+"""Trains user → items: `aisle train recommender`.
+
+    events ──▶ hold out each user's last ──▶ towers, stopped by validation ──▶ the same on all but the held-out
+           ──▶ publish ──▶ measure in SQL, beside the live model and the baselines ──▶ deploy if it is better
+
+A model's vectors are rows: two an item, one a user, one a context value. recommend() adds them up and compares.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psycopg.types.json import Jsonb
+
+from aisle import sql
+from aisle.embedder import factors as factor_files
+from aisle.embedder.factors import FactorEmbedder
+from aisle.embedder.pipeline import drain
+from aisle.embedder.towers import ItemTower
+from aisle.sql import Connection, errors, registry
+from aisle.trainers import baselines, ranking, towers
+from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
+from aisle.trainers.events import Events, Ints, read_events
+from aisle.trainers.run import environment, only_trainer
+
+GATE = ("popularity", "ials")  # what a model must beat on the held-out users; iALS where its library is installed
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `aisle train recommender` can be told."""
+
+    features: tuple[str, ...] | None = None  # None: user, item, and category and text where there are any
+    repeats: bool = False  # whether people come back to the same items, and want to be shown them
+    test_from: float | None = None  # seconds since 1970; None: each user's last event is held out
+    validate_from: float | None = None
+    top: int = 10  # what is measured are the first so many
+    seed: int = 7
+    deploy: bool | None = None  # None: if it is better than what is live and than the baselines
+    tower_options: towers.Options = field(default_factory=towers.Options)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training run came to."""
+
+    model_id: int
+    metrics: dict[str, Any]
+    deployed: bool
+    reason: str  # why it was deployed, or why not
+    seconds: float
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """For some users: the moment from which their events are held out, and the first of those that count."""
+
+    events: Events  # everything before the moments
+    user: Ints  # (users,)
+    at: npt.NDArray[np.float64]  # (users,), seconds
+    relevant: Events  # the events that should have been foreseen
+
+
+def train(url: str, options: Options, report: Report = lambda line: None) -> Result:
+    """Train on the attached events, publish a generation, measure it through SQL, and deploy it if it is better.
+
+    Raises TrainingDataError when there is too little to learn from. No failure touches the live model.
+    """
+    started = time.monotonic()
+    with (
+        sql.connect(url, application_name="aisle train recommender") as connection,
+        only_trainer(connection, "recommender"),
+    ):
+        events = read_events(connection, options.features or default_features(connection))
+        features = options.features or tuple(default_features(connection))
+        tower_options = replace(options.tower_options, features=features, exclude_seen=not options.repeats)
+        test = hold_out(events, options.test_from, exclude_seen=not options.repeats)
+        check(test)
+        report(
+            f"{len(events):,} events of {len(events.user_ids):,} users with {len(events.items):,} items; "
+            f"{len(test.user):,} users' last are held out."
+        )
+        factors = fit(test.events, options.validate_from, tower_options, options.seed, report)
+        model_id = publish(connection, events, test, factors, tower_options, options)
+        try:
+            metrics = measure(connection, model_id, test, options, report)
+            seconds = time.monotonic() - started
+            deploys, reason = judge(connection, model_id, metrics, options)
+            connection.execute(
+                "update aisle._models set state = 'ready', metrics = %s, data = %s, environment = %s "
+                "where model_id = %s",
+                (
+                    Jsonb(metrics),
+                    Jsonb({"events": len(events), "users": len(events.user_ids), "items": len(events.items)}
+                          | {"fingerprint": events.fingerprint()}),
+                    Jsonb(environment(seconds)),
+                    model_id,
+                ),
+            )  # fmt: skip
+        except BaseException:
+            with contextlib.suppress(Exception):
+                connection.execute("update aisle._models set state = 'failed' where model_id = %s", (model_id,))
+            raise
+        if deploys:
+            connection.execute("select aisle.deploy(%s)", (model_id,))
+    return Result(model_id, metrics, deploys, reason, seconds)
+
+
+def default_features(connection: Connection) -> tuple[str, ...]:
+    """Return user, item, category if the items have any, and text if a category model is live."""
+    has_categories = sql.fetch_value(connection, "select exists (select from aisle._items where category is not null)")
+    has_text = registry.live(connection, "category") is not None
+    return ("user", "item", *["category"] * has_categories, *["text"] * has_text)
+
+
+def hold_out(events: Events, moment: float | None, *, exclude_seen: bool) -> HeldOut:
+    """Hold out what each user did from a moment on; by default, from the last time that counts for each.
+
+    Where seen items are not recommended, only a user's first event with an item counts. A user of whom nothing would
+    be left is not held out.
+    """
+    counts = np.ones(len(events), dtype=bool)
+    if exclude_seen:
+        counts[:] = False
+        counts[np.unique(events.user * len(events.items) + events.item, return_index=True)[1]] = True
+    users = len(events.user_ids)
+    first, last = np.full(users, np.inf), np.full(users, -np.inf)
+    np.minimum.at(first, events.user, events.at)
+    np.maximum.at(last, events.user[counts], events.at[counts])
+    cut = last if moment is None else np.where(last >= moment, moment, np.inf)
+    cut = np.where((first < cut) & (cut < np.inf), cut, np.inf)
+    after = events.at >= cut[events.user]
+    relevant = events.select(after & counts)
+    user = np.unique(relevant.user)
+    return HeldOut(events.select(~after), user, cut[user], relevant)
+
+
+def check(test: HeldOut) -> None:
+    """Raise TrainingDataError where there is nothing to tell apart."""
+    users, items = len(np.unique(test.events.user)), len(np.unique(test.events.item))
+    if users < 2 or items < 2 or not len(test.user):
+        raise errors.TrainingDataError(
+            f"There are {users} users with {items} items; two of each, and one user with two events, are the least.",
+            hint="Attach a table with more events.",
+        )
+
+
+def fit(
+    events: Events, validate_from: float | None, options: towers.Options, seed: int, report: Report
+) -> towers.Factors:
+    """Find the number of epochs on validation, then fit again on all of the events."""
+    validation = hold_out(events, validate_from, exclude_seen=options.exclude_seen)
+
+    def progress(epoch: int, loss: float, metric: float | None) -> None:
+        shown = "" if metric is None else f", validation recall@{options.evaluate_at} {metric:.4f}"
+        report(f"  epoch {epoch}/{options.epochs}: loss {loss:.3f}{shown}")
+
+    report("Fitting, to be stopped by validation …")
+    first = towers.fit(validation.events, validation.relevant, options, seed=seed, progress=progress)
+    report(f"Fitting again on all that is not held out, for {first.epochs_run} epochs …")
+    return towers.fit(
+        events, None, replace(options, stop_after=first.epochs_run), seed=seed, progress=progress, repeat=first.repeat
+    )
+
+
+def publish(
+    connection: Connection,
+    events: Events,
+    test: HeldOut,
+    factors: towers.Factors,
+    tower_options: towers.Options,
+    options: Options,
+) -> int:
+    """Load the factors as a generation, and let the embedder add the items without events; return the model's id."""
+    items, dimensions = events.items, factors.out.shape[1]
+    separator = sql.fetch_value(connection, "select category_separator from aisle._attachments where kind = 'items'")
+    repeat = factors.repeat
+    model_id = registry.create(
+        connection,
+        "recommender",
+        dimensions,
+        encoder=None,
+        parameters={
+            "features": tower_options.features,
+            "exponent": factors.exponent,
+            "repeats": {
+                "seen": repeat.constant,
+                "count": repeat.count,
+                "recency": repeat.recent,
+                "decay": repeat.decay,
+                "context": dict(repeat.context),
+            },
+            "recommends_seen": options.repeats,
+            "text_model": items.text_model,
+            "category_separator": separator,
+            "seed": options.seed,
+            "top": options.top,
+            "epochs": factors.epochs_run,
+            "towers": asdict(tower_options),
+        },
+    )
+    has_tower = any(len(t.names) or t.text for t in factors.towers)
+    factor_files.store(connection, model_id, [ItemTower(**vars(t)) for t in factors.towers if has_tower])
+    zeros = np.zeros(dimensions, dtype=np.float32)
+    touched = np.unique(test.events.item)
+    hashes: dict[str, bytes] = dict(
+        connection.execute(
+            "select item_id, aisle._factor_hash(aisle._content_hash(name, manufacturer, details), category) "
+            "from aisle._items"
+        ).fetchall()
+    )
+    copy_rows(
+        connection,
+        "item_factors",
+        ("model_id", "item_id", "category_key", "embedding", "in_embedding", "content_hash", "origin"),
+        (
+            (
+                model_id,
+                items.ids[i],
+                None if (path := items.categories[i]) is None else separator.join([*path, ""]),
+                factors.out[i],
+                factors.into[i],
+                hashes[items.ids[i]],
+                "events",
+            )
+            for i in touched
+            if items.ids[i] in hashes
+        ),
+    )
+    if len(factors.users):
+        copy_rows(
+            connection,
+            "user_vectors",
+            ("model_id", "user_id", "embedding"),
+            ((model_id, events.user_ids[u], factors.users[u]) for u in np.unique(test.events.user)),
+        )
+    copy_rows(
+        connection,
+        "context_vectors",
+        ("model_id", "feature", "value", "embedding"),
+        [
+            (model_id, "", "", factors.constant),
+            *(
+                (model_id, feature, value, vector)
+                for feature, vectors in factors.context.items()
+                for value, vector in zip(factors.context_values[feature], vectors, strict=True)
+            ),
+        ],
+    )
+    copy_rows(
+        connection,
+        "_recency_weights",
+        ("model_id", "place", "weights"),
+        ((model_id, place, zeros + weight) for place, weight in enumerate(factors.recency, start=1)),
+    )
+    _hold_out_users(connection, model_id, test)
+    if len(items) >= INDEX_FROM:
+        create_index(connection, f"item_factors_{model_id}", dimensions, "halfvec_ip_ops")
+    for table in ("item_factors", "user_vectors", "context_vectors"):
+        connection.execute(f"analyze aisle.{table}_{model_id}".encode())
+    # From here on the worker keeps this generation in step.
+    connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))
+    connection.execute("select aisle._enqueue_stale()")
+    drain(connection, [FactorEmbedder()])
+    return model_id
+
+
+def _hold_out_users(connection: Connection, model_id: int, test: HeldOut) -> None:
+    relevant, events = test.relevant, test.events
+    starts = np.searchsorted(relevant.user, test.user)
+    stops = np.searchsorted(relevant.user, test.user, side="right")
+    names = [
+        {
+            feature: relevant.context_values[feature][values[row]]
+            for feature, values in relevant.context.items()
+            if values[row] >= 0
+        }
+        for row in starts
+    ]
+    wanted = [
+        sorted({events.items.ids[i] for i in relevant.item[start:stop]})
+        for start, stop in zip(starts, stops, strict=True)
+    ]
+    connection.execute(
+        sql.read("queries/add_heldout_users"),
+        {
+            "model_id": model_id,
+            "user_ids": [events.user_ids[u] for u in test.user],
+            "moments": test.at.tolist(),
+            "contexts": [json.dumps(context, ensure_ascii=False) for context in names],
+            "relevant": [_array(items) for items in wanted],
+        },
+    )
+
+
+def _array(texts: Sequence[str]) -> str:
+    """Return an array as PostgreSQL writes it: arrays of arrays must be of one length, so each travels as text."""
+    return "{" + ",".join('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' for t in texts) + "}"
+
+
+def answers(connection: Connection, model_id: int, heldout_of: int, k: int) -> tuple[list[list[str]], list[list[str]]]:
+    """Ask a model for the users that another was held out from; return what it ranks and what was relevant."""
+    repeats = registry.get(connection, heldout_of).parameters["recommends_seen"]
+    rows = connection.execute(
+        sql.read("queries/recommend_heldout"),
+        {"model_id": model_id, "heldout_of": heldout_of, "k": k, "exclude_seen": not repeats},
+    ).fetchall()
+    return [row[2] for row in rows], [row[1] for row in rows]
+
+
+def measure(connection: Connection, model_id: int, test: HeldOut, options: Options, report: Report) -> dict[str, Any]:
+    """Measure the model, the live one and the baselines on the held-out users."""
+    k = options.top
+    report("Measuring on held-out users, through SQL …")
+    metrics: dict[str, Any] = {"users": len(test.user)}
+    metrics |= ranking.measure(*answers(connection, model_id, model_id, k), k).means()
+    live = registry.live(connection, "recommender")
+    if live is not None:
+        metrics["live"] = ranking.measure(*answers(connection, live, model_id, k), k).means()
+    for name in (*GATE, *(["own-history"] if options.repeats else [])):
+        if name == "ials" and find_spec("implicit") is None:
+            report("Not compared with iALS: pip install 'aisle[baselines]'")
+            continue
+        report(f"Fitting the baseline {name} …")
+        metrics[name] = measure_baseline(name, test, k, exclude_seen=not options.repeats).means()
+    return metrics
+
+
+def measure_baseline(name: str, test: HeldOut, k: int, *, exclude_seen: bool) -> ranking.Measures:
+    """Fit a baseline on what is not held out, and measure it on what is."""
+    starts = np.searchsorted(test.relevant.user, test.user)
+    stops = np.searchsorted(test.relevant.user, test.user, side="right")
+    context = {feature: values[starts] for feature, values in test.relevant.context.items()}
+    ranked = (
+        baselines.BASELINES[name]().fit(test.events).recommend(test.user, k, context=context, exclude_seen=exclude_seen)
+    )
+    wanted = [set(test.relevant.item[start:stop].tolist()) for start, stop in zip(starts, stops, strict=True)]
+    return ranking.measure(ranked, wanted, k)
+
+
+def judge(connection: Connection, model_id: int, metrics: dict[str, Any], options: Options) -> tuple[bool, str]:
+    """Return whether to deploy the model, and why."""
+    if options.deploy is not None:
+        return options.deploy, "as told"
+    name = f"recall@{options.top}"
+    others = {other: m[name] for other, m in metrics.items() if isinstance(m, dict)}
+    best = max(others, key=lambda other: others[other])
+    if metrics[name] > others[best]:
+        return True, f"its {name} {metrics[name]:.4f} is better than that of {best}, {others[best]:.4f}"
+    return False, f"its {name} {metrics[name]:.4f} is not better than that of {best}, {others[best]:.4f}"

@@ -1,0 +1,779 @@
+"""The recommender's two towers, in a form that SQL can evaluate exactly.
+
+    score(u, i) = ⟨u, q_i⟩
+    u           = constant + e_user + (Σ_{r=1..n} w_r p_{j_r}) / n^exponent + Σ_f e_{f, value}
+
+j_1 is the user's latest event, n = min(events, length of `recency`), p an item's "into" vector and q its "out" vector.
+The item tower that yields p and q (ids, category paths, texts, smoothing over who touched what) runs only here. The
+loss is the full soft-max over all items; a large catalogue gets a sampled one. Where items that a user already has may
+be recommended again, `Repeat` adds what the user's own events say.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate.utils import send_to_device  # type: ignore[import-untyped]
+from scipy import sparse
+from torch import Tensor, nn
+
+from aisle.trainers.events import Events, Floats, Ints
+
+ANY_LENGTH = 1000  # events; the longest history that is ever read
+FULL_SOFTMAX = 100_000  # items; beyond that the soft-max is sampled
+SAMPLED = 8192  # items drawn for a sampled soft-max
+REPEAT_CELLS = 20_000_000  # (transitions, items) that the repeat coefficients are learned on
+TEXT_WIDTH = 128  # hidden units
+HALF_PRECISION = 20_000_000  # logits of a step; beyond that they are bfloat16
+EXCLUDED = -1e4  # logit of an item that may not be recommended
+
+Progress = Callable[[int, float, float | None], None]  # epoch, loss, validation metric
+
+
+@dataclass(frozen=True)
+class Options:
+    """Hyper-parameters of the towers."""
+
+    # What is learned.
+    features: tuple[str, ...] = ("user", "item")  # of user, item, category, text, and names of context features
+    dimensions: int = 64  # of one member, without the bias
+    members: int = 1  # seeds whose vectors are concatenated: dot products add
+    history: int | None = 50  # events; None: all, up to ANY_LENGTH
+    exponent: float = 0.5
+    smoothing: int = 1  # rounds of item → users → items that an item's vectors are smoothed over
+    tied: bool = False  # one vector an item is both p and q, up to q's length
+    cosine: bool = True  # unit q, and unit u in the loss: no bias; False: plain dot products and a bias
+    # What is asked.
+    order: str = "time"  # 'time': earlier events predict each event; 'set': a part of a user's events predicts the rest
+    exclude_seen: bool = True  # a user's own items are not recommended, so they are neither targets nor negatives
+    # How it is learned.
+    epochs: int = 30  # over which the learning rate falls to 0
+    stop_after: int | None = None  # epochs; what validation found best, for the last fit on everything
+    batch_size: int = 2048  # users ('set') or events ('time')
+    learning_rate: float = 0.01
+    temperature: float = 0.1
+    history_dropout: float = 0.5  # share of a history that is left out ('set': that is the target)
+    user_dropout: float = 0.1  # share of users treated as unknown
+    id_dropout: float = 0.2  # share of items known by category and text only, where there are such features
+    weight_decay: float = 0.0  # on users' and contexts' vectors
+    user_weight: float = 0.5  # 'set': a user with k targets counts k^user_weight
+    negatives: int | None = None  # items drawn at each step; None: all, where there are at most FULL_SOFTMAX
+    spread: float = 0.1  # standard deviation of the vectors at the start
+    # When it stops.
+    patience: int = 3  # evaluations without a better one
+    evaluate_every: int = 1  # epochs
+    evaluate_at: int = 10  # k of recall@k
+    evaluated: int = 10_000  # queries, at most
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Who asks: query k's history is rows start[k]..stop[k] of `events`, the last row the latest."""
+
+    events: Events
+    user: Ints  # (queries,), -1: unknown
+    start: Ints  # (queries,)
+    stop: Ints  # (queries,)
+    context: Mapping[str, Ints]  # feature → (queries,), -1: missing
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @classmethod
+    def of_users(cls, events: Events, users: Ints, context: Mapping[str, Ints] | None = None) -> "Queries":
+        """Ask for users, each with all of their events as history."""
+        start, stop = np.searchsorted(events.user, users), np.searchsorted(events.user, users, side="right")
+        return cls(events, users, start, stop, context or {})
+
+    @classmethod
+    def of_events(cls, events: Events, rows: Ints) -> "Queries":
+        """Ask before each of these events, in its context, with the user's earlier ones as history."""
+        users = events.user[rows]
+        context = {name: values[rows] for name, values in events.context.items()}
+        return cls(events, users, np.searchsorted(events.user, users), rows, context)
+
+    def __getitem__(self, rows: npt.NDArray[Any] | slice) -> "Queries":
+        context = {name: values[rows] for name, values in self.context.items()}
+        return replace(self, user=self.user[rows], start=self.start[rows], stop=self.stop[rows], context=context)
+
+    def histories(self, limit: int) -> tuple[Ints, Ints, Ints]:
+        """Return (query, position, row of `events`) of all histories; position 0 is the latest event."""
+        lengths = np.minimum(self.stop - self.start, limit)
+        query = np.repeat(np.arange(len(self)), lengths)
+        position = np.arange(len(query)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return query, position, self.stop[query] - 1 - position
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What the user's own last ANY_LENGTH events add to an item's score, where items may be recommended again.
+
+    a + b log(1 + n_i) + c log(1 + Σ_j exp(-λ (position_j - 1))) + Σ_f d_f log(1 + n_{i,f}), for items of the history
+    only. n_i is how often i occurs, position_j where (1 = latest), n_{i,f} how often under the value of f asked for.
+    """
+
+    constant: float = 0.0  # a
+    count: float = 0.0  # b
+    recent: float = 0.0  # c
+    decay: float = 0.1  # λ
+    context: Mapping[str, float] = field(default_factory=dict)  # feature → d_f
+
+    def scores(self, queries: Queries) -> tuple[Ints, Ints, Floats]:
+        """Return (query, item, what is added)."""
+        pairs = _Pairs.of(queries, tuple(self.context))
+        added = np.full(len(pairs.query), self.constant, dtype=np.float64)
+        added += self.count * np.log1p(pairs.count) + self.recent * np.log1p(pairs.recent(self.decay))
+        for name, n in pairs.context.items():
+            added += self.context[name] * np.log1p(n)
+        return pairs.query, pairs.item, added.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The distinct items of each history, and their counts."""
+
+    query: Ints  # (pairs,)
+    item: Ints  # (pairs,)
+    count: npt.NDArray[np.float64]  # (pairs,)
+    context: dict[str, npt.NDArray[np.float64]]  # feature → (pairs,)
+    pair: Ints  # (events,), the pair of each event
+    position: Ints  # (events,)
+
+    @classmethod
+    def of(cls, queries: Queries, features: Sequence[str]) -> "_Pairs":
+        query, position, row = queries.histories(ANY_LENGTH)
+        items = len(queries.events.items)
+        keys, pair = np.unique(query * items + queries.events.item[row], return_inverse=True)
+        context = {}
+        for name in features:
+            asked = queries.context[name][query] if name in queries.context else np.full(len(query), -1)
+            same = (queries.events.context[name][row] == asked) & (asked >= 0)
+            context[name] = np.bincount(pair, weights=same, minlength=len(keys)).astype(np.float64)
+        count = np.bincount(pair, minlength=len(keys)).astype(np.float64)
+        return cls(keys // items, keys % items, count, context, pair, position)
+
+    def recent(self, decay: float) -> npt.NDArray[np.float64]:
+        return np.bincount(self.pair, np.exp(-decay * self.position), len(self.query)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class ItemTower:
+    """What one member knows of an item that nobody has touched: its category path and its text."""
+
+    dimensions: int
+    cosine: bool
+    names: Sequence[Sequence[str]]  # the known categories, each a path from the root
+    categories: Floats  # (categories, width): into, out, and a bias unless cosine; a path adds up its prefixes
+    text: tuple[Floats, ...]  # weights and biases of the layers, () without texts
+
+    def content(self, categories: Sequence[Sequence[str] | None], texts: Floats | None) -> tuple[Floats, Floats]:
+        """Return (into, out) of items, (items, dimensions or + 1) each."""
+        rows = {tuple(name): row for row, name in enumerate(self.names)}
+        x = np.zeros((len(categories), self.categories.shape[1]), dtype=np.float32)
+        for line, path in enumerate(categories):
+            known = [rows[prefix] for prefix in _prefixes(path) if prefix in rows]
+            x[line] = self.categories[known].sum(0)
+        if self.text and texts is not None:
+            first, first_bias, second = self.text
+            x += np.maximum(texts @ first.T + first_bias, 0) @ second.T * texts.any(1, keepdims=True)
+        into, out = _into_and_out(torch.from_numpy(x), self.dimensions, self.cosine)
+        return np.pad(into.numpy(), ((0, 0), (0, out.shape[1] - into.shape[1]))), out.numpy()
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The tables that serve, all with the same last axis d, and how they were found."""
+
+    constant: Floats  # (d,)
+    users: Floats  # (users, d), zeros where there is no user feature
+    into: Floats  # (items, d), p
+    out: Floats  # (items, d), q
+    context: Mapping[str, Floats]  # feature → (values, d)
+    context_values: Mapping[str, Sequence[str]]  # feature → its values
+    recency: Floats  # (history,), w
+    exponent: float
+    repeat: Repeat
+    towers: Sequence[ItemTower]  # one a member
+    epochs_run: int  # the best epoch
+    validation: Sequence[float]  # recall at each evaluation
+
+    def user_vector(
+        self, user: int | None, recent_items: Sequence[int], context: Mapping[str, str | int] | None = None
+    ) -> Floats:
+        """Return u, (d,), of one user; `recent_items` start with the latest. The reference for the SQL function."""
+        vector = self.constant.copy()
+        if user is not None and user >= 0:
+            vector += self.users[user]
+        items = list(recent_items)[: len(self.recency)]
+        if items:
+            vector += self.recency[: len(items)] @ self.into[items] / len(items) ** self.exponent
+        for name, value in (context or {}).items():
+            known = self.context_values.get(name, ())
+            row = value if isinstance(value, int) else (known.index(value) if value in known else -1)
+            if name in self.context and row >= 0:
+                vector += self.context[name][row]
+        return vector
+
+    def user_vectors(self, queries: Queries) -> Floats:
+        """Return u, (queries, d)."""
+        query, position, row = queries.histories(len(self.recency))
+        n = np.maximum(np.bincount(query, minlength=len(queries)), 1)
+        weights = self.recency[position] / n[query].astype(np.float32) ** self.exponent
+        mix = sparse.csr_array(
+            (weights, (query, queries.events.item[row])), shape=(len(queries), len(self.into)), dtype=np.float32
+        )
+        vectors: Floats = (self.constant + mix @ self.into).astype(np.float32)
+        for values, table in [(queries.user, self.users)] + [
+            (queries.context[name], table) for name, table in self.context.items() if name in queries.context
+        ]:
+            known = np.flatnonzero(values >= 0)
+            vectors[known] += table[values[known]]
+        return vectors
+
+    def scores(self, queries: Queries, *, repeat: bool = False) -> Floats:
+        """Return scores, (queries, items), with what `Repeat` adds or without."""
+        scores = self.user_vectors(queries) @ self.out.T
+        if repeat:
+            query, item, added = self.repeat.scores(queries)
+            scores[query, item] += added
+        return np.asarray(scores, dtype=np.float32)
+
+    def content(self, categories: Sequence[Sequence[str] | None], texts: Floats | None) -> tuple[Floats, Floats]:
+        """Return (into, out) of items that were not there in training, (items, d) each."""
+        parts = [tower.content(categories, texts) for tower in self.towers]
+        return np.concatenate([p for p, _ in parts], axis=1), np.concatenate([q for _, q in parts], axis=1)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all arrays by name, for a file; `metadata` is the rest."""
+        arrays: dict[str, npt.NDArray[Any]] = {
+            name: getattr(self, name) for name in ("constant", "users", "into", "out", "recency")
+        }
+        arrays |= {f"context.{name}": table for name, table in self.context.items()}
+        for member, tower in enumerate(self.towers):
+            arrays[f"towers.{member}.categories"] = tower.categories
+            arrays |= {f"towers.{member}.text.{layer}": array for layer, array in enumerate(tower.text)}
+        return arrays
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what JSON can hold of the factors."""
+        return {
+            "context_values": {name: list(values) for name, values in self.context_values.items()},
+            "exponent": self.exponent,
+            "repeat": vars(self.repeat) | {"context": dict(self.repeat.context)},
+            "towers": [
+                {"dimensions": t.dimensions, "cosine": t.cosine, "names": [list(name) for name in t.names]}
+                for t in self.towers
+            ],
+            "epochs_run": self.epochs_run,
+            "validation": list(self.validation),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, Any]) -> "Factors":
+        """Return what `to_arrays` and `metadata` were made of."""
+        towers = []
+        for member, kept in enumerate(metadata["towers"]):
+            layers = sorted(name for name in arrays if name.startswith(f"towers.{member}.text."))
+            text = tuple(arrays[name] for name in layers)
+            towers.append(ItemTower(**kept, categories=arrays[f"towers.{member}.categories"], text=text))
+        tables: dict[str, Any] = {name: arrays[name] for name in ("constant", "users", "into", "out", "recency")}
+        tables["context"] = {
+            n.removeprefix("context."): table for n, table in arrays.items() if n.startswith("context.")
+        }
+        return cls(**{**metadata, **tables, "repeat": Repeat(**metadata["repeat"]), "towers": towers})
+
+
+def fit(
+    events: Events,
+    validation: Events | None,
+    options: Options,
+    *,
+    seed: int,
+    progress: Progress = lambda epoch, loss, metric: None,
+    repeat: Repeat | None = None,
+) -> Factors:
+    """Fit on `events`; same seed and machine, same factors.
+
+    `validation` are held-out events of the same users and items, whose histories are in `events`: they stop the
+    training, and they are what the repeat coefficients are learned on. To fit on everything afterwards, pass no
+    validation, `stop_after` = the best epoch found, and the `repeat` found.
+    """
+    test = _Test.of(events, validation, options, seed) if validation is not None and len(validation) else None
+    members: list[Factors] = []
+    for member in range(options.members):
+        recency = members[0].recency if members else None  # w is shared, so the first member's holds for all
+        members.append(_fit_one(events, test, options, seed + member, progress, repeat, recency))
+    factors = members[0] if len(members) == 1 else _concatenate(members)
+    return replace(factors, repeat=repeat or learn_repeat(factors, test, options))
+
+
+def recall(factors: Factors, queries: Queries, truth: sparse.csr_array, options: Options) -> float:
+    """Return the mean share of a query's true items, (queries, items), in its best `evaluate_at`."""
+    hits: list[npt.NDArray[np.float64]] = []
+    for start in range(0, len(queries), options.batch_size):
+        asked, true = queries[start : start + options.batch_size], truth[start : start + options.batch_size]
+        scores = torch.from_numpy(factors.scores(asked, repeat=not options.exclude_seen))
+        if options.exclude_seen:
+            query, _, row = asked.histories(ANY_LENGTH)
+            scores[query, asked.events.item[row]] = -torch.inf
+        best = scores.topk(min(options.evaluate_at, scores.shape[1])).indices.numpy()  # (batch, k)
+        found = true[np.repeat(np.arange(len(asked)), best.shape[1]), best.ravel()].reshape(best.shape)
+        hits.append(found.sum(1) / np.diff(true.indptr))
+    return float(np.concatenate(hits).mean())
+
+
+def learn_repeat(factors: Factors, test: "_Test | None", options: Options) -> Repeat:
+    """Learn the repeat coefficients by soft-max regression on held-out transitions; the scores stay as they are.
+
+    The scale of the scores is learned with them and divided out.
+    """
+    if test is None or options.exclude_seen:
+        return Repeat()
+    rows = slice(0, max(200, REPEAT_CELLS // len(factors.out)))
+    queries, truth = test.queries[rows], test.truth[rows]
+    scores = torch.from_numpy(factors.scores(queries))  # (transitions, items)
+    features = [name for name in options.features if name in queries.events.context]
+    pairs = _Pairs.of(queries, features)
+    counts = [np.ones(len(pairs.query)), np.log1p(pairs.count), *(np.log1p(n) for n in pairs.context.values())]
+    counted = torch.from_numpy(np.stack(counts, axis=1).astype(np.float32))  # (pairs, coefficients)
+    query, item, pair = (torch.from_numpy(x) for x in (pairs.query, pairs.item, pairs.pair))
+    position = torch.from_numpy(pairs.position).float()
+    targets = truth.tocoo()
+    line, column = (torch.from_numpy(x.astype(np.int64)) for x in targets.coords)
+
+    coefficients = torch.zeros(counted.shape[1], requires_grad=True)
+    recent, log_decay, log_scale = (torch.tensor(x, requires_grad=True) for x in (0.0, -2.0, 0.0))
+    learned = [coefficients, recent, log_decay, log_scale]
+    optimiser = torch.optim.LBFGS(learned, max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        decayed = torch.zeros(len(query)).index_add(0, pair, torch.exp(-log_decay.exp() * position))
+        added = counted @ coefficients + recent * torch.log1p(decayed)
+        logits = (scores * log_scale.exp()).index_put((query, item), added, accumulate=True)
+        loss = F.cross_entropy(logits[line], column) + 1e-4 * sum(x.square().sum() for x in learned)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    scale = float(log_scale.detach().exp().clamp(min=1e-3))
+    a, b, *d = (coefficients.detach() / scale).tolist()
+    return Repeat(
+        a, b, float(recent.detach()) / scale, float(log_decay.detach().exp()), dict(zip(features, d, strict=True))
+    )
+
+
+@dataclass(frozen=True)
+class _Test:
+    """Held-out events as questions."""
+
+    queries: Queries
+    truth: sparse.csr_array  # (queries, items)
+
+    @classmethod
+    def of(cls, events: Events, held_out: Events, options: Options, seed: int) -> "_Test":
+        """Ask once a user where there is no order, else once a held-out event."""
+        if options.order == "set":
+            users, query = np.unique(held_out.user, return_inverse=True)
+            queries = Queries.of_users(events, users)
+        else:
+            query = np.arange(len(held_out))
+            queries = Queries.of_users(events, held_out.user, held_out.context)
+        shape = (len(queries), len(events.items))
+        truth = sparse.csr_array((np.ones(len(held_out)), (query, held_out.item)), shape=shape)
+        truth.data[:] = 1
+        kept = np.random.default_rng(seed).permutation(len(queries))[: options.evaluated]
+        return cls(queries[kept], truth[kept])
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One step's histories and targets, as bags of items."""
+
+    user: Tensor  # (batch,), -1: unknown
+    context: dict[str, Tensor]  # feature → (batch,)
+    history: tuple[Tensor, Tensor]  # items, and where each of the batch's bags starts
+    position: Tensor  # of the history's items
+    scale: Tensor  # of the history's items: 1 / n^exponent
+    targets: tuple[Tensor, Tensor]
+    share: Tensor  # of the targets: a row's add up to 1
+    weight: Tensor  # (batch,)
+    excluded: tuple[Tensor, Tensor]  # (row, column) of the logits
+    candidates: Tensor | None  # items; None: all
+    correction: Tensor | None  # (candidates,), added to the logits
+
+
+class _Model(nn.Module):
+    """The towers; `forward` is the loss of a batch."""
+
+    def __init__(self, events: Events, options: Options, recency: Floats, generator: torch.Generator) -> None:
+        super().__init__()
+        self.options = options
+        d, items = options.dimensions, events.items
+        width = (d if options.tied else 2 * d) + (0 if options.cosine else 1)  # into, out, bias
+
+        def table(rows: int, columns: int, spread: float) -> nn.Parameter:
+            return nn.Parameter(torch.randn(rows, columns, generator=generator) * spread)
+
+        self.constant = table(1, d, 0.0)
+        self.users = table(len(events.user_ids), d, 0.0).requires_grad_(self._has("user"))
+        contexts = {name: len(values) for name, values in events.context_values.items() if name in options.features}
+        self.contexts = nn.ParameterDict({name: table(values, d, 0.0) for name, values in contexts.items()})
+        self.log_recency = nn.Parameter(torch.from_numpy(recency).log(), requires_grad=options.order == "time")
+        self.ids = table(len(items), width, options.spread if "item" in options.features else 0.0)
+        self.ids.requires_grad_("item" in options.features)
+        self.names = sorted({p for path in items.categories for p in _prefixes(path)} if self._has("category") else ())
+        self.categories = table(len(self.names), width, options.spread)
+        rows = {name: row for row, name in enumerate(self.names)}
+        paths = [[rows[prefix] for prefix in _prefixes(path) if prefix in rows] for path in items.categories]
+        self.paths = _Matrix(_ones(paths, len(self.names)))
+        self.text: nn.Sequential | None = None
+        if self._has("text") and items.texts is not None:
+            layers = nn.Linear(items.texts.shape[1], TEXT_WIDTH), nn.Linear(TEXT_WIDTH, width, bias=False)
+            for layer in layers:
+                nn.init.normal_(layer.weight, std=options.spread * layer.in_features**-0.5, generator=generator)
+            nn.init.zeros_(layers[0].bias)
+            self.text = nn.Sequential(layers[0], nn.ReLU(), layers[1])
+            self.texts = nn.Parameter(torch.from_numpy(items.texts), requires_grad=False)
+        self.graph = _Matrix(_graph(events)) if options.smoothing else None
+
+    def _has(self, feature: str) -> bool:
+        return feature in self.options.features
+
+    def items(self, dropped: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return (into, out) of all items, (items, d or d + 1); a dropped item has neither id nor neighbours."""
+        known = torch.ones_like(self.ids[:, :1]) if dropped is None else (~dropped).float()[:, None]
+        x = self.ids * known  # (items, width)
+        if len(self.categories):
+            x = x + _multiply(self.paths, self.categories)
+        if self.text is not None:
+            x = x + self.text(self.texts) * self.texts.any(1, keepdim=True)
+        if self.graph is not None:
+            near, bias = (x, x[:, :0]) if self.options.cosine else (x[:, :-1], x[:, -1:])
+            x = near
+            for _ in range(self.options.smoothing):
+                near = _multiply(self.graph, _multiply(self.graph, near), transposed=True)
+                x = x + near * known
+            x = torch.cat([x, bias], dim=1)
+        return _into_and_out(x, self.options.dimensions, self.options.cosine)
+
+    def user_vectors(self, batch: _Batch, into: Tensor) -> Tensor:
+        """Return u, (batch, d)."""
+        weights = self.log_recency.exp()[batch.position] * batch.scale
+        items, starts = batch.history
+        u = self.constant + F.embedding_bag(items, into, starts, mode="sum", per_sample_weights=weights)
+        u = u + _rows(self.users, batch.user)
+        for name, vectors in self.contexts.items():
+            u = u + _rows(vectors, batch.context[name])
+        return u
+
+    def forward(self, batch: _Batch, dropped: Tensor | None) -> Tensor:
+        into, out = self.items(dropped)
+        u = self.user_vectors(batch, into)
+        u = F.normalize(u, dim=1) if self.options.cosine else F.pad(u, (0, 1), value=1.0)
+        u = u / self.options.temperature
+        items, starts = batch.targets
+        target = F.embedding_bag(items, out, starts, mode="sum", per_sample_weights=batch.share)  # mean of targets' q
+        against = out if batch.candidates is None else out[batch.candidates]
+        total = _LogSumExp.apply(u, against, batch.correction, batch.excluded)  # type: ignore[no-untyped-call]  # (batch,)
+        loss: Tensor = ((total - (u * target).sum(1)) * batch.weight).sum() / batch.weight.sum()
+        if self.options.weight_decay:
+            loss = loss + self.options.weight_decay * sum(
+                x.square().sum() for x in (self.users, *self.contexts.values())
+            )
+        return loss
+
+    @torch.no_grad()
+    def factors(self, context_values: Mapping[str, Sequence[str]], epoch: int, validation: Sequence[float]) -> Factors:
+        """Return the tables that serve. The bias of an item is one more dimension, in which u is 1 by its constant."""
+        d, cosine = self.options.dimensions, self.options.cosine
+        into, out = self.items()
+
+        def table(vectors: Tensor, last: float = 0.0) -> Floats:
+            return (vectors if cosine else F.pad(vectors, (0, 1), value=last)).numpy(force=True).copy()
+
+        categories = self.categories.numpy(force=True).copy()
+        text = tuple(x.numpy(force=True).copy() for x in self.text.parameters()) if self.text is not None else ()
+        return Factors(
+            constant=table(self.constant, 1.0)[0],
+            users=table(self.users),
+            into=table(into[:, :d]),
+            out=out.numpy(force=True).copy(),
+            context={name: table(vectors) for name, vectors in self.contexts.items()},
+            context_values={name: context_values[name] for name in self.contexts},
+            recency=self.log_recency.exp().numpy(force=True).copy(),
+            exponent=self.options.exponent,
+            repeat=Repeat(),
+            towers=[ItemTower(d, cosine, self.names, categories, text)],
+            epochs_run=epoch,
+            validation=list(validation),
+        )
+
+
+class _Matrix(nn.Module):
+    """A constant sparse matrix and its transpose, as bags."""
+
+    def __init__(self, matrix: sparse.csr_array) -> None:
+        super().__init__()
+        for name, m in (("rows", matrix), ("columns", sparse.csr_array(matrix.T))):
+            self.register_buffer(f"{name}_items", torch.from_numpy(m.indices.astype(np.int64)), persistent=False)
+            self.register_buffer(f"{name}_starts", torch.from_numpy(m.indptr[:-1].astype(np.int64)), persistent=False)
+            self.register_buffer(f"{name}_weights", torch.from_numpy(m.data.astype(np.float32)), persistent=False)
+
+    def times(self, dense: Tensor, transposed: bool) -> Tensor:
+        name = "columns" if transposed else "rows"
+        items, starts, weights = (self.get_buffer(f"{name}_{part}") for part in ("items", "starts", "weights"))
+        return F.embedding_bag(items, dense.contiguous(), starts, mode="sum", per_sample_weights=weights)
+
+
+class _Multiply(torch.autograd.Function):
+    """Sparse constant matrix times dense; the gradient is its transpose times dense, cheaper than a scatter."""
+
+    @staticmethod
+    def forward(context: Any, dense: Tensor, matrix: _Matrix, transposed: bool) -> Tensor:
+        context.matrix, context.transposed = matrix, transposed
+        return matrix.times(dense, transposed)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return context.matrix.times(gradients[0], not context.transposed), None, None
+
+
+def _multiply(matrix: _Matrix, dense: Tensor, *, transposed: bool = False) -> Tensor:
+    product: Tensor = _Multiply.apply(dense, matrix, transposed)  # type: ignore[no-untyped-call]
+    return product
+
+
+class _LogSumExp(torch.autograd.Function):
+    """log Σ_i exp(⟨u, q_i⟩ + correction_i), (batch,); keeps the soft-max only, in half precision where it is large."""
+
+    @staticmethod
+    def forward(
+        context: Any, u: Tensor, q: Tensor, correction: Tensor | None, excluded: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        kind = torch.bfloat16 if len(u) * len(q) > HALF_PRECISION else torch.float32
+        u, q = u.to(kind), q.to(kind)
+        logits = u @ q.T  # (batch, items)
+        if correction is not None:
+            logits += correction
+        logits[excluded] = EXCLUDED
+        share = torch.softmax(logits, dim=1)
+        context.save_for_backward(share, u, q)
+        some = (
+            logits[:, :256].amax(1).float()
+        )  # any that is not excluded will do: logit - log share is the same for all
+        return some - share[:, :256].amax(1).float().log()
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        share, u, q = context.saved_tensors
+        gradient = gradients[0][:, None]
+        return (share @ q).float() * gradient, (share.T @ (u * gradient.to(u.dtype))).float(), None, None
+
+
+class _Batches:
+    """Cuts the events into steps."""
+
+    def __init__(self, events: Events, options: Options) -> None:
+        self.events, self.options = events, options
+        first = _first_events(events)
+        if options.order == "set":
+            self.events = events.select(first)  # each item of a user once
+            self.rows: Ints = np.flatnonzero(np.bincount(self.events.user, minlength=1) > 1)  # users
+        else:
+            self.rows = np.flatnonzero(first) if options.exclude_seen else np.arange(len(events))  # events
+        items = len(events.items)
+        self.sampled = options.negatives or (SAMPLED if items > FULL_SOFTMAX else None)
+        if self.sampled is not None and self.sampled >= items:
+            self.sampled = None
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.options.batch_size)
+
+    def epoch(self, seed: int, epoch: int, process: int, processes: int) -> Iterator[_Batch]:
+        """Yield one process's share of each step."""
+        order = np.random.default_rng((seed, epoch)).permutation(self.rows)
+        random = np.random.default_rng((seed, epoch, process))
+        for start in range(0, len(order), self.options.batch_size):
+            rows = order[start : start + self.options.batch_size]
+            yield self._batch(rows[process::processes] if len(rows) >= processes else rows, random)
+
+    def _batch(self, rows: Ints, random: np.random.Generator) -> _Batch:
+        options, events = self.options, self.events
+        by_time = options.order == "time"
+        queries = Queries.of_events(events, rows) if by_time else Queries.of_users(events, rows)
+        query, _, row = queries.histories(ANY_LENGTH)
+        kept = random.random(len(query)) >= options.history_dropout
+        if by_time:
+            excluded = query, events.item[row]
+            targets = np.arange(len(rows)), rows
+        else:
+            excluded = query[kept], events.item[row[kept]]
+            targets = query[~kept], row[~kept]
+        query, row = query[kept], row[kept]
+        n = np.bincount(query, minlength=len(rows))
+        position = np.arange(len(query)) - (np.cumsum(n) - n)[query]  # among those that are left
+        near = position < (options.history or ANY_LENGTH)
+        query, row, position = query[near], row[near], position[near]
+        n = np.bincount(query, minlength=len(rows))
+        line, target = targets
+        share = events.weight[target]
+        total = np.bincount(line, weights=share, minlength=len(rows))
+        weight = total**options.user_weight if options.order == "set" else total
+        user = np.where(random.random(len(rows)) < options.user_dropout, -1, queries.user)
+        candidates, correction, columns = self._candidates(events.item[target], random)
+        column = columns[excluded[1]]
+        there = column >= 0 if options.exclude_seen else np.zeros(len(column), dtype=bool)
+        return _Batch(
+            user=torch.from_numpy(user),
+            context={name: torch.from_numpy(values) for name, values in queries.context.items()},
+            history=(torch.from_numpy(events.item[row]), _starts(n)),
+            position=torch.from_numpy(position),
+            scale=torch.from_numpy((n[query] ** -options.exponent).astype(np.float32)),
+            targets=(torch.from_numpy(events.item[target]), _starts(np.bincount(line, minlength=len(rows)))),
+            share=torch.from_numpy((share / total[line]).astype(np.float32)),
+            weight=torch.from_numpy(weight.astype(np.float32)),
+            excluded=(torch.from_numpy(excluded[0][there]), torch.from_numpy(column[there])),
+            candidates=candidates,
+            correction=correction,
+        )
+
+    def _candidates(self, targets: Ints, random: np.random.Generator) -> tuple[Tensor | None, Tensor | None, Ints]:
+        """Return the items of a soft-max, the log of what each stands for, and each item's column (-1: none).
+
+        All of the batch's targets stand for themselves, some others for all others: the sum is unbiased (the log-Q
+        correction of sampled soft-max; Bengio and Senécal, 2008).
+        """
+        items = len(self.events.items)
+        columns = np.arange(items)
+        if self.sampled is None:
+            return None, None, columns
+        targets = np.unique(targets)
+        others = np.setdiff1d(random.choice(items, min(items, self.sampled), replace=False), targets)
+        candidates = np.concatenate([targets, others])
+        correction = np.zeros(len(candidates), dtype=np.float32)
+        correction[len(targets) :] = np.log(max(1, items - len(targets)) / max(1, len(others)))
+        columns = np.full(items, -1)
+        columns[candidates] = np.arange(len(candidates))
+        return torch.from_numpy(candidates), torch.from_numpy(correction), columns
+
+
+def _fit_one(
+    events: Events,
+    test: _Test | None,
+    options: Options,
+    seed: int,
+    progress: Progress,
+    repeat: Repeat | None,
+    recency: Floats | None,
+) -> Factors:
+    """Fit one member; `recency` is another member's, to be kept as it is."""
+    batches = _Batches(events, options)
+    learned = recency is None and options.order == "time"
+    if recency is None:
+        longest = int(np.bincount(events.user, minlength=1).max(initial=1))
+        length = options.history or min(longest, ANY_LENGTH)
+        recency = np.arange(1, length + 1, dtype=np.float32) ** (-0.5 if learned else 0)
+    accelerator = Accelerator()
+    plain = _Model(events, options, recency, torch.Generator().manual_seed(seed))
+    plain.log_recency.requires_grad_(learned)
+    optimiser = torch.optim.Adam((p for p in plain.parameters() if p.requires_grad), lr=options.learning_rate)
+    model, optimiser = accelerator.prepare(plain, optimiser)
+    generator = torch.Generator().manual_seed(seed)
+    content = {"category", "text"} & set(options.features)
+
+    steps, step = options.epochs * len(batches), 0
+    best: Factors | None = None
+    history: list[float] = []
+    for epoch in range(1, (options.stop_after or options.epochs) + 1):
+        total = 0.0
+        for batch in batches.epoch(seed, epoch, accelerator.process_index, accelerator.num_processes):
+            for group in optimiser.param_groups:
+                group["lr"] = options.learning_rate * (1 - step / steps)
+            dropped = torch.rand(len(plain.ids), generator=generator) < options.id_dropout if content else None
+            with torch.autocast(
+                accelerator.device.type, enabled=False
+            ):  # half precision is only worth it in _LogSumExp
+                loss = model(*send_to_device((batch, dropped), accelerator.device))
+            optimiser.zero_grad()
+            accelerator.backward(loss)
+            optimiser.step()
+            total, step = total + loss.item(), step + 1
+        metric = None
+        if test is not None and epoch % options.evaluate_every == 0:
+            factors = plain.factors(events.context_values, epoch, history)
+            factors = replace(factors, repeat=repeat or learn_repeat(factors, test, options))
+            metric = recall(factors, test.queries, test.truth, options)
+            history.append(metric)
+            if metric >= max(history):
+                best = factors
+        progress(epoch, total / len(batches), metric)
+        if len(history) - int(np.argmax(history)) > options.patience if history else False:
+            break
+    best = best or plain.factors(events.context_values, epoch, history)
+    return replace(best, validation=history)
+
+
+def _concatenate(members: Sequence[Factors]) -> Factors:
+    """Return one set of tables whose dot products are the sums of the members'."""
+
+    def join(tables: Sequence[Floats]) -> Floats:
+        return np.concatenate(tables, axis=-1)
+
+    return replace(
+        members[0],
+        constant=join([m.constant for m in members]),
+        users=join([m.users for m in members]),
+        into=join([m.into for m in members]),
+        out=join([m.out for m in members]),
+        context={name: join([m.context[name] for m in members]) for name in members[0].context},
+        towers=[tower for m in members for tower in m.towers],
+        epochs_run=round(float(np.mean([m.epochs_run for m in members]))),
+    )
+
+
+def _graph(events: Events) -> sparse.csr_array:
+    """Return who touched what, (users, items), each entry divided by the roots of both degrees (LightGCN, eq. 3)."""
+    shape = (len(events.user_ids), len(events.items))
+    touched = sparse.csr_array((np.ones(len(events)), (events.user, events.item)), shape=shape)
+    touched.data[:] = 1
+    users, items = (np.maximum(touched.sum(axis), 1) ** -0.5 for axis in (1, 0))
+    return sparse.csr_array(sparse.diags_array(users) @ touched @ sparse.diags_array(items))
+
+
+def _first_events(events: Events) -> npt.NDArray[np.bool_]:
+    """Mark each user's first event with each item."""
+    first = np.zeros(len(events), dtype=bool)
+    first[np.unique(events.user * len(events.items) + events.item, return_index=True)[1]] = True
+    return first
+
+
+def _into_and_out(x: Tensor, dimensions: int, cosine: bool) -> tuple[Tensor, Tensor]:
+    """Cut the item tower's output; where into and out are tied, they are the same columns."""
+    out = x[:, -dimensions:] if cosine else x[:, -dimensions - 1 :]
+    return x[:, :dimensions], F.normalize(out, dim=1) if cosine else out
+
+
+def _prefixes(path: Sequence[str] | None) -> list[tuple[str, ...]]:
+    return [tuple(path[: depth + 1]) for depth in range(len(path))] if path else []
+
+
+def _rows(table: Tensor, rows: Tensor) -> Tensor:
+    """Return rows of a table, zeros for -1."""
+    return F.embedding(rows + 1, F.pad(table, (0, 0, 1, 0)))
+
+
+def _starts(lengths: Ints) -> Tensor:
+    return torch.from_numpy(np.cumsum(lengths) - lengths)
+
+
+def _ones(rows: Sequence[Sequence[int]], columns: int) -> sparse.csr_array:
+    """Return the matrix, (rows, columns), that has ones in these columns of each row."""
+    indptr = np.cumsum([0, *map(len, rows)])
+    indices = np.array([column for row in rows for column in row], dtype=np.int64)
+    return sparse.csr_array((np.ones(len(indices)), indices, indptr), shape=(len(rows), columns))
