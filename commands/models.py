@@ -1,6 +1,7 @@
 """Models: `aisle train`, `evaluate`, `models`, `deploy`, `rollback`."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,30 +86,45 @@ def train_category(
     )
 
 
+_RECOMMENDER_OPTIONS = (
+    click.option(
+        "--repeats",
+        is_flag=True,
+        help="Users come back to the same items, such as stores, and are to be shown them again.",
+    ),
+    click.option("--dimensions", default=64, show_default=True, help="Of the vectors."),
+    click.option(
+        "--members", default=1, show_default=True, help="Models of so many seeds, joined into one: longer vectors."
+    ),
+    click.option("--history", default=50, show_default=True, help="How many of a user's last events count."),
+    click.option(
+        "--unordered",
+        is_flag=True,
+        help="Learn from sets of events; for tables whose times say nothing about the order.",
+    ),
+    click.option("--epochs", type=click.IntRange(min=1), help="Passes over the events, at most."),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Events (with --unordered: users) a step."),
+    click.option("--learning-rate", type=float, help="Of Adam."),
+    click.option("--test-from", type=click.DateTime(), help="Hold out what came later.  [default: the last event]"),
+    click.option("--validate-from", type=click.DateTime(), help="The same for validation."),
+    click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Measure the first so many."),
+    click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model."),
+)
+
+
+def _recommender_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_RECOMMENDER_OPTIONS):
+        command = option(command)
+    return command
+
+
 @train.command("recommender")
 @click.option(
     "--features",
     help="What to learn from, separated by commas: user, item, category, text, hour, weekday, meal_slot, and attached "
     "context columns.  [default: user,item, and category and text where there are any]",
 )
-@click.option(
-    "--repeats", is_flag=True, help="Users come back to the same items, such as stores, and are to be shown them again."
-)
-@click.option("--dimensions", default=64, show_default=True, help="Of the vectors.")
-@click.option(
-    "--members", default=1, show_default=True, help="Models of so many seeds, joined into one: longer vectors."
-)
-@click.option("--history", default=50, show_default=True, help="How many of a user's last events count.")
-@click.option(
-    "--unordered", is_flag=True, help="Learn from sets of events; for tables whose times say nothing about the order."
-)
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the events, at most.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Events (with --unordered: users) a step.")
-@click.option("--learning-rate", type=float, help="Of Adam.")
-@click.option("--test-from", type=click.DateTime(), help="Hold out what came later.  [default: each user's last event]")
-@click.option("--validate-from", type=click.DateTime(), help="The same for validation.")
-@click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Measure the first so many.")
-@click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model.")
+@_recommender_options
 @click.option(
     "--deploy/--no-deploy",
     default=None,
@@ -117,26 +133,14 @@ def train_category(
 @json_option
 @pass_database
 def train_recommender(
-    database: Database, /, features: str | None, repeats: bool, unordered: bool, test_from: datetime | None,
-    validate_from: datetime | None, top: int, seed: int, deploy: bool | None, as_json: bool, **given: Any,
-) -> None:  # fmt: skip
+    database: Database, /, features: str | None, deploy: bool | None, as_json: bool, **given: Any
+) -> None:
     """Train user → items and publish it."""
-    from aisle.trainers import recommender, towers
+    from dataclasses import replace
 
-    options = recommender.Options(
-        features=tuple(name.strip() for name in features.split(",")) if features else None,
-        repeats=repeats,
-        test_from=_seconds(test_from),
-        validate_from=_seconds(validate_from),
-        top=top,
-        seed=seed,
-        deploy=deploy,
-        tower_options=towers.Options(
-            order="set" if unordered else "time",
-            evaluate_at=top,
-            **{name: value for name, value in given.items() if value is not None},
-        ),
-    )
+    from aisle.trainers import recommender
+
+    options = replace(_recommender(**given), features=_names(features) if features else None, deploy=deploy)
     started = time.monotonic()
     with database.connect():
         pass  # a schema of the wrong version is said before anything is trained
@@ -146,11 +150,11 @@ def train_recommender(
     if as_json:
         print_json(vars(result))
         return
-    name = f"recall@{top}"
+    name = f"recall@{options.top}"
     print_rows(
-        ["of the held-out users' items", name, f"hit@{top}", f"ndcg@{top}"],
+        ["of the held-out users' items", name, f"hit@{options.top}", f"ndcg@{options.top}"],
         [
-            (who, m[name], m[f"hit@{top}"], m[f"ndcg@{top}"])
+            (who, m[name], m[f"hit@{options.top}"], m[f"ndcg@{options.top}"])
             for who, m in [(f"model {result.model_id}", result.metrics), *result.metrics.items()]
             if isinstance(m, dict)
         ],
@@ -163,14 +167,76 @@ def train_recommender(
     )
 
 
+@click.group()
+def experiment() -> None:
+    """Compare ways to train, over seeds, and say what is shown."""
+
+
+@experiment.command("recommender")
+@click.option(
+    "--features", "arms", multiple=True, required=True, help="A set of features, separated by commas; at least twice."
+)
+@_recommender_options
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1), help="Models a set of features.")
+@json_option
+@pass_database
+def experiment_recommender(
+    database: Database, /, arms: tuple[str, ...], seeds: int, as_json: bool, **given: Any
+) -> None:
+    """Compare sets of features on the same held-out users; nothing is deployed."""
+    from aisle.trainers import experiment as experiments
+
+    with database.connect():
+        pass
+    table = experiments.compare_features(
+        database.url,
+        [_names(arm) for arm in arms],
+        seeds,
+        _recommender(**given),
+        lambda line: click.echo(line, err=True),
+    )
+    print_rows(
+        ["features", f"recall@{given['top']}", "sd", "difference", "p", "verdict"],
+        [(",".join(a.features), a.mean, a.sd, a.difference, a.p, a.verdict) for a in table],
+        as_json,
+    )
+
+
+def _names(features: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in features.split(","))
+
+
+def _recommender(
+    *, repeats: bool, unordered: bool, test_from: datetime | None, validate_from: datetime | None, top: int,
+    seed: int, **given: Any,
+) -> Any:  # fmt: skip
+    from aisle.trainers import recommender, towers
+
+    return recommender.Options(
+        repeats=repeats,
+        test_from=_seconds(test_from),
+        validate_from=_seconds(validate_from),
+        top=top,
+        seed=seed,
+        tower_options=towers.Options(
+            order="set" if unordered else "time",
+            evaluate_at=top,
+            **{name: value for name, value in given.items() if value is not None},
+        ),
+    )
+
+
 def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
 
 
 @click.command()
-@click.argument("task", type=click.Choice(["category"]))
+@click.argument("task", type=click.Choice(["category", "recommender"]))
 @click.option(
-    "--baseline", is_flag=True, help="Also fit TF-IDF + linear SVM on the same rows, and measure it on the same rows."
+    "--baseline",
+    is_flag=True,
+    help="Also fit the baselines on the same rows, and measure them on the same rows: TF-IDF + linear SVM; popularity, "
+    "own history, item neighbours, EASE, iALS.",
 )
 @json_option
 @pass_database
@@ -179,8 +245,11 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
     from aisle.trainers import evaluation
 
     with database.connect() as connection:
-        rows = evaluation.evaluate_category(connection, baseline=baseline)
-    print_rows(evaluation.COLUMNS, rows, as_json)
+        if task == "category":
+            print_rows(evaluation.COLUMNS, evaluation.evaluate_category(connection, baseline=baseline), as_json)
+        else:
+            table = evaluation.evaluate_recommender(connection, baseline=baseline)
+            print_rows(list(table[0]), [list(row.values()) for row in table], as_json)
 
 
 @click.command()

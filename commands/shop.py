@@ -134,3 +134,28 @@ def export_items(database: Database, file: Path, table: str | None, excel: bool)
             table = str(row[0])
         rows = transfer.export_table(connection, table, file, excel=excel, progress=progress)
     click.echo(f"{file}: {rows:,} rows of {table}.")
+
+
+@export.command("recommendations")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-k", "--top", "k", default=10, show_default=True, type=click.IntRange(min=1), help="Items a user.")
+@click.option("--repeats", is_flag=True, help="Also what a user had to do with before.")
+@click.option("--excel", is_flag=True, help="Begin a CSV file with the mark by which Excel knows UTF-8.")
+@pass_database
+def export_recommendations(database: Database, file: Path, k: int, repeats: bool, excel: bool) -> None:
+    """Write what is recommended to every user with an event to FILE (.csv, .csv.gz, .parquet)."""
+    from psycopg import sql as compose
+
+    from aisle.sql import transfer
+
+    with database.connect() as connection, transfer_progress(f"Exporting {file.name}") as progress:
+        sql.fetch_value(connection, "select aisle._live_model('recommender')")
+        kind = sql.fetch_value(connection, "select (aisle._event_source()).kind")
+        if kind is None:
+            raise sql.errors.NotAttachedError("No interactions are attached.")
+        query = compose.SQL(
+            "select u.user_id, r.rank, r.item_id, r.score from (select distinct user_id::text from aisle.{}) u, "
+            "lateral aisle.recommend(u.user_id, {}, exclude_seen => {}) r"
+        ).format(compose.Identifier(f"_{kind}"), compose.Literal(k), compose.Literal(not repeats))
+        rows = transfer.export_table(connection, query, file, excel=excel, progress=progress)
+    click.echo(f"{file}: {rows:,} recommendations.")

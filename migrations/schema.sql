@@ -1413,6 +1413,24 @@ CREATE TABLE aisle._embedding_jobs (
 )
 WITH (fillfactor='70');
 
+CREATE TABLE aisle._experiments (
+    experiment_id bigint NOT NULL,
+    task text NOT NULL,
+    measure text NOT NULL,
+    users integer NOT NULL,
+    arms jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE aisle._experiments ALTER COLUMN experiment_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME aisle._experiments_experiment_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE aisle._heldout_predictions (
     model_id integer NOT NULL,
     item_id text NOT NULL,
@@ -1649,6 +1667,24 @@ CREATE VIEW aisle.deployments AS
 
 COMMENT ON VIEW aisle.deployments IS 'Which model answered for which task, from when, and whether it was rolled back.';
 
+CREATE VIEW aisle.experiments AS
+ SELECT e.experiment_id,
+    e.task,
+    e.measure,
+    e.users,
+    (a.arm ->> 'features'::text) AS features,
+    ((a.arm ->> 'mean'::text))::double precision AS mean,
+    ((a.arm ->> 'sd'::text))::double precision AS sd,
+    ((a.arm ->> 'difference'::text))::double precision AS difference,
+    ((a.arm ->> 'p'::text))::double precision AS p,
+    (a.arm ->> 'verdict'::text) AS verdict,
+    e.created_at
+   FROM aisle._experiments e,
+    LATERAL jsonb_array_elements(e.arms) WITH ORDINALITY a(arm, place)
+  ORDER BY e.experiment_id, a.place;
+
+COMMENT ON VIEW aisle.experiments IS 'Sets of features that were compared: mean and standard deviation over seeds, the difference from the first set, its p (paired bootstrap over users), and whether that shows anything.';
+
 CREATE VIEW aisle.failures AS
  SELECT task,
     id,
@@ -1871,6 +1907,9 @@ ALTER TABLE ONLY aisle._deployments
 
 ALTER TABLE ONLY aisle._embedding_jobs
     ADD CONSTRAINT _embedding_jobs_pkey PRIMARY KEY (id, task);
+
+ALTER TABLE ONLY aisle._experiments
+    ADD CONSTRAINT _experiments_pkey PRIMARY KEY (experiment_id);
 
 ALTER TABLE ONLY aisle._heldout_predictions
     ADD CONSTRAINT _heldout_predictions_pkey PRIMARY KEY (item_id, model_id);

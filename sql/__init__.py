@@ -95,6 +95,7 @@ CREATION_ORDER = (
     "views/freshness",
     "views/warnings",
     "views/status",
+    "views/experiments",
     "views/confusion",
     "views/category_report",
     "views/category_review",

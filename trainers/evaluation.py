@@ -1,12 +1,13 @@
-"""Measures the live category model through SQL, beside TF-IDF + linear SVM on the same rows."""
+"""Measures the live models through SQL, beside baselines on the same rows."""
 
 from typing import Any
 
 import numpy as np
 
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import publish
+from aisle.trainers import baselines, publish, ranking, recommender
 from aisle.trainers.catalogue import read_catalogue
+from aisle.trainers.events import read_events
 
 COLUMNS = ("answer", "held_out_rows", "accuracy", "macro_f1", "ece")
 
@@ -31,6 +32,24 @@ def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[A
     if baseline:
         accuracy, macro_f1 = _linear_svm(connection, set(held_out), model.parameters)
         rows.append(("TF-IDF + linear SVM", metrics["held_out_rows"], accuracy, macro_f1, None))
+    return rows
+
+
+def evaluate_recommender(connection: Connection, *, baseline: bool) -> list[dict[str, Any]]:
+    """Ask the live model for its held-out users again; return a row for it, and one for each baseline."""
+    model_id = registry.live(connection, "recommender")
+    if model_id is None:
+        raise errors.NoLiveModelError("No recommender is live.", hint="Train one: aisle train recommender")
+    parameters = registry.get(connection, model_id).parameters
+    k, exclude_seen = parameters["top"], not parameters["recommends_seen"]
+    measured = ranking.measure(*recommender.answers(connection, model_id, model_id, k), k)
+    rows = [{"answer": "recommend", "users": len(measured.recall), **measured.means()}]
+    if baseline:
+        events = read_events(connection, [f for f in parameters["features"] if f != "text"])
+        test = recommender.held_out_of(connection, model_id, events)
+        for name in baselines.BASELINES:
+            means = recommender.measure_baseline(name, test, k, exclude_seen=exclude_seen).means()
+            rows.append({"answer": name, "users": len(test.user), **means})
     return rows
 
 

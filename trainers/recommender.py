@@ -93,7 +93,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         try:
             metrics = measure(connection, model_id, test, options, report)
             seconds = time.monotonic() - started
-            deploys, reason = judge(connection, model_id, metrics, options)
+            deploys, reason = judge(metrics, options)
             connection.execute(
                 "update aisle._models set state = 'ready', metrics = %s, data = %s, environment = %s "
                 "where model_id = %s",
@@ -116,7 +116,10 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
 
 def default_features(connection: Connection) -> tuple[str, ...]:
     """Return user, item, category if the items have any, and text if a category model is live."""
-    has_categories = sql.fetch_value(connection, "select exists (select from aisle._items where category is not null)")
+    has_categories = sql.fetch_value(
+        connection,
+        "select exists (select from aisle._attachments where kind = 'items' and columns ->> 'category' <> '')",
+    )
     has_text = registry.live(connection, "category") is not None
     return ("user", "item", *["category"] * has_categories, *["text"] * has_text)
 
@@ -141,6 +144,23 @@ def hold_out(events: Events, moment: float | None, *, exclude_seen: bool) -> Hel
     relevant = events.select(after & counts)
     user = np.unique(relevant.user)
     return HeldOut(events.select(~after), user, cut[user], relevant)
+
+
+def held_out_of(connection: Connection, model_id: int, events: Events) -> HeldOut:
+    """Return what a published model was measured on: its held-out users, and the events before their moments."""
+    rows = connection.execute(sql.read("queries/heldout_users"), {"model_id": model_id}).fetchall()
+    users, items = ({name: n for n, name in enumerate(names)} for names in (events.user_ids, events.items.ids))
+    moments = np.full(len(users), np.inf)
+    wanted: set[tuple[int, int]] = set()
+    for user_id, moment, relevant in rows:
+        if user_id in users:
+            moments[users[user_id]] = moment
+            wanted |= {(users[user_id], items[item]) for item in relevant if item in items}
+    after = events.at > moments[events.user]
+    is_relevant = np.array([pair in wanted for pair in zip(events.user, events.item, strict=True)])
+    relevant_events = events.select(after & is_relevant)
+    user = np.unique(relevant_events.user)
+    return HeldOut(events.select(~after), user, moments[user], relevant_events)
 
 
 def check(test: HeldOut) -> None:
@@ -346,7 +366,7 @@ def measure_baseline(name: str, test: HeldOut, k: int, *, exclude_seen: bool) ->
     return ranking.measure(ranked, wanted, k)
 
 
-def judge(connection: Connection, model_id: int, metrics: dict[str, Any], options: Options) -> tuple[bool, str]:
+def judge(metrics: dict[str, Any], options: Options) -> tuple[bool, str]:
     """Return whether to deploy the model, and why."""
     if options.deploy is not None:
         return options.deploy, "as told"

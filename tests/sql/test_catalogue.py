@@ -13,8 +13,8 @@ from tests.conftest import Server, Shop, publish_tiny_model
 READ = {"predict_category", "item_category", "similar_items", "search_items", "embed_text", "recommend"}
 ADMINISTER = {"attach_items", "attach_interactions", "detach", "deploy", "rollback", "requeue_failures"}
 VIEWS = {
-    "status", "models", "deployments", "freshness", "warnings", "failures", "confusion", "category_report",
-    "category_review",
+    "status", "models", "deployments", "freshness", "warnings", "failures", "experiments", "confusion",
+    "category_report", "category_review",
 }  # fmt: skip
 
 FUNCTIONS = """

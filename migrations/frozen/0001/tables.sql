@@ -155,6 +155,16 @@ create table aisle._heldout_predictions (
     primary key (item_id, model_id)
 );
 
+-- Comparisons of sets of features; `arms` is what `aisle experiment` printed.
+create table aisle._experiments (
+    experiment_id bigint generated always as identity primary key,
+    task          text not null,
+    measure       text not null,
+    users         integer not null,
+    arms          jsonb not null,
+    created_at    timestamptz not null default clock_timestamp()
+);
+
 -- The users of whom a recommender did not see everything: from `as_of` on they had to do with the relevant items.
 create table aisle._heldout_users (
     model_id   integer not null references aisle._models on delete cascade,

@@ -1,0 +1,296 @@
+"""From visits to recommendations: SQL answers what the trainer computed, and only what is better is deployed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aisle import sql
+from aisle.demo.shop import generate, load
+from aisle.embedder.factors import FactorEmbedder
+from aisle.embedder.pipeline import drain
+from aisle.sql import Connection, errors, registry
+from aisle.trainers import baselines, evaluation, experiment, recommender, towers
+from aisle.trainers.events import Events, Items, read_events
+from tests.conftest import Server, Shop
+
+USERS = 1000
+TOP = 50
+FEATURES = ("user", "item", "category", "meal_time", "weekday")
+QUICK = towers.Options(features=FEATURES, epochs=1, batch_size=4096)
+
+
+@pytest.fixture(scope="module")
+def demo_url(server: Server, template: str) -> Iterator[str]:
+    """The demo shop, with products and visits attached."""
+    with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+        load(connection, generate())
+        connection.execute("create index on shop.visits (visited_at)")
+        connection.execute("select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category')")
+        connection.execute(
+            "select aisle.attach_interactions('shop.visits', 'customer_id', 'product_id', 'visited_at', "
+            "context_columns => array['meal_time'], time_zone => 'Asia/Seoul')"
+        )
+        yield url
+
+
+@pytest.fixture(scope="module")
+def demo(demo_url: str) -> Iterator[Connection]:
+    with sql.connect(demo_url) as connection:
+        yield connection
+
+
+def published(connection: Connection, *, repeats: bool, **changes: Any) -> tuple[int, Events, Events, towers.Factors]:
+    """Train for a moment, publish and deploy; return the model, all events, those learned from, and the factors."""
+    options = recommender.Options(repeats=repeats)
+    tower_options = towers.Options(**{**vars(QUICK), "exclude_seen": not repeats, **changes})
+    events = read_events(connection, FEATURES)
+    test = recommender.hold_out(events, None, exclude_seen=not repeats)
+    factors = recommender.fit(test.events, None, tower_options, 7, lambda line: None)
+    model_id = recommender.publish(connection, events, test, factors, tower_options, options)
+    connection.execute("update aisle._models set state = 'ready' where model_id = %s", [model_id])
+    connection.execute("select aisle.deploy(%s)", [model_id])
+    return model_id, events, test.events, factors
+
+
+@pytest.mark.parametrize(("repeats", "cosine"), [(False, True), (True, True), (False, False)])
+def test_sql_and_torch_give_the_same_scores(demo: Connection, repeats: bool, cosine: bool) -> None:
+    _, events, learned_from, factors = published(demo, repeats=repeats, cosine=cosine)
+    users = np.random.default_rng(7).choice(len(events.user_ids), USERS, replace=False)
+    users.sort()
+    meals, days = ("lunch", "dinner"), ("1", "7")
+    context = {
+        "meal_time": np.array([events.context_values["meal_time"].index(meals[u % 2]) for u in users]),
+        "weekday": np.array([events.context_values["weekday"].index(days[u % 2]) for u in users]),
+    }
+    queries = towers.Queries.of_users(events, users, context)
+    expected = factors.scores(queries, repeat=repeats)  # (users, items)
+    number = {item: n for n, item in enumerate(events.items.ids)}
+    rows = demo.execute(
+        "select array_agg(r.item_id order by r.rank), array_agg(r.score order by r.rank) "
+        "from unnest(%s::text[], %s::text[]) with ordinality u (id, context, n), "
+        "lateral aisle.recommend(u.id, %s, null, u.context::jsonb, %s) r group by u.n order by u.n",
+        (
+            [events.user_ids[u] for u in users],
+            [f'{{"meal_time": "{meals[u % 2]}", "weekday": "{days[u % 2]}"}}' for u in users],
+            TOP,
+            not repeats,
+        ),
+    ).fetchall()
+    assert len(rows) == USERS
+    learned = np.isin(np.arange(len(number)), learned_from.item)
+    for wanted, (items, scores), user in zip(expected, rows, users, strict=True):
+        columns = np.array([number[item] for item in items])
+        known = learned[columns]  # items without events have their towers' vectors, not their own
+        assert np.allclose(wanted[columns][known], np.array(scores)[known], atol=1e-3)
+        assert list(scores) == sorted(scores, reverse=True)
+        seen = set(events.item[events.user == user].tolist())
+        assert repeats or not seen & set(columns.tolist())
+        others = np.setdiff1d(np.flatnonzero(learned), [*columns, *([] if repeats else seen)])
+        assert wanted[others].max() <= scores[-1] + 1e-3, "No other item is better."
+
+
+def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
+    lines: list[str] = []
+    options = recommender.Options(features=FEATURES, tower_options=QUICK, deploy=True)
+    result = recommender.train(demo_url, options, lines.append)
+    model = registry.get(demo, result.model_id)
+    assert result.deployed
+    assert model.state == "ready"
+    assert model.metrics["users"] > USERS
+    for who in (model.metrics, model.metrics["popularity"], model.metrics["ials"]):
+        assert 0 <= who["ndcg@10"] <= who["recall@10"] <= who["hit@10"] < 1
+    assert model.data.keys() == {"events", "users", "items", "fingerprint"}
+    assert any("validation recall@10" in line for line in lines)
+
+    again = recommender.train(demo_url, options)
+    assert again.metrics["recall@10"] == result.metrics["recall@10"], "Same seed, same machine: same model."
+    assert again.metrics["live"] == {k: result.metrics[k] for k in again.metrics["live"]}, "The same held-out users."
+    assert recommender.answers(demo, again.model_id, again.model_id, 10) == recommender.answers(
+        demo, result.model_id, again.model_id, 10
+    )
+
+
+def test_evaluation_asks_the_same_users_whatever_happened_since(demo: Connection) -> None:
+    model_id = registry.live(demo, "recommender")
+    assert model_id is not None
+    before = evaluation.evaluate_recommender(demo, baseline=True)
+    demo.execute("insert into shop.visits select distinct customer_id, 1, now(), 'lunch' from shop.visits")
+    try:
+        assert evaluation.evaluate_recommender(demo, baseline=False) == before[:1]
+        assert {row["answer"] for row in before} == {"recommend", *baselines.BASELINES}
+        stored = registry.get(demo, model_id).metrics
+        assert before[0]["recall@10"] == stored["recall@10"]
+        (popularity,) = (row for row in before if row["answer"] == "popularity")
+        assert popularity["recall@10"] == pytest.approx(stored["popularity"]["recall@10"])
+    finally:
+        demo.execute("delete from shop.visits where visited_at > now() - interval '1 hour'")
+
+
+def test_an_experiment_says_what_is_shown_and_leaves_no_model(demo_url: str, demo: Connection) -> None:
+    models = sql.fetch_value(demo, "select count(*) from aisle._models")
+    options = recommender.Options(tower_options=towers.Options(epochs=1, batch_size=4096))
+    table = experiment.compare_features(demo_url, [("user", "item"), ("user", "item", "category")], 2, options)
+    assert [arm.features for arm in table] == [("user", "item"), ("user", "item", "category")]
+    assert all(len(arm.recall) == 2 and arm.sd is not None for arm in table)
+    assert table[1].difference == pytest.approx(table[1].mean - table[0].mean)
+    assert table[1].verdict.startswith(("shown", "not shown"))
+    assert sql.fetch_value(demo, "select count(*) from aisle._models") == models
+    rows = demo.execute("select mean, p, verdict from aisle.experiments").fetchall()
+    assert rows == [(arm.mean, arm.p, arm.verdict) for arm in table]
+
+
+def test_an_experiment_needs_two_different_sets(demo_url: str) -> None:
+    for arms in ([("user",)], [("user",), ("user",)]):
+        with pytest.raises(errors.InvalidArgumentError, match="two different"):
+            experiment.compare_features(demo_url, arms, 1, recommender.Options())
+
+
+def test_a_new_item_gets_the_towers_vectors_from_the_worker(demo: Connection) -> None:
+    model_id, events, _, factors = published(demo, repeats=False)
+    category = next(path for path in events.items.categories if path)
+    demo.execute(
+        "insert into shop.products (id, name, category) values (900001, 'new', %s), (900002, 'new', null)",
+        (" > ".join(category),),
+    )
+    assert drain(demo, [FactorEmbedder()]) == 2
+    rows = demo.execute(
+        "select embedding::real[], in_embedding::real[], origin, category_key from aisle.item_factors "
+        "where model_id = %s and item_id in ('900001', '900002') order by item_id",
+        (model_id,),
+    ).fetchall()
+    into, out = factors.content([category, None], None)
+    for row, p, q in zip(rows, into, out, strict=True):
+        assert np.allclose(row[0], q, atol=1e-6)
+        assert np.allclose(row[1], p, atol=1e-6)
+        assert row[2] == "content"
+    assert rows[0][3] == " > ".join([*category, ""])
+    assert rows[1][3] is None
+    items = {i for (i,) in demo.execute("select item_id from aisle.recommend('user-42', 100000)").fetchall()}
+    assert "900001" in items
+
+    learned = events.items.ids[int(np.bincount(events.item).argmax())]
+    before = demo.execute("select embedding from aisle.item_factors where item_id = %s", (learned,)).fetchall()
+    demo.execute("update shop.products set category = 'elsewhere' where id = %s", (learned,))
+    drain(demo, [FactorEmbedder()])
+    after = demo.execute("select embedding from aisle.item_factors where item_id = %s", (learned,)).fetchall()
+    assert after == before, "What comes from events is not undone by a changed text."
+    assert demo.execute("select r.item_id from aisle.recommend('nobody', 9, 'elsewhere') r").fetchall() == [(learned,)]
+    demo.execute("delete from shop.products where id > 900000")
+
+
+def test_a_model_is_deployed_if_it_beats_all_that_it_is_compared_with() -> None:
+    options = recommender.Options()
+    metrics = {"users": 3, "recall@10": 0.2, "popularity": {"recall@10": 0.1}, "live": {"recall@10": 0.19}}
+    assert recommender.judge(metrics, options) == (True, "its recall@10 0.2000 is better than that of live, 0.1900")
+    metrics["ials"] = {"recall@10": 0.2}
+    assert recommender.judge(metrics, options) == (
+        False,
+        "its recall@10 0.2000 is not better than that of ials, 0.2000",
+    )
+    assert recommender.judge(metrics, recommender.Options(deploy=True))[0]
+    assert not recommender.judge({"recall@10": 1.0}, recommender.Options(deploy=False))[0]
+
+
+def events_of(rows: list[tuple[int, int, float]]) -> Events:
+    user, item, at = zip(*sorted(rows, key=lambda row: (row[0], row[2])), strict=True)
+    return Events(
+        user=np.array(user), item=np.array(item), at=np.array(at), weight=np.ones(len(rows), np.float32), context={},
+        context_values={}, user_ids=["a", "b", "c"], items=Items([str(i) for i in range(9)], [None] * 9),
+    )  # fmt: skip
+
+
+def held(test: recommender.HeldOut) -> tuple[list[tuple[int, float]], set[tuple[int, int]], int]:
+    """Return (user, moment), the relevant (user, item), and the number of events that are left."""
+    relevant = set(zip(test.relevant.user.tolist(), test.relevant.item.tolist(), strict=True))
+    return list(zip(test.user.tolist(), test.at.tolist(), strict=True)), relevant, len(test.events)
+
+
+def test_each_users_last_moment_is_held_out() -> None:
+    events = events_of([(0, 1, 1), (0, 2, 2), (0, 3, 3), (0, 4, 3), (1, 1, 5), (2, 1, 1), (2, 2, 2), (2, 1, 3)])
+    # b has one moment: it stays. c comes back to 1 at last.
+    assert held(recommender.hold_out(events, None, exclude_seen=False)) == (
+        [(0, 3.0), (2, 3.0)], {(0, 3), (0, 4), (2, 1)}, 5,
+    )  # fmt: skip
+    # Where seen items are not recommended, c's last new item counts, and nothing later is left to learn from.
+    assert held(recommender.hold_out(events, None, exclude_seen=True)) == (
+        [(0, 3.0), (2, 2.0)], {(0, 3), (0, 4), (2, 2)}, 4,
+    )  # fmt: skip
+
+
+def test_what_came_from_a_date_on_is_held_out() -> None:
+    events = events_of([(0, 1, 1), (0, 1, 2), (0, 2, 3), (1, 1, 2), (1, 2, 3), (2, 1, 1)])
+    # b was not there before the date: it cannot be asked, and stays.
+    assert held(recommender.hold_out(events, 2, exclude_seen=True)) == ([(0, 2.0)], {(0, 2)}, 4)
+    assert held(recommender.hold_out(events, 2, exclude_seen=False)) == ([(0, 2.0)], {(0, 1), (0, 2)}, 4)
+
+
+def create_visits(shop: Shop) -> None:
+    shop.create()
+    shop.execute("create table shop.visits (who text, what text, seen_at date)")
+
+
+def attach_visits(shop: Shop) -> None:
+    shop.attach()
+    shop.execute("select aisle.attach_interactions('shop.visits', 'who', 'what', 'seen_at')")
+
+
+@pytest.mark.trap(28)
+def test_too_little_to_learn_from_is_said(shop: Shop, database_url: str) -> None:
+    def refused(match: str, error: type[errors.AisleError] = errors.TrainingDataError) -> str:
+        with pytest.raises(error, match=match) as raised:
+            recommender.train(database_url, recommender.Options())
+        assert sql.fetch_value(shop.connection, "select count(*) from aisle._models") == 0
+        return raised.value.hint or ""
+
+    create_visits(shop)
+    assert "aisle attach interactions" in refused("No interactions", errors.NotAttachedError)
+    shop.execute("select aisle.attach_interactions('shop.visits', 'who', 'what', 'seen_at')")
+    assert "aisle attach items" in refused("No table", errors.NotAttachedError)
+    shop.attach()
+    refused("table of items is empty")
+    shop.insert("tea", "bread")
+    refused("no events")
+    shop.execute("insert into shop.visits values ('ann', '7', '2026-01-01'), (null, '1', '2026-01-01')")
+    assert "ids of the attached items" in refused("None of the 1 events")
+    shop.execute("insert into shop.visits values ('ann', '1', '2026-01-01')")
+    refused("1 users with 1 items")
+    shop.execute("insert into shop.visits values ('bob', '2', '2026-01-01')")
+    refused("one user with two events")
+
+
+def test_a_feature_that_there_is_not_is_named(shop: Shop, database_url: str) -> None:
+    create_visits(shop)
+    shop.insert("tea")
+    attach_visits(shop)
+    with pytest.raises(errors.InvalidArgumentError, match="no feature mealtime") as raised:
+        recommender.train(database_url, recommender.Options(features=("user", "mealtime")))
+    assert "hour" in (raised.value.hint or "")
+    with pytest.raises(errors.NoLiveModelError, match="text needs a live category model"):
+        recommender.train(database_url, recommender.Options(features=("user", "text")))
+
+
+@pytest.mark.parametrize("text_model", [False, True])
+def test_a_tiny_shop_learns_and_its_items_without_events_are_there(
+    shop: Shop, database_url: str, publish: Any, text_model: bool
+) -> None:
+    if text_model:
+        publish()
+    create_visits(shop)
+    shop.insert("tea", "tea", "식빵", "식빵", "tea")  # 5 has no event
+    attach_visits(shop)
+    for user in range(40):
+        first, second = (1, 2) if user % 2 else (3, 4)
+        shop.execute("insert into shop.visits values (%s, %s, '2026-01-01'), (%s, %s, '2026-01-02')",
+                     [str(user), first, str(user), second])  # fmt: skip
+    result = recommender.train(
+        database_url, recommender.Options(features=("user", "item", "text") if text_model else None)
+    )
+    assert result.metrics["users"] == 40
+    shop.execute("select aisle.deploy(%s)", [result.model_id])
+    shop.execute("insert into shop.visits values ('new', '1', '2026-01-03')")
+    answer = [i for (i,) in shop.execute("select item_id from aisle.recommend('new')").fetchall()]
+    assert answer[0] == "2"
+    assert set(answer) == {"2", "3", "4", "5"}
+    assert (answer.index("5") < answer.index("3")) or not text_model, "By its text, it is like 1 and 2."
