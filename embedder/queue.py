@@ -96,7 +96,7 @@ def finish(connection: Connection, claim: Claim, ids: Collection[str]) -> None:
 
 def release(connection: Connection, claim: Claim) -> None:
     """Give back what the claim still holds."""
-    connection.execute(sql.read("queries/release_jobs"), {"task": claim.task, "token": claim.token})
+    connection.execute(sql.read("queries/release_jobs"), claim.parameters())
 
 
 def defer(
