@@ -108,6 +108,7 @@ class Batch:
 
     embedder: Embedder
     claim: queue.Claim
+    in_step: set[int]  # the models that it brings up to date
     present: set[str]
     parts: list[Part] = field(default_factory=list)
     failed: dict[str, Exception] = field(default_factory=dict)
@@ -231,7 +232,7 @@ class Pipeline:
                 continue
             claim = queue.claim(connection, embedder.task, self._batch_size, self._lease)
             if claim.jobs:
-                batch = Batch(embedder, claim, set(claim.ids), outages=set(in_step) - usable.keys())
+                batch = Batch(embedder, claim, set(in_step), set(claim.ids), outages=set(in_step) - usable.keys())
                 self._batches.append(batch)
                 self._read(connection, batch, usable)
                 return True
@@ -252,7 +253,7 @@ class Pipeline:
         for model_id, generation in generations.items():
             failed: dict[str, Exception] = {}
             rows = _read_each_good_row(connection, batch.embedder, generation, batch.claim.ids, failed)
-            if failed and not rows and not self._fails_alone(connection, batch.embedder, generation, len(failed)):
+            if failed and not rows and not self._fails_alone(connection, batch, model_id, generation, len(failed)):
                 self._outages.begin(model_id, next(iter(failed.values())))
                 batch.outages.add(model_id)
                 continue
@@ -283,7 +284,9 @@ class Pipeline:
             try:
                 embedded = part.future.result()
                 nothing = bool(embedded.failed) and not embedded.results
-                if nothing and not self._fails_alone(connection, batch.embedder, part.generation, len(part.stale)):
+                if nothing and not self._fails_alone(
+                    connection, batch, part.model_id, part.generation, len(part.stale)
+                ):
                     raise OutageError(next(iter(embedded.failed.values())))
             except OutageError as outage:
                 self._outages.begin(part.model_id, outage.error)
@@ -304,9 +307,11 @@ class Pipeline:
         self._report(batch.claim.task, len(ended), len(batch.failed))
         return len(ended)
 
-    def _fails_alone(self, connection: Connection, embedder: Embedder, generation: Any, rows: int) -> bool:
+    def _fails_alone(self, connection: Connection, batch: Batch, model_id: int, generation: Any, rows: int) -> bool:
         """Return whether it is the rows' fault that not one of them could be read or embedded."""
-        works = embedder.still_works(connection, generation)
+        if model_id not in batch.embedder.generations(connection):
+            return False  # it was dropped
+        works = batch.embedder.still_works(connection, generation)
         return rows == 1 if works is None else works
 
     def _write(
@@ -326,16 +331,20 @@ class Pipeline:
                 batch.embedder.hold(connection)
                 is_about_rows = True
                 held = queue.lock(connection, batch.claim) & set(ids)
+                # A generation may have come, whose backfill passed over our leases, or gone since the claim.
+                in_step = set(batch.embedder.generations(connection))
                 gone = held - batch.present
                 if gone:
                     batch.embedder.forget(connection, sorted(gone))
                 done = held & batch.present - batch.failed.keys()
                 for part, columns in results:
+                    if part.model_id not in in_step:
+                        continue
                     stored: set[str] = set()
                     for column in columns:
                         stored |= batch.embedder.write(connection, part.generation, column, done)
                     done -= part.stale - stored
-                ended = gone if batch.outages else gone | done
+                ended = gone if batch.outages or not in_step <= batch.in_step else gone | done
                 queue.finish(connection, batch.claim, ended)
                 return ended
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):

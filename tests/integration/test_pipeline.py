@@ -363,6 +363,43 @@ def test_a_generation_is_filled_in_the_background_and_resumed(
     assert waits <= 22, "Backfill tells nothing about how soon a change is visible."
 
 
+def test_a_generation_that_comes_while_a_batch_is_under_way_misses_none_of_its_rows(
+    products: Shop, publish: Callable[..., TinyModel]
+) -> None:
+    """Its backfill finds the job leased by a worker that knows nothing of it, and leaves the job alone."""
+    products.insert("tea")
+    encoder, newer = FakeEncoder(), 0
+
+    def train() -> None:
+        nonlocal newer
+        newer = publish(dimensions=3, encoder="fake", deploy=False).model_id
+        products.execute("select aisle._enqueue_stale()")
+
+    encoder.once(train)
+    live = load(products, encoder)
+    drain(products.connection, ItemEmbedder([live]))
+    assert products.vectors() == {"1": [3, 1]}, "The live model's vector need not wait."
+    assert charged(products) == {"1": 0}, "The job must not end before the new generation has a vector, too."
+    products.execute("update aisle._embedding_jobs set run_after = now()")
+    drain(products.connection, ItemEmbedder([live, load(products, FakeEncoder(dimensions=3), newer)]))
+    stored = products.execute("select model_id, embedding::real[] from aisle.item_vectors order by 1").fetchall()
+    assert stored == [(live.model_id, [3, 1]), (newer, [3, 1, 0])]
+    assert products.jobs() == {}
+
+
+def test_a_generation_that_is_dropped_while_a_batch_is_under_way_is_no_fault_of_the_rows(
+    products: Shop, publish: Callable[..., TinyModel]
+) -> None:
+    products.insert("tea", "커피")
+    live = load(products, FakeEncoder())
+    encoder = FakeEncoder(dimensions=3)
+    older = load(products, encoder, publish(dimensions=3, encoder="fake", deploy=False).model_id)
+    encoder.once(lambda: products.execute("select aisle._drop_model(%s)", [older.model_id]))
+    assert drain(products.connection, ItemEmbedder([live, older])) == 2
+    assert products.vectors() == {"1": [3, 1], "2": [2, 1]}
+    assert products.execute("select from aisle._embedding_jobs").fetchall() == []
+
+
 # ---- what can be seen of it ----
 
 
