@@ -139,9 +139,9 @@ class Outages:
         """Return how long a model is to be left alone."""
         return max(self._until.get(model_id, 0) - time.monotonic(), 0.0)
 
-    def error(self, model_id: int) -> Exception:
-        """Return why a model could not be used."""
-        return self._errors[model_id]
+    def error(self, model_id: int) -> Exception | None:
+        """Return why a model cannot be used; None if another batch found meanwhile that it works again."""
+        return self._errors.get(model_id)
 
 
 class Pipeline:
@@ -302,7 +302,7 @@ class Pipeline:
         left = batch.claim.jobs.keys() - ended - batch.failed.keys()
         if left:
             delays = [timedelta(seconds=self._outages.seconds_left(model_id)) for model_id in batch.outages]
-            reason = next(map(self._outages.error, batch.outages), None)
+            reason = next(filter(None, map(self._outages.error, batch.outages)), None)
             queue.defer(connection, batch.claim, left, max([GIVE_WAY, *delays]), reason)
         self._report(batch.claim.task, len(ended), len(batch.failed))
         return len(ended)
@@ -366,8 +366,10 @@ class Pipeline:
 
     def _give_back_unstarted(self, connection: Connection) -> None:
         for batch in list(self._batches)[1:]:
-            cancelled = [part.future.cancel() for part in batch.parts]
-            if all(cancelled):
+            # The model takes the parts in turn: one that has begun the first will have to do the others, too.
+            if not batch.parts or batch.parts[0].future.cancel():
+                for part in batch.parts:
+                    part.future.cancel()
                 queue.release(connection, batch.claim)
                 self._batches.remove(batch)
 

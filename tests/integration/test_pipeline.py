@@ -1,5 +1,6 @@
 """Batches under way: whose fault a failure is, what a lease outlives, and one loop for every task."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -175,6 +176,67 @@ def test_one_broken_model_does_not_stop_the_others(products: Shop, publish: Call
     products.execute("select aisle._drop_model(%s)", [broken.model_id])
     products.execute("update aisle._embedding_jobs set run_after = now()")
     pipeline.drain(products.connection)
+    assert products.jobs() == {}
+    pipeline.close()
+
+
+def test_a_model_that_recovers_while_a_batch_waits_for_it_stops_nobody(
+    products: Shop, publish: Callable[..., TinyModel]
+) -> None:
+    """Of two models one runs out of memory in a batch, is left out of the next but one, and works in between."""
+    products.insert(*["tea"] * 6)
+    live = load(products, FakeEncoder())
+    encoder = FakeEncoder(dimensions=3)
+    weak = load(products, encoder, publish(dimensions=3, encoder="fake", deploy=False).model_id)
+
+    def run_out_of_memory() -> None:
+        if len(encoder.batches) <= 2:  # the first batch, and one of its rows alone
+            raise MemoryError
+
+    encoder.meanwhile = run_out_of_memory
+    pipeline = Pipeline([ItemEmbedder([live, weak])], batch_size=2)
+    pipeline.drain(products.connection)
+    assert set(charged(products).values()) == {0}
+    assert len(charged(products)) == 4, "The middle batch is done."
+    pipeline.close()
+
+
+@pytest.mark.trap(18)
+def test_a_stop_between_two_models_of_a_batch_lets_the_batch_end(
+    products: Shop, publish: Callable[..., TinyModel]
+) -> None:
+    """The second batch is with its first model when the worker is told to stop, and waits for its second."""
+    products.insert(*["tea"] * 4)
+    first, second = FakeEncoder(), FakeEncoder(dimensions=3)
+    generations = [load(products, first)]
+    generations.append(load(products, second, publish(dimensions=3, encoder="fake", deploy=False).model_id))
+    is_stopping = False
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def pause() -> None:
+        if len(first.batches) == 2:
+            has_begun.set()
+            may_end.wait(10)
+
+    first.meanwhile = pause
+
+    class Slow(ItemEmbedder):
+        """Reads the second batch for its second model when the first model is at it."""
+
+        reads = 0
+
+        def read(self, *arguments: Any, **options: Any) -> Any:
+            self.reads += 1
+            rows = super().read(*arguments, **options)
+            if self.reads == 4:
+                nonlocal is_stopping
+                assert has_begun.wait(10)
+                is_stopping = True
+                threading.Timer(0.5, may_end.set).start()
+            return rows
+
+    pipeline = Pipeline([Slow(generations)], batch_size=2)
+    assert pipeline.drain(products.connection, keep_on=lambda: not is_stopping) == 4
     assert products.jobs() == {}
     pipeline.close()
 
