@@ -113,14 +113,16 @@ class ItemEmbedder:
         connection.execute("select aisle._forget_items(%s)", (list(ids),))
 
     def still_works(self, connection: Connection, generation: Generation) -> bool | None:
-        """Return whether the model can still embed a row that it embedded before; None if there is no such row."""
-        known = connection.execute(
-            "select item_id from aisle.item_vectors where model_id = %s and not is_draft limit 1",
-            (generation.model_id,),
-        ).fetchone()
-        if known is None:
-            return None
+        """Return whether the model can still embed a row that it embedded before; None if it knows of no such row.
+
+        A row that changed or went since then tells nothing about the model.
+        """
         try:
+            known = connection.execute(
+                sql.read("queries/find_embedded_item"), {"model_id": generation.model_id}
+            ).fetchone()
+            if known is None:
+                return None
             self.embed(generation, self.read(connection, generation, [known[0]], anew=True))
             return True
         except psycopg.OperationalError:

@@ -115,6 +115,28 @@ def test_a_model_that_never_worked_is_not_blamed_on_many_rows(products: Shop) ->
     assert len(broken.batches) < 60, "It is not asked about every row."
 
 
+@pytest.mark.trap(2)
+@pytest.mark.parametrize("others", ["changed to poison, too", "gone behind the triggers' back"])
+def test_a_model_is_not_judged_by_a_row_that_is_no_longer_what_it_embedded(
+    shop: Shop, publish: Callable[..., TinyModel], others: str
+) -> None:
+    """The row that the model once could do is itself the poison now, or gone: that is no outage."""
+    shop.create()
+    shop.attach(draft_rows=0)  # so that no draft shows that the vector is out of date
+    publish(encoder="fake")
+    shop.insert("tea", "커피")
+    run(shop, FakeEncoder())
+    if others.startswith("gone"):
+        shop.execute("alter table shop.products disable trigger all")
+        shop.execute("delete from shop.products where id = 1")
+        shop.execute("alter table shop.products enable trigger all")
+    else:
+        shop.execute("update shop.products set name = 'poison' where id = 1")
+    shop.execute("update shop.products set name = 'poison' where id = 2")
+    run(shop, FakeEncoder(), batch_size=1)
+    assert set(charged(shop).values()) == {1}, "Without an attempt it would be tried for ever, and hold up all others."
+
+
 @pytest.mark.trap(3)
 def test_an_error_of_the_write_back_is_recorded_although_its_transaction_is_lost(products: Shop) -> None:
     products.insert("tea", "nonsense", "커피")
