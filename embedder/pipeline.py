@@ -161,6 +161,7 @@ class Pipeline:
         self._lease = lease
         self._report = report
         self._outages = Outages()
+        self._resting: dict[str, float] = {}  # tasks that have no model to use, and until when
         self._batches: deque[Batch] = deque()
         self._lost: list[queue.Claim] = []
         self._renewed = time.monotonic()
@@ -185,6 +186,15 @@ class Pipeline:
             if not connection.broken and not connection.closed:
                 self.give_back(connection)
             raise
+
+    def seconds_to_next(self, connection: Connection) -> float:
+        """Return how long it is, after a `drain`, until there may be work; infinity if nothing waits.
+
+        Jobs may be due for which there is no model to use: it is the model that is waited for.
+        """
+        awake = [embedder.task for embedder in self._embedders if embedder.task not in self._resting]
+        rests = [max(until - time.monotonic(), 0.0) for until in self._resting.values()]
+        return min([queue.seconds_to_next(connection, awake), *rests])
 
     def close(self) -> None:
         """Let go of the model's thread, without waiting for it."""
@@ -229,7 +239,9 @@ class Pipeline:
             in_step = embedder.generations(connection)
             usable = {m: g for m in in_step if (g := self._load(connection, embedder, m)) is not None}
             if in_step and not usable:
+                self._resting[embedder.task] = time.monotonic() + min(map(self._outages.seconds_left, in_step))
                 continue
+            self._resting.pop(embedder.task, None)
             claim = queue.claim(connection, embedder.task, self._batch_size, self._lease)
             if claim.jobs:
                 batch = Batch(embedder, claim, set(in_step), set(claim.ids), outages=set(in_step) - usable.keys())

@@ -91,7 +91,7 @@ class Worker:
             if self._options.once or (idle_exit is not None and time.monotonic() - busy_at >= idle_exit):
                 self._stopping = True
             elif not self._stopping:
-                bell.wait(connection, queue.seconds_to_next(connection, self._options.tasks), self._keeps_on)
+                bell.wait(connection, pipeline.seconds_to_next(connection), self._keeps_on)
 
     def _keeps_on(self) -> bool:
         return not self._stopping

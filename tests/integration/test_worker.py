@@ -1,0 +1,67 @@
+"""The worker's own loop, in this process: when it looks at the queue, what it says, and what it leaves behind."""
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.worker import Options, Worker
+from aisle.sql import Connection
+from tests.conftest import Shop, TinyModel
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """A worker takes the signals for itself, and a process has but one worker."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def products(shop: Shop, publish: Callable[..., TinyModel]) -> Shop:
+    """An attached table with a row that waits."""
+    shop.create()
+    shop.attach()
+    publish()
+    shop.insert("tea")
+    return shop
+
+
+class Embedder(ItemEmbedder):
+    """Counts how often it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def generations(self, connection: Connection) -> list[int]:
+        self.looks += 1
+        return super().generations(connection)
+
+
+@pytest.mark.trap(15)
+def test_a_worker_whose_model_cannot_be_used_sleeps_although_work_is_due(products: Shop, database_url: str) -> None:
+    class Broken(Embedder):
+        def load(self, connection: Connection, model_id: int) -> Any:
+            raise MemoryError
+
+    embedder = Broken()
+    Worker(database_url, Options(idle_exit=2), [embedder]).run()
+    assert len(products.jobs()) == 1
+    assert embedder.looks < 20, "It asked the database as fast as it could whether the model has come back."
+
+
+def test_a_worker_does_not_spin_at_a_job_that_somebody_holds(
+    products: Shop, database_url: str, connection: Connection
+) -> None:
+    products.collect()
+    embedder = Embedder()
+    with connection.transaction():
+        connection.execute("select from aisle._embedding_jobs for update")
+        Worker(database_url, Options(idle_exit=2), [embedder]).run()
+    assert len(products.jobs()) == 1
+    assert embedder.looks < 40, "It asked the database as fast as it could whether the job has become free."
