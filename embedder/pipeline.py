@@ -362,7 +362,7 @@ class Pipeline:
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
             if not is_about_rows or len(ids) == 1:
                 return set()
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction):
             raise
         except psycopg.Error as error:
             if not is_about_rows:

@@ -1,6 +1,8 @@
 """The worker's own loop, in this process: when it looks at the queue, what it says, and what it leaves behind."""
 
+import re
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -65,3 +67,21 @@ def test_a_worker_does_not_spin_at_a_job_that_somebody_holds(
         Worker(database_url, Options(idle_exit=2), [embedder]).run()
     assert len(products.jobs()) == 1
     assert embedder.looks < 40, "It asked the database as fast as it could whether the job has become free."
+
+
+def test_a_server_that_takes_no_writes_for_a_while_is_waited_for(
+    products: Shop, database_url: str, connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a failover: the server that is reached was the primary until just now."""
+    name = connection.info.dbname
+    products.execute(f"alter database {name} set default_transaction_read_only = on")
+    recovery = threading.Timer(
+        3, lambda: products.execute(f"alter database {name} reset default_transaction_read_only")
+    )
+    recovery.start()
+    Worker(database_url, Options(idle_exit=1)).run()
+    recovery.join()
+    assert products.jobs() == {}
+    pauses = [float(re.findall(r"in ([\d.]+) s", text)[0]) for text in caplog.messages if "trying again" in text]
+    assert len(pauses) >= 2
+    assert pauses[-1] > pauses[0], "The pauses grow as long as nothing can be done, connection or not."
