@@ -101,7 +101,9 @@ class Worker:
     def _serve(self, connection: Connection, pipeline: Pipeline, bell: Doorbell) -> None:
         busy_at = time.monotonic()
         while not self._stopping:
-            done = pipeline.drain(connection, keep_on=self._keeps_on)
+            done = pipeline.drain(
+                connection, progress=lambda rows: self._metrics.look(connection), keep_on=self._keeps_on
+            )
             self._pause = FIRST_RECONNECT
             self._metrics.look(connection)
             if done:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aisle.embedder import metrics
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.worker import Options, Worker
 from aisle.sql import Connection
@@ -85,3 +86,14 @@ def test_a_server_that_takes_no_writes_for_a_while_is_waited_for(
     pauses = [float(re.findall(r"in ([\d.]+) s", text)[0]) for text in caplog.messages if "trying again" in text]
     assert len(pauses) >= 2
     assert pauses[-1] > pauses[0], "The pauses grow as long as nothing can be done, connection or not."
+
+
+def test_a_worker_that_is_never_idle_says_how_things_stand(
+    products: Shop, database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    products.insert_more(2, "tea", "tea")
+    monkeypatch.setattr(metrics, "LOOK_INTERVAL", 0)
+    with caplog.at_level("INFO"):
+        Worker(database_url, Options(once=True, batch_size=1)).run()
+    waiting = [int(count) for text in caplog.messages for count in re.findall(r"category: (\d+) waiting", text)]
+    assert waiting == [2, 1, 0], "After each batch, and not only in the end: filling a generation may take hours."
