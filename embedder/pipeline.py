@@ -113,6 +113,7 @@ class Batch:
     parts: list[Part] = field(default_factory=list)
     failed: dict[str, Exception] = field(default_factory=dict)
     outages: set[int] = field(default_factory=set)  # models that could not be used
+    trouble: Exception | None = None  # why nothing could be written, which is no row's fault
 
 
 class Outages:
@@ -314,7 +315,7 @@ class Pipeline:
         left = batch.claim.jobs.keys() - ended - batch.failed.keys()
         if left:
             delays = [timedelta(seconds=self._outages.seconds_left(model_id)) for model_id in batch.outages]
-            reason = next(filter(None, map(self._outages.error, batch.outages)), None)
+            reason = next(filter(None, map(self._outages.error, batch.outages)), batch.trouble)
             queue.defer(connection, batch.claim, left, max([GIVE_WAY, *delays]), reason)
         self._report(batch.claim.task, len(ended), len(batch.failed))
         return len(ended)
@@ -365,7 +366,9 @@ class Pipeline:
         except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction):
             raise
         except psycopg.Error as error:
-            if not is_about_rows:
+            if not is_about_rows or isinstance(error, psycopg.ProgrammingError):  # a right or a table is missing
+                logger.warning("Vectors cannot be written: %s", queue.text_of(error))
+                batch.trouble = error
                 return set()
             if len(ids) == 1:
                 batch.failed.update(dict.fromkeys(ids, error))

@@ -184,6 +184,26 @@ def test_a_table_that_cannot_be_read_is_not_blamed_on_its_rows(
     assert "permission denied for table products" in products.value("select last_error from aisle.freshness")
 
 
+def test_what_keeps_all_rows_from_being_written_is_said_and_not_blamed_on_them(
+    products: Shop, login: Callable[..., Connection], caplog: pytest.LogCaptureFixture
+) -> None:
+    products.insert("tea", "커피")
+    generation = load(products, FakeEncoder())
+    worker = login(
+        "usage on schema aisle",
+        "usage on schema shop",
+        "select on shop.products",
+        "all on all tables in schema aisle",
+        "usage on all sequences in schema aisle",
+        "execute on all functions in schema aisle",
+    )
+    products.execute(f"revoke insert, update, delete, truncate on aisle._item_predictions from {worker.info.user}")
+    assert drain(worker, ItemEmbedder([generation])) == 0
+    assert charged(products) == {"1": 0, "2": 0}
+    assert "permission denied for table _item_predictions" in products.value("select last_error from aisle.freshness")
+    assert "permission denied for table _item_predictions" in caplog.text
+
+
 @pytest.mark.trap(16)
 def test_one_broken_model_does_not_stop_the_others(products: Shop, publish: Callable[..., TinyModel]) -> None:
     """The newer generation says that it has an encoder, but no file of one is in the database."""
