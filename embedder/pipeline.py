@@ -243,6 +243,8 @@ class Pipeline:
                 self._resting[embedder.task] = time.monotonic() + min(map(self._outages.seconds_left, in_step))
                 continue
             self._resting.pop(embedder.task, None)
+            if not self._batches:
+                self._renewed = time.monotonic()
             claim = queue.claim(connection, embedder.task, self._batch_size, self._lease)
             if claim.jobs:
                 batch = Batch(embedder, claim, set(in_step), set(claim.ids), outages=set(in_step) - usable.keys())
@@ -280,12 +282,19 @@ class Pipeline:
     def _await(self, connection: Connection, batch: Batch) -> None:
         """Wait for the model, and renew the leases meanwhile."""
         futures = [part.future for part in batch.parts]
+        self._renew(connection)
         while wait(futures, self._lease.total_seconds() / 6).not_done:
             self._renew(connection)
 
     def _renew(self, connection: Connection) -> None:
         """Renew the leases if a third of their time has passed."""
-        if time.monotonic() - self._renewed > self._lease.total_seconds() / 3:
+        lease, age = self._lease.total_seconds(), time.monotonic() - self._renewed
+        if age > lease / 3:
+            if age > lease and self._batches:
+                logger.warning(
+                    "Leases of %g s were renewed after %.1f s only; others may have taken the rows up meanwhile. "
+                    "Make --lease longer or --batch-size smaller.", lease, age,
+                )  # fmt: skip
             for batch in self._batches:
                 queue.renew(connection, batch.claim, self._lease)
             self._renewed = time.monotonic()

@@ -72,7 +72,7 @@ def seconds_to_next(connection: Connection, tasks: Sequence[str]) -> float:
 
 
 def renew(connection: Connection, claim: Claim, lease: timedelta = LEASE) -> None:
-    """Hold on to what the claim still holds."""
+    """Hold on to what the claim still holds, or what nobody has taken since its lease ran out."""
     connection.execute(sql.read("queries/renew_leases"), {**claim.parameters(), "lease": lease})
 
 

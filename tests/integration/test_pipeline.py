@@ -322,6 +322,37 @@ def test_a_worker_that_slept_through_its_lease_cannot_write(products: Shop, othe
     assert products.jobs() == {}
 
 
+@pytest.mark.trap(9)
+def test_a_batch_whose_reading_alone_takes_longer_than_its_lease_comes_to_an_end(
+    products: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise it would be read again and again, and never written."""
+    products.insert("tea")
+
+    class Slow(ItemEmbedder):
+        def read(self, *arguments: Any, **options: Any) -> Any:
+            time.sleep(1.2)
+            return super().read(*arguments, **options)
+
+    pipeline = Pipeline([Slow([load(products, FakeEncoder())])], lease=ONE_SECOND)
+    deadline = time.monotonic() + 5
+    assert pipeline.drain(products.connection, keep_on=lambda: time.monotonic() < deadline) == 1
+    assert products.vectors() == {"1": [3, 1]}
+    assert "Make --lease longer" in caplog.text, "It must be said, for others may have done the same work."
+    pipeline.close()
+
+
+def test_a_batch_that_begins_after_a_long_pause_is_not_said_to_be_late(
+    products: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = Pipeline([ItemEmbedder([load(products, FakeEncoder())])], lease=ONE_SECOND)
+    time.sleep(1.2)
+    products.insert("tea")
+    assert pipeline.drain(products.connection) == 1
+    assert caplog.messages == []
+    pipeline.close()
+
+
 def test_what_was_under_way_when_the_database_went_is_given_back_first(products: Shop, database_url: str) -> None:
     products.insert("tea")
     encoder = FakeEncoder()

@@ -126,6 +126,7 @@ def test_a_worker_that_comes_back_late_is_fenced_off(connection: Connection, oth
     assert queue.lock(connection, late) == set()
     finish(connection, late)
     queue.fail(connection, late, "1", ValueError("too late to count"))
+    queue.renew(connection, late)
     queue.release(connection, late)
     assert queue.lock(other, current) == {"1"}, "Nothing that the late worker does may touch the new lease."
     assert job(other, "1")["attempts"] == 0
@@ -139,6 +140,17 @@ def test_an_expired_lease_no_longer_counts_even_if_nobody_took_over(connection: 
     late = claim(connection)
     set_time(connection, NOON + queue.LEASE)
     assert queue.lock(connection, late) == set()
+
+
+def test_a_lease_that_ran_out_is_renewed_if_nobody_took_over(connection: Connection, other: Connection) -> None:
+    set_time(connection, NOON)
+    enqueue(connection, "1", "2")
+    late = claim(connection)
+    set_time(connection, NOON + queue.LEASE)
+    set_time(other, NOON + queue.LEASE)
+    (taken,) = claim(other, 1).ids
+    queue.renew(connection, late)
+    assert queue.lock(connection, late) == {"1", "2"} - {taken}
 
 
 def test_a_lock_holds_to_the_end_of_the_transaction(connection: Connection, other: Connection) -> None:
