@@ -233,7 +233,8 @@ class Pipeline:
 
     def _start(self, connection: Connection) -> bool:
         """Hand one batch to the model; return whether there was one."""
-        queue.collect(connection)
+        self._renew(connection)
+        queue.collect(connection, self._batch_size)  # not all, which may take minutes after a bulk load
         for _ in range(len(self._embedders)):
             self._embedders.rotate(-1)
             embedder = self._embedders[-1]

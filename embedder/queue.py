@@ -48,10 +48,10 @@ class Claim:
         return {"task": self.task, "token": self.token, "ids": sorted(self.jobs if ids is None else ids)}
 
 
-def collect(connection: Connection) -> int:
-    """Make jobs of what the triggers have logged; return the number of ids taken in."""
+def collect(connection: Connection, enough: float = float("inf")) -> int:
+    """Make jobs of what the triggers have logged, the oldest first, until there are enough; return how many."""
     total = 0
-    while collected := sql.fetch_value(connection, "select aisle._collect_changes()"):
+    while total < enough and (collected := sql.fetch_value(connection, "select aisle._collect_changes()")):
         total += collected
     return total
 

@@ -353,6 +353,22 @@ def test_a_batch_that_begins_after_a_long_pause_is_not_said_to_be_late(
     pipeline.close()
 
 
+@pytest.mark.trap(18)
+def test_a_stop_need_not_wait_until_a_long_log_is_taken_in(products: Shop) -> None:
+    for _ in range(3):
+        products.execute("select aisle._enqueue('category', array(select 'x' || i from generate_series(1, 20000) i))")
+    encoder = FakeEncoder()
+    batches = 0
+
+    def keep_on() -> bool:
+        nonlocal batches
+        batches += 1
+        return batches == 1
+
+    run(products, encoder, batch_size=10, keep_on=keep_on)
+    assert products.value("select count(*) from aisle._changes") == 2, "One batch's worth was taken in, and no more."
+
+
 def test_what_was_under_way_when_the_database_went_is_given_back_first(products: Shop, database_url: str) -> None:
     products.insert("tea")
     encoder = FakeEncoder()
