@@ -6,7 +6,7 @@ from datetime import timedelta
 import click
 
 from aisle import sql
-from aisle.commands import Database, json_option, pass_database, print_query
+from aisle.commands import Database, check_schema, json_option, pass_database, print_query
 from aisle.commands.progress import transfer_progress
 from aisle.embedder.queue import TASKS
 
@@ -93,8 +93,6 @@ def worker(
         )
     from aisle.embedder.worker import Options, Worker
 
-    with database.connect():
-        pass  # a schema of the wrong version is said at once, not retried
     options = Options(
         tasks=wanted,
         batch_size=batch_size,
@@ -106,7 +104,7 @@ def worker(
         metrics_port=metrics_port,
     )
     try:
-        Worker(database.url, options).run()
+        Worker(database.url, options, check=check_schema).run()
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
         os._exit(130)  # the model's thread may be in the middle of a batch, and would be waited for

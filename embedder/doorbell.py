@@ -47,12 +47,15 @@ class Doorbell:
         threading.Thread(target=self._listen, name="doorbell", daemon=True).start()
 
     def wait(self, connection: Connection, longest: float, keep_on: Callable[[], bool]) -> None:
-        """Return when there may be work, or after `longest` seconds; `connection` is another than the bell's."""
+        """Return when there may be work, or after `longest` seconds; `connection` is another than the bell's.
+
+        It takes a moment even if work is said to be due: what was not taken up just now may be held by somebody else.
+        """
         if self._hangs and time.monotonic() - self._probed_at >= PROBE_INTERVAL:
             self._probed_at = time.monotonic()
             self._unheard_since = self._unheard_since or self._probed_at
             connection.execute("select pg_notify(%s, '')", (self._channel,))
-        deadline = time.monotonic() + min(self._poll_interval if self._hears else self._pause, longest)
+        deadline = time.monotonic() + min(self._poll_interval if self._hears else self._pause, max(longest, FIRST_POLL))
         self._pause = min(2 * self._pause, self._poll_interval)
         while keep_on() and (left := deadline - time.monotonic()) > 0:
             if self._rang.wait(min(left, SLICE)):

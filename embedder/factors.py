@@ -64,7 +64,6 @@ class FactorEmbedder(RowEmbedder[FactorGeneration]):
 
     task = "recommender"
     table = "item_factors"
-    known = "origin = 'content'"
 
     def load_generation(self, connection: Connection, model_id: int) -> FactorGeneration:
         """Read a generation from the database; nothing else is needed."""

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import psycopg
-from psycopg import sql as compose
 
 from aisle import sql
 from aisle.sql import Connection
@@ -26,8 +25,7 @@ class RowEmbedder(ABC, Generic[G]):
     """Reads the shop's rows by id, computes their vectors, writes them back. One subclass a task."""
 
     task: str
-    table: str  # where the vectors are; there are queries lock_TABLE and write_TABLE
-    known: str  # which of its rows the model itself has made
+    table: str  # where the vectors are; there are queries lock_, write_ and find_embedded_TABLE
 
     def __init__(self, loaded: Iterable[G] = ()) -> None:
         """`loaded` are generations that are in memory already, such as the one that was just trained."""
@@ -86,15 +84,16 @@ class RowEmbedder(ABC, Generic[G]):
         connection.execute("select aisle._forget_items(%s)", (list(ids),))
 
     def still_works(self, connection: Connection, generation: G) -> bool | None:
-        """Return whether the model can still embed a row that it embedded before; None if there is no such row."""
-        query = compose.SQL("select item_id from {} where model_id = %s and {} limit 1").format(
-            compose.Identifier("aisle", self.table),
-            compose.SQL(self.known),
-        )
-        known = connection.execute(query, (generation.model_id,)).fetchone()
-        if known is None:
-            return None
+        """Return whether the model can still embed a row that it embedded before; None if it knows of no such row.
+
+        A row that changed or went since then tells nothing about the model.
+        """
         try:
+            known = connection.execute(
+                sql.read(f"queries/find_embedded_{self.table}"), {"model_id": generation.model_id}
+            ).fetchone()
+            if known is None:
+                return None
             self.embed(generation, self.read(connection, generation, [known[0]], anew=True))
             return True
         except psycopg.OperationalError:

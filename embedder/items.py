@@ -38,7 +38,6 @@ class ItemEmbedder(RowEmbedder[Generation]):
 
     task = "category"
     table = "item_vectors"
-    known = "not is_draft"
 
     def load_generation(self, connection: Connection, model_id: int) -> Generation:
         """Read a generation from the database; nothing else is needed."""

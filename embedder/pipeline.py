@@ -108,10 +108,12 @@ class Batch:
 
     embedder: Embedder
     claim: queue.Claim
+    in_step: set[int]  # the models that it brings up to date
     present: set[str]
     parts: list[Part] = field(default_factory=list)
     failed: dict[str, Exception] = field(default_factory=dict)
     outages: set[int] = field(default_factory=set)  # models that could not be used
+    trouble: Exception | None = None  # why nothing could be written, which is no row's fault
 
 
 class Outages:
@@ -138,9 +140,9 @@ class Outages:
         """Return how long a model is to be left alone."""
         return max(self._until.get(model_id, 0) - time.monotonic(), 0.0)
 
-    def error(self, model_id: int) -> Exception:
-        """Return why a model could not be used."""
-        return self._errors[model_id]
+    def error(self, model_id: int) -> Exception | None:
+        """Return why a model cannot be used; None if another batch found meanwhile that it works again."""
+        return self._errors.get(model_id)
 
 
 class Pipeline:
@@ -160,6 +162,7 @@ class Pipeline:
         self._lease = lease
         self._report = report
         self._outages = Outages()
+        self._resting: dict[str, float] = {}  # tasks that have no model to use, and until when
         self._batches: deque[Batch] = deque()
         self._lost: list[queue.Claim] = []
         self._renewed = time.monotonic()
@@ -184,6 +187,15 @@ class Pipeline:
             if not connection.broken and not connection.closed:
                 self.give_back(connection)
             raise
+
+    def seconds_to_next(self, connection: Connection) -> float:
+        """Return how long it is, after a `drain`, until there may be work; infinity if nothing waits.
+
+        Jobs may be due for which there is no model to use: it is the model that is waited for.
+        """
+        awake = [embedder.task for embedder in self._embedders if embedder.task not in self._resting]
+        rests = [max(until - time.monotonic(), 0.0) for until in self._resting.values()]
+        return min([queue.seconds_to_next(connection, awake), *rests])
 
     def close(self) -> None:
         """Let go of the model's thread, without waiting for it."""
@@ -221,17 +233,22 @@ class Pipeline:
 
     def _start(self, connection: Connection) -> bool:
         """Hand one batch to the model; return whether there was one."""
-        queue.collect(connection)
+        self._renew(connection)
+        queue.collect(connection, self._batch_size)  # not all, which may take minutes after a bulk load
         for _ in range(len(self._embedders)):
             self._embedders.rotate(-1)
             embedder = self._embedders[-1]
             in_step = embedder.generations(connection)
             usable = {m: g for m in in_step if (g := self._load(connection, embedder, m)) is not None}
             if in_step and not usable:
+                self._resting[embedder.task] = time.monotonic() + min(map(self._outages.seconds_left, in_step))
                 continue
+            self._resting.pop(embedder.task, None)
+            if not self._batches:
+                self._renewed = time.monotonic()
             claim = queue.claim(connection, embedder.task, self._batch_size, self._lease)
             if claim.jobs:
-                batch = Batch(embedder, claim, set(claim.ids), outages=set(in_step) - usable.keys())
+                batch = Batch(embedder, claim, set(in_step), set(claim.ids), outages=set(in_step) - usable.keys())
                 self._batches.append(batch)
                 self._read(connection, batch, usable)
                 return True
@@ -252,7 +269,7 @@ class Pipeline:
         for model_id, generation in generations.items():
             failed: dict[str, Exception] = {}
             rows = _read_each_good_row(connection, batch.embedder, generation, batch.claim.ids, failed)
-            if failed and not rows and not self._fails_alone(connection, batch.embedder, generation, len(failed)):
+            if failed and not rows and not self._fails_alone(connection, batch, model_id, generation, len(failed)):
                 self._outages.begin(model_id, next(iter(failed.values())))
                 batch.outages.add(model_id)
                 continue
@@ -266,12 +283,19 @@ class Pipeline:
     def _await(self, connection: Connection, batch: Batch) -> None:
         """Wait for the model, and renew the leases meanwhile."""
         futures = [part.future for part in batch.parts]
+        self._renew(connection)
         while wait(futures, self._lease.total_seconds() / 6).not_done:
             self._renew(connection)
 
     def _renew(self, connection: Connection) -> None:
         """Renew the leases if a third of their time has passed."""
-        if time.monotonic() - self._renewed > self._lease.total_seconds() / 3:
+        lease, age = self._lease.total_seconds(), time.monotonic() - self._renewed
+        if age > lease / 3:
+            if age > lease and self._batches:
+                logger.warning(
+                    "Leases of %g s were renewed after %.1f s only; others may have taken the rows up meanwhile. "
+                    "Make --lease longer or --batch-size smaller.", lease, age,
+                )  # fmt: skip
             for batch in self._batches:
                 queue.renew(connection, batch.claim, self._lease)
             self._renewed = time.monotonic()
@@ -283,7 +307,9 @@ class Pipeline:
             try:
                 embedded = part.future.result()
                 nothing = bool(embedded.failed) and not embedded.results
-                if nothing and not self._fails_alone(connection, batch.embedder, part.generation, len(part.stale)):
+                if nothing and not self._fails_alone(
+                    connection, batch, part.model_id, part.generation, len(part.stale)
+                ):
                     raise OutageError(next(iter(embedded.failed.values())))
             except OutageError as outage:
                 self._outages.begin(part.model_id, outage.error)
@@ -299,14 +325,16 @@ class Pipeline:
         left = batch.claim.jobs.keys() - ended - batch.failed.keys()
         if left:
             delays = [timedelta(seconds=self._outages.seconds_left(model_id)) for model_id in batch.outages]
-            reason = next(map(self._outages.error, batch.outages), None)
+            reason = next(filter(None, map(self._outages.error, batch.outages)), batch.trouble)
             queue.defer(connection, batch.claim, left, max([GIVE_WAY, *delays]), reason)
         self._report(batch.claim.task, len(ended), len(batch.failed))
         return len(ended)
 
-    def _fails_alone(self, connection: Connection, embedder: Embedder, generation: Any, rows: int) -> bool:
+    def _fails_alone(self, connection: Connection, batch: Batch, model_id: int, generation: Any, rows: int) -> bool:
         """Return whether it is the rows' fault that not one of them could be read or embedded."""
-        works = embedder.still_works(connection, generation)
+        if model_id not in batch.embedder.generations(connection):
+            return False  # it was dropped
+        works = batch.embedder.still_works(connection, generation)
         return rows == 1 if works is None else works
 
     def _write(
@@ -326,25 +354,31 @@ class Pipeline:
                 batch.embedder.hold(connection)
                 is_about_rows = True
                 held = queue.lock(connection, batch.claim) & set(ids)
+                # A generation may have come, whose backfill passed over our leases, or gone since the claim.
+                in_step = set(batch.embedder.generations(connection))
                 gone = held - batch.present
                 if gone:
                     batch.embedder.forget(connection, sorted(gone))
                 done = held & batch.present - batch.failed.keys()
                 for part, columns in results:
+                    if part.model_id not in in_step:
+                        continue
                     stored: set[str] = set()
                     for column in columns:
                         stored |= batch.embedder.write(connection, part.generation, column, done)
                     done -= part.stale - stored
-                ended = gone if batch.outages else gone | done
+                ended = gone if batch.outages or not in_step <= batch.in_step else gone | done
                 queue.finish(connection, batch.claim, ended)
                 return ended
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
             if not is_about_rows or len(ids) == 1:
                 return set()
-        except psycopg.OperationalError:
+        except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction):
             raise
         except psycopg.Error as error:
-            if not is_about_rows:
+            if not is_about_rows or isinstance(error, psycopg.ProgrammingError):  # a right or a table is missing
+                logger.warning("Vectors cannot be written: %s", queue.text_of(error))
+                batch.trouble = error
                 return set()
             if len(ids) == 1:
                 batch.failed.update(dict.fromkeys(ids, error))
@@ -357,8 +391,10 @@ class Pipeline:
 
     def _give_back_unstarted(self, connection: Connection) -> None:
         for batch in list(self._batches)[1:]:
-            cancelled = [part.future.cancel() for part in batch.parts]
-            if all(cancelled):
+            # The model takes the parts in turn: one that has begun the first will have to do the others, too.
+            if not batch.parts or batch.parts[0].future.cancel():
+                for part in batch.parts:
+                    part.future.cancel()
                 queue.release(connection, batch.claim)
                 self._batches.remove(batch)
 

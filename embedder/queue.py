@@ -49,10 +49,10 @@ class Claim:
         return {"task": self.task, "token": self.token, "ids": sorted(self.jobs if ids is None else ids)}
 
 
-def collect(connection: Connection) -> int:
-    """Make jobs of what the triggers have logged; return the number of ids taken in."""
+def collect(connection: Connection, enough: float = float("inf")) -> int:
+    """Make jobs of what the triggers have logged, the oldest first, until there are enough; return how many."""
     total = 0
-    while collected := sql.fetch_value(connection, "select aisle._collect_changes()"):
+    while total < enough and (collected := sql.fetch_value(connection, "select aisle._collect_changes()")):
         total += collected
     return total
 
@@ -73,7 +73,7 @@ def seconds_to_next(connection: Connection, tasks: Sequence[str]) -> float:
 
 
 def renew(connection: Connection, claim: Claim, lease: timedelta = LEASE) -> None:
-    """Hold on to what the claim still holds."""
+    """Hold on to what the claim still holds, or what nobody has taken since its lease ran out."""
     connection.execute(sql.read("queries/renew_leases"), {**claim.parameters(), "lease": lease})
 
 
@@ -97,7 +97,7 @@ def finish(connection: Connection, claim: Claim, ids: Collection[str]) -> None:
 
 def release(connection: Connection, claim: Claim) -> None:
     """Give back what the claim still holds."""
-    connection.execute(sql.read("queries/release_jobs"), {"task": claim.task, "token": claim.token})
+    connection.execute(sql.read("queries/release_jobs"), claim.parameters())
 
 
 def defer(

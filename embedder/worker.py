@@ -4,7 +4,7 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 5.0  # seconds; notifications come sooner, but nothing depends on them
 FIRST_RECONNECT, LONGEST_RECONNECT = 0.5, 30.0  # seconds; doubles, and chance adds half
+# A server that was the primary until just now takes no writes.
+LOSSES = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, sql.errors.ConnectionFailedError)
 EMBEDDERS: dict[str, type[RowEmbedder[Any]]] = {e.task: e for e in (ItemEmbedder, FactorEmbedder)}
 
 
@@ -46,16 +48,29 @@ class Options:
 class Worker:
     """Wakes on NOTIFY, polls in case none comes, reconnects when it must."""
 
-    def __init__(self, url: str, options: Options, embedders: Sequence[Embedder] | None = None) -> None:
-        """`embedders` are those of the options' tasks unless given."""
+    def __init__(
+        self,
+        url: str,
+        options: Options,
+        embedders: Sequence[Embedder] | None = None,
+        *,
+        check: Callable[[Connection], None] = lambda connection: None,
+    ) -> None:
+        """`embedders` are those of the options' tasks unless given; `check` raises if a database is not fit."""
         self._url = url
         self._options = options
         self._embedders = embedders or [EMBEDDERS[task]() for task in options.tasks]
+        self._check = check
         self._metrics = Metrics(options.metrics_port)
+        self._pause = FIRST_RECONNECT
         self._stopping = False
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT: the first lets the batch end, the second raises KeyboardInterrupt at once."""
+        """Work until SIGTERM or SIGINT: the first lets the batch end, the second raises KeyboardInterrupt at once.
+
+        A database that cannot be reached is waited for. Raises WrongAddressError, or what the check raises, if there
+        is nothing to wait for, and ConnectionFailedError if it was to be done `once`.
+        """
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         pipeline = Pipeline(
@@ -64,27 +79,35 @@ class Worker:
             lease=self._options.lease,
             report=self._metrics.count,
         )
-        bell = Doorbell(self._options.listen_url or self._url, self._options.poll_interval)
-        delay = FIRST_RECONNECT
+        bell: Doorbell | None = None
         try:
             while not self._stopping:
                 try:
                     with sql.connect(self._url, application_name="aisle worker") as connection:
                         connection.prepare_threshold = None  # a transaction pooler may lend another session each time
-                        delay = FIRST_RECONNECT
+                        self._check(connection)
+                        bell = bell or Doorbell(self._options.listen_url or self._url, self._options.poll_interval)
                         self._serve(connection, pipeline, bell)
-                except (psycopg.OperationalError, sql.errors.ConnectionFailedError) as error:
-                    pause = delay * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
-                    logger.warning("Lost the database, trying again in %.1f s: %s", pause, error)
-                    self._sleep(pause)
-                    delay = min(2 * delay, LONGEST_RECONNECT)
+                except LOSSES as error:
+                    if bell is None and (self._options.once or isinstance(error, sql.errors.WrongAddressError)):
+                        raise
+                    seconds = self._pause * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
+                    what = "Lost the database" if bell else "There is no database yet"
+                    logger.warning("%s, trying again in %.1f s: %s", what, seconds, error)
+                    self._sleep(seconds)
+                    self._pause = min(2 * self._pause, LONGEST_RECONNECT)
         finally:
-            bell.close()
+            pipeline.close()
+            if bell:
+                bell.close()
 
     def _serve(self, connection: Connection, pipeline: Pipeline, bell: Doorbell) -> None:
         busy_at = time.monotonic()
         while not self._stopping:
-            done = pipeline.drain(connection, keep_on=self._keeps_on)
+            done = pipeline.drain(
+                connection, progress=lambda rows: self._metrics.look(connection), keep_on=self._keeps_on
+            )
+            self._pause = FIRST_RECONNECT
             self._metrics.look(connection)
             if done:
                 logger.info("Embedded %d rows.", done)
@@ -94,7 +117,7 @@ class Worker:
             if self._options.once or (idle_exit is not None and time.monotonic() - busy_at >= idle_exit):
                 self._stopping = True
             elif not self._stopping:
-                bell.wait(connection, queue.seconds_to_next(connection, self._options.tasks), self._keeps_on)
+                bell.wait(connection, pipeline.seconds_to_next(connection), self._keeps_on)
 
     def _keeps_on(self) -> bool:
         return not self._stopping

@@ -30,6 +30,21 @@ CONNECTION_OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 
+# What a server or a pooler says to whom it will not let in later either. A server that speaks another language is not
+# understood, and counts as one that may come back.
+REFUSALS = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "not permitted to log in",
+    "permission denied for database",
+    "no such database",
+    "no such user",
+    "does not support ssl",
+    "certificate verify failed",
+)
+
 # Folder/name of each object; the migrations create them in this order and drop them in reverse.
 CREATION_ORDER = (
     "functions/_now",
@@ -122,19 +137,31 @@ def database_url(explicit: str | None = None) -> str:
 def connect(url: str, *, application_name: str = "aisle") -> Connection:
     """Open an autocommit connection; a block that must be all or nothing says `with connection.transaction()`.
 
-    Raises ConnectionFailedError when the server cannot be reached and UnsupportedServerError when it is too old.
+    Raises ConnectionFailedError when the server cannot be reached, WrongAddressError, which is one of these, when it
+    will not help to try again, and UnsupportedServerError when it is too old.
     """
     try:
         connection = psycopg.connect(url, autocommit=True, application_name=application_name, **CONNECTION_OPTIONS)
     except psycopg.Error as error:
         reason = " ".join(str(error).removeprefix("connection failed: ").split()).rstrip(".")
-        raise errors.ConnectionFailedError(f"Cannot connect to the database: {reason}.") from error
+        failure = errors.WrongAddressError if _is_refusal(error) else errors.ConnectionFailedError
+        raise failure(f"Cannot connect to the database: {reason}.") from error
     try:
         check_server(connection)
-    except errors.AisleError:
+    except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _is_refusal(error: psycopg.Error) -> bool:
+    """Return whether a connection will not come about later either."""
+    # No SQLSTATE comes with a connection that failed, only words.
+    return (
+        isinstance(error, psycopg.ProgrammingError)  # the address itself makes no sense
+        or bool(error.pgconn and error.pgconn.needs_password)
+        or any(words in str(error).lower() for words in REFUSALS)
+    )
 
 
 def fetch_row(connection: Connection, query: str, parameters: Parameters | None = None) -> TupleRow:

@@ -73,6 +73,10 @@ class ConnectionFailedError(AisleError):
     hint = "Check --database-url (or AISLE_DATABASE_URL), or start the embedded database: aisle db start"
 
 
+class WrongAddressError(ConnectionFailedError):
+    """The database's address, user or password is wrong; there is nothing to wait for."""
+
+
 class UnsupportedServerError(AisleError):
     """The server is too old, or lacks pgvector."""
 

@@ -4,10 +4,9 @@ update aisle._embedding_jobs as job
 set attempts = job.attempts + 1, last_error = %(error)s, leased_until = null, lease_token = null,
     is_dead = job.attempts + 1 >= %(max_attempts)s, priority = greatest(job.priority, 1),
     run_after = aisle._now() + %(backoff)s * power(2, job.attempts) * (1 + random() / 2)
-from (
-    select task, id
+where job.task = %(task)s and job.id = any (array(
+    select id
     from aisle._embedding_jobs
     where task = %(task)s and id = %(id)s and lease_token = %(token)s
     for update skip locked
-) held
-where job.task = held.task and job.id = held.id
+))

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.acceptance.conftest import PATIENCE, TRAIN, Aisle, wait_until
+from tests.conftest import Server
 
 MANY = 300  # rows; a statement of more than 100 leaves its vectors to the worker
 A_LEASE_LATER = "2100-01-01"
@@ -147,6 +148,22 @@ def test_a_worker_outlives_a_lost_connection(shop: Aisle, insert: str) -> None:
 
 def test_a_worker_says_at_once_that_the_schema_is_missing(bare: Aisle) -> None:
     assert "aisle migrate" in bare.refusal("worker")
+
+
+@pytest.mark.parametrize("wrong", ["postgresql://[", "nobody", "nowhere"])
+def test_a_worker_says_at_once_that_its_address_is_wrong(aisle: Aisle, server: Server, wrong: str) -> None:
+    if wrong == "nobody":
+        aisle.url = aisle.url.replace("postgres@", "nobody@")
+    else:
+        aisle.url = server.url(wrong) if wrong == "nowhere" else wrong
+    refusal = aisle.refusal("worker")
+    assert "Cannot connect to the database" in refusal
+    assert "--database-url" in refusal
+
+
+def test_a_worker_that_is_to_run_once_does_not_wait_for_a_database(aisle: Aisle) -> None:
+    aisle.url = "postgresql://nobody@127.0.0.1:1/nowhere"
+    assert "Cannot connect to the database" in aisle.refusal("worker", "--once")
 
 
 def test_once_drains_and_leaves(shop: Aisle, insert: str) -> None:

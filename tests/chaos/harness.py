@@ -782,7 +782,6 @@ class Storm(threading.Thread):
     def _restart(self) -> None:
         mode = self.weather.restarts[len(self.report.restarts) % len(self.weather.restarts)]
         before, began = self.server.started_at(), time.monotonic()
-        wait_until(self._all_are_at_work, "every worker has its connection")  # one that cannot even start may leave
         if mode == "immediate":
             self.server.crash()
         else:
@@ -792,14 +791,7 @@ class Storm(threading.Thread):
         self.report.restarts.append(mode)
         self.downtime += time.monotonic() - began
 
-    def _all_are_at_work(self) -> bool:
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            return bool(sql.fetch_value(connection, CONNECTED) >= len(self.crew))
 
-
-CONNECTED = """
-select count(*) from pg_stat_activity where application_name = 'aisle worker' and datname = current_database()
-"""
 LEASED = """
 select distinct l.worker from aisle._embedding_jobs j join chaos.leases l on l.token = j.lease_token
 where j.leased_until > clock_timestamp() and l.worker is not null

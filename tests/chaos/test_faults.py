@@ -114,6 +114,25 @@ def test_a_listen_address_that_never_answers_costs_a_poll(
         seconds_until_embedded(connection, 1, harness.POLL + SLACK)
 
 
+def test_a_worker_that_starts_while_the_server_restarts_keeps_trying(
+    crashable: CrashableServer, database_url: str, connection: Connection, students: int, staff: Staff
+) -> None:
+    connection.close()
+    crashable.stop()
+    try:
+        workers = [staff.hire(), staff.hire("--listen-url", database_url)]
+        for worker in workers:
+            wait_until(lambda worker=worker: worker.said().count("There is no database yet") >= 2, "it tries again")
+        assert all(worker.is_alive() for worker in workers)
+        assert workers[0].end(signal.SIGTERM) == 0, "It can be told to leave meanwhile."
+    finally:
+        crashable.start()
+    with sql.connect(database_url) as connection:
+        wait_until(lambda: caught_up(connection), "the other works")
+        wait_until(lambda: listens(workers[1]), "and listens at once, not when a broken bell would be hung up anew", 10)
+    assert workers[1].end(signal.SIGTERM) == 0
+
+
 @pytest.mark.parametrize("vectors", ["added", "replaced"])
 def test_a_truncate_whose_snapshot_is_older_than_the_vectors_takes_them_along(
     connection: Connection, other: Connection, students: int, staff: Staff, vectors: str

@@ -1,5 +1,6 @@
 """Batches under way: whose fault a failure is, what a lease outlives, and one loop for every task."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -114,6 +115,28 @@ def test_a_model_that_never_worked_is_not_blamed_on_many_rows(products: Shop) ->
     assert len(broken.batches) < 60, "It is not asked about every row."
 
 
+@pytest.mark.trap(2)
+@pytest.mark.parametrize("others", ["changed to poison, too", "gone behind the triggers' back"])
+def test_a_model_is_not_judged_by_a_row_that_is_no_longer_what_it_embedded(
+    shop: Shop, publish: Callable[..., TinyModel], others: str
+) -> None:
+    """The row that the model once could do is itself the poison now, or gone: that is no outage."""
+    shop.create()
+    shop.attach(draft_rows=0)  # so that no draft shows that the vector is out of date
+    publish(encoder="fake")
+    shop.insert("tea", "커피")
+    run(shop, FakeEncoder())
+    if others.startswith("gone"):
+        shop.execute("alter table shop.products disable trigger all")
+        shop.execute("delete from shop.products where id = 1")
+        shop.execute("alter table shop.products enable trigger all")
+    else:
+        shop.execute("update shop.products set name = 'poison' where id = 1")
+    shop.execute("update shop.products set name = 'poison' where id = 2")
+    run(shop, FakeEncoder(), batch_size=1)
+    assert set(charged(shop).values()) == {1}, "Without an attempt it would be tried for ever, and hold up all others."
+
+
 @pytest.mark.trap(3)
 def test_an_error_of_the_write_back_is_recorded_although_its_transaction_is_lost(products: Shop) -> None:
     products.insert("tea", "nonsense", "커피")
@@ -161,6 +184,26 @@ def test_a_table_that_cannot_be_read_is_not_blamed_on_its_rows(
     assert "permission denied for table products" in products.value("select last_error from aisle.freshness")
 
 
+def test_what_keeps_all_rows_from_being_written_is_said_and_not_blamed_on_them(
+    products: Shop, login: Callable[..., Connection], caplog: pytest.LogCaptureFixture
+) -> None:
+    products.insert("tea", "커피")
+    generation = load(products, FakeEncoder())
+    worker = login(
+        "usage on schema aisle",
+        "usage on schema shop",
+        "select on shop.products",
+        "all on all tables in schema aisle",
+        "usage on all sequences in schema aisle",
+        "execute on all functions in schema aisle",
+    )
+    products.execute(f"revoke insert, update, delete, truncate on aisle._item_predictions from {worker.info.user}")
+    assert drain(worker, [ItemEmbedder([generation])]) == 0
+    assert charged(products) == {"1": 0, "2": 0}
+    assert "permission denied for table _item_predictions" in products.value("select last_error from aisle.freshness")
+    assert "permission denied for table _item_predictions" in caplog.text
+
+
 @pytest.mark.trap(16)
 def test_one_broken_model_does_not_stop_the_others(products: Shop, publish: Callable[..., TinyModel]) -> None:
     """The newer generation says that it has an encoder, but no file of one is in the database."""
@@ -175,6 +218,67 @@ def test_one_broken_model_does_not_stop_the_others(products: Shop, publish: Call
     products.execute("select aisle._drop_model(%s)", [broken.model_id])
     products.execute("update aisle._embedding_jobs set run_after = now()")
     pipeline.drain(products.connection)
+    assert products.jobs() == {}
+    pipeline.close()
+
+
+def test_a_model_that_recovers_while_a_batch_waits_for_it_stops_nobody(
+    products: Shop, publish: Callable[..., TinyModel]
+) -> None:
+    """Of two models one runs out of memory in a batch, is left out of the next but one, and works in between."""
+    products.insert(*["tea"] * 6)
+    live = load(products, FakeEncoder())
+    encoder = FakeEncoder(dimensions=3)
+    weak = load(products, encoder, publish(dimensions=3, encoder="fake", deploy=False).model_id)
+
+    def run_out_of_memory() -> None:
+        if len(encoder.batches) <= 2:  # the first batch, and one of its rows alone
+            raise MemoryError
+
+    encoder.meanwhile = run_out_of_memory
+    pipeline = Pipeline([ItemEmbedder([live, weak])], batch_size=2)
+    pipeline.drain(products.connection)
+    assert set(charged(products).values()) == {0}
+    assert len(charged(products)) == 4, "The middle batch is done."
+    pipeline.close()
+
+
+@pytest.mark.trap(18)
+def test_a_stop_between_two_models_of_a_batch_lets_the_batch_end(
+    products: Shop, publish: Callable[..., TinyModel]
+) -> None:
+    """The second batch is with its first model when the worker is told to stop, and waits for its second."""
+    products.insert(*["tea"] * 4)
+    first, second = FakeEncoder(), FakeEncoder(dimensions=3)
+    generations = [load(products, first)]
+    generations.append(load(products, second, publish(dimensions=3, encoder="fake", deploy=False).model_id))
+    is_stopping = False
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def pause() -> None:
+        if len(first.batches) == 2:
+            has_begun.set()
+            may_end.wait(10)
+
+    first.meanwhile = pause
+
+    class Slow(ItemEmbedder):
+        """Reads the second batch for its second model when the first model is at it."""
+
+        reads = 0
+
+        def read(self, *arguments: Any, **options: Any) -> Any:
+            self.reads += 1
+            rows = super().read(*arguments, **options)
+            if self.reads == 4:
+                nonlocal is_stopping
+                assert has_begun.wait(10)
+                is_stopping = True
+                threading.Timer(0.5, may_end.set).start()
+            return rows
+
+    pipeline = Pipeline([Slow(generations)], batch_size=2)
+    assert pipeline.drain(products.connection, keep_on=lambda: not is_stopping) == 4
     assert products.jobs() == {}
     pipeline.close()
 
@@ -216,6 +320,53 @@ def test_a_worker_that_slept_through_its_lease_cannot_write(products: Shop, othe
     run(products, slow)
     assert products.vectors() == {"1": [9, 1]}, "The slow result is that of the older text."
     assert products.jobs() == {}
+
+
+@pytest.mark.trap(9)
+def test_a_batch_whose_reading_alone_takes_longer_than_its_lease_comes_to_an_end(
+    products: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise it would be read again and again, and never written."""
+    products.insert("tea")
+
+    class Slow(ItemEmbedder):
+        def read(self, *arguments: Any, **options: Any) -> Any:
+            time.sleep(1.2)
+            return super().read(*arguments, **options)
+
+    pipeline = Pipeline([Slow([load(products, FakeEncoder())])], lease=ONE_SECOND)
+    deadline = time.monotonic() + 5
+    assert pipeline.drain(products.connection, keep_on=lambda: time.monotonic() < deadline) == 1
+    assert products.vectors() == {"1": [3, 1]}
+    assert "Make --lease longer" in caplog.text, "It must be said, for others may have done the same work."
+    pipeline.close()
+
+
+def test_a_batch_that_begins_after_a_long_pause_is_not_said_to_be_late(
+    products: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = Pipeline([ItemEmbedder([load(products, FakeEncoder())])], lease=ONE_SECOND)
+    time.sleep(1.2)
+    products.insert("tea")
+    assert pipeline.drain(products.connection) == 1
+    assert caplog.messages == []
+    pipeline.close()
+
+
+@pytest.mark.trap(18)
+def test_a_stop_need_not_wait_until_a_long_log_is_taken_in(products: Shop) -> None:
+    for _ in range(3):
+        products.execute("select aisle._enqueue('category', array(select 'x' || i from generate_series(1, 20000) i))")
+    encoder = FakeEncoder()
+    batches = 0
+
+    def keep_on() -> bool:
+        nonlocal batches
+        batches += 1
+        return batches == 1
+
+    run(products, encoder, batch_size=10, keep_on=keep_on)
+    assert products.value("select count(*) from aisle._changes") == 2, "One batch's worth was taken in, and no more."
 
 
 def test_what_was_under_way_when_the_database_went_is_given_back_first(products: Shop, database_url: str) -> None:
@@ -361,6 +512,43 @@ def test_a_generation_is_filled_in_the_background_and_resumed(
     assert products.value("select p50_seconds from aisle.freshness") is not None
     waits = products.value("select sum(cardinality(waits)) from aisle._embedding_batches")
     assert waits <= 22, "Backfill tells nothing about how soon a change is visible."
+
+
+def test_a_generation_that_comes_while_a_batch_is_under_way_misses_none_of_its_rows(
+    products: Shop, publish: Callable[..., TinyModel]
+) -> None:
+    """Its backfill finds the job leased by a worker that knows nothing of it, and leaves the job alone."""
+    products.insert("tea")
+    encoder, newer = FakeEncoder(), 0
+
+    def train() -> None:
+        nonlocal newer
+        newer = publish(dimensions=3, encoder="fake", deploy=False).model_id
+        products.execute("select aisle._enqueue_stale()")
+
+    encoder.once(train)
+    live = load(products, encoder)
+    drain(products.connection, [ItemEmbedder([live])])
+    assert products.vectors() == {"1": [3, 1]}, "The live model's vector need not wait."
+    assert charged(products) == {"1": 0}, "The job must not end before the new generation has a vector, too."
+    products.execute("update aisle._embedding_jobs set run_after = now()")
+    drain(products.connection, [ItemEmbedder([live, load(products, FakeEncoder(dimensions=3), newer)])])
+    stored = products.execute("select model_id, embedding::real[] from aisle.item_vectors order by 1").fetchall()
+    assert stored == [(live.model_id, [3, 1]), (newer, [3, 1, 0])]
+    assert products.jobs() == {}
+
+
+def test_a_generation_that_is_dropped_while_a_batch_is_under_way_is_no_fault_of_the_rows(
+    products: Shop, publish: Callable[..., TinyModel]
+) -> None:
+    products.insert("tea", "커피")
+    live = load(products, FakeEncoder())
+    encoder = FakeEncoder(dimensions=3)
+    older = load(products, encoder, publish(dimensions=3, encoder="fake", deploy=False).model_id)
+    encoder.once(lambda: products.execute("select aisle._drop_model(%s)", [older.model_id]))
+    assert drain(products.connection, [ItemEmbedder([live, older])]) == 2
+    assert products.vectors() == {"1": [3, 1], "2": [2, 1]}
+    assert products.execute("select from aisle._embedding_jobs").fetchall() == []
 
 
 # ---- what can be seen of it ----

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -125,6 +126,7 @@ def test_a_worker_that_comes_back_late_is_fenced_off(connection: Connection, oth
     assert queue.lock(connection, late) == set()
     finish(connection, late)
     queue.fail(connection, late, "1", ValueError("too late to count"))
+    queue.renew(connection, late)
     queue.release(connection, late)
     assert queue.lock(other, current) == {"1"}, "Nothing that the late worker does may touch the new lease."
     assert job(other, "1")["attempts"] == 0
@@ -138,6 +140,17 @@ def test_an_expired_lease_no_longer_counts_even_if_nobody_took_over(connection: 
     late = claim(connection)
     set_time(connection, NOON + queue.LEASE)
     assert queue.lock(connection, late) == set()
+
+
+def test_a_lease_that_ran_out_is_renewed_if_nobody_took_over(connection: Connection, other: Connection) -> None:
+    set_time(connection, NOON)
+    enqueue(connection, "1", "2")
+    late = claim(connection)
+    set_time(connection, NOON + queue.LEASE)
+    set_time(other, NOON + queue.LEASE)
+    (taken,) = claim(other, 1).ids
+    queue.renew(connection, late)
+    assert queue.lock(connection, late) == {"1", "2"} - {taken}
 
 
 def test_a_lock_holds_to_the_end_of_the_transaction(connection: Connection, other: Connection) -> None:
@@ -283,3 +296,57 @@ def test_an_empty_finish_ends_nothing(connection: Connection) -> None:
     enqueue(connection, "1")
     queue.finish(connection, claim(connection), [])
     assert left(connection) == ["1"]
+
+
+# ---- what the planner knows of the queue ----
+
+
+MANY, FEW = 3000, 64
+
+
+@pytest.fixture
+def refilled(connection: Connection) -> Connection:
+    """A queue that was empty when its statistics were taken, and has filled up since."""
+    fill = (
+        "insert into aisle._embedding_jobs (task, id, enqueued_at, run_after) "
+        "select 'category', i, aisle._now(), aisle._now() from generate_series(1, %s) i"
+    )
+    connection.execute(fill, [MANY])
+    connection.execute("delete from aisle._embedding_jobs")
+    connection.execute("vacuum (truncate off, analyze) aisle._embedding_jobs")
+    connection.execute(fill, [MANY])
+    return connection
+
+
+def test_a_claim_keeps_to_its_limit_whatever_the_statistics_say(refilled: Connection) -> None:
+    """As an inner side of a join, `limit … for update skip locked` runs again for each outer row, and skips its own."""
+    assert len(claim(refilled, FEW).jobs) == FEW
+    leased = sql.fetch_value(refilled, "select count(*) from aisle._embedding_jobs where lease_token is not null")
+    assert leased == FEW
+
+
+@pytest.mark.parametrize(
+    "query", ["claim_jobs", "renew_leases", "release_jobs", "defer_jobs", "fail_job", "finish_jobs"]
+)
+def test_no_step_looks_at_the_queue_once_for_each_of_its_rows(refilled: Connection, query: str) -> None:
+    claimed = claim(refilled, FEW)
+    parameters = claimed.parameters() | {
+        "id": claimed.ids[0],
+        "versions": [1] * FEW,
+        "limit": FEW,
+        "lease": queue.LEASE,
+        "delay": A_MOMENT,
+        "error": "x",
+        "max_attempts": queue.MAX_ATTEMPTS,
+        "backoff": A_MOMENT,
+    }
+    statement = f"explain (analyze, timing off, format json) {sql.read(f'queries/{query}')}"
+    (plan,) = sql.fetch_value(refilled, statement, parameters)
+
+    def loops(node: dict[str, Any]) -> Iterator[tuple[int, str]]:
+        yield node["Actual Loops"], node["Node Type"]
+        for inner in node.get("Plans", []):
+            yield from loops(inner)
+
+    most = max(loops(plan["Plan"]))
+    assert most[0] <= FEW, f"With {MANY} jobs in the queue and {FEW} in the claim: {most}\n{plan}"

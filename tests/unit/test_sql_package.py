@@ -91,6 +91,36 @@ def test_an_unreachable_server_is_one_clear_error(tmp_path: Path) -> None:
     assert isinstance(caught.value.__cause__, psycopg.Error), "The cause must be chained with `raise … from error`."
 
 
+@pytest.mark.parametrize(
+    ("said", "is_for_good"),
+    [
+        ('FATAL:  password authentication failed for user "shop"', True),
+        ("FATAL:  SCRAM authentication failed", True),
+        ("fe_sendauth: no password supplied", True),
+        ('FATAL:  no pg_hba.conf entry for host "::1", user "shop", database "shop", no encryption', True),
+        ('FATAL:  role "shop" does not exist', True),
+        ('FATAL:  database "shop" does not exist', True),
+        ("server does not support SSL, but SSL was required", True),
+        ("FATAL:  the database system is starting up", False),
+        ("FATAL:  the database system is shutting down", False),
+        ("FATAL:  the database system is in recovery mode", False),
+        ("FATAL:  sorry, too many clients already", False),
+        ("Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?", False),
+        ('connection to server on socket "/tmp/.s.PGSQL.5432" failed: No such file or directory', False),
+        ("server closed the connection unexpectedly", False),
+        ("connection timeout expired", False),
+    ],
+)
+def test_it_is_known_whether_it_helps_to_wait(said: str, is_for_good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise psycopg.OperationalError(f"connection failed: {said}")
+
+    monkeypatch.setattr(psycopg, "connect", fail)
+    with pytest.raises(errors.ConnectionFailedError) as caught:
+        sql.connect("")
+    assert isinstance(caught.value, errors.WrongAddressError) == is_for_good
+
+
 def modules_after(statement: str) -> set[str]:
     program = f"import sys; {statement}; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=os.sep)
