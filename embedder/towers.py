@@ -17,7 +17,8 @@ class ItemTower:
     dimensions: int
     cosine: bool  # out-vectors have length 1, and there is no bias
     names: Sequence[Sequence[str]]  # the known categories, each a path from the root
-    categories: Floats  # (categories, width): into, out, and a bias unless cosine; a path adds up its prefixes
+    # (categories, width): into, out (the same columns where they are tied), and a bias unless cosine
+    categories: Floats
     text: tuple[Floats, ...]  # weights and biases of the layers, () without texts
 
     def content(self, categories: Sequence[Sequence[str] | None], texts: Floats | None) -> tuple[Floats, Floats]:
@@ -30,16 +31,10 @@ class ItemTower:
         if self.text and texts is not None:
             first, first_bias, second = self.text
             x += np.maximum(texts @ first.T + first_bias, 0) @ second.T * texts.any(1, keepdims=True)
-        return into_and_out(x, self.dimensions, self.cosine)
-
-
-def into_and_out(x: Floats, dimensions: int, cosine: bool) -> tuple[Floats, Floats]:
-    """Cut a tower's last layer, (items, width), into the vectors that serve; a bias is one more dimension."""
-    into, out = x[:, :dimensions], x[:, dimensions : 2 * dimensions]
-    if cosine:
-        lengths = np.linalg.norm(out, axis=1, keepdims=True)
-        return into, np.asarray(out / np.maximum(lengths, 1e-12), dtype=np.float32)
-    return np.pad(into, ((0, 0), (0, 1))), np.concatenate([out, x[:, 2 * dimensions :]], axis=1)
+        into, out = x[:, : self.dimensions], x[:, -self.dimensions :] if self.cosine else x[:, -self.dimensions - 1 :]
+        if self.cosine:
+            out = out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
+        return np.pad(into, ((0, 0), (0, out.shape[1] - into.shape[1]))), out
 
 
 def prefixes(path: Sequence[str] | None) -> Iterator[tuple[str, ...]]:

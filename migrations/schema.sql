@@ -512,7 +512,7 @@ begin
     end if;
     loop
         execute format(
-            'select array_agg(n.item_id), array_agg(n.score)
+            'select array_agg(n.item_id order by n.score desc, n.item_id), array_agg(n.score order by n.score desc, n.item_id)
              from (select f.item_id, -(f.embedding <#> $1) as score
                    from aisle.%I f
                    where f.item_id <> all ($2) %s
@@ -851,11 +851,11 @@ declare
     known_items integer;
     situation vector;
     is_given boolean;
-    exponent double precision;
+    parameters constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
 begin
     select v.embedding into own from aisle.user_vectors v where v.model_id = model_id and v.user_id = user_id;
     select sum(f.in_embedding * w.weights), count(*) into past, known_items
-    from unnest(items[:50]) with ordinality h (item_id, place)
+    from unnest(items[:(parameters ->> 'history')::integer]) with ordinality h (item_id, place)
     join aisle.item_factors f on f.model_id = model_id and f.item_id = h.item_id
     join aisle._recency_weights w on w.model_id = model_id and w.place = h.place;
     select sum(c.embedding), bool_or(given ? c.feature) into situation, is_given
@@ -868,8 +868,8 @@ begin
         situation := situation + own;
     end if;
     if known_items > 0 then
-        exponent := (select (m.parameters ->> 'exponent')::float8 from aisle._models m where m.model_id = model_id);
-        situation := situation + past * array_fill(known_items ^ -exponent, array[vector_dims(past)])::vector;
+        situation := situation
+            + past * array_fill(known_items ^ -(parameters ->> 'exponent')::float8, array[vector_dims(past)])::vector;
     end if;
     return situation;
 end

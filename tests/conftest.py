@@ -323,6 +323,7 @@ def publish_tiny_recommender(
         [
             Jsonb(
                 {
+                    "history": 2,
                     "exponent": 0,
                     "repeats": TINY_REPEATS,
                     "recommends_seen": True,

@@ -22,7 +22,6 @@ from aisle import sql
 from aisle.embedder import factors as factor_files
 from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.embedder.towers import ItemTower
 from aisle.sql import Connection, errors, registry
 from aisle.trainers import baselines, ranking, towers
 from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
@@ -210,6 +209,7 @@ def publish(
         encoder=None,
         parameters={
             "features": tower_options.features,
+            "history": len(factors.recency),
             "exponent": factors.exponent,
             "repeats": {
                 "seen": repeat.constant,
@@ -228,7 +228,7 @@ def publish(
         },
     )
     has_tower = any(len(t.names) or t.text for t in factors.towers)
-    factor_files.store(connection, model_id, [ItemTower(**vars(t)) for t in factors.towers if has_tower])
+    factor_files.store(connection, model_id, factors.towers if has_tower else ())
     zeros = np.zeros(dimensions, dtype=np.float32)
     touched = np.unique(test.events.item)
     hashes: dict[str, bytes] = dict(

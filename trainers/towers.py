@@ -22,12 +22,15 @@ from accelerate.utils import send_to_device  # type: ignore[import-untyped]
 from scipy import sparse
 from torch import Tensor, nn
 
+from aisle.embedder.towers import ItemTower, content, prefixes
 from aisle.trainers.events import Events, Floats, Ints
 
 ANY_LENGTH = 1000  # events; the longest history that is ever read
 FULL_SOFTMAX = 100_000  # items; beyond that the soft-max is sampled
 SAMPLED = 8192  # items drawn for a sampled soft-max
 REPEAT_CELLS = 20_000_000  # (transitions, items) that the repeat coefficients are learned on
+SMALLEST_BATCH = 16  # rows
+STEPS = 20  # an epoch, at least, where there are rows enough
 TEXT_WIDTH = 128  # hidden units
 HALF_PRECISION = 20_000_000  # logits of a step; beyond that they are bfloat16
 EXCLUDED = -1e4  # logit of an item that may not be recommended
@@ -162,30 +165,6 @@ class _Pairs:
 
 
 @dataclass(frozen=True)
-class ItemTower:
-    """What one member knows of an item that nobody has touched: its category path and its text."""
-
-    dimensions: int
-    cosine: bool
-    names: Sequence[Sequence[str]]  # the known categories, each a path from the root
-    categories: Floats  # (categories, width): into, out, and a bias unless cosine; a path adds up its prefixes
-    text: tuple[Floats, ...]  # weights and biases of the layers, () without texts
-
-    def content(self, categories: Sequence[Sequence[str] | None], texts: Floats | None) -> tuple[Floats, Floats]:
-        """Return (into, out) of items, (items, dimensions or + 1) each."""
-        rows = {tuple(name): row for row, name in enumerate(self.names)}
-        x = np.zeros((len(categories), self.categories.shape[1]), dtype=np.float32)
-        for line, path in enumerate(categories):
-            known = [rows[prefix] for prefix in _prefixes(path) if prefix in rows]
-            x[line] = self.categories[known].sum(0)
-        if self.text and texts is not None:
-            first, first_bias, second = self.text
-            x += np.maximum(texts @ first.T + first_bias, 0) @ second.T * texts.any(1, keepdims=True)
-        into, out = _into_and_out(torch.from_numpy(x), self.dimensions, self.cosine)
-        return np.pad(into.numpy(), ((0, 0), (0, out.shape[1] - into.shape[1]))), out.numpy()
-
-
-@dataclass(frozen=True)
 class Factors:
     """The tables that serve, all with the same last axis d, and how they were found."""
 
@@ -245,47 +224,7 @@ class Factors:
 
     def content(self, categories: Sequence[Sequence[str] | None], texts: Floats | None) -> tuple[Floats, Floats]:
         """Return (into, out) of items that were not there in training, (items, d) each."""
-        parts = [tower.content(categories, texts) for tower in self.towers]
-        return np.concatenate([p for p, _ in parts], axis=1), np.concatenate([q for _, q in parts], axis=1)
-
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return all arrays by name, for a file; `metadata` is the rest."""
-        arrays: dict[str, npt.NDArray[Any]] = {
-            name: getattr(self, name) for name in ("constant", "users", "into", "out", "recency")
-        }
-        arrays |= {f"context.{name}": table for name, table in self.context.items()}
-        for member, tower in enumerate(self.towers):
-            arrays[f"towers.{member}.categories"] = tower.categories
-            arrays |= {f"towers.{member}.text.{layer}": array for layer, array in enumerate(tower.text)}
-        return arrays
-
-    def metadata(self) -> dict[str, Any]:
-        """Return what JSON can hold of the factors."""
-        return {
-            "context_values": {name: list(values) for name, values in self.context_values.items()},
-            "exponent": self.exponent,
-            "repeat": vars(self.repeat) | {"context": dict(self.repeat.context)},
-            "towers": [
-                {"dimensions": t.dimensions, "cosine": t.cosine, "names": [list(name) for name in t.names]}
-                for t in self.towers
-            ],
-            "epochs_run": self.epochs_run,
-            "validation": list(self.validation),
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, Any]) -> "Factors":
-        """Return what `to_arrays` and `metadata` were made of."""
-        towers = []
-        for member, kept in enumerate(metadata["towers"]):
-            layers = sorted(name for name in arrays if name.startswith(f"towers.{member}.text."))
-            text = tuple(arrays[name] for name in layers)
-            towers.append(ItemTower(**kept, categories=arrays[f"towers.{member}.categories"], text=text))
-        tables: dict[str, Any] = {name: arrays[name] for name in ("constant", "users", "into", "out", "recency")}
-        tables["context"] = {
-            n.removeprefix("context."): table for n, table in arrays.items() if n.startswith("context.")
-        }
-        return cls(**{**metadata, **tables, "repeat": Repeat(**metadata["repeat"]), "towers": towers})
+        return content(self.towers, categories, texts)
 
 
 def fit(
@@ -427,10 +366,10 @@ class _Model(nn.Module):
         self.log_recency = nn.Parameter(torch.from_numpy(recency).log(), requires_grad=options.order == "time")
         self.ids = table(len(items), width, options.spread if "item" in options.features else 0.0)
         self.ids.requires_grad_("item" in options.features)
-        self.names = sorted({p for path in items.categories for p in _prefixes(path)} if self._has("category") else ())
+        self.names = sorted({p for path in items.categories for p in prefixes(path)} if self._has("category") else ())
         self.categories = table(len(self.names), width, options.spread)
         rows = {name: row for row, name in enumerate(self.names)}
-        paths = [[rows[prefix] for prefix in _prefixes(path) if prefix in rows] for path in items.categories]
+        paths = [[rows[prefix] for prefix in prefixes(path) if prefix in rows] for path in items.categories]
         self.paths = _Matrix(_ones(paths, len(self.names)))
         self.text: nn.Sequential | None = None
         if self._has("text") and items.texts is not None:
@@ -592,15 +531,18 @@ class _Batches:
         if self.sampled is not None and self.sampled >= items:
             self.sampled = None
 
+        # However few the rows are, an epoch is to be some steps.
+        self.size = min(options.batch_size, max(SMALLEST_BATCH, len(self.rows) // STEPS))
+
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.options.batch_size)
+        return -(-len(self.rows) // self.size)
 
     def epoch(self, seed: int, epoch: int, process: int, processes: int) -> Iterator[_Batch]:
         """Yield one process's share of each step."""
         order = np.random.default_rng((seed, epoch)).permutation(self.rows)
         random = np.random.default_rng((seed, epoch, process))
-        for start in range(0, len(order), self.options.batch_size):
-            rows = order[start : start + self.options.batch_size]
+        for start in range(0, len(order), self.size):
+            rows = order[start : start + self.size]
             yield self._batch(rows[process::processes] if len(rows) >= processes else rows, random)
 
     def _batch(self, rows: Ints, random: np.random.Generator) -> _Batch:
@@ -757,10 +699,6 @@ def _into_and_out(x: Tensor, dimensions: int, cosine: bool) -> tuple[Tensor, Ten
     """Cut the item tower's output; where into and out are tied, they are the same columns."""
     out = x[:, -dimensions:] if cosine else x[:, -dimensions - 1 :]
     return x[:, :dimensions], F.normalize(out, dim=1) if cosine else out
-
-
-def _prefixes(path: Sequence[str] | None) -> list[tuple[str, ...]]:
-    return [tuple(path[: depth + 1]) for depth in range(len(path))] if path else []
 
 
 def _rows(table: Tensor, rows: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ begin
     end if;
     loop
         execute format(
-            'select array_agg(n.item_id), array_agg(n.score)
+            'select array_agg(n.item_id order by n.score desc, n.item_id), array_agg(n.score order by n.score desc, n.item_id)
              from (select f.item_id, -(f.embedding <#> $1) as score
                    from aisle.%I f
                    where f.item_id <> all ($2) %s
