@@ -1,11 +1,13 @@
 """`aisle demo`: a shop, a model and real answers, from nothing, in minutes."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import LiteralString
 
 import click
 from psycopg import sql as compose
 
+from aisle import sql
 from aisle.commands import Database, pass_database, print_query
 from aisle.sql import Connection, errors
 
@@ -34,6 +36,7 @@ def demo(
     """Fill a shop, train on it, and ask it things in SQL."""
     from aisle import migrations
     from aisle.trainers import category as trainer
+    from aisle.trainers import recommender
 
     _say("Preparing the database …")
     migrations.migrate(database.url)
@@ -49,12 +52,18 @@ def demo(
             )
         if connection.execute("select from aisle.models where task = 'category' and state = 'live'").fetchone() is None:
             trainer.train(database.url, trainer.Options(), _say)
-        _show(connection, generated=connection.execute("select to_regclass('shop.visits')").fetchone() != (None,))
+        generated = sql.fetch_value(connection, "select to_regclass('shop.visits') is not null")
+        if generated:
+            _learn_from_visits(
+                connection, lambda: recommender.train(database.url, recommender.Options(deploy=True), _say)
+            )
+        _show(connection, generated=generated)
     click.echo(
         f"""
 The database is running: {database.url}
   aisle db shell                                    look around; \\df+ aisle.* is the documentation
   aisle predict-category '아기 기저귀 팬티형 4단계'     ask for any product
+  aisle recommend user-42 --category 식품             recommend to any customer
   aisle evaluate category --baseline                how good it is, beside TF-IDF + linear SVM
   aisle worker                                      keep the vectors in step with the rows
   aisle db stop                                     stop it (your data stay)"""
@@ -69,6 +78,16 @@ def _generated_shop(connection: Connection) -> str:
     return "shop.products"
 
 
+def _learn_from_visits(connection: Connection, train: Callable[[], object]) -> None:
+    if connection.execute("select from aisle._attachments where kind = 'interactions'").fetchone() is None:
+        connection.execute(
+            "select aisle.attach_interactions('shop.visits', 'customer_id', 'product_id', 'visited_at', "
+            "context_columns => array['meal_time'], time_zone => 'Asia/Seoul')"
+        )
+    if connection.execute("select from aisle.models where task = 'recommender' and state = 'live'").fetchone() is None:
+        train()
+
+
 def _own_table(connection: Connection, file: Path, key: str) -> str:
     from aisle.sql import transfer
 
@@ -81,7 +100,7 @@ def _reset(connection: Connection) -> None:
     with connection.transaction():
         connection.execute("select aisle.detach(kind) from aisle._attachments")
         connection.execute("delete from aisle._deployments")
-        connection.execute("select aisle._drop_model(model_id) from aisle._models where task = 'category'")
+        connection.execute("select aisle._drop_model(model_id) from aisle._models")
         connection.execute("drop schema if exists shop cascade")
 
 
@@ -125,6 +144,22 @@ def _show(connection: Connection, *, generated: bool) -> None:
             "join shop.products p on p.id::text = s.item_id order by s.rank",
         )
     _ask(connection, "select reason, count(*) from aisle.category_review group by reason")
+    if generated:
+        _ask(
+            connection,
+            "select r.rank, p.name, r.score from aisle.recommend('user-42', 3) r\n"
+            "join shop.products p on p.id::text = r.item_id order by r.rank",
+        )
+        _ask(
+            connection,
+            "insert into shop.visits (customer_id, product_id, meal_time)\n"
+            "select 'newcomer', id, 'lunch' from shop.products where category like '%고양이%' order by id limit 2",
+        )
+        _ask(
+            connection,
+            "select r.rank, p.name, p.category from aisle.recommend('newcomer', 3) r  -- knows of the visits already\n"
+            "join shop.products p on p.id::text = r.item_id order by r.rank",
+        )
 
 
 def _ask(connection: Connection, template: LiteralString, **values: str) -> None:

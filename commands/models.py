@@ -128,7 +128,7 @@ def _recommender_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--deploy/--no-deploy",
     default=None,
-    help="Let it answer when it is ready.  [default: if it beats the live model, popularity and iALS]",
+    help="Let it answer when it is ready.  [default: if it beats the live model and the baselines]",
 )
 @json_option
 @pass_database

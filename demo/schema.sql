@@ -38,3 +38,4 @@ create table shop.visits (              -- a customer looked at a product's page
     primary key (customer_id, visited_at, product_id)
 );
 create index visits_product_id_idx on shop.visits (product_id);
+create index visits_visited_at_idx on shop.visits (visited_at);

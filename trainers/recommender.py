@@ -28,7 +28,7 @@ from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
 from aisle.trainers.events import Events, Ints, read_events
 from aisle.trainers.run import environment, only_trainer
 
-GATE = ("popularity", "ials")  # what a model must beat on the held-out users; iALS where its library is installed
+EASE_ITEMS = 6000  # beyond, it is left to `aisle evaluate recommender --baseline`: it takes 4 bytes × items²
 
 Report = Callable[[str], None]
 
@@ -345,13 +345,29 @@ def measure(connection: Connection, model_id: int, test: HeldOut, options: Optio
     live = registry.live(connection, "recommender")
     if live is not None:
         metrics["live"] = ranking.measure(*answers(connection, live, model_id, k), k).means()
-    for name in (*GATE, *(["own-history"] if options.repeats else [])):
-        if name == "ials" and find_spec("implicit") is None:
-            report("Not compared with iALS: pip install 'aisle[baselines]'")
+    for name in rivals(test, repeats=options.repeats):
+        if name in ("item-knn", "ials") and find_spec("implicit") is None:
+            report(f"Not compared with {name}: pip install 'aisle[baselines]'")
             continue
         report(f"Fitting the baseline {name} …")
         metrics[name] = measure_baseline(name, test, k, exclude_seen=not options.repeats).means()
     return metrics
+
+
+def rivals(test: HeldOut, *, repeats: bool) -> list[str]:
+    """Return the baselines that a model must beat."""
+    has_context = bool(test.events.context)
+    wanted = {
+        "popularity": True,
+        "recent-popularity": True,
+        "context-popularity": has_context,
+        "own-history": repeats,
+        "own-context-history": repeats and has_context,
+        "item-knn": True,
+        "ease": len(test.events.items) <= EASE_ITEMS,
+        "ials": True,
+    }
+    return [name for name, is_wanted in wanted.items() if is_wanted]
 
 
 def measure_baseline(name: str, test: HeldOut, k: int, *, exclude_seen: bool) -> ranking.Measures:
