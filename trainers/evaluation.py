@@ -37,8 +37,7 @@ def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[A
         catalogue = read_catalogue(
             connection, split_column=model.parameters["split_column"], seed=model.parameters["seed"]
         )
-        testing = np.array([item_id in set(held_out) for item_id in catalogue.item_ids])
-        given, predicted, _ = _linear_svm(catalogue, testing)
+        given, predicted, _ = _linear_svm(catalogue, np.isin(catalogue.item_ids.astype(str), held_out))
         accuracy, macro_f1 = float(np.mean(given == predicted)), publish.macro_f1(given, predicted)
         rows.append((SVM, metrics["held_out_rows"], accuracy, macro_f1, None))
     return rows
