@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aisle import sql
 from aisle.embedder.generation import Generation
 from aisle.sql import Connection, errors, registry
 from aisle.trainers import baselines, preference, publish, ranking, recommender
@@ -18,9 +17,7 @@ COLUMNS = ("answer", "held_out_rows", "accuracy", "macro_f1", "ece")
 
 def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[Any, ...]]:
     """Ask the live model for its held-out rows again; return a row each for item, text, and baseline."""
-    model_id = registry.live(connection, "category")
-    if model_id is None:
-        raise errors.NoLiveModelError
+    model_id = registry.require_live(connection, "category")
     model = registry.get(connection, model_id)
     held_out = [
         row[0]
@@ -45,7 +42,7 @@ def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[A
 
 def evaluate_preference(connection: Connection, *, baseline: bool) -> list[dict[str, Any]]:
     """Ask the live model for the held-out reviews; return a row for it, for the majority, and for the baseline."""
-    model_id = sql.fetch_value(connection, "select aisle._live_model('preference')")
+    model_id = registry.require_live(connection, "preference")
     parameters = registry.get(connection, model_id).parameters
     reviews = preference.rated_reviews(connection, parameters["liked"], parameters["seed"])
     metrics = preference.measure(connection, Generation.load(connection, model_id), reviews)
@@ -57,9 +54,7 @@ def evaluate_preference(connection: Connection, *, baseline: bool) -> list[dict[
 
 def evaluate_recommender(connection: Connection, *, baseline: bool) -> list[dict[str, Any]]:
     """Ask the live model for its held-out users again; return a row for it, and one for each baseline."""
-    model_id = registry.live(connection, "recommender")
-    if model_id is None:
-        raise errors.NoLiveModelError("No recommender is live.", hint="Train one: aisle train recommender")
+    model_id = registry.require_live(connection, "recommender")
     parameters = registry.get(connection, model_id).parameters
     k, exclude_seen = parameters["top"], not parameters["recommends_seen"]
     measured = ranking.measure(*recommender.answers(connection, model_id, model_id, k), k)
@@ -68,7 +63,9 @@ def evaluate_recommender(connection: Connection, *, baseline: bool) -> list[dict
         features = [f for f in parameters["features"] if f != "text"]
         events = read_events(connection, features, liked_only=parameters["liked_only"])
         test = recommender.held_out_of(connection, model_id, events)
-        for name in baselines.BASELINES:
+        for name, baseline_class in baselines.BASELINES.items():
+            if issubclass(baseline_class, baselines.ContextPopularity) and not events.context:
+                continue
             means = recommender.measure_baseline(name, test, k, exclude_seen=exclude_seen).means()
             rows.append({"answer": name, "users": len(test.user), **means})
     return rows

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import sql as compose
 
-from aisle import sql
 from aisle.sql import Connection, errors, registry
 from aisle.trainers.bulk import record_batches
 
@@ -106,9 +105,8 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
     ]
     weight: compose.Composable = compose.SQL("e.weight")
     if liked_only:
-        preference_model = sql.fetch_value(connection, "select aisle._live_model('preference')")
         weight = compose.SQL("case when aisle._is_liked({}, e.rating, e.review) then e.weight else 0 end").format(
-            compose.Literal(preference_model)
+            compose.Literal(registry.require_live(connection, "preference"))
         )
     query = compose.SQL(
         "select e.user_id::text as user_id, e.item_id, extract(epoch from e.local_at)::float8 as at, "

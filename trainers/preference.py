@@ -109,7 +109,7 @@ def label(
     call goes on from there.
     """
     _attached(connection, "review")
-    model_id = sql.fetch_value(connection, "select aisle._live_model('preference')")
+    model_id = registry.require_live(connection, "preference")
     generation = Generation.load(connection, model_id)
     liked = total = 0
     # The server sets the texts aside (WITH HOLD), so that the cursor keeps no snapshot.
@@ -133,7 +133,7 @@ def label(
 
 def unlabelled(connection: Connection) -> int:
     """Return how many texts the live model has still to label."""
-    model_id = sql.fetch_value(connection, "select aisle._live_model('preference')")
+    model_id = registry.require_live(connection, "preference")
     query = f"select count(*) from ({sql.read('queries/unlabelled_reviews')}) u"  # noqa: S608 - a file of ours
     return int(sql.fetch_value(connection, query, {"model_id": model_id}))
 

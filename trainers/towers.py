@@ -412,6 +412,12 @@ class _Model(nn.Module):
         return u
 
     def forward(self, batch: _Batch, dropped: Tensor | None) -> Tensor:
+        # Half precision is only worth it in _LogSumExp, whatever `accelerate launch`, or an encoder that was trained in
+        # the same process, has chosen.
+        with torch.autocast(self.constant.device.type, enabled=False):
+            return self._loss(batch, dropped)
+
+    def _loss(self, batch: _Batch, dropped: Tensor | None) -> Tensor:
         into, out = self.items(dropped)
         u = self.user_vectors(batch, into)
         u = F.normalize(u, dim=1) if self.options.cosine else F.pad(u, (0, 1), value=1.0)
@@ -641,10 +647,7 @@ def _fit_one(
             for group in optimiser.param_groups:
                 group["lr"] = options.learning_rate * (1 - step / steps)
             dropped = torch.rand(len(plain.ids), generator=generator) < options.id_dropout if content else None
-            with torch.autocast(
-                accelerator.device.type, enabled=False
-            ):  # half precision is only worth it in _LogSumExp
-                loss = model(*send_to_device((batch, dropped), accelerator.device))
+            loss = model(*send_to_device((batch, dropped), accelerator.device))
             optimiser.zero_grad()
             accelerator.backward(loss)
             optimiser.step()
