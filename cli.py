@@ -16,7 +16,15 @@ from aisle.sql import errors
 SECTIONS = {
     "Start": (demonstration.demo, database.db, database.migrate, database.doctor),
     "The shop's tables": (shop.attach, shop.detach, shop.import_, shop.export),
-    "Models": (models.train, models.evaluate, models.experiment, models.models, models.deploy, models.rollback),
+    "Models": (
+        models.train,
+        models.label,
+        models.evaluate,
+        models.experiment,
+        models.models,
+        models.deploy,
+        models.rollback,
+    ),
     "Vectors": (vectors.embed, vectors.backfill, vectors.worker, vectors.status, vectors.failures),
     "Answers, as SQL gives them": (
         answers.predict_category,

@@ -188,7 +188,7 @@ def publish_model(connection: Connection, encoder: str, rows: Sequence[tuple[int
             student_scale=1.0,
             parameters={},
         )
-        model_id = publish.load(connection, part, " > ")
+        model_id = publish.load(connection, "category", part, " > ", {})
     connection.execute("update aisle._models set state = 'ready' where model_id = %s", (model_id,))
     connection.execute("select aisle.deploy(%s)", (model_id,))
     connection.execute("vacuum analyze aisle.ngram_vectors")

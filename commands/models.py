@@ -1,7 +1,7 @@
 """Models: `aisle train`, `evaluate`, `models`, `deploy`, `rollback`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +9,9 @@ import click
 
 from aisle import sql
 from aisle.commands import Database, json_option, pass_database, print_json, print_query, print_rows
+from aisle.commands.progress import transfer_progress
+
+TASKS = ["category", "recommender", "preference"]
 
 
 @click.group()
@@ -16,65 +19,67 @@ def train() -> None:
     """Train a model on the attached tables."""
 
 
-@train.command("category")
-@click.option(
-    "--encoder",
-    default="ngram",
-    show_default=True,
-    help="`ngram` (no download), a Hugging Face name, or a local folder.",
+_TEXT_OPTIONS = (
+    click.option(
+        "--encoder",
+        default="ngram",
+        show_default=True,
+        help="`ngram` (no download), a Hugging Face name, or a local folder.",
+    ),
+    click.option(
+        "--epochs",
+        type=click.IntRange(min=1),
+        help="Passes of the encoder over the rows.  [default: 6; with ngram: 12]",
+    ),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Rows a step."),
+    click.option(
+        "--gradient-accumulation",
+        default=1,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Steps before an update.",
+    ),
+    click.option("--max-length", type=int, help="Tokens that the encoder reads.  [default: 48; of a review: 128]"),
+    click.option("--learning-rate", type=float, help="Peak learning rate of the encoder."),
+    click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"])),
+    click.option(
+        "--early-stopping", default=2, show_default=True, help="Stop after so many epochs without a gain; 0: never."
+    ),
+    click.option("--fit-in", metavar="MEMORY", help="Choose what makes training fit, for example 8GB."),
+    click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model."),
 )
+
+
+def _with_options(options: Sequence[Callable[..., Any]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add options that several commands have."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@train.command("category")
+@_with_options(_TEXT_OPTIONS)
 @click.option("--split-column", help="Column that says train, valid or test.  [default: by groups of near-equal names]")
 @click.option("--min-rows", default=3, show_default=True, help="Leave categories with fewer labelled rows out.")
-@click.option(
-    "--epochs", type=click.IntRange(min=1), help="Passes of the encoder over the rows.  [default: 6; with ngram: 12]"
-)
-@click.option("--batch-size", type=click.IntRange(min=1), help="Rows a step.")
-@click.option(
-    "--gradient-accumulation", default=1, show_default=True, type=click.IntRange(min=1), help="Steps before an update."
-)
-@click.option("--max-length", default=48, show_default=True, help="Tokens that the encoder reads of an item.")
-@click.option("--learning-rate", type=float, help="Peak learning rate of the encoder.")
-@click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"]))
-@click.option(
-    "--early-stopping", default=2, show_default=True, help="Stop after so many epochs without a gain; 0: never."
-)
-@click.option("--fit-in", metavar="MEMORY", help="Choose what makes training fit, for example 8GB.")
-@click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model.")
 @click.option(
     "--deploy/--no-deploy", default=None, help="Let it answer when it is ready.  [default: if no model is live]"
 )
 @json_option
 @pass_database
 def train_category(
-    database: Database, /, encoder: str, split_column: str | None, min_rows: int, seed: int, deploy: bool | None,
-    as_json: bool, **fine_tuning: Any,
-) -> None:  # fmt: skip
+    database: Database, /, split_column: str | None, min_rows: int, deploy: bool | None, as_json: bool, **given: Any
+) -> None:
     """Train product → category and publish it."""
     from dataclasses import replace
 
     from aisle.trainers import category
-    from aisle.trainers.fine_tuning import FineTuningOptions
-    from aisle.trainers.student import StudentOptions
 
-    started = time.monotonic()
-    given = {name: value for name, value in fine_tuning.items() if value is not None}
-    student = StudentOptions()
-    if encoder == "ngram":
-        student = replace(student, **{name: given[name] for name in ("epochs", "batch_size") if name in given})
-    options = category.Options(
-        encoder=None if encoder == "ngram" else encoder,
-        split_column=split_column,
-        min_rows=min_rows,
-        seed=seed,
-        deploy=deploy,
-        student=student,
-        fine_tuning=FineTuningOptions(**given),
-    )
-    with database.connect():
-        pass  # a schema of the wrong version is said before anything is trained
-    result = category.train(
-        database.url, options, lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=True)
-    )
+    options = replace(_text(category.Options(), **given), split_column=split_column, min_rows=min_rows, deploy=deploy)
+    result = category.train(database.url, options, _progress(database))
     if as_json:
         print_json(vars(result))
         return
@@ -86,7 +91,102 @@ def train_category(
     )
 
 
+@train.command("preference")
+@click.option("--liked-from", type=float, help="The least rating that means liked, such as 4.")
+@click.option("--liked", multiple=True, help="A rating that means liked, such as good; repeatable.")
+@_with_options(_TEXT_OPTIONS)
+@click.option(
+    "--deploy/--no-deploy",
+    default=None,
+    help="Let it label when it is ready.  [default: if no model is live, and it beats the more frequent answer]",
+)
+@json_option
+@pass_database
+def train_preference(
+    database: Database, /, liked_from: float | None, liked: tuple[str, ...], deploy: bool | None, as_json: bool,
+    **given: Any,
+) -> None:  # fmt: skip
+    """Train review → liked or not, on the reviews with a rating, and publish it."""
+    from dataclasses import replace
+
+    from aisle.trainers import preference
+
+    options = replace(_text(preference.Options(), **given), liked_from=liked_from, liked=liked, deploy=deploy)
+    result = preference.train(database.url, options, _progress(database))
+    if as_json:
+        print_json(vars(result))
+        return
+    answers = [(f"model {result.model_id}", result.metrics), ("majority", result.metrics["majority"])]
+    _print_dicts(preference.table(answers), as_json=False)
+    click.echo(
+        f"Model {result.model_id} is live. Next: aisle label reviews"
+        if result.deployed
+        else f"Model {result.model_id} is ready. Let it label: aisle deploy {result.model_id}"
+    )
+
+
+def _text(options: Any, *, encoder: str, seed: int, **given: Any) -> Any:
+    """Return a text classifier's options with those that were given."""
+    from dataclasses import replace
+
+    given = {name: value for name, value in given.items() if value is not None}
+    if encoder == "ngram":
+        own = {name: given[name] for name in ("epochs", "batch_size") if name in given}
+        options = replace(options, student=replace(options.student, **own))
+    return replace(
+        options,
+        encoder=None if encoder == "ngram" else encoder,
+        seed=seed,
+        fine_tuning=replace(options.fine_tuning, **given),
+    )
+
+
+def _progress(database: Database) -> Callable[[str], None]:
+    """Return what tells how training goes, on stderr."""
+    with database.connect():
+        pass  # a schema of the wrong version is said before anything is trained
+    started = time.monotonic()
+    return lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=True)
+
+
+def _print_dicts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    print_rows(list(rows[0]), [list(row.values()) for row in rows], as_json)
+
+
+@click.group()
+def label() -> None:
+    """Say what rows mean that do not say it themselves."""
+
+
+@label.command("reviews")
+@json_option
+@pass_database
+def label_reviews(database: Database, as_json: bool) -> None:
+    """Label reviews without a rating as liked or not, by the live model.
+
+    A text that has its label is left alone: run it again after new reviews, or after it was stopped.
+    """
+    from aisle.trainers import preference
+
+    with database.connect() as connection, transfer_progress("Labelling") as progress:
+        result = preference.label(connection, lambda texts: progress(texts, None))
+    if as_json:
+        print_json(vars(result))
+        return
+    click.echo(
+        f"{result.liked + result.not_liked:,} texts labelled: {result.liked:,} liked, {result.not_liked:,} not liked. "
+        "Next: aisle train recommender --positives liked"
+    )
+
+
 _RECOMMENDER_OPTIONS = (
+    click.option(
+        "--positives",
+        default="all",
+        show_default=True,
+        type=click.Choice(["all", "liked"]),
+        help="What is to be foreseen: all events, or those that the user liked, by rating or label.",
+    ),
     click.option(
         "--repeats",
         is_flag=True,
@@ -112,19 +212,13 @@ _RECOMMENDER_OPTIONS = (
 )
 
 
-def _recommender_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_RECOMMENDER_OPTIONS):
-        command = option(command)
-    return command
-
-
 @train.command("recommender")
 @click.option(
     "--features",
     help="What to learn from, separated by commas: user, item, category, text, hour, weekday, meal_slot, and attached "
     "context columns.  [default: user,item, and category and text where there are any]",
 )
-@_recommender_options
+@_with_options(_RECOMMENDER_OPTIONS)
 @click.option(
     "--deploy/--no-deploy",
     default=None,
@@ -141,12 +235,7 @@ def train_recommender(
     from aisle.trainers import recommender
 
     options = replace(_recommender(**given), features=_names(features) if features else None, deploy=deploy)
-    started = time.monotonic()
-    with database.connect():
-        pass  # a schema of the wrong version is said before anything is trained
-    result = recommender.train(
-        database.url, options, lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=True)
-    )
+    result = recommender.train(database.url, options, _progress(database))
     if as_json:
         print_json(vars(result))
         return
@@ -176,7 +265,7 @@ def experiment() -> None:
 @click.option(
     "--features", "arms", multiple=True, required=True, help="A set of features, separated by commas; at least twice."
 )
-@_recommender_options
+@_with_options(_RECOMMENDER_OPTIONS)
 @click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1), help="Models a set of features.")
 @json_option
 @pass_database
@@ -207,12 +296,13 @@ def _names(features: str) -> tuple[str, ...]:
 
 
 def _recommender(
-    *, repeats: bool, unordered: bool, test_from: datetime | None, validate_from: datetime | None, top: int,
-    seed: int, **given: Any,
+    *, positives: str, repeats: bool, unordered: bool, test_from: datetime | None, validate_from: datetime | None,
+    top: int, seed: int, **given: Any,
 ) -> Any:  # fmt: skip
     from aisle.trainers import recommender, towers
 
     return recommender.Options(
+        liked_only=positives == "liked",
         repeats=repeats,
         test_from=_seconds(test_from),
         validate_from=_seconds(validate_from),
@@ -231,7 +321,7 @@ def _seconds(moment: datetime | None) -> float | None:
 
 
 @click.command()
-@click.argument("task", type=click.Choice(["category", "recommender"]))
+@click.argument("task", type=click.Choice(TASKS))
 @click.option(
     "--baseline",
     is_flag=True,
@@ -248,8 +338,8 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
         if task == "category":
             print_rows(evaluation.COLUMNS, evaluation.evaluate_category(connection, baseline=baseline), as_json)
         else:
-            table = evaluation.evaluate_recommender(connection, baseline=baseline)
-            print_rows(list(table[0]), [list(row.values()) for row in table], as_json)
+            ask = evaluation.evaluate_recommender if task == "recommender" else evaluation.evaluate_preference
+            _print_dicts(ask(connection, baseline=baseline), as_json)
 
 
 @click.command()
@@ -276,7 +366,7 @@ def deploy(database: Database, model_id: int) -> None:
 
 
 @click.command()
-@click.argument("task", type=click.Choice(["category", "recommender"]))
+@click.argument("task", type=click.Choice(TASKS))
 @pass_database
 def rollback(database: Database, task: str) -> None:
     """Let the model before the live one answer again."""

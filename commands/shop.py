@@ -66,18 +66,20 @@ def attach_items(
     help="Column that tells of the situation, such as meal_time; repeatable.",
 )
 @click.option("--review", help="Column with the text of a review.")
+@click.option("--rating", help="Column with what the user gave: a number, a yes or no, or a word.")
 @click.option("--time-zone", help="Zone that hours and weekdays are told in.  [default: the database's]")
 @pass_database
 def attach_interactions(
     database: Database, relation: str, user_id: str, item_id: str, at: str, weight: str | None,
-    context_columns: tuple[str, ...], review: str | None, time_zone: str | None,
+    context_columns: tuple[str, ...], review: str | None, rating: str | None, time_zone: str | None,
 ) -> None:  # fmt: skip
     """Attach the table (or view) of views, ratings, visits or purchases."""
     with database.connect() as connection:
         message = sql.fetch_value(
             connection,
-            "select aisle.attach_interactions(%s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')))",
-            (relation, user_id, item_id, at, weight, list(context_columns), review, time_zone),
+            "select aisle.attach_interactions("
+            "%s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')), %s)",
+            (relation, user_id, item_id, at, weight, list(context_columns), review, time_zone, rating),
         )
     click.echo(message)
 

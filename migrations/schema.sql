@@ -438,6 +438,29 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._is_liked(model_id integer, rating text, review text) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+    return coalesce(
+        aisle._is_liked_rating(rating, (
+            select m.parameters -> 'liked' from aisle._models m where m.model_id = _is_liked.model_id)),
+        (select l.is_liked from aisle._review_labels l
+         where l.model_id = _is_liked.model_id and l.text_hash = aisle._content_hash(review, null, null)));
+end
+$$;
+
+CREATE FUNCTION aisle._is_liked_rating(rating text, rule jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $_$
+    select case
+        when rule ? 'values' then rule -> 'values' ? rating
+        when rating ~ '^[-+]?[0-9]{1,30}([.][0-9]{1,30})?$' then rating::numeric >= (rule ->> 'from')::numeric
+    end
+$_$;
+
 CREATE FUNCTION aisle._item_vector(model_id integer, item_id text) RETURNS public.vector
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -880,6 +903,7 @@ CREATE FUNCTION aisle._vector_tables(task text) RETURNS text[]
     AS $$
     select case task
         when 'category' then array['item_vectors', 'category_vectors', 'ngram_vectors']
+        when 'preference' then array['category_vectors', 'ngram_vectors']
         when 'recommender' then array['item_factors', 'user_vectors', 'context_vectors']
         else '{}' end
 $$;
@@ -895,7 +919,7 @@ CREATE FUNCTION aisle._words(text text) RETURNS text[]
     ), '')
 $$;
 
-CREATE FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text DEFAULT NULL::text, context_columns text[] DEFAULT '{}'::text[], review text DEFAULT NULL::text, time_zone text DEFAULT current_setting('TimeZone'::text)) RETURNS text
+CREATE FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text DEFAULT NULL::text, context_columns text[] DEFAULT '{}'::text[], review text DEFAULT NULL::text, time_zone text DEFAULT current_setting('TimeZone'::text), rating text DEFAULT NULL::text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
@@ -917,7 +941,7 @@ begin
         raise exception 'hour, weekday and meal_slot are taken from the time; a context column needs another name.'
             using errcode = 'AIS06';
     end if;
-    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review] || context_columns);
+    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns);
     user_type := aisle._id_type(target, user_id);
     perform aisle._id_type(target, item_id);
     time_type := aisle._column_type(target, at);
@@ -928,13 +952,13 @@ begin
     insert into aisle._attachments (kind, relation, id_type, columns, time_type, time_zone)
     values ('interactions', target, user_type,
             jsonb_build_object('user', user_id, 'item', item_id, 'at', at, 'weight', weight, 'context', context_columns,
-                               'review', review),
+                               'review', review, 'rating', rating),
             time_type, attach_interactions.time_zone);
     execute format(
         'create view aisle._interactions with (security_invoker = true) as
          select e.%1$I::%2$s as user_id, e.%3$I::text as item_id, e.%4$I as at, %5$s as local_at, %6$s as weight,
-                %7$s as context, %8$s as review
-         from %9$s e
+                %7$s as context, %8$s as review, %9$s as rating
+         from %10$s e
          where e.%1$I is not null and e.%3$I is not null and e.%4$I is not null',
         user_id, user_type, item_id, at,
         format(case time_type when 'timestamp with time zone' then 'e.%I at time zone %L' else 'e.%I::timestamp' end,
@@ -944,6 +968,7 @@ begin
             select format('jsonb_strip_nulls(jsonb_build_object(%s))', string_agg(format('%L, e.%1$I::text', c), ', '))
             from unnest(context_columns) c) end,
         case when review is null then 'null::text' else format('nullif(e.%I::text, '''')', review) end,
+        case when rating is null then 'null::text' else format('nullif(e.%I::text, '''')', rating) end,
         target);
     if not aisle._has_index(target, array[user_id, at]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%I, %I);', target, user_id, at);
@@ -955,7 +980,7 @@ begin
 end
 $_$;
 
-COMMENT ON FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text, context_columns text[], review text, time_zone text) IS 'Points Aisle at the shop''s table of views, ratings, visits or purchases. context_columns are what was known of the situation, such as the meal; time_zone is that of hours and weekdays.';
+COMMENT ON FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text, context_columns text[], review text, time_zone text, rating text) IS 'Points Aisle at the shop''s table of views, ratings, visits or purchases. context_columns are what was known of the situation, such as the meal; time_zone is that of hours and weekdays. review is the text in which users say what they thought, rating what they gave: a number, a yes or no, or a word.';
 
 CREATE FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text DEFAULT NULL::text, category text DEFAULT NULL::text, text_columns text[] DEFAULT '{}'::text[], category_separator text DEFAULT ' > '::text, draft_rows integer DEFAULT 100) RETURNS text
     LANGUAGE plpgsql
@@ -1074,12 +1099,15 @@ begin
         delete from aisle._changes c where c.topic = 'items';
         delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
     end if;
+    if attachment.kind = 'interactions' then
+        delete from aisle._review_labels;
+    end if;
     delete from aisle._attachments a where a.kind = detach.kind;
     return format('Detached %s.', attachment.relation);
 end
 $$;
 
-COMMENT ON FUNCTION aisle.detach(kind text) IS 'Removes the triggers, the view, the queued jobs and the vectors of an attached table. The table itself is untouched, and so are the models.';
+COMMENT ON FUNCTION aisle.detach(kind text) IS 'Removes the triggers, the view, the queued jobs, the vectors and the labels of an attached table. The table itself is untouched, and so are the models.';
 
 CREATE FUNCTION aisle.embed_text(text text) RETURNS public.vector
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -1504,7 +1532,7 @@ CREATE TABLE aisle._models (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT _models_dimensions_check CHECK (((dimensions >= 1) AND (dimensions <= 2000))),
     CONSTRAINT _models_state_check CHECK ((state = ANY (ARRAY['loading'::text, 'filling'::text, 'ready'::text, 'failed'::text]))),
-    CONSTRAINT _models_task_check CHECK ((task = ANY (ARRAY['category'::text, 'recommender'::text, 'basket'::text])))
+    CONSTRAINT _models_task_check CHECK ((task = ANY (ARRAY['category'::text, 'recommender'::text, 'basket'::text, 'preference'::text])))
 );
 
 ALTER TABLE aisle._models ALTER COLUMN model_id ADD GENERATED ALWAYS AS IDENTITY (
@@ -1524,6 +1552,13 @@ CREATE TABLE aisle._recency_weights (
 );
 
 ALTER TABLE ONLY aisle._recency_weights ALTER COLUMN weights SET STORAGE PLAIN;
+
+CREATE TABLE aisle._review_labels (
+    model_id integer NOT NULL,
+    text_hash bytea NOT NULL,
+    is_liked boolean NOT NULL,
+    confidence real NOT NULL
+);
 
 CREATE TABLE aisle.alembic_version (
     version_num character varying(32) NOT NULL
@@ -1932,6 +1967,9 @@ ALTER TABLE ONLY aisle._models
 ALTER TABLE ONLY aisle._recency_weights
     ADD CONSTRAINT _recency_weights_pkey PRIMARY KEY (model_id, place);
 
+ALTER TABLE ONLY aisle._review_labels
+    ADD CONSTRAINT _review_labels_pkey PRIMARY KEY (text_hash, model_id);
+
 ALTER TABLE ONLY aisle.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
@@ -1982,6 +2020,9 @@ ALTER TABLE ONLY aisle._model_files
 ALTER TABLE ONLY aisle._recency_weights
     ADD CONSTRAINT _recency_weights_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY aisle._review_labels
+    ADD CONSTRAINT _review_labels_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
+
 REVOKE ALL ON FUNCTION aisle._castable_ids(ids text[], id_type text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._categorise(model_id integer, query public.vector, k integer, level integer) FROM PUBLIC;
@@ -2021,6 +2062,10 @@ REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle._has_index(target regclass, columns text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._id_type(target regclass, column_name text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._is_liked(model_id integer, rating text, review text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._is_liked_rating(rating text, rule jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._item_vector(model_id integer, item_id text) FROM PUBLIC;
 
@@ -2062,7 +2107,7 @@ REVOKE ALL ON FUNCTION aisle._vector_tables(task text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._words(text text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text, context_columns text[], review text, time_zone text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text, context_columns text[], review text, time_zone text, rating text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text, category text, text_columns text[], category_separator text, draft_rows integer) FROM PUBLIC;
 

@@ -76,6 +76,8 @@ CREATION_ORDER = (
     "functions/_score_repeats",
     "functions/_recommend",
     "functions/recommend",
+    "functions/_is_liked_rating",
+    "functions/_is_liked",
     "views/_live_models",
     "functions/_vector_tables",
     "functions/_tasks_of",

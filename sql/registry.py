@@ -65,6 +65,14 @@ def live(connection: Connection, task: str) -> int | None:
     return row[0] if row else None
 
 
+def require_live(connection: Connection, task: str) -> int:
+    """Return the id of the model that answers for a task; raises NoLiveModelError when there is none."""
+    model_id = live(connection, task)
+    if model_id is None:
+        raise errors.NoLiveModelError(f"No {task} model is live.", hint=f"Train one: aisle train {task}")
+    return model_id
+
+
 def write_files(connection: Connection, model_id: int, folder: Path) -> None:
     """Store every file below a folder with the model; raises ValueError for a format that could carry code."""
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):

@@ -355,3 +355,18 @@ def publish_tiny_recommender(
     )
     connection.execute("select aisle.deploy(%s)", [model_id])
     return model_id
+
+
+def save_tiny_encoder(folder: Path, syllables: str) -> Path:
+    """Store a one-layer BERT that reads these syllables, digits and `|`, with random weights; return the folder."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    known = [*sorted(set(syllables)), *map(str, range(10))]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "|", *known, *(f"##{syllable}" for syllable in known)]
+    (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    BertTokenizerFast(vocab=str(folder / "vocab.txt"), tokenize_chinese_chars=False).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder

@@ -29,13 +29,15 @@ Grid = Mapping[str, Sequence[Any]]  # option → values to try
 
 
 class Baseline(ABC):
-    """A recommender; the fields of a subclass are its options."""
+    """A recommender; the fields of a subclass are its options. An event of weight 0 is seen, and nothing more."""
 
     GRID: ClassVar[Grid] = {}
 
     def fit(self, events: Events) -> Self:
         """Learn from events."""
         self._shape = (len(events.user_ids), len(events.items))
+        self._seen = _count(events.user, events.item, self._shape)
+        events = events.select(events.weight > 0)
         self._counts = _count(events.user, events.item, self._shape)  # (users, items), events
         self._popularity = np.bincount(events.item, minlength=self._shape[1])  # (items,), events
         self._popular_first = np.argsort(-self._popularity, kind="stable")
@@ -57,7 +59,7 @@ class Baseline(ABC):
             now = {feature: values[rows] for feature, values in (context or {}).items()}
             scores = self._score(users[rows], now)  # (batch, items)
             if exclude_seen:
-                scores[self._counts[users[rows]].nonzero()] = -np.inf
+                scores[self._seen[users[rows]].nonzero()] = -np.inf
             if allowed is not None:
                 scores[:, ~allowed] = -np.inf
             best = ranking.top(np.take(scores, self._popular_first, axis=1), k)
@@ -86,7 +88,7 @@ class RecentPopularity(Popularity):
     def fit(self, events: Events) -> Self:
         super().fit(events)
         recent = events.at > np.max(events.at, initial=-np.inf) - self.days * DAY
-        self._popularity = np.bincount(events.item[recent], minlength=self._shape[1])
+        self._popularity = np.bincount(events.item[recent & (events.weight > 0)], minlength=self._shape[1])
         return self
 
 
@@ -102,6 +104,7 @@ class ContextPopularity(Baseline):
         self._feature = self.feature or next(iter(events.context), "")
         if self._feature not in events.context:
             raise errors.InvalidArgumentError(f"Name a context that the events have: {', '.join(events.context)}.")
+        events = events.select(events.weight > 0)
         given, values = events.context[self._feature], max(1, len(events.context_values[self._feature]))
         self._step = values if self.OWN else 0  # from the first row of a user to that of the next
         rows = (events.user * self._step + given)[given >= 0]
@@ -218,6 +221,7 @@ class ImplicitAls(Baseline):
         from threadpoolctl import threadpool_limits  # implicit warns of BLAS threads, and depends on this
 
         weights = sparse.csr_matrix((events.weight, (events.user, events.item)), shape=self._shape, dtype=np.float32)
+        weights.eliminate_zeros()
         with threadpool_limits(1, "blas"):
             model = als.AlternatingLeastSquares(self.factors, self.regularisation, self.alpha, random_state=self.seed)
             model.iterations, model.num_threads = self.iterations, 1

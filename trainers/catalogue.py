@@ -3,13 +3,18 @@
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from psycopg import ClientCursor
 from psycopg import sql as compose
+from psycopg.types.json import Jsonb
 from scipy import sparse
 
+from aisle import sql
 from aisle.embedder.encoders import encoder_text
 from aisle.sql import Connection, errors
 from aisle.trainers.bulk import record_batches
@@ -63,8 +68,40 @@ def read_catalogue(connection: Connection, *, split_column: str | None, seed: in
     if attachment is None:
         raise errors.NotAttachedError
     relation, id_column = attachment
-    columns, ngrams, vocabulary = _read_arrow(connection, _query(connection, relation, id_column, split_column))
+    columns, ngrams, vocabulary = _read_arrow(
+        connection,
+        _query(connection, relation, id_column, split_column),
+        errors.TrainingDataError(
+            "The attached table is empty.", hint="Fill it first, for example: aisle import items FILE.csv --table …"
+        ),
+    )
     given = columns.pop("split") if split_column else None
+    keys = [group_key(name) for name in columns["name"]]
+    return _catalogue(columns, _split(keys, columns["category"], given, seed), ngrams, vocabulary)
+
+
+def read_reviews(connection: Connection, rule: dict[str, Any], seed: int) -> Catalogue:
+    """Read the reviews whose ratings tell whether they are liked, which become their categories.
+
+    A review is a name without a manufacturer. Which part it is in depends on its text and the seed alone.
+    """
+    query = ClientCursor(connection).mogrify(sql.read("queries/rated_reviews"), {"rule": Jsonb(rule)})
+    columns, ngrams, vocabulary = _read_arrow(
+        connection,
+        query,
+        errors.TrainingDataError(
+            "No review has both words and a rating that tells.",
+            hint="--liked-from compares numbers, --liked names ratings as the column holds them.",
+        ),
+    )
+    # A review of one syllable has no key, and is a group with its equals.
+    keys = [group_key(text) or text.strip() for text in columns["name"]]
+    return _catalogue(columns, _split(keys, columns["category"], None, seed), ngrams, vocabulary)
+
+
+def _catalogue(
+    columns: dict[str, Strings], splits: Strings, ngrams: sparse.csr_array, vocabulary: list[str]
+) -> Catalogue:
     return Catalogue(
         item_ids=columns["item_id"],
         names=columns["name"],
@@ -72,7 +109,7 @@ def read_catalogue(connection: Connection, *, split_column: str | None, seed: in
         details=columns["details"],
         categories=columns["category"],
         hashes=columns["content_hash"],
-        splits=_split(columns["name"], columns["category"], given, seed),
+        splits=splits,
         ngrams=ngrams,
         vocabulary=vocabulary,
     )
@@ -100,8 +137,13 @@ def _query(connection: Connection, relation: str, id_column: str, split_column: 
     return query.as_string(connection)
 
 
-def _read_arrow(connection: Connection, query: str) -> tuple[dict[str, Strings], sparse.csr_array, list[str]]:
-    """Stream the query as Arrow batches; n-grams become integers batch by batch, so that their texts need not stay."""
+def _read_arrow(
+    connection: Connection, query: str, nothing: errors.TrainingDataError
+) -> tuple[dict[str, Strings], sparse.csr_array, list[str]]:
+    """Stream the query as Arrow batches; n-grams become integers batch by batch, so that their texts need not stay.
+
+    Raises `nothing` if there are no rows.
+    """
     ids: dict[str, int] = {}
     columns: dict[str, list[Strings]] = {}
     indices, lengths = [], []
@@ -115,9 +157,7 @@ def _read_arrow(connection: Connection, query: str) -> tuple[dict[str, Strings],
         indices.append(known[encoded.indices.to_numpy()])
         lengths.append(np.diff(grams.offsets.to_numpy()))
     if not columns:
-        raise errors.TrainingDataError(
-            "The attached table is empty.", hint="Fill it first, for example: aisle import items FILE.csv --table …"
-        )
+        raise nothing
     matrix = sparse.csr_array(
         (
             np.ones(sum(map(len, indices)), dtype=np.float32),
@@ -150,15 +190,15 @@ def share(key: str, seed: int) -> float:
     return int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:8], "big") / 2**64
 
 
-def _split(names: Strings, categories: Strings, given: Strings | None, seed: int) -> Strings:
+def _split(keys: Sequence[str], categories: Strings, given: Strings | None, seed: int) -> Strings:
     """Split labelled rows by groups of near-equal names: none is trained on in one spelling and measured in another.
 
     Values given by the shop stand; where they leave out validation, it is taken from the rows for training.
     """
-    splits = np.empty(len(names), dtype=object)
+    splits = np.empty(len(keys), dtype=object)
     takes_validation = given is None or "valid" not in given
-    for i, (name, category) in enumerate(zip(names, categories, strict=True)):
-        x = share(group_key(name), seed)
+    for i, (key, category) in enumerate(zip(keys, categories, strict=True)):
+        x = share(key, seed)
         split = given[i] if given is not None else "test" if x < HELD_OUT else "train"
         if split == "train" and takes_validation and x > 1 - VALIDATION * (1 - HELD_OUT):
             split = "valid"

@@ -6,7 +6,6 @@ Without an encoder the student is the whole model. With one, both are brought un
 row's vector is the encoder's plus the scaled student's, and a text's alone is the student's.
 """
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from aisle.trainers import publish
 from aisle.trainers.calibration import fit_scales
 from aisle.trainers.catalogue import Catalogue, read_catalogue, select_ngrams
 from aisle.trainers.fine_tuning import FineTuningOptions, fine_tune
-from aisle.trainers.run import environment, only_trainer
+from aisle.trainers.run import environment, failing, only_trainer
 from aisle.trainers.student import Student, StudentOptions, fit_student, shared_head
 
 MIN_ROWS = 3  # a category with fewer labelled rows cannot be learned, calibrated and checked
@@ -33,16 +32,22 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Options:
-    """What `aisle train category` can be told."""
+class TextOptions:
+    """How a classifier of texts is fitted."""
 
     encoder: str | None = None  # None: the n-gram student alone
-    split_column: str | None = None
-    min_rows: int = MIN_ROWS
     seed: int = 7
     deploy: bool | None = None  # None: only if no model is live
     student: StudentOptions = field(default_factory=StudentOptions)
     fine_tuning: FineTuningOptions = field(default_factory=FineTuningOptions)
+
+
+@dataclass(frozen=True)
+class Options(TextOptions):
+    """What `aisle train category` can be told."""
+
+    split_column: str | None = None
+    min_rows: int = MIN_ROWS
 
 
 @dataclass(frozen=True)
@@ -66,35 +71,38 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         categories = _categories(catalogue, options.min_rows)
         report(f"{len(catalogue):,} items in {len(categories)} categories, {_describe(catalogue)}.")
         separator = _separator(connection)
-        model = _fit(catalogue, categories, separator, options, report)
-        model_id = publish.load(connection, model, separator)
-        try:
+        model = fit(catalogue, categories, separator, options, report)
+        model_id = publish.load(
+            connection,
+            "category",
+            model,
+            separator,
+            {"split_column": options.split_column, "min_rows": options.min_rows},
+        )
+        with failing(connection, model_id):
             report("Loading the catalogue's vectors …")
             generation = Generation.load(connection, model_id)
             publish.load_items(connection, generation, catalogue, model)
             report("Measuring on held-out rows, through SQL …")
-            held_out = _rows(catalogue, "test", categories)
+            held_out = rows_of(catalogue, "test", categories)
             metrics = publish.measure(connection, model_id, catalogue.item_ids[held_out].tolist())
             seconds = time.monotonic() - started
             data = {"items": len(catalogue), "categories": len(categories), "fingerprint": catalogue.fingerprint()}
             publish.finish(connection, model_id, metrics=metrics, data=data, environment=environment(seconds))
-        except BaseException:
-            with contextlib.suppress(Exception):
-                connection.execute("update aisle._models set state = 'failed' where model_id = %s", (model_id,))
-            raise
         deploys = registry.live(connection, "category") is None if options.deploy is None else options.deploy
         if deploys:
             connection.execute("select aisle.deploy(%s)", (model_id,))
     return Result(model_id, metrics, deploys, seconds)
 
 
-def _fit(
-    catalogue: Catalogue, categories: list[str], separator: str, options: Options, report: Report
+def fit(
+    catalogue: Catalogue, categories: list[str], separator: str, options: TextOptions, report: Report
 ) -> publish.CategoryModel:
+    """Fit student and encoder to the categories of a catalogue of texts, calibrate them, and bring them together."""
     paths = [category.split(separator) for category in categories]
     index = {category: i for i, category in enumerate(categories)}
     labels = np.array([index.get(category, -1) for category in catalogue.categories])
-    training, validation = _rows(catalogue, "train", categories), _rows(catalogue, "valid", categories)
+    training, validation = rows_of(catalogue, "train", categories), rows_of(catalogue, "valid", categories)
     visible = catalogue.splits != "test"  # held-out rows have no part in training, not even as texts
     chosen, ngrams = select_ngrams(catalogue, visible)
     matrix = catalogue.ngrams[:, chosen]
@@ -107,7 +115,7 @@ def _fit(
             seed=options.seed, report=report,
         )  # fmt: skip
 
-    def fit(rows: npt.NDArray[np.bool_]) -> Student:
+    def fit_to(rows: npt.NDArray[np.bool_]) -> Student:
         return fit_student(
             matrix[rows],
             labels[rows],
@@ -120,7 +128,7 @@ def _fit(
 
     # Rows that the student has not seen calibrate it; then it learns from them too, at the same scales.
     report(f"Fitting the n-gram student, {len(ngrams):,} n-grams, to be calibrated …")
-    first = fit(training)
+    first = fit_to(training)
     scales = fit_scales(
         first.embed(matrix[validation]) @ first.weight.T,
         None if encoder is None else encoder.logits()[validation],
@@ -129,7 +137,7 @@ def _fit(
     )
     report("Fitting it again on all rows that are not held out …")
     learned = training | validation
-    final = fit(learned)
+    final = fit_to(learned)
     encoder_folder, encoder_vectors, head = None, None, final.weight
     if encoder is not None:
         from_student, from_encoder = final.embed(matrix[learned]) @ final.weight.T, encoder.logits()[learned]
@@ -155,7 +163,7 @@ def _fit(
         encoder_folder=encoder_folder,
         encoder_vectors=encoder_vectors,
         student_scale=scales.student / scales.draft,
-        parameters={"seed": options.seed, "split_column": options.split_column, "min_rows": options.min_rows}
+        parameters={"seed": options.seed}
         | {"student": asdict(student), "calibration": asdict(scales)}
         | ({} if encoder is None else {"fine_tuning": asdict(encoder.options)}),
     )
@@ -179,14 +187,15 @@ def _categories(catalogue: Catalogue, min_rows: int) -> list[str]:
             f"Only {len(categories)} of {len(counts)} categories have {min_rows} rows; two are the least.",
             hint="Label more rows, or lower --min-rows.",
         )
-    if not _rows(catalogue, "valid", categories).any():
+    if not rows_of(catalogue, "valid", categories).any():
         raise errors.TrainingDataError(
             f"{len(labelled)} labelled rows are too few to set some aside for calibration.", hint="Label more rows."
         )
     return categories
 
 
-def _rows(catalogue: Catalogue, split: str, categories: list[str]) -> npt.NDArray[np.bool_]:
+def rows_of(catalogue: Catalogue, split: str, categories: list[str]) -> npt.NDArray[np.bool_]:
+    """Mark the rows of a split whose category is one of these."""
     known = set(categories)
     return np.array([s == split and c in known for s, c in zip(catalogue.splits, catalogue.categories, strict=True)])
 

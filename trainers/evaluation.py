@@ -3,20 +3,21 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from aisle.embedder.generation import Generation
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, publish, ranking, recommender
-from aisle.trainers.catalogue import read_catalogue
+from aisle.trainers import baselines, preference, publish, ranking, recommender
+from aisle.trainers.catalogue import Catalogue, Strings, read_catalogue
 from aisle.trainers.events import read_events
 
+SVM = "TF-IDF + linear SVM"
 COLUMNS = ("answer", "held_out_rows", "accuracy", "macro_f1", "ece")
 
 
 def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[Any, ...]]:
     """Ask the live model for its held-out rows again; return a row each for item, text, and baseline."""
-    model_id = registry.live(connection, "category")
-    if model_id is None:
-        raise errors.NoLiveModelError
+    model_id = registry.require_live(connection, "category")
     model = registry.get(connection, model_id)
     held_out = [
         row[0]
@@ -30,44 +31,62 @@ def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[A
         ("predict_category", metrics["held_out_rows"], metrics["student_accuracy"], metrics["student_macro_f1"], None),
     ]
     if baseline:
-        accuracy, macro_f1 = _linear_svm(connection, set(held_out), model.parameters)
-        rows.append(("TF-IDF + linear SVM", metrics["held_out_rows"], accuracy, macro_f1, None))
+        catalogue = read_catalogue(
+            connection, split_column=model.parameters["split_column"], seed=model.parameters["seed"]
+        )
+        given, predicted, _ = _linear_svm(catalogue, np.isin(catalogue.item_ids.astype(str), held_out))
+        accuracy, macro_f1 = float(np.mean(given == predicted)), publish.macro_f1(given, predicted)
+        rows.append((SVM, metrics["held_out_rows"], accuracy, macro_f1, None))
     return rows
+
+
+def evaluate_preference(connection: Connection, *, baseline: bool) -> list[dict[str, Any]]:
+    """Ask the live model for the held-out reviews; return a row for it, for the majority, and for the baseline."""
+    model_id = registry.require_live(connection, "preference")
+    parameters = registry.get(connection, model_id).parameters
+    reviews = preference.rated_reviews(connection, parameters["liked"], parameters["seed"])
+    metrics = preference.measure(connection, Generation.load(connection, model_id), reviews)
+    rows = [(f"model {model_id}", metrics), ("majority", metrics["majority"])]
+    if baseline:
+        rows.append((SVM, preference.scores(*_linear_svm(reviews, reviews.splits == "test"))))
+    return preference.table(rows)
 
 
 def evaluate_recommender(connection: Connection, *, baseline: bool) -> list[dict[str, Any]]:
     """Ask the live model for its held-out users again; return a row for it, and one for each baseline."""
-    model_id = registry.live(connection, "recommender")
-    if model_id is None:
-        raise errors.NoLiveModelError("No recommender is live.", hint="Train one: aisle train recommender")
+    model_id = registry.require_live(connection, "recommender")
     parameters = registry.get(connection, model_id).parameters
     k, exclude_seen = parameters["top"], not parameters["recommends_seen"]
     measured = ranking.measure(*recommender.answers(connection, model_id, model_id, k), k)
     rows = [{"answer": "recommend", "users": len(measured.recall), **measured.means()}]
     if baseline:
-        events = read_events(connection, [f for f in parameters["features"] if f != "text"])
+        features = [f for f in parameters["features"] if f != "text"]
+        events = read_events(connection, features, liked_only=parameters["liked_only"])
         test = recommender.held_out_of(connection, model_id, events)
-        for name in baselines.BASELINES:
+        for name, baseline_class in baselines.BASELINES.items():
+            if issubclass(baseline_class, baselines.ContextPopularity) and not events.context:
+                continue
             means = recommender.measure_baseline(name, test, k, exclude_seen=exclude_seen).means()
             rows.append({"answer": name, "users": len(test.user), **means})
     return rows
 
 
-def _linear_svm(connection: Connection, held_out: set[str], parameters: dict[str, Any]) -> tuple[float, float]:
-    """Fit the baseline on every labelled row that the model could learn from, and score it on the held-out rows."""
+def _linear_svm(catalogue: Catalogue, testing: npt.NDArray[np.bool_]) -> tuple[Strings, Strings, npt.NDArray[Any]]:
+    """Fit the baseline on every labelled row that the model could learn from.
+
+    Return the held-out rows' categories, its answers, and how sure it is of the first of two categories.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_union
     from sklearn.svm import LinearSVC
 
-    catalogue = read_catalogue(connection, split_column=parameters["split_column"], seed=parameters["seed"])
     texts = np.array([" ".join(part for part in (m, n, d) if part) for n, m, d in catalogue.texts()], dtype=object)
-    testing = np.array([item_id in held_out for item_id in catalogue.item_ids])
     training = np.isin(catalogue.splits.astype(str), ("train", "valid"))
     features = make_union(
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2),
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
     )
     svm = LinearSVC(C=0.5).fit(features.fit_transform(texts[training]), catalogue.categories[training])
-    given = catalogue.categories[testing].astype(str)
-    predicted = svm.predict(features.transform(texts[testing])).astype(str)
-    return float(np.mean(given == predicted)), publish.macro_f1(given, predicted)
+    vectors = features.transform(texts[testing])
+    given, predicted = catalogue.categories[testing].astype(str), svm.predict(vectors).astype(str)
+    return given, predicted, -svm.decision_function(vectors)

@@ -39,7 +39,7 @@ class Events:
     user: Ints  # (events,)
     item: Ints  # (events,)
     at: npt.NDArray[np.float64]  # (events,), seconds since 1970
-    weight: Floats  # (events,)
+    weight: Floats  # (events,), 0: a part of the user's history, and nothing that should have been foreseen
     context: Mapping[str, Ints]  # feature → (events,) numbers of its values, -1 where the value is missing
     context_values: Mapping[str, Sequence[str]]  # feature → its values
     user_ids: Sequence[str]
@@ -58,6 +58,12 @@ class Events:
         digest.update(self.at.tobytes() + self.weight.tobytes())
         return digest.hexdigest()[:16]
 
+    def first(self) -> npt.NDArray[np.bool_]:
+        """Mark each user's first event with each item."""
+        first = np.zeros(len(self), dtype=bool)
+        first[np.unique(self.user * len(self.items) + self.item, return_index=True)[1]] = True
+        return first
+
     def select(self, rows: npt.NDArray[np.bool_] | Ints) -> "Events":
         """Return some of the events; users and items keep their numbers."""
         return replace(
@@ -70,11 +76,12 @@ class Events:
         )
 
 
-def read_events(connection: Connection, features: Sequence[str]) -> Events:
+def read_events(connection: Connection, features: Sequence[str], *, liked_only: bool = False) -> Events:
     """Read the attached items, and the events that concern them, in bulk.
 
-    Raises NotAttachedError where there are none, TrainingDataError where there is nothing to learn from, and
-    InvalidArgumentError for a feature that no column gives.
+    With `liked_only`, what the user did not like, or may not have liked, weighs 0. Raises NotAttachedError where there
+    are none, TrainingDataError where there is nothing to learn from, InvalidArgumentError for a feature that no column
+    gives, and NoLiveModelError where a model is needed to tell what is liked.
     """
     source = connection.execute("select (aisle._event_source()).*").fetchone()
     if source is None or source[0] is None:
@@ -96,10 +103,15 @@ def read_events(connection: Connection, features: Sequence[str]) -> Events:
         )
         for number, name in enumerate(contexts)
     ]
+    weight: compose.Composable = compose.SQL("e.weight")
+    if liked_only:
+        weight = compose.SQL("case when aisle._is_liked({}, e.rating, e.review) then e.weight else 0 end").format(
+            compose.Literal(registry.require_live(connection, "preference"))
+        )
     query = compose.SQL(
-        "select e.user_id::text as user_id, e.item_id, extract(epoch from e.local_at)::float8 as at, e.weight {} "
-        'from aisle.{} e order by e.user_id, e.at, e.item_id collate "C"'
-    ).format(compose.SQL("").join(values), compose.Identifier(f"_{kind}"))
+        "select e.user_id::text as user_id, e.item_id, extract(epoch from e.local_at)::float8 as at, "
+        '{} as weight {} from aisle.{} e order by e.user_id, e.at, e.item_id collate "C"'
+    ).format(weight, compose.SQL("").join(values), compose.Identifier(f"_{kind}"))
     rows = _columns(connection, query.as_string(connection))
     if not rows:
         raise errors.TrainingDataError("There are no events.", hint="Fill the attached table first.")
@@ -110,6 +122,11 @@ def read_events(connection: Connection, features: Sequence[str]) -> Events:
         raise errors.TrainingDataError(
             f"None of the {len(item):,} events is about an attached item.",
             hint="The item column must hold the ids of the attached items.",
+        )
+    if not rows["weight"][kept].any():
+        raise errors.TrainingDataError(
+            "No event counts." if not liked_only else "No event is liked.",
+            hint="aisle label reviews" if liked_only else "Attach another column with --weight, or none.",
         )
     user_ids, user = _number(rows["user_id"][kept])
     context, context_values = {}, {}

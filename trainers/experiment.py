@@ -54,7 +54,7 @@ def compare_features(
         only_trainer(connection, "recommender"),
     ):
         for features in arms:
-            events = read_events(connection, features)
+            events = read_events(connection, features, liked_only=options.liked_only)
             towers = replace(options.tower_options, features=features, exclude_seen=not options.repeats)
             test = recommender.hold_out(events, options.test_from, exclude_seen=not options.repeats)
             recommender.check(test)

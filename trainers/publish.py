@@ -35,15 +35,16 @@ class CategoryModel:
     parameters: dict[str, Any]
 
 
-def load(connection: Connection, model: CategoryModel, separator: str) -> int:
+def load(connection: Connection, task: str, model: CategoryModel, separator: str, parameters: dict[str, Any]) -> int:
     """Register the model and copy its n-grams, categories and files; return its id. Its state stays `loading`."""
     parameters = {
         **model.parameters,
+        **parameters,
         "category_separator": separator,
         "student_scale": model.student_scale,
     }
     model_id = registry.create(
-        connection, "category", model.ngram_vectors.shape[1], encoder=model.encoder_name, parameters=parameters
+        connection, task, model.ngram_vectors.shape[1], encoder=model.encoder_name, parameters=parameters
     )
     copy_rows(
         connection,

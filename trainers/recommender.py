@@ -6,7 +6,6 @@
 A model's vectors are rows: two an item, one a user, one a context value. recommend() adds them up and compares.
 """
 
-import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -23,10 +22,10 @@ from aisle.embedder import factors as factor_files
 from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, ranking, towers
+from aisle.trainers import baselines, preference, ranking, towers
 from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
 from aisle.trainers.events import Events, Ints, read_events
-from aisle.trainers.run import environment, only_trainer
+from aisle.trainers.run import environment, failing, only_trainer
 
 EASE_ITEMS = 6000  # beyond, it is left to `aisle evaluate recommender --baseline`: it takes 4 bytes × items²
 
@@ -38,6 +37,7 @@ class Options:
     """What `aisle train recommender` can be told."""
 
     features: tuple[str, ...] | None = None  # None: user, item, and category and text where there are any
+    liked_only: bool = False  # whether only what a user liked is to be foreseen; the rest stays history
     repeats: bool = False  # whether people come back to the same items, and want to be shown them
     test_from: float | None = None  # seconds since 1970; None: each user's last event is held out
     validate_from: float | None = None
@@ -78,8 +78,10 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         sql.connect(url, application_name="aisle train recommender") as connection,
         only_trainer(connection, "recommender"),
     ):
-        events = read_events(connection, options.features or default_features(connection))
-        features = options.features or tuple(default_features(connection))
+        features = options.features or default_features(connection)
+        events = read_events(connection, features, liked_only=options.liked_only)
+        if options.liked_only:
+            _report_likes(connection, events, report)
         tower_options = replace(options.tower_options, features=features, exclude_seen=not options.repeats)
         test = hold_out(events, options.test_from, exclude_seen=not options.repeats)
         check(test)
@@ -89,7 +91,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         )
         factors = fit(test.events, options.validate_from, tower_options, options.seed, report)
         model_id = publish(connection, events, test, factors, tower_options, options)
-        try:
+        with failing(connection, model_id):
             metrics = measure(connection, model_id, test, options, report)
             seconds = time.monotonic() - started
             deploys, reason = judge(metrics, options)
@@ -104,13 +106,15 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
                     model_id,
                 ),
             )  # fmt: skip
-        except BaseException:
-            with contextlib.suppress(Exception):
-                connection.execute("update aisle._models set state = 'failed' where model_id = %s", (model_id,))
-            raise
         if deploys:
             connection.execute("select aisle.deploy(%s)", (model_id,))
     return Result(model_id, metrics, deploys, reason, seconds)
+
+
+def _report_likes(connection: Connection, events: Events, report: Report) -> None:
+    report(f"{np.count_nonzero(events.weight):,} of {len(events):,} events are liked; the others are history only.")
+    if waiting := preference.unlabelled(connection):
+        report(f"{waiting:,} texts of reviews have no label yet, and count as not liked: aisle label reviews")
 
 
 def default_features(connection: Connection) -> tuple[str, ...]:
@@ -129,10 +133,9 @@ def hold_out(events: Events, moment: float | None, *, exclude_seen: bool) -> Hel
     Where seen items are not recommended, only a user's first event with an item counts. A user of whom nothing would
     be left is not held out.
     """
-    counts = np.ones(len(events), dtype=bool)
+    counts = events.weight > 0
     if exclude_seen:
-        counts[:] = False
-        counts[np.unique(events.user * len(events.items) + events.item, return_index=True)[1]] = True
+        counts &= events.first()
     users = len(events.user_ids)
     first, last = np.full(users, np.inf), np.full(users, -np.inf)
     np.minimum.at(first, events.user, events.at)
@@ -177,6 +180,11 @@ def fit(
 ) -> towers.Factors:
     """Find the number of epochs on validation, then fit again on all of the events."""
     validation = hold_out(events, validate_from, exclude_seen=options.exclude_seen)
+    if not validation.events.weight.any():
+        raise errors.TrainingDataError(
+            "Nothing that counts is left to learn from when each user's last is held out.",
+            hint="Attach a table with more events.",
+        )
 
     def progress(epoch: int, loss: float, metric: float | None) -> None:
         shown = "" if metric is None else f", validation recall@{options.evaluate_at} {metric:.4f}"
@@ -219,6 +227,7 @@ def publish(
                 "context": dict(repeat.context),
             },
             "recommends_seen": options.repeats,
+            "liked_only": options.liked_only,
             "text_model": items.text_model,
             "category_separator": separator,
             "seed": options.seed,

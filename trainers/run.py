@@ -36,6 +36,17 @@ def only_trainer(connection: Connection, task: str) -> Iterator[None]:
             connection.execute("select pg_advisory_unlock(%s)", (TRAINING_LOCK,))
 
 
+@contextlib.contextmanager
+def failing(connection: Connection, model_id: int) -> Iterator[None]:
+    """Mark the model as failed if the block raises."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            connection.execute("update aisle._models set state = 'failed' where model_id = %s", (model_id,))
+        raise
+
+
 def environment(seconds: float) -> dict[str, Any]:
     """Return versions, hardware, and how long it took."""
     packages = ("aisle", "numpy", "torch", "sentence-transformers", "transformers")

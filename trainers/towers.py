@@ -412,6 +412,12 @@ class _Model(nn.Module):
         return u
 
     def forward(self, batch: _Batch, dropped: Tensor | None) -> Tensor:
+        # Half precision is only worth it in _LogSumExp, whatever `accelerate launch`, or an encoder that was trained in
+        # the same process, has chosen.
+        with torch.autocast(self.constant.device.type, enabled=False):
+            return self._loss(batch, dropped)
+
+    def _loss(self, batch: _Batch, dropped: Tensor | None) -> Tensor:
         into, out = self.items(dropped)
         u = self.user_vectors(batch, into)
         u = F.normalize(u, dim=1) if self.options.cosine else F.pad(u, (0, 1), value=1.0)
@@ -520,12 +526,13 @@ class _Batches:
 
     def __init__(self, events: Events, options: Options) -> None:
         self.events, self.options = events, options
-        first = _first_events(events)
+        first = events.first()
         if options.order == "set":
             self.events = events.select(first)  # each item of a user once
-            self.rows: Ints = np.flatnonzero(np.bincount(self.events.user, minlength=1) > 1)  # users
+            counting = np.bincount(self.events.user, self.events.weight, minlength=1) > 0
+            self.rows: Ints = np.flatnonzero(counting & (np.bincount(self.events.user, minlength=1) > 1))  # users
         else:
-            self.rows = np.flatnonzero(first) if options.exclude_seen else np.arange(len(events))  # events
+            self.rows = np.flatnonzero((events.weight > 0) & (first | (not options.exclude_seen)))  # events
         items = len(events.items)
         self.sampled = options.negatives or (SAMPLED if items > FULL_SOFTMAX else None)
         if self.sampled is not None and self.sampled >= items:
@@ -564,6 +571,8 @@ class _Batches:
         query, row, position = query[near], row[near], position[near]
         n = np.bincount(query, minlength=len(rows))
         line, target = targets
+        counts = events.weight[target] > 0
+        line, target = line[counts], target[counts]
         share = events.weight[target]
         total = np.bincount(line, weights=share, minlength=len(rows))
         weight = total**options.user_weight if options.order == "set" else total
@@ -638,10 +647,7 @@ def _fit_one(
             for group in optimiser.param_groups:
                 group["lr"] = options.learning_rate * (1 - step / steps)
             dropped = torch.rand(len(plain.ids), generator=generator) < options.id_dropout if content else None
-            with torch.autocast(
-                accelerator.device.type, enabled=False
-            ):  # half precision is only worth it in _LogSumExp
-                loss = model(*send_to_device((batch, dropped), accelerator.device))
+            loss = model(*send_to_device((batch, dropped), accelerator.device))
             optimiser.zero_grad()
             accelerator.backward(loss)
             optimiser.step()
@@ -682,17 +688,11 @@ def _concatenate(members: Sequence[Factors]) -> Factors:
 def _graph(events: Events) -> sparse.csr_array:
     """Return who touched what, (users, items), each entry divided by the roots of both degrees (LightGCN, eq. 3)."""
     shape = (len(events.user_ids), len(events.items))
+    events = events.select(events.weight > 0)
     touched = sparse.csr_array((np.ones(len(events)), (events.user, events.item)), shape=shape)
     touched.data[:] = 1
     users, items = (np.maximum(touched.sum(axis), 1) ** -0.5 for axis in (1, 0))
     return sparse.csr_array(sparse.diags_array(users) @ touched @ sparse.diags_array(items))
-
-
-def _first_events(events: Events) -> npt.NDArray[np.bool_]:
-    """Mark each user's first event with each item."""
-    first = np.zeros(len(events), dtype=bool)
-    first[np.unique(events.user * len(events.items) + events.item, return_index=True)[1]] = True
-    return first
 
 
 def _into_and_out(x: Tensor, dimensions: int, cosine: bool) -> tuple[Tensor, Tensor]:

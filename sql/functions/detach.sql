@@ -21,11 +21,14 @@ begin
         delete from aisle._changes c where c.topic = 'items';
         delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
     end if;
+    if attachment.kind = 'interactions' then
+        delete from aisle._review_labels;
+    end if;
     delete from aisle._attachments a where a.kind = detach.kind;
     return format('Detached %s.', attachment.relation);
 end
 $function$;
 
 comment on function aisle.detach(text) is
-    'Removes the triggers, the view, the queued jobs and the vectors of an attached table. The table itself is untouched, '
-    'and so are the models.';
+    'Removes the triggers, the view, the queued jobs, the vectors and the labels of an attached table. The table itself is '
+    'untouched, and so are the models.';

@@ -20,6 +20,7 @@ from aisle.sql import errors, registry
 from aisle.trainers import category, fine_tuning
 from aisle.trainers.fine_tuning import FineTuningOptions
 from aisle.trainers.student import StudentOptions
+from tests.conftest import save_tiny_encoder
 
 WORDS = {
     "음료": ["녹차", "커피", "우유", "주스"],
@@ -32,19 +33,8 @@ QUICK = FineTuningOptions(dimensions=16, epochs=10, batch_size=8, learning_rate=
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a one-layer BERT that knows the words above."""
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder = tmp_path_factory.mktemp("encoder")
-    syllables = sorted({syllable for words in WORDS.values() for word in words for syllable in word})
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "|", *syllables, *(f"##{s}" for s in syllables)]
-    tokens += [*map(str, range(10)), *(f"##{digit}" for digit in range(10))]
-    (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
-    BertTokenizerFast(vocab=str(folder / "vocab.txt"), tokenize_chinese_chars=False).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
+    words = [word for words in WORDS.values() for word in words]
+    return save_tiny_encoder(tmp_path_factory.mktemp("encoder"), "".join(words))
 
 
 @pytest.fixture

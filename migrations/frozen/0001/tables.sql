@@ -17,7 +17,7 @@ create table aisle._attachments (
 -- A model is one training run. Its vectors are a generation: one partition in each vector table.
 create table aisle._models (
     model_id    integer generated always as identity primary key,
-    task        text not null check (task in ('category', 'recommender', 'basket')),
+    task        text not null check (task in ('category', 'recommender', 'basket', 'preference')),
     state       text not null default 'loading' check (state in ('loading', 'filling', 'ready', 'failed')),
     dimensions  integer not null check (dimensions between 1 and 2000),
     encoder     text,  -- null: the n-gram student is the whole model
@@ -185,6 +185,17 @@ create table aisle._item_predictions (
     student_confidence real not null,
     content_hash       bytea not null,
     primary key (item_id, model_id)
+);
+
+-- What a preference model says of reviews whose authors gave no rating. The key is the text's hash, not the event: events need
+-- no key that way, equal texts are labelled once, and a review that is rewritten has no label until it is labelled anew,
+-- instead of an old one. Each model has its own labels, so that a rollback finds them.
+create table aisle._review_labels (
+    model_id   integer not null references aisle._models on delete cascade,
+    text_hash  bytea not null,
+    is_liked   boolean not null,
+    confidence real not null,  -- in is_liked, whichever that is
+    primary key (text_hash, model_id)
 );
 
 -- The log of changes: one row a statement of the shop's, which the triggers append and never touch again. So no writer of

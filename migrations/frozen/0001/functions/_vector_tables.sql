@@ -4,6 +4,7 @@ language sql immutable parallel safe
 as $function$
     select case task
         when 'category' then array['item_vectors', 'category_vectors', 'ngram_vectors']
+        when 'preference' then array['category_vectors', 'ngram_vectors']
         when 'recommender' then array['item_factors', 'user_vectors', 'context_vectors']
         else '{}' end
 $function$;

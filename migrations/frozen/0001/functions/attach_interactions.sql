@@ -2,7 +2,7 @@
 -- creates the view aisle._interactions over them. No trigger: recommend() reads a user's rows when it is asked.
 create or replace function aisle.attach_interactions(
     relation text, user_id text, item_id text, at text, weight text default null, context_columns text[] default '{}',
-    review text default null, time_zone text default current_setting('TimeZone'))
+    review text default null, time_zone text default current_setting('TimeZone'), rating text default null)
 returns text
 language plpgsql volatile
 as $function$
@@ -24,7 +24,7 @@ begin
         raise exception 'hour, weekday and meal_slot are taken from the time; a context column needs another name.'
             using errcode = 'AIS06';
     end if;
-    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review] || context_columns);
+    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns);
     user_type := aisle._id_type(target, user_id);
     perform aisle._id_type(target, item_id);
     time_type := aisle._column_type(target, at);
@@ -36,13 +36,13 @@ begin
     insert into aisle._attachments (kind, relation, id_type, columns, time_type, time_zone)
     values ('interactions', target, user_type,
             jsonb_build_object('user', user_id, 'item', item_id, 'at', at, 'weight', weight, 'context', context_columns,
-                               'review', review),
+                               'review', review, 'rating', rating),
             time_type, attach_interactions.time_zone);
     execute format(
         'create view aisle._interactions with (security_invoker = true) as
          select e.%1$I::%2$s as user_id, e.%3$I::text as item_id, e.%4$I as at, %5$s as local_at, %6$s as weight,
-                %7$s as context, %8$s as review
-         from %9$s e
+                %7$s as context, %8$s as review, %9$s as rating
+         from %10$s e
          where e.%1$I is not null and e.%3$I is not null and e.%4$I is not null',
         user_id, user_type, item_id, at,
         format(case time_type when 'timestamp with time zone' then 'e.%I at time zone %L' else 'e.%I::timestamp' end,
@@ -52,6 +52,7 @@ begin
             select format('jsonb_strip_nulls(jsonb_build_object(%s))', string_agg(format('%L, e.%1$I::text', c), ', '))
             from unnest(context_columns) c) end,
         case when review is null then 'null::text' else format('nullif(e.%I::text, '''')', review) end,
+        case when rating is null then 'null::text' else format('nullif(e.%I::text, '''')', rating) end,
         target);
 
     if not aisle._has_index(target, array[user_id, at]) then
@@ -64,6 +65,7 @@ begin
 end
 $function$;
 
-comment on function aisle.attach_interactions(text, text, text, text, text, text[], text, text) is
+comment on function aisle.attach_interactions(text, text, text, text, text, text[], text, text, text) is
     'Points Aisle at the shop''s table of views, ratings, visits or purchases. context_columns are what was known of the '
-    'situation, such as the meal; time_zone is that of hours and weekdays.';
+    'situation, such as the meal; time_zone is that of hours and weekdays. review is the text in which users say what they '
+    'thought, rating what they gave: a number, a yes or no, or a word.';
