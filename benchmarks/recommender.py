@@ -1,10 +1,12 @@
 """Recommender quality on public data, through the functions that an application calls.
 
-    python benchmarks/recommender.py foursquare:revisits foursquare:food --data ../shared/data
+    python benchmarks/recommender.py foursquare:revisits foursquare:food --data FOLDER --baselines
     python benchmarks/recommender.py gowalla --seeds 7
 
 Each run takes a fresh database through import → attach → train → SQL, and stands beside the baselines on the same
-held-out users. What is held out: each user's last event (Foursquare); the published test set (Gowalla).
+held-out users. What is held out: each user's last event (Foursquare); the published test set (Gowalla). `food` knows
+first visits to Food stores only; `food_from_all` has the same ones to foresee, and all other visits as history. With
+--baselines, those are tuned on validation users, and compared with the mean of our seeds by a paired bootstrap.
 """
 
 import argparse
@@ -17,11 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from psycopg import sql as compose
 
 from aisle import migrations, sql
 from aisle.sql import embedded, transfer
-from aisle.trainers import recommender, towers
+from aisle.trainers import baselines, ranking, recommender, towers
+from aisle.trainers.events import read_events
 
 # The store's name is not public: its id stands in.
 FOURSQUARE = """
@@ -34,18 +38,22 @@ create index on shop.visits (user_id, visited_at);
 create index on shop.visits (visited_at);
 select aisle.attach_items('shop.stores', 'id', 'name', category => 'category');
 select aisle.attach_interactions('shop.visits', 'user_id', 'store_id', 'visited_at',
-                                 context_columns => array['meal_time'], time_zone => 'America/New_York');
+                                 weight => 'weight', context_columns => array['meal_time'],
+                                 time_zone => 'America/New_York');
 """
+FIRST_TO_FOOD = """
+    select v.*, s.top_category = 'Food'
+                and v.visited_at = min(v.visited_at) over (partition by user_id, store_id) as is_first
+    from raw.visits v join raw.stores s on s.id = v.store_id"""
+FOOD = f"""
+    select v.*, (is_first and count(*) filter (where is_first) over (partition by user_id) >= 5)::int as weight
+    from ({FIRST_TO_FOOD}) v"""
 VISITS = {
-    "revisits": "select user_id, store_id, visited_at, meal_time from raw.visits",
-    "stores": """select distinct on (user_id, store_id) user_id, store_id, visited_at, meal_time from raw.visits
+    "revisits": "select *, 1 as weight from raw.visits",
+    "stores": """select distinct on (user_id, store_id) *, 1 as weight from raw.visits
                  order by user_id, store_id, visited_at""",
-    "food": """select f.* from (
-                   select distinct on (v.user_id, v.store_id) v.user_id, v.store_id, v.visited_at, v.meal_time
-                   from raw.visits v join raw.stores s on s.id = v.store_id
-                   where s.top_category = 'Food' order by v.user_id, v.store_id, v.visited_at) f
-               where (select count(distinct v.store_id) from raw.visits v join raw.stores s on s.id = v.store_id
-                      where v.user_id = f.user_id and s.top_category = 'Food') >= 5""",
+    "food": f"select * from ({FOOD}) v where weight > 0",
+    "food_from_all": FOOD,
 }
 # The published split has no times: validation and test get later ones, so that they are what comes next.
 GOWALLA = """
@@ -114,7 +122,41 @@ def options(name: str, features: str | None, seed: int, members: int) -> recomme
             top=20,
             tower_options=towers_chosen,
         )
+    if name == "foursquare:food_from_all":  # chosen on validation users
+        towers_chosen = replace(
+            chosen.tower_options, dimensions=128, exponent=0.0, smoothing=2, history_dropout=0.15, user_dropout=0.3,
+            id_dropout=0.1, temperature=0.15, epochs=15,
+        )  # fmt: skip
+        return replace(chosen, tower_options=towers_chosen)
     return chosen
+
+
+def compare_with_baselines(url: str, chosen: recommender.Options, model_ids: list[int]) -> dict[str, Any]:
+    """Tune each baseline on validation users, and compare it with the models' mean on the held-out ones."""
+    k, exclude_seen = chosen.top, not chosen.repeats
+    with sql.connect(url) as connection:
+        events = read_events(connection, ["meal_time"])
+        hits: list[dict[str, float]] = []
+        for model_id in model_ids:
+            rows = connection.execute(
+                sql.read("queries/recommend_heldout"),
+                {"model_id": model_id, "heldout_of": model_id, "k": k, "exclude_seen": exclude_seen},
+            ).fetchall()
+            hits.append({user: float(bool(set(ranked) & set(relevant))) for user, relevant, ranked in rows})
+    test = recommender.hold_out(events, chosen.test_from, exclude_seen=exclude_seen)
+    validation = recommender.hold_out(test.events, chosen.validate_from, exclude_seen=exclude_seen)
+    ours = np.mean([[by_user[events.user_ids[user]] for user in test.user] for by_user in hits], axis=0)
+    allowed = np.isin(np.arange(len(events.items)), events.item[events.weight > 0])
+    result: dict[str, Any] = {f"hit@{k}": ours.mean()}
+    for name in baselines.BASELINES:
+        # To a baseline, what only the history may know counts as much as what is to be foreseen.
+        known, learned = (replace(e, weight=np.ones_like(e.weight)) for e in (validation.events, test.events))
+        best = baselines.tune(name, known, validation.relevant, k=k, exclude_seen=exclude_seen, allowed=allowed)[0]
+        model = baselines.BASELINES[name](**best.options).fit(learned)
+        theirs = recommender.measure_fitted(model, test, k, exclude_seen=exclude_seen, allowed=allowed).hit
+        comparison = ranking.compare(ours, theirs)
+        result[name] = {"options": best.options, f"hit@{k}": theirs.mean(), "verdict": ranking.verdict(comparison)}
+    return result
 
 
 def main() -> None:
@@ -123,12 +165,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
     parser.add_argument("--features", help="separated by commas; the command's default otherwise")
+    parser.add_argument("--baselines", action="store_true", help="tune the baselines, and compare")
     parser.add_argument("--members", type=int, default=1, help="seeds whose vectors are joined")
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     server = embedded.start()
     for name in arguments.runs:
         url = prepare(server, arguments.data, name)
+        model_ids = []
         for seed in arguments.seeds:
             started = time.monotonic()
 
@@ -136,7 +180,8 @@ def main() -> None:
                 print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr)
 
             chosen = options(name, arguments.features, seed, arguments.members)
-            result: Any = recommender.train(url, chosen, report)
+            result = recommender.train(url, chosen, report)
+            model_ids.append(result.model_id)
             print(
                 json.dumps(
                     {
@@ -150,6 +195,12 @@ def main() -> None:
                         "metrics": result.metrics,
                     }
                 ),
+                flush=True,
+            )
+
+        if arguments.baselines:
+            print(
+                json.dumps({"commit": commit, "data": name, **compare_with_baselines(url, chosen, model_ids)}),
                 flush=True,
             )
 

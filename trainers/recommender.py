@@ -381,12 +381,22 @@ def rivals(test: HeldOut, *, repeats: bool) -> list[str]:
 
 def measure_baseline(name: str, test: HeldOut, k: int, *, exclude_seen: bool) -> ranking.Measures:
     """Fit a baseline on what is not held out, and measure it on what is."""
+    return measure_fitted(baselines.BASELINES[name]().fit(test.events), test, k, exclude_seen=exclude_seen)
+
+
+def measure_fitted(
+    baseline: baselines.Baseline,
+    test: HeldOut,
+    k: int,
+    *,
+    exclude_seen: bool,
+    allowed: npt.NDArray[np.bool_] | None = None,
+) -> ranking.Measures:
+    """Measure a baseline on the held-out users, each in the context of the first event that counts."""
     starts = np.searchsorted(test.relevant.user, test.user)
     stops = np.searchsorted(test.relevant.user, test.user, side="right")
     context = {feature: values[starts] for feature, values in test.relevant.context.items()}
-    ranked = (
-        baselines.BASELINES[name]().fit(test.events).recommend(test.user, k, context=context, exclude_seen=exclude_seen)
-    )
+    ranked = baseline.recommend(test.user, k, context=context, exclude_seen=exclude_seen, allowed=allowed)
     wanted = [set(test.relevant.item[start:stop].tolist()) for start, stop in zip(starts, stops, strict=True)]
     return ranking.measure(ranked, wanted, k)
 
