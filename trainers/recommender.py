@@ -193,9 +193,7 @@ def fit(
     report("Fitting, to be stopped by validation …")
     first = towers.fit(validation.events, validation.relevant, options, seed=seed, progress=progress)
     report(f"Fitting again on all that is not held out, for {first.epochs_run} epochs …")
-    return towers.fit(
-        events, None, replace(options, stop_after=first.epochs_run), seed=seed, progress=progress, repeat=first.repeat
-    )
+    return towers.fit(events, None, options, seed=seed, progress=progress, like=first)
 
 
 def publish(
@@ -219,6 +217,7 @@ def publish(
             "features": tower_options.features,
             "history": len(factors.recency),
             "exponent": factors.exponent,
+            "popularity": factors.popularity,
             "repeats": {
                 "seen": repeat.constant,
                 "count": repeat.count,

@@ -4,6 +4,7 @@
     u           = constant + e_user + (Σ_{r=1..n} w_r p_{j_r}) / n^exponent + Σ_f e_{f, value}
 
 j_1 is the user's latest event, n = min(events, length of `recency`), p an item's "into" vector and q its "out" vector.
+q has length 1 times a power of the item's popularity, or any length and a bias (cosine=False).
 The item tower that yields p and q (ids, category paths, texts, smoothing over who touched what) runs only here. The
 loss is the full soft-max over all items; a large catalogue gets a sampled one. Where items that a user already has may
 be recommended again, `Repeat` adds what the user's own events say.
@@ -33,6 +34,7 @@ SMALLEST_BATCH = 16  # rows
 STEPS = 20  # an epoch, at least, where there are rows enough
 TEXT_WIDTH = 128  # hidden units
 HALF_PRECISION = 20_000_000  # logits of a step; beyond that they are bfloat16
+POPULARITY = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.13)  # exponents that are tried
 EXCLUDED = -1e4  # logit of an item that may not be recommended
 
 Progress = Callable[[int, float, float | None], None]  # epoch, loss, validation metric
@@ -176,6 +178,7 @@ class Factors:
     context_values: Mapping[str, Sequence[str]]  # feature → its values
     recency: Floats  # (history,), w
     exponent: float
+    popularity: float  # q's length is (1 + the item's events) to the power of this, where q has length 1 otherwise
     repeat: Repeat
     towers: Sequence[ItemTower]  # one a member
     epochs_run: int  # the best epoch
@@ -222,6 +225,12 @@ class Factors:
             scores[query, item] += added
         return np.asarray(scores, dtype=np.float32)
 
+    def lengthened(self, events: Events, popularity: float) -> "Factors":
+        """Return the factors with q as much longer as popularity asks for; an item without events keeps its q."""
+        counts = np.bincount(events.item, events.weight > 0, minlength=len(self.out))
+        lengths = ((1 + counts) ** popularity).astype(np.float32)
+        return replace(self, out=self.out * lengths[:, None], popularity=popularity)
+
     def content(self, categories: Sequence[Sequence[str] | None], texts: Floats | None) -> tuple[Floats, Floats]:
         """Return (into, out) of items that were not there in training, (items, d) each."""
         return content(self.towers, categories, texts)
@@ -234,20 +243,24 @@ def fit(
     *,
     seed: int,
     progress: Progress = lambda epoch, loss, metric: None,
-    repeat: Repeat | None = None,
+    like: Factors | None = None,
 ) -> Factors:
     """Fit on `events`; same seed and machine, same factors.
 
     `validation` are held-out events of the same users and items, whose histories are in `events`: they stop the
-    training, and they are what the repeat coefficients are learned on. To fit on everything afterwards, pass no
-    validation, `stop_after` = the best epoch found, and the `repeat` found.
+    training, and on them is learned what popularity and repetition add. To fit on everything afterwards, pass no
+    validation, and as `like` the factors found: the number of epochs and what was learned on validation are theirs.
     """
     test = _Test.of(events, validation, options, seed) if validation is not None and len(validation) else None
+    repeat = like.repeat if like else None
+    if like:
+        options = replace(options, stop_after=like.epochs_run)
     members: list[Factors] = []
     for member in range(options.members):
         recency = members[0].recency if members else None  # w is shared, so the first member's holds for all
         members.append(_fit_one(events, test, options, seed + member, progress, repeat, recency))
     factors = members[0] if len(members) == 1 else _concatenate(members)
+    factors = factors.lengthened(events, like.popularity if like else learn_popularity(factors, events, test, options))
     return replace(factors, repeat=repeat or learn_repeat(factors, test, options))
 
 
@@ -264,6 +277,18 @@ def recall(factors: Factors, queries: Queries, truth: sparse.csr_array, options:
         found = true[np.repeat(np.arange(len(asked)), best.shape[1]), best.ravel()].reshape(best.shape)
         hits.append(found.sum(1) / np.diff(true.indptr))
     return float(np.concatenate(hits).mean())
+
+
+def learn_popularity(factors: Factors, events: Events, test: "_Test | None", options: Options) -> float:
+    """Return the exponent with which the validation queries find most; 0 where lengths or repeats are learned."""
+    if test is None or not options.cosine or not options.exclude_seen:
+        return 0.0
+    some = slice(0, options.evaluated // 2)
+    found = {
+        exponent: recall(factors.lengthened(events, exponent), test.queries[some], test.truth[some], options)
+        for exponent in POPULARITY
+    }
+    return max(found, key=lambda exponent: found[exponent])
 
 
 def learn_repeat(factors: Factors, test: "_Test | None", options: Options) -> Repeat:
@@ -453,6 +478,7 @@ class _Model(nn.Module):
             context_values={name: context_values[name] for name in self.contexts},
             recency=self.log_recency.exp().numpy(force=True).copy(),
             exponent=self.options.exponent,
+            popularity=0.0,
             repeat=Repeat(),
             towers=[ItemTower(d, cosine, self.names, categories, text)],
             epochs_run=epoch,

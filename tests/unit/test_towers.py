@@ -156,12 +156,24 @@ def test_validation_stops_and_learns_that_favourites_come_back() -> None:
     queries = Queries.of_users(train, np.arange(USERS))
     assert np.mean(found.scores(queries, repeat=True).argmax(1) == held_out.item) >= 0.9
 
-    everything = fit(events, None, replace(BY_TIME, stop_after=found.epochs_run), seed=1, repeat=found.repeat)
+    everything = fit(events, None, BY_TIME, seed=1, like=found)
     assert everything.repeat == found.repeat
 
 
-def test_repeat_follows_its_formula(by_time: Factors) -> None:
+def test_popular_items_get_longer_vectors_where_that_finds_more() -> None:
+    events = board()
+    counts = np.bincount(events.item, minlength=ITEMS)
+    seen = [set(events.item[events.user == user]) for user in range(USERS)]
+    most_popular = [max(set(range(u % 2, COLD, 2)) - seen[u], key=lambda item: counts[item]) for u in range(USERS)]
+    held_out = replace(events.select(last(events)), item=np.array(most_popular))
+    found = fit(events, held_out, replace(AS_SETS, evaluate_at=2), seed=1)
+    assert found.popularity > 0
+    np.testing.assert_allclose(np.linalg.norm(found.out, axis=1), (1 + counts) ** found.popularity, rtol=1e-5)
+    assert fit(events, None, AS_SETS, seed=1, like=found).popularity == found.popularity
+    assert fit(events, None, AS_SETS, seed=1).popularity == 0
 
+
+def test_repeat_follows_its_formula(by_time: Factors) -> None:
     events = board(favourite=True)
     repeat = Repeat(constant=1.0, count=2.0, recent=3.0, decay=0.5, context={"meal": 4.0})
     queries = everyone(events)[np.array([5])]  # lunch is what user 5 asks for
