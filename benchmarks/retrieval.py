@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import psycopg
 from pgvector.psycopg import register_vector
 from psycopg import sql as compose
@@ -44,7 +45,7 @@ LEAVES = BRANCHES**3
 SEPARATOR = " > "
 SELECTIVITY = {"0.1 %": 3, "1 %": 2, "10 %": 1, "100 %": 0}  # share of the items: depth of a category
 CLIENTS = (1, 8)
-ROUNDS, SECONDS = 5, 3.0  # of each contender, in turn
+ROUNDS, SECONDS = 5, 2.0  # of each contender, in turn
 COMPARED = 500  # users whose answers are compared with exact ones
 MATCHED = (16, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256)  # what FAISS's efSearch is chosen from
 
@@ -181,7 +182,7 @@ class Exact:
             (self.model,),
             binary=True,
         ).fetchall()
-        self.categories = np.array([category for _, category, _ in rows])
+        self.names, self.category = np.unique([category for _, category, _ in rows], return_inverse=True)
         self.vectors = np.array([vector.to_numpy() for *_, vector in rows])
 
     def user(self, user: int) -> tuple[Array, list[int]]:
@@ -199,7 +200,7 @@ class Exact:
         return vector.to_numpy(), items
 
     def within(self, category: str | None) -> Array | None:
-        return None if category is None else np.char.startswith(self.categories, category + SEPARATOR)
+        return None if category is None else np.char.startswith(self.names, category + SEPARATOR)[self.category]
 
     def nearest(self, query: Array, without: Sequence[int] = (), within: Array | None = None) -> set[str]:
         scores = self.vectors @ query
@@ -259,8 +260,8 @@ def measure_filters(connection: Connection, exact: Exact, users: Array) -> dict[
         watch, asked = Stopwatch(connection), []
         for n, user in enumerate(users):
             vector, seen = exact.user(user)
-            known = seen[0] if n % 2 else random.integers(len(exact.categories))
-            category = SEPARATOR.join(exact.categories[known].split(SEPARATOR)[:depth]) or None
+            item = seen[0] if n % 2 else random.integers(len(exact.category))
+            category = SEPARATOR.join(exact.names[exact.category[item]].split(SEPARATOR)[:depth]) or None
             rows = watch.fetch("select item_id, score from aisle.recommend(%s, 10, %s)", (str(user), category))
             if n < COMPARED:
                 asked.append((vector, seen, category, {item for item, _ in rows}))
@@ -273,13 +274,15 @@ def measure_filters(connection: Connection, exact: Exact, users: Array) -> dict[
 SEARCH = "select item_id, score from aisle._nearest_factors({model}, %s::vector, 10, null, '{{}}')"
 
 
-def ask_sql(url: str, model: int) -> Callable[[str], list[str]]:
+def ask_sql(url: str, model: int) -> tuple[Callable[[str], list[str]], int]:
     connection = psycopg.connect(url, autocommit=True)
     statement = SEARCH.format(model=model).encode()
-    return lambda vector: [item for item, _ in connection.execute(statement, (vector,)).fetchall()]
+    return (
+        lambda vector: [i for i, _ in connection.execute(statement, (vector,)).fetchall()]
+    ), connection.info.backend_pid
 
 
-def ask_faiss(port: int, kind: str) -> Callable[[str], list[str]]:
+def ask_faiss(port: int, kind: str) -> tuple[Callable[[str], list[str]], None]:
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.connect()
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -288,37 +291,48 @@ def ask_faiss(port: int, kind: str) -> Callable[[str], list[str]]:
         connection.request("POST", f"/{kind}", f'{{"vector": {vector}, "k": {K}}}')
         return [str(item) for item in json.loads(connection.getresponse().read())["items"]]
 
-    return ask
+    return ask, None
 
 
-def client(contender: tuple[Any, ...], vectors: Sequence[str], ready: Barrier, times: Any) -> None:
+def on_core(*processes: psutil.Process) -> float:
+    """Return how many seconds processes were on a core, all their threads together."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def client(contender: tuple[Any, ...], vectors: Sequence[str], ready: Barrier, results: Any) -> None:
     """One application process: asks, one query after the other, until time is up."""
     connect, *arguments = contender
-    ask = connect(*arguments)
+    ask, backend = connect(*arguments)
+    working = [psutil.Process(), *([psutil.Process(backend)] if backend else [])]
     for vector in vectors[:50]:
         ask(vector)
     ready.wait(timeout=60)
-    end, n, taken = time.perf_counter() + SECONDS, 0, []
+    worked, end, taken = on_core(*working), time.perf_counter() + SECONDS, []
     while (started := time.perf_counter()) < end:
-        ask(vectors[n % len(vectors)])
+        ask(vectors[len(taken) % len(vectors)])
         taken.append(time.perf_counter() - started)
-        n += 1
-    times.put(taken)
+    results.put((taken, on_core(*working) - worked))
 
 
-def run(contender: tuple[Any, ...], vectors: Sequence[str], clients: int) -> list[float]:
+def run(
+    contender: tuple[Any, ...], vectors: Sequence[str], clients: int, server: Sequence[psutil.Process]
+) -> tuple[list[float], float]:
+    """Return the seconds that each query took, and the seconds on a core of an average query, client and server."""
     context = multiprocessing.get_context("fork")
-    ready, times = context.Barrier(clients), context.Queue()
+    ready, results = context.Barrier(clients), context.Queue()
     processes = [
-        context.Process(target=client, args=(contender, [*vectors[n * 61 :], *vectors[: n * 61]], ready, times))
+        context.Process(target=client, args=(contender, [*vectors[n * 61 :], *vectors[: n * 61]], ready, results))
         for n in range(clients)
     ]
+    worked = on_core(*server)
     for process in processes:
         process.start()
-    taken = [t for _ in processes for t in times.get(timeout=60 + SECONDS)]
+    rows = [results.get(timeout=60 + SECONDS) for _ in processes]
     for process in processes:
         process.join()
-    return taken
+    taken = [seconds for times, _ in rows for seconds in times]
+    asked = len(taken) + 50 * clients
+    return taken, sum(seconds for _, seconds in rows) / len(taken) + (on_core(*server) - worked) / asked
 
 
 @contextlib.contextmanager
@@ -351,12 +365,13 @@ def faiss_server(vectors: Array, queries: Array, wanted: Sequence[set[str]], flo
             deadline = time.monotonic() + 60
             while True:
                 with contextlib.suppress(OSError):
-                    ask_faiss(port, "flat")(json.dumps(queries[0].tolist()))
+                    ask_faiss(port, "flat")[0](json.dumps(queries[0].tolist()))
                     break
                 if time.monotonic() > deadline:
                     raise TimeoutError("The FastAPI server does not answer.")
                 time.sleep(0.2)
-            yield {"port": port, "efSearch": ef, "recall@10": reached}
+            processes = psutil.Process(process.pid).children(recursive=True)
+            yield {"port": port, "efSearch": ef, "recall@10": reached, "processes": processes}
         finally:
             process.terminate()
             process.wait(timeout=30)
@@ -367,7 +382,7 @@ def measure_faiss(url: str, exact: Exact, users: Array) -> dict[str, Any]:
     queries = np.array([exact.user(user)[0] for user in users[: 2 * COMPARED]])
     texts = [json.dumps([round(float(x), 6) for x in query]) for query in queries]
     wanted = [exact.nearest(query) for query in queries]
-    ask = ask_sql(url, exact.model)
+    ask, _ = ask_sql(url, exact.model)
     reached = recall([set(ask(text)) for text in texts], wanted)
     with faiss_server(exact.vectors, queries, wanted, reached) as server:
         contenders: dict[str, tuple[Any, ...]] = {
@@ -380,15 +395,19 @@ def measure_faiss(url: str, exact: Exact, users: Array) -> dict[str, Any]:
             "efSearch of FAISS": server["efSearch"],
         }
         for clients in CLIENTS:
-            rounds = [{name: run(c, texts, clients) for name, c in contenders.items()} for _ in range(ROUNDS)]
-            medians = [{name: statistics.median(times) for name, times in r.items()} for r in rounds]
-            counts = [{name: len(times) for name, times in r.items()} for r in rounds]
+            rounds = [
+                {
+                    name: run(contender, texts, clients, server["processes"] if name != "SQL" else [])
+                    for name, contender in contenders.items()
+                }
+                for _ in range(ROUNDS)
+            ]
             result[f"{clients} clients"] = {
                 name: {
-                    "ms": milliseconds([t for r in rounds for t in r[name]]),
-                    "queries/s": round(statistics.median(r[name] for r in counts) / SECONDS),
-                    "p50 as a share of SQL's, by round": [round(r[name] / r["SQL"], 2) for r in medians],
-                    "queries/s as a share of SQL's, by round": [round(r[name] / r["SQL"], 2) for r in counts],
+                    "ms, p50 by round": [round(1000 * statistics.median(r[name][0]), 2) for r in rounds],
+                    "queries/s by round": [round(len(r[name][0]) / SECONDS) for r in rounds],
+                    "ms on a core by round": [round(1000 * r[name][1], 2) for r in rounds],
+                    "ms on a core": round(1000 * statistics.median(r[name][1] for r in rounds), 2),
                 }
                 for name in contenders
             }
