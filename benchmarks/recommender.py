@@ -100,7 +100,7 @@ def prepare(server: str, data: Path, name: str) -> str:
     return url
 
 
-def options(name: str, features: str | None, seed: int, members: int) -> recommender.Options:
+def options(name: str, features: str | None, seed: int, members: int, epochs: int | None = None) -> recommender.Options:
     """Return the protocol of a data set, and what was chosen on its validation users."""
     chosen = recommender.Options(
         features=tuple(features.split(",")) if features else None,
@@ -112,7 +112,7 @@ def options(name: str, features: str | None, seed: int, members: int) -> recomme
         # Chosen on validation users. A user is the sum of its places: a vector of its own did not help.
         towers_chosen = replace(
             chosen.tower_options, order="set", history=None, evaluate_at=20, tied=True, batch_size=512,
-            learning_rate=0.03, user_weight=1.0, temperature=0.09, epochs=40, evaluate_every=4, patience=4,
+            learning_rate=0.03, user_weight=1.0, temperature=0.09, epochs=epochs or 40, evaluate_every=4, patience=4,
         )  # fmt: skip
         return replace(
             chosen,
@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
     parser.add_argument("--features", help="separated by commas; the command's default otherwise")
     parser.add_argument("--baselines", action="store_true", help="tune the baselines, and compare")
+    parser.add_argument("--epochs", type=int, help="of gowalla, instead of 40")
     parser.add_argument("--members", type=int, default=1, help="seeds whose vectors are joined")
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -179,7 +180,7 @@ def main() -> None:
             def report(line: str, started: float = started) -> None:
                 print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr)
 
-            chosen = options(name, arguments.features, seed, arguments.members)
+            chosen = options(name, arguments.features, seed, arguments.members, arguments.epochs)
             result = recommender.train(url, chosen, report)
             model_ids.append(result.model_id)
             print(

@@ -1,18 +1,22 @@
 CREATE SCHEMA aisle;
 
 CREATE FUNCTION aisle._castable_ids(ids text[], id_type text) RETURNS text[]
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
-    select case
+begin
+    return case
         when id_type = 'text' then ids
         when id_type = 'uuid' then
             array(select id from unnest(ids) id where id ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$')
         else array(
             select id from unnest(ids) id
-            where case when id ~ '^-?[0-9]{1,19}$'
-                       then id::numeric between -(2::numeric ^ bits) and 2::numeric ^ bits - 1 end)
-    end
-    from (select case id_type when 'bigint' then 63 when 'integer' then 31 else 15 end as bits) range
+            where case when id ~ '^-?[0-9]{1,19}$' then case id_type
+                when 'bigint' then id::numeric between -9223372036854775808 and 9223372036854775807
+                when 'integer' then id::bigint between -2147483648 and 2147483647
+                else id::bigint between -32768 and 32767 end end)
+    end;
+end
 $_$;
 
 CREATE FUNCTION aisle._categorise(model_id integer, query public.vector, k integer, level integer) RETURNS TABLE(rank integer, category text, confidence double precision)
@@ -362,9 +366,12 @@ CREATE TABLE aisle._attachments (
 );
 
 CREATE FUNCTION aisle._event_source() RETURNS aisle._attachments
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-    select a from aisle._attachments a where a.kind in ('interactions', 'orders') order by a.kind limit 1
+begin
+    return (select a from aisle._attachments a where a.kind in ('interactions', 'orders') order by a.kind limit 1);
+end
 $$;
 
 CREATE FUNCTION aisle._factor_hash(content_hash bytea, category text) RETURNS bytea
@@ -513,22 +520,26 @@ $$;
 
 CREATE FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k integer, category text, excluded text[]) RETURNS TABLE(item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET "hnsw.iterative_scan" TO 'strict_order'
-    SET "hnsw.ef_search" TO '100'
+    SET "hnsw.iterative_scan" TO 'relaxed_order'
+    SET "hnsw.ef_search" TO '40'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 declare
     exact_below constant integer := 20000;  -- candidates, which take about 10 ms
     partition constant text := 'item_factors_' || model_id;
-    first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
-    last_key constant text := first_key || U&'\+10FFFF';
-    of_category constant text :=
-        case when category is not null then 'and f.category_key >= $4 and f.category_key < $5' else '' end;
+    -- A scan that goes on finds, among what is farther, some that is nearer than what it has found.
+    more constant integer := least(cardinality(excluded) / 10, 40);
+    first_key text;
+    last_key text;
+    of_category text := '';
     is_exact boolean := false;
     ids text[];
     scores double precision[];
 begin
     if category is not null then
+        first_key := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+        last_key := first_key || U&'\+10FFFF';
+        of_category := 'and f.category_key >= $4 and f.category_key < $5';
         execute format('select count(*) < %s from (select from aisle.%I f where true %s limit %1$s) c',
                        exact_below, partition, replace(replace(of_category, '$4', '$1'), '$5', '$2'))
         into is_exact using first_key, last_key;
@@ -540,15 +551,16 @@ begin
                    from aisle.%I f
                    where f.item_id <> all ($2) %s
                    order by %s
-                   limit $3) n',
+                   limit $3::bigint + %s) n',
             partition, of_category,
             format(case when is_exact then 'f.embedding <#> $1' else 'f.embedding::halfvec(%1$s) <#> $1::halfvec(%1$s)' end,
-                   vector_dims(query)))
+                   vector_dims(query)),
+            case when is_exact then 0 else more end)
         into ids, scores using query, excluded, k, first_key, last_key;
-        exit when is_exact or cardinality(ids) = k;
+        exit when is_exact or cardinality(ids) >= k;
         is_exact := true;  -- the index has no more: it is approximate, and there may be some
     end loop;
-    return query select * from unnest(ids, scores);
+    return query select * from unnest(ids[:k], scores[:k]);
 end
 $_$;
 
@@ -662,29 +674,27 @@ begin
 end
 $$;
 
-CREATE FUNCTION aisle._read_history(user_id text, as_of timestamp with time zone, at_most integer, OUT items text[], OUT contexts jsonb[]) RETURNS record
+CREATE FUNCTION aisle._read_history(source aisle._attachments, user_id text, as_of timestamp with time zone, at_most integer, with_contexts boolean, OUT items text[], OUT contexts jsonb[]) RETURNS record
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
-declare
-    source aisle._attachments := aisle._event_source();
-    castable text[] := aisle._castable_ids(array[user_id], source.id_type);
 begin
-    if castable = '{}' or user_id is null or source.kind is null then
+    if user_id is null or source.kind is null or aisle._castable_ids(array[user_id], source.id_type) = '{}' then
         return;
     end if;
     execute format(
-        'select array_agg(h.item_id), array_agg(h.context || aisle._time_context(h.local_at))
+        'select array_agg(h.item_id), %s
          from (select e.item_id, e.context, e.local_at
                from aisle.%I e
                where e.user_id = $1::%s %s
                order by e.at desc, e.item_id collate "C" desc
-               limit $3) h',
+               limit $2) h',
+        case when with_contexts then 'array_agg(h.context || aisle._time_context(h.local_at))' else 'null::jsonb[]' end,
         '_' || source.kind, source.id_type,
         case when as_of is not null then format('and e.at < %L::%s', case source.time_type
             when 'timestamp with time zone' then as_of::text else (as_of at time zone source.time_zone)::text end, source.time_type) end)
     into items, contexts
-    using user_id, as_of, at_most;
+    using user_id, at_most;
 end
 $_$;
 
@@ -724,7 +734,7 @@ begin
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
     end if;
     perform aisle._check_context(model_id, context);
-    events := aisle._read_history(user_id, as_of, case when exclude_seen then 10000 else 1000 end);
+    events := aisle._read_history(source, user_id, as_of, case when exclude_seen then 10000 else 1000 end, not exclude_seen);
     query := aisle._user_vector(model_id, user_id, events.items, context, now);
     if query is null then
         return query
@@ -852,14 +862,14 @@ end
 $$;
 
 CREATE FUNCTION aisle._time_context(local_at timestamp without time zone) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     select jsonb_build_object(
-        'hour', hour::text,
+        'hour', extract(hour from local_at)::integer::text,
         'weekday', extract(isodow from local_at)::integer::text,
-        'meal_slot', case when hour between 5 and 10 then 'breakfast' when hour between 11 and 15 then 'lunch'
-                          when hour between 16 and 21 then 'dinner' else 'late_night' end)
-    from (select extract(hour from local_at)::integer as hour) clock
+        'meal_slot', case when extract(hour from local_at) < 5 then 'late_night' when extract(hour from local_at) < 11 then 'breakfast'
+                          when extract(hour from local_at) < 16 then 'lunch' when extract(hour from local_at) < 22 then 'dinner'
+                          else 'late_night' end)
 $$;
 
 CREATE FUNCTION aisle._user_vector(model_id integer, user_id text, items text[], given jsonb, local_at timestamp without time zone) RETURNS public.vector
@@ -2083,7 +2093,7 @@ REVOKE ALL ON FUNCTION aisle._now() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._popular_items(model_id integer, k integer, category text, excluded text[], as_of timestamp with time zone) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._read_history(user_id text, as_of timestamp with time zone, at_most integer, OUT items text[], OUT contexts jsonb[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._read_history(source aisle._attachments, user_id text, as_of timestamp with time zone, at_most integer, with_contexts boolean, OUT items text[], OUT contexts jsonb[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._read_items(ids text[]) FROM PUBLIC;
 

@@ -238,7 +238,8 @@ def publish(
     has_tower = any(len(t.names) or t.text for t in factors.towers)
     factor_files.store(connection, model_id, factors.towers if has_tower else ())
     zeros = np.zeros(dimensions, dtype=np.float32)
-    touched = np.unique(test.events.item)
+    # What is of one category lies together: an exact scan of a category then reads few pages.
+    touched = sorted(np.unique(test.events.item), key=lambda i: list(items.categories[i] or ()))
     hashes: dict[str, bytes] = dict(
         connection.execute(
             "select item_id, aisle._factor_hash(aisle._content_hash(name, manufacturer, details), category) "

@@ -1,27 +1,27 @@
 -- A user's last events, the latest first, through the shop's own index on user and time: the id is cast to the column's type,
--- not the column to text. With `as_of`, only what was before it. The caller's rights and row-level security hold.
+-- not the column to text. With `as_of`, only what was before it. The situation of each costs as much as the rest, and is read
+-- where it is asked for. The caller's rights and row-level security hold.
 create or replace function aisle._read_history(
-    user_id text, as_of timestamptz, at_most integer, out items text[], out contexts jsonb[])
+    source aisle._attachments, user_id text, as_of timestamptz, at_most integer, with_contexts boolean,
+    out items text[], out contexts jsonb[])
 language plpgsql stable parallel safe
 as $function$
-declare
-    source aisle._attachments := aisle._event_source();
-    castable text[] := aisle._castable_ids(array[user_id], source.id_type);
 begin
-    if castable = '{}' or user_id is null or source.kind is null then
+    if user_id is null or source.kind is null or aisle._castable_ids(array[user_id], source.id_type) = '{}' then
         return;
     end if;
     execute format(
-        'select array_agg(h.item_id), array_agg(h.context || aisle._time_context(h.local_at))
+        'select array_agg(h.item_id), %s
          from (select e.item_id, e.context, e.local_at
                from aisle.%I e
                where e.user_id = $1::%s %s
                order by e.at desc, e.item_id collate "C" desc
-               limit $3) h',
+               limit $2) h',
+        case when with_contexts then 'array_agg(h.context || aisle._time_context(h.local_at))' else 'null::jsonb[]' end,
         '_' || source.kind, source.id_type,
         case when as_of is not null then format('and e.at < %L::%s', case source.time_type
             when 'timestamp with time zone' then as_of::text else (as_of at time zone source.time_zone)::text end, source.time_type) end)
     into items, contexts
-    using user_id, as_of, at_most;
+    using user_id, at_most;
 end
 $function$;

@@ -4,11 +4,21 @@ from collections.abc import Callable
 
 import pytest
 
-from aisle.sql import Connection
+from aisle.sql import Connection, registry
+from aisle.trainers import bulk
 from tests.conftest import Shop, TinyModel, scans
 
 NGRAMS = 200_000
 CALLS = 20
+ITEMS, DIMENSIONS = 20_000, 8
+# Directions in which items lie evenly, so that each query has its own near ones; every hundredth item is tea.
+FILL_FACTORS = """
+insert into aisle.item_factors (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin)
+select %(model)s, i, case when i %% 100 = 0 then 'tea > ' else 'other > ' end, v, v, '', 'events'
+from (select i, l2_normalize(array[sin(i), cos(i), sin(2.7 * i), cos(3.1 * i), sin(5.3 * i), cos(7.7 * i), sin(i / 9.1),
+                                   cos(i / 5.9)]::vector) as v
+      from generate_series(1, %(items)s) i) f
+"""
 
 
 @pytest.fixture
@@ -67,3 +77,108 @@ def test_the_stored_vector_of_an_item_is_found_by_its_key(connection: Connection
     for i in range(CALLS):
         shop.execute("select * from aisle.item_category(%s)", [i + 1])
     assert scans(shop, partition) == (before[0], before[1] + CALLS)
+
+
+@pytest.fixture
+def recommender(connection: Connection) -> Shop:
+    """A live recommender of 20,000 items, indexed as the trainer does it, and a large table of visits."""
+    shop = Shop(connection)
+    shop.create()
+    shop.attach()
+    shop.execute("create table shop.visits (who bigint, what bigint, seen_at timestamptz)")
+    shop.execute(
+        "insert into shop.visits select i %% 1000, 1 + i * 7919 %% %s, now() - i * interval '1 minute'"
+        " from generate_series(1, 30000) i",
+        [ITEMS],
+    )
+    shop.execute("create index on shop.visits (who, seen_at)")
+    shop.execute("analyze shop.visits")
+    shop.execute("select aisle.attach_interactions('shop.visits', 'who', 'what', 'seen_at')")
+    parameters = {
+        "history": 50, "exponent": 0.5, "category_separator": " > ", "text_model": None,
+        "repeats": {"seen": 1, "count": 0, "recency": 0, "decay": 0, "context": {}},
+    }  # fmt: skip
+    model_id = registry.create(connection, "recommender", DIMENSIONS, encoder=None, parameters=parameters)
+    shop.execute(FILL_FACTORS, {"model": model_id, "items": ITEMS})
+    zeros = str([0] * DIMENSIONS)
+    shop.execute("insert into aisle.context_vectors values (%s, '', '', %s)", [model_id, zeros])
+    shop.execute(
+        "insert into aisle._recency_weights select %s, place, array_fill(1.0 / place, array[%s])::vector"
+        " from generate_series(1, 50) place",
+        [model_id, DIMENSIONS],
+    )
+    bulk.create_index(connection, f"item_factors_{model_id}", DIMENSIONS, "halfvec_ip_ops")
+    shop.execute("analyze aisle.item_factors")
+    shop.execute("update aisle._models set state = 'ready'")
+    shop.execute("select aisle.deploy(%s)", [model_id])
+    return shop
+
+
+def index_scans(shop: Shop) -> dict[str, int]:
+    """Return how often each index of the items was used, up to now."""
+    shop.execute("select pg_stat_force_next_flush()")
+    rows = shop.execute(
+        "select regexp_replace(indexrelname, '^item_factors_[0-9]+_', ''), idx_scan from pg_stat_user_indexes"
+        " where relname ~ '^item_factors_[0-9]+$'"
+    )
+    return dict(rows.fetchall())
+
+
+@pytest.mark.trap(22)
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_recommendations_are_found_by_the_index_and_the_history_by_the_shops(
+    recommender: Shop, exclude_seen: bool
+) -> None:
+    shop = recommender
+    partition = shop.value("select 'aisle.item_factors_' || aisle._live_model('recommender')")
+    for mode in ("auto", "force_generic_plan", "force_custom_plan"):
+        shop.execute(f"set plan_cache_mode = {mode}")
+        before = scans(shop, partition)[0], scans(shop, "shop.visits"), index_scans(shop)
+        for user in range(CALLS):
+            rows = shop.execute("select * from aisle.recommend(%s, exclude_seen => %s)", [user, exclude_seen])
+            assert len(rows.fetchall()) == 10
+        after = scans(shop, partition)[0], scans(shop, "shop.visits"), index_scans(shop)
+        assert after[0] == before[0], f"A call reads all items ({mode})."
+        assert after[1] == (before[1][0], before[1][1] + CALLS), f"The history is not one scan of an index ({mode})."
+        assert after[2]["nearest"] == before[2]["nearest"] + CALLS, f"The HNSW index was not used once ({mode})."
+
+
+@pytest.mark.trap(23)
+def test_a_selective_category_is_compared_one_by_one(recommender: Shop) -> None:
+    shop = recommender
+    partition = shop.value("select 'aisle.item_factors_' || aisle._live_model('recommender')")
+    before = scans(shop, partition)[0], index_scans(shop)
+    for user in range(CALLS):
+        rows = shop.execute("select item_id::int from aisle.recommend(%s, 200, 'tea')", [user]).fetchall()
+        seen = shop.execute("select distinct what from shop.visits where who = %s and what %% 100 = 0", [user])
+        assert {item for (item,) in rows} == set(range(100, ITEMS + 1, 100)) - {item for (item,) in seen}
+    after = scans(shop, partition)[0], index_scans(shop)
+    assert after[0] == before[0], "A call reads all items."
+    assert after[1]["nearest"] == before[1]["nearest"], "An index of all items was searched for one in a hundred."
+    assert after[1]["category_key_idx"] > before[1]["category_key_idx"]
+
+
+@pytest.mark.trap(23)
+@pytest.mark.parametrize(("k", "excluded"), [(10, 0), (10, 300), (10, 5000), (300, 0), (300, 5000), (19_990, 0)])
+def test_the_index_finds_what_an_exact_search_finds(recommender: Shop, k: int, excluded: int) -> None:
+    shop = recommender
+    model = shop.value("select aisle._live_model('recommender')")
+    exact = (
+        "select array(select item_id from aisle.item_factors where item_id <> all (%(excluded)s::text[])"
+        " order by embedding <#> %(query)s::vector limit %(k)s)"
+    )
+    found, all_ = 0, 0
+    for n in range(1, 11):
+        query = shop.value("select embedding::text from aisle.item_factors where item_id = %s", [str(n)])
+        nearest = {"query": query, "excluded": [], "k": excluded}
+        wanted = {"query": query, "excluded": shop.value(exact, nearest), "k": k}
+        rows = shop.execute(
+            "select item_id, score from aisle._nearest_factors(%s, %s::vector, %s, null, %s)",
+            [model, query, k, wanted["excluded"]],
+        ).fetchall()
+        scores = [score for _, score in rows]
+        assert len(rows) == min(k, ITEMS - excluded), "Fewer rows than there are."
+        assert scores == sorted(scores, reverse=True)
+        found += len({item for item, _ in rows} & set(shop.value(exact, wanted)))
+        all_ += len(rows)
+    assert found / all_ >= 0.99, f"recall@{k} is {found / all_:.3f} with the {excluded} nearest left out."

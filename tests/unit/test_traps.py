@@ -25,6 +25,8 @@ TRAPS = {
     16: "one broken model stops the others",
     17: "a slow result replaces a newer one",
     18: "a signal loses a batch, or is not heeded",
+    22: "an index of a generation is missing, or is not used",
+    23: "a filter returns fewer rows than there are, or the wrong ones",
 }
 
 

@@ -1,15 +1,18 @@
 -- Those ids that can be of a type, still as text: casting them fails for none. The others name no row.
 create or replace function aisle._castable_ids(ids text[], id_type text) returns text[]
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 as $function$
-    select case
+begin
+    return case
         when id_type = 'text' then ids
         when id_type = 'uuid' then
             array(select id from unnest(ids) id where id ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$')
         else array(
             select id from unnest(ids) id
-            where case when id ~ '^-?[0-9]{1,19}$'
-                       then id::numeric between -(2::numeric ^ bits) and 2::numeric ^ bits - 1 end)
-    end
-    from (select case id_type when 'bigint' then 63 when 'integer' then 31 else 15 end as bits) range
+            where case when id ~ '^-?[0-9]{1,19}$' then case id_type
+                when 'bigint' then id::numeric between -9223372036854775808 and 9223372036854775807
+                when 'integer' then id::bigint between -2147483648 and 2147483647
+                else id::bigint between -32768 and 32767 end end)
+    end;
+end
 $function$;

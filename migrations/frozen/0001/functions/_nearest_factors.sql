@@ -4,21 +4,25 @@
 create or replace function aisle._nearest_factors(model_id integer, query vector, k integer, category text, excluded text[])
 returns table (item_id text, score double precision)
 language plpgsql stable parallel safe
-set hnsw.iterative_scan = 'strict_order'
-set hnsw.ef_search = 100
+set hnsw.iterative_scan = 'relaxed_order'
+set hnsw.ef_search = 40
 as $function$
 declare
     exact_below constant integer := 20000;  -- candidates, which take about 10 ms
     partition constant text := 'item_factors_' || model_id;
-    first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
-    last_key constant text := first_key || U&'\+10FFFF';
-    of_category constant text :=
-        case when category is not null then 'and f.category_key >= $4 and f.category_key < $5' else '' end;
+    -- A scan that goes on finds, among what is farther, some that is nearer than what it has found.
+    more constant integer := least(cardinality(excluded) / 10, 40);
+    first_key text;
+    last_key text;
+    of_category text := '';
     is_exact boolean := false;
     ids text[];
     scores double precision[];
 begin
     if category is not null then
+        first_key := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+        last_key := first_key || U&'\+10FFFF';
+        of_category := 'and f.category_key >= $4 and f.category_key < $5';
         execute format('select count(*) < %s from (select from aisle.%I f where true %s limit %1$s) c',
                        exact_below, partition, replace(replace(of_category, '$4', '$1'), '$5', '$2'))
         into is_exact using first_key, last_key;
@@ -30,14 +34,15 @@ begin
                    from aisle.%I f
                    where f.item_id <> all ($2) %s
                    order by %s
-                   limit $3) n',
+                   limit $3::bigint + %s) n',
             partition, of_category,
             format(case when is_exact then 'f.embedding <#> $1' else 'f.embedding::halfvec(%1$s) <#> $1::halfvec(%1$s)' end,
-                   vector_dims(query)))
+                   vector_dims(query)),
+            case when is_exact then 0 else more end)
         into ids, scores using query, excluded, k, first_key, last_key;
-        exit when is_exact or cardinality(ids) = k;
+        exit when is_exact or cardinality(ids) >= k;
         is_exact := true;  -- the index has no more: it is approximate, and there may be some
     end loop;
-    return query select * from unnest(ids, scores);
+    return query select * from unnest(ids[:k], scores[:k]);
 end
 $function$;

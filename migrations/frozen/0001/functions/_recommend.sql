@@ -15,7 +15,7 @@ begin
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
     end if;
     perform aisle._check_context(model_id, context);
-    events := aisle._read_history(user_id, as_of, case when exclude_seen then 10000 else 1000 end);
+    events := aisle._read_history(source, user_id, as_of, case when exclude_seen then 10000 else 1000 end, not exclude_seen);
     query := aisle._user_vector(model_id, user_id, events.items, context, now);
     if query is null then
         return query
