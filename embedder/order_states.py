@@ -13,7 +13,7 @@ Training (`aisle.trainers.order_networks`) and the worker run the same modules.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,27 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aisle.embedder.baskets import Baskets, Floats, Ints
+
 BATCH = 256  # customers whose states are computed at once
 SPREAD = 0.1  # standard deviation of a product's vectors at the start
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-
-
-class Orders(Protocol):
-    """Some customers' orders, each customer's in order of time, as `aisle.trainers.baskets.Baskets` has them."""
-
-    @property
-    def customer_start(self) -> Ints:
-        """(customers + 1,): customer c's orders are those from customer_start[c] to customer_start[c + 1]."""
-
-    @property
-    def order_start(self) -> Ints:
-        """(orders + 1,): order o's lines are those from order_start[o] to order_start[o + 1]."""
-
-    @property
-    def item(self) -> Ints:
-        """(lines,): the number of the product, which is its row; any other number is an unknown product."""
+LOUD = 2.0  # log of the last order's recency at the start
 
 
 @dataclass(frozen=True)
@@ -139,7 +123,7 @@ class OrderNetwork(nn.Module):
         self.project = nn.Linear(shape.hidden, shape.dimensions)
         if shape.memory:
             self.memory = self._table()
-            self.log_recency = nn.Parameter(-0.5 * torch.arange(1, shape.n_orders + 1).log())
+            self.log_recency = nn.Parameter(LOUD - 0.5 * torch.arange(1, shape.n_orders + 1).log())
         self.rows = nn.Parameter(torch.randn(shape.items, shape.dimensions) * SPREAD)
         self.bias = nn.Parameter(torch.zeros(shape.items))
 
@@ -211,12 +195,13 @@ class StateModel:
         """(items, dimensions): what the order encoder reads."""
         return self.weights["vectors.weight"][:-1]
 
-    def states(self, orders: Orders) -> Floats:
+    def states(self, baskets: Baskets) -> Floats:
         """Return (customers, dimensions + 1), the last component 1.
 
-        Unknown products are left out, and orders of nothing else. A customer without orders has the state before any.
+        The items of `baskets` are numbered as the rows; any other number is an unknown product, and left out, as are
+        orders of nothing else. A customer without orders has the state before any.
         """
-        return network_states(self._network, orders)
+        return network_states(self._network, baskets)
 
     def to_arrays(self) -> tuple[dict[str, Floats], dict[str, Any]]:
         """Return the weights by name, for a file, and what JSON can hold of the rest."""
@@ -236,11 +221,11 @@ class StateModel:
 
 
 @torch.no_grad()
-def network_states(network: OrderNetwork, orders: Orders, customers: Ints | None = None) -> Floats:
+def network_states(network: OrderNetwork, baskets: Baskets, customers: Ints | None = None) -> Floats:
     """Return the states of some customers, or of all, (customers, dimensions + 1); see `StateModel.states`."""
     network.eval()
     shape, device = network.shape, network.bias.device
-    customer_start, order_start, item = _known(orders, shape.items)
+    customer_start, order_start, item = _known(baskets, shape.items)
     if customers is None:
         customers = np.arange(len(customer_start) - 1)
     last = customer_start[customers + 1]
@@ -256,12 +241,16 @@ def network_states(network: OrderNetwork, orders: Orders, customers: Ints | None
     return states
 
 
-def _known(orders: Orders, items: int) -> tuple[Ints, Ints, Ints]:
+def _known(baskets: Baskets, items: int) -> tuple[Ints, Ints, Ints]:
     """Return customer_start, order_start and item of what is left without unknown products and orders of nothing."""
-    known = (orders.item >= 0) & (orders.item < items)
-    order_start = _starts(known)[orders.order_start]
+    known = (baskets.item >= 0) & (baskets.item < items)
+    order_start = _starts(known)[baskets.order_start]
     some = np.diff(order_start) > 0
-    return _starts(some)[orders.customer_start], np.append(order_start[:-1][some], order_start[-1]), orders.item[known]
+    return (
+        _starts(some)[baskets.customer_start],
+        np.append(order_start[:-1][some], order_start[-1]),
+        baskets.item[known],
+    )
 
 
 def _starts(counts: npt.NDArray[Any]) -> Ints:

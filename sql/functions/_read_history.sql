@@ -19,8 +19,7 @@ begin
                order by e.at desc, e.item_id collate "C" desc
                limit $3) h',
         '_' || source.kind, source.id_type,
-        case when as_of is not null then format('and e.at < %L::%s', case source.time_type
-            when 'timestamp with time zone' then as_of::text else (as_of at time zone source.time_zone)::text end, source.time_type) end)
+        aisle._before(source, as_of))
     into items, contexts
     using user_id, as_of, at_most;
 end
