@@ -18,9 +18,9 @@ from accelerate.utils import send_to_device  # type: ignore[import-untyped]
 from scipy import sparse
 from torch import Tensor, nn
 
+from aisle.embedder.baskets import Baskets, Floats, Ints, Targets
 from aisle.embedder.order_states import SPREAD, OrderNetwork, Padded, Shape, StateModel, network_states, pad
 from aisle.sql import errors
-from aisle.trainers.baskets import Baskets, Floats, Ints, Targets
 
 MODELS = {"cnn-gru": "cnn", "attention-gru": "attention"}  # → the order encoder
 LOSSES = ("softmax", "bce")
@@ -60,10 +60,10 @@ class Options:
     pos_weight: float = 10.0  # of a yes ('bce')
     # How it is learned.
     product_epochs: int = 10  # of the autoencoder; 0: vectors start at random
-    epochs: int = 5  # over which the learning rate rises and falls to 0
+    epochs: int = 4  # over which the learning rate rises and falls to 0
     stop_after: int | None = None  # epochs; what validation found best, for the last fit on everything
     batch_size: int = 64  # customers
-    learning_rate: float = 0.002
+    learning_rate: float = 0.003
     dropout: float = 0.3  # of products' vectors, orders' encodings and the GRU's outputs
     memory_dropout: float = 0.5  # share of the remembered products
     negatives: int | None = None  # products in a step's loss beside targets; None: all, where there are at most FULL
