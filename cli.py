@@ -24,6 +24,7 @@ SECTIONS = {
         answers.similar,
         answers.search,
         answers.recommend,
+        answers.next_basket,
     ),
 }
 

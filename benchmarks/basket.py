@@ -26,7 +26,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from psycopg import sql as compose
 
 from aisle import migrations, sql
@@ -84,7 +83,9 @@ def test_customers(data: Path, fold: int) -> frozenset[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", choices=[*(f"tafeng:{fold}" for fold in range(5)), "online-retail", "latency"])
+    parser.add_argument(
+        "runs", nargs="+", choices=[*(f"tafeng:{fold}" for fold in range(5)), "online-retail", "latency"]
+    )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", default="taste", choices=["taste", "cnn-gru", "attention-gru"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[7])

@@ -81,7 +81,7 @@ class Baskets:
 
     def select_customers(self, kept: Bools | Ints) -> "Baskets":
         """Return some of the customers, numbered anew; items keep their numbers."""
-        chosen = np.flatnonzero(kept) if kept.dtype == np.bool_ else kept
+        chosen: Ints = np.flatnonzero(kept) if kept.dtype == np.bool_ else kept.astype(np.int64)
         orders = _ranges(self.customer_start, chosen)
         lines = _ranges(self.order_start, orders)
         return replace(
@@ -122,9 +122,13 @@ class Baskets:
         last = self.customer_start[1:][chosen] - 1
         kept = np.ones(len(self), dtype=bool)
         kept[last] = False
-        lines = _ranges(self.order_start, last)
-        targets = Targets(chosen, self.at[last], _starts(np.diff(self.order_start)[last]), self.item[lines])
-        return self.select_orders(kept), targets
+        return self.select_orders(kept), self.targets(last)
+
+    def targets(self, orders: Ints) -> "Targets":
+        """Return some orders, at most one a customer, in ascending order, as what is to be foreseen."""
+        lines = _ranges(self.order_start, orders)
+        sizes = np.diff(self.order_start)[orders]
+        return Targets(self.customer_of_order[orders], self.at[orders], _starts(sizes), self.item[lines])
 
     def fingerprint(self) -> str:
         """Return a hash of everything that training can see."""
@@ -161,7 +165,7 @@ class Targets:
 
     def select(self, kept: Bools | Ints) -> "Targets":
         """Return some of the targets; customers keep their numbers."""
-        chosen = np.flatnonzero(kept) if kept.dtype == np.bool_ else kept
+        chosen: Ints = np.flatnonzero(kept) if kept.dtype == np.bool_ else kept.astype(np.int64)
         return Targets(
             self.customer[chosen],
             self.at[chosen],
@@ -181,19 +185,16 @@ def group(
 ) -> Baskets:
     """Return the baskets of lines, (lines,) each, that come in any order.
 
-    `order` says which lines belong together and, of orders of one customer at one time, which came first; an order's
-    time is that of its last line. What occurs twice in an order is one line with the quantity of both; a line of no or
-    a negative quantity, such as a return, is left out, and so is an order without any other.
+    `order`, from 0, says which lines belong together and, of orders of one customer at one time, which came first; an
+    order's time is that of its last line. What occurs twice in an order is one line with the quantity of both; a line
+    of no or a negative quantity, such as a return, is left out, and so is an order without any other.
     """
-    bought = quantity > 0
-    customer, order, at, item, quantity = (a[bought] for a in (customer, order, at, item, quantity))
-    numbers, place = np.unique(order, return_inverse=True)
-    last = np.full(len(numbers), -np.inf)
-    np.maximum.at(last, place, at)
-    at = last[place]
-    rows = np.lexsort((item, order, at, customer))
-    customer, order, at, item, quantity = (a[rows] for a in (customer, order, at, item, quantity))
-    is_new_order = np.ones(len(item), dtype=bool)
+    last: Doubles = np.full(int(order.max(initial=-1)) + 1, -np.inf)
+    bought = np.flatnonzero(quantity > 0)
+    np.maximum.at(last, order[bought], at[bought])
+    rows = bought[np.lexsort((item[bought], order[bought], last[order[bought]], customer[bought]))]
+    customer, order, item, quantity = customer[rows], order[rows], item[rows], quantity[rows]
+    is_new_order = np.ones(len(rows), dtype=bool)
     is_new_order[1:] = (customer[1:] != customer[:-1]) | (order[1:] != order[:-1])
     is_new_line = is_new_order.copy()
     is_new_line[1:] |= item[1:] != item[:-1]
@@ -204,7 +205,7 @@ def group(
         order_start=np.append(np.searchsorted(first, first_of_order), len(first)),
         item=item[first],
         quantity=np.add.reduceat(quantity, first) if len(first) else quantity,
-        at=at[first_of_order],
+        at=last[order[first_of_order]],
         customer_ids=customer_ids,
         item_ids=item_ids,
     )

@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,16 +70,23 @@ class CustomerGeneration:
     numbers: dict[str, int]  # of the products
     item_tastes: Floats  # (products, dimensions of the taste)
     decay: float
-    states: States
+    network: "StateModel | None"
+
+    @property
+    def states(self) -> States:
+        """What makes states."""
+        return self.network or TasteStates(self.item_tastes, self.decay)
 
     def baskets(self, rows: Sequence[CustomerRow]) -> Baskets:
         """Return the orders of rows that have them, with all products that the model knows."""
+        orders = [max(row.ago or (), default=-1) + 1 for row in rows]
+        starts = [0, *accumulate(orders)]
         customer, order, at, item = [], [], [], []
         for place, row in enumerate(rows):
             for product, ago, day in zip(row.items or (), row.ago or (), row.days or (), strict=True):
                 if product in self.numbers:
                     customer.append(place)
-                    order.append(place * 1_000_000 - ago)
+                    order.append(starts[place + 1] - 1 - ago)
                     at.append(day)
                     item.append(self.numbers[product])
         ints: list[npt.NDArray[np.int64]] = [np.array(x, dtype=np.int64) for x in (customer, order, item)]
@@ -116,15 +123,15 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
         numbers = {item_id: number for number, (item_id, _) in enumerate(rows)}
         item_tastes = np.array([taste.to_numpy() for _, taste in rows], dtype=np.float32)
         decay = model.parameters["decay"][0]
-        states: States = TasteStates(item_tastes, decay)
+        network = None
         if model.parameters["model"] != "taste":
             from aisle.embedder.order_states import StateModel
 
             with tempfile.TemporaryDirectory(prefix="aisle-") as folder:
                 registry.read_files(connection, model_id, Path(folder))
                 rest = json.loads((Path(folder) / REST).read_text(encoding="utf-8"))
-                states = StateModel.from_arrays(load_file(Path(folder) / ARRAYS), rest)
-        return CustomerGeneration(model_id, numbers, item_tastes, decay, states)
+                network = StateModel.from_arrays(load_file(Path(folder) / ARRAYS), rest)
+        return CustomerGeneration(model_id, numbers, item_tastes, decay, network)
 
     def read(
         self, connection: Connection, generation: CustomerGeneration, ids: Sequence[str], *, anew: bool = False

@@ -646,7 +646,7 @@ end
 $_$;
 
 CREATE FUNCTION aisle._nearest_products(model_id integer, state public.vector, k integer) RETURNS text[]
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
     SET "hnsw.iterative_scan" TO 'strict_order'
     SET "hnsw.ef_search" TO '100'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -670,13 +670,18 @@ CREATE FUNCTION aisle._neighbours_bought(model_id integer, user_id text, taste p
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 begin
+    if taste is null then
+        return;
+    end if;
     return query execute format(
-        'with near as materialized (
-             select c.next_items, greatest(-(c.taste <#> $1), 0) ^ 2 as weight
+        'with about as materialized (
+             select c.next_items, -(c.taste <#> $1) as cosine
              from aisle.%1$I c
              where c.taste is not null and c.user_id is distinct from $2 %3$s %4$s
              order by c.taste::halfvec(%2$s) <#> $1::halfvec(%2$s)
-             limit $3)
+             limit $3 + 10  -- halves are no more than nearly right
+         ), near as materialized (
+             select a.next_items, greatest(a.cosine, 0) ^ 2 as weight from about a order by a.cosine desc limit $3)
          select i.item_id, sum(n.weight) / greatest((select sum(weight) from near), 1e-9)
          from near n, unnest(n.next_items) i (item_id)
          group by i.item_id',
@@ -739,16 +744,16 @@ begin
                    count(*) as times, history.now - max(h.day) as since, max(h.day) - min(h.day) as span
             from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
             group by h.item_id
-        ), neighbours as (
+        ), neighbours as materialized (
             select n.item_id, n.share
             from aisle._neighbours_bought(
                 model_id, user_id, taste, (parameters ->> 'neighbours')::integer,
                 case when parameters ->> 'time' = 'days' and as_of is not null then history.now end,
                 case when parameters ->> 'time' = 'numbers' then heldout_of end) n
-            order by n.share desc, n.item_id
-            limit (parameters ->> 'nearest')::integer
         ), candidates as (
-            select o.item_id from own o union select n.item_id from neighbours n union select unnest(near_state)
+            select o.item_id from own o
+            union (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
+            union select unnest(near_state)
         ), known as (
             select c.item_id, o.item_id is not null as bought_before, o.recency, o.quick, o.ago,
                    ln(greatest(o.since, .04) / greatest((o.span + coalesce(b.gap, (parameters ->> 'gap')::float8)) / o.times, .04)) as late,

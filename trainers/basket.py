@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +29,12 @@ from aisle.embedder.customers import CustomerEmbedder, CustomerGeneration, State
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
 from aisle.trainers import basket_baselines, ranking
-from aisle.trainers.baskets import Baskets, Bools, Doubles, Floats, Ints, Targets, read_baskets
+from aisle.trainers.baskets import Baskets, Bools, Doubles, Floats, Ints, Targets, check_attached, read_baskets
 from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
 from aisle.trainers.run import environment, only_trainer
+
+if TYPE_CHECKING:  # torch is loaded only for a model that has a network
+    from aisle.embedder.order_states import StateModel
 
 GATE = ("p-top", "gp-top", "tifu-knn")  # what a model must beat on the held-out customers
 TASTE = 128  # dimensions
@@ -42,6 +45,7 @@ MOST_FOR_WEIGHTS = 20_000  # customers; more change nothing
 BATCH = 2000  # customers whose candidates are scored at once
 RIDGE = 1.0  # of the weights, on standardised columns
 LATEST, LATE = 0.04, 4.0  # least time since a purchase (days: an hour), and the bound of the logarithm of lateness
+DAY = 86_400.0  # seconds
 NEAR_FLOOR = 0.001  # share of neighbours
 
 # What the weights are of, after the constant; products that are new to the customer have the first five.
@@ -58,7 +62,7 @@ class Options:
     model: str = "taste"  # or cnn-gru, attention-gru: what makes the states
     test_share: float = 0.2  # of the customers whose last order is held out
     test_customers: frozenset[str] | None = None  # or these
-    neighbours: int = 100
+    neighbours: int = 200
     nearest: int = 100  # candidates from neighbours, and by state
     top: int = 10  # what is measured are the first so many
     seed: int = 7
@@ -87,8 +91,13 @@ class Learned:
     average_gap: float
     rarest: float  # a share of the orders that nothing is below, for a logarithm
     size: float  # of an order, on average
-    states: States
+    network: "StateModel | None"
     products: Floats  # (items, dimensions), what states are compared with
+
+    @property
+    def states(self) -> States:
+        """What makes states."""
+        return self.network or TasteStates(self.item_tastes, DECAY[0])
 
 
 @dataclass(frozen=True)
@@ -124,11 +133,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
     started = time.monotonic()
     with sql.connect(url, application_name="aisle train basket") as connection, only_trainer(connection, "basket"):
         # Read before the orders: of a customer whose orders change in between, the hash is that of the older ones.
-        hashes = (
-            dict(connection.execute("select user_id::text, content_hash from aisle._customers").fetchall())
-            if is_attached(connection)
-            else {}
-        )
+        hashes = read_hashes(connection)
         baskets = read_baskets(connection)
         history, test = hold_out(baskets, options)
         report(
@@ -162,9 +167,10 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
     return Result(model_id, metrics, deploys, reason, seconds)
 
 
-def is_attached(connection: Connection) -> bool:
-    """Return whether orders are attached."""
-    return connection.execute("select from aisle._attachments where kind = 'orders'").fetchone() is not None
+def read_hashes(connection: Connection) -> dict[str, bytes]:
+    """Return the hash of each customer's orders; raises NotAttachedError where none are attached."""
+    check_attached(connection)
+    return dict(connection.execute("select user_id::text, content_hash from aisle._customers").fetchall())
 
 
 def has_times(connection: Connection) -> bool:
@@ -191,7 +197,7 @@ def hold_out(baskets: Baskets, options: Options) -> tuple[Baskets, Targets]:
         random = np.random.default_rng(options.seed)
         chosen[random.choice(several, max(1, round(options.test_share * len(several))), replace=False)] = True
     else:
-        chosen[[c for c in several if baskets.customer_ids[c] in options.test_customers]] = True
+        chosen[[c for c in several.tolist() if baskets.customer_ids[c] in options.test_customers]] = True
     history, test = baskets.hold_out_last(chosen)
     if not len(test):
         raise errors.TrainingDataError("None of the customers to be tested has two orders.")
@@ -213,54 +219,48 @@ def fit(history: Baskets, test: Targets, options: Options, by_time: bool, report
     size = min(max(1, round(WEIGHTS_SHARE * len(several))), MOST_FOR_WEIGHTS)
     chosen[random.choice(several, size, replace=False)] = True
     before, wanted = own.hold_out_last(chosen)
-    learned = learn(before, wanted, options, report)
+    states = fit_states(before, wanted, options, report)
     report(f"Fitting the weights to the last orders of {len(wanted):,} customers …")
-    pool = neighbours_of(before, learned)
-    moments = wanted.at
-    found = candidates(before, wanted.customer, moments, learned, pool, options, by_time)
-    return learned, fit_weights(found, wanted)
+    learned = learn(before, states, options.seed)
+    found = candidates(before, wanted, learned, neighbours_of(before, learned), options, by_time)
+    return learn(own, states, options.seed), fit_weights(found, wanted)
 
 
-def learn(before: Baskets, wanted: Targets, options: Options, report: Report) -> Learned:
-    """Learn what there is to know of products from orders, and how states come about."""
+def fit_states(before: Baskets, wanted: Targets, options: Options, report: Report) -> "StateModel | None":
+    """Fit the network that was asked for, stopped by the wanted orders; None if none was."""
+    if options.model == "taste":
+        return None
+    from aisle.trainers import order_networks
+
+    def progress(epoch: int, loss: float, metric: float | None) -> None:
+        shown = "" if metric is None else f", validation recall {metric:.4f}"
+        report(f"  epoch {epoch}: loss {loss:.3f}{shown}")
+
+    report(f"Fitting {options.model} …")
+    network_options = order_networks.Options(model=options.model, **options.network)
+    return order_networks.fit(before, wanted, network_options, seed=options.seed, progress=progress)
+
+
+def learn(baskets: Baskets, network: "StateModel | None", seed: int) -> Learned:
+    """Learn what there is to know of products from orders."""
     # How much an item tells about a customer: tf-idf as for words, with log(1 + decayed count) for the frequency.
-    pairs = np.unique(before.customer_of_order[before.order_of_line] * before.items + before.item)
-    buyers = np.bincount(pairs % before.items, minlength=before.items)
-    rarity = np.log((1 + before.customers) / (1 + buyers))
-    counts = recency(before, DECAY[0])
-    counts.data = np.log1p(counts.data)
-    directions = principal_directions(counts * rarity[None, :], options.seed)  # (items, d)
+    pairs = np.unique(baskets.customer_of_order[baskets.order_of_line] * baskets.items + baskets.item)
+    buyers = np.bincount(pairs % baskets.items, minlength=baskets.items)
+    rarity = np.log((1 + baskets.customers) / (1 + buyers))
+    counts = recency(baskets, DECAY[0])
+    counts.data = np.log1p(counts.data) * rarity[counts.indices]
+    directions = principal_directions(counts, seed)  # (items, d)
     item_tastes = (directions * rarity[:, None]).astype(np.float32)
-
-    popularity = np.bincount(before.item, minlength=before.items) / max(len(before), 1)
-    gap, average = gaps(before)
-    states: States = TasteStates(item_tastes, DECAY[0])
-    products = directions.astype(np.float32)
-    if options.model != "taste":
-        from aisle.trainers import order_networks
-
-        def progress(epoch: int, loss: float, metric: float | None) -> None:
-            shown = "" if metric is None else f", validation {metric:.4f}"
-            report(f"  epoch {epoch}: loss {loss:.3f}{shown}")
-
-        report(f"Fitting {options.model} …")
-        network = order_networks.fit(
-            before,
-            wanted,
-            order_networks.Options(model=options.model, **options.network),
-            seed=options.seed,
-            progress=progress,
-        )
-        states, products = network, network.products
+    gap, average_gap = gaps(baskets)
     return Learned(
-        item_tastes,
-        popularity,
-        gap,
-        average,
-        1 / max(len(before), 1),
-        len(before.item) / max(len(before), 1),
-        states,
-        products,
+        item_tastes=item_tastes,
+        popularity=np.bincount(baskets.item, minlength=baskets.items) / max(len(baskets), 1),
+        gap=gap,
+        average_gap=average_gap,
+        rarest=1 / max(len(baskets), 1),
+        size=len(baskets.item) / max(len(baskets), 1),
+        network=network,
+        products=network.products if network else directions.astype(np.float32),
     )
 
 
@@ -325,18 +325,14 @@ def shares(pool: Pool, customers: Ints, taste: Floats, moments: Doubles | None, 
 
 
 def candidates(
-    history: Baskets,
-    customers: Ints,
-    moments: Doubles,
-    learned: Learned,
-    pool: Pool,
-    options: Options,
-    by_time: bool,
+    history: Baskets, targets: Targets, learned: Learned, pool: Pool, options: Options, by_time: bool
 ) -> Candidates:
-    """Return what each customer may order next at a moment, from the history as `Baskets` has it."""
+    """Return what each target's customer may order at its time, from the history as `Baskets` has it."""
     parts = [
-        _candidates(history, customers[s : s + BATCH], moments[s : s + BATCH], learned, pool, options, by_time)
-        for s in range(0, len(customers), BATCH)
+        _candidates(
+            history, targets.customer[s : s + BATCH], targets.at[s : s + BATCH], learned, pool, options, by_time
+        )
+        for s in range(0, len(targets), BATCH)
     ]
     return Candidates(
         np.concatenate([p.customer for p in parts]),
@@ -454,7 +450,7 @@ def fit_weights(found: Candidates, wanted: Targets) -> Weights:
             share = (y.sum() + 0.5) / (len(y) + 1)
             return np.array([np.log(share / (1 - share)), *np.zeros(terms)])
         mean, sd = x.mean(axis=0), x.std(axis=0)
-        sd[sd < 1e-9] = np.inf
+        sd[sd < 1e-6] = np.inf  # nothing but rounding
         model = LogisticRegression(C=1 / RIDGE, max_iter=500).fit((x - mean) / sd, y)
         slopes = model.coef_[0] / sd
         return np.array([model.intercept_[0] - slopes @ mean, *slopes])
@@ -496,8 +492,8 @@ def publish(
             "options": {k: v for k, v in asdict(options).items() if k not in ("test_customers", "deploy")},
         },
     )
-    if not isinstance(learned.states, TasteStates):
-        customer_files.store(connection, model_id, learned.states)
+    if learned.network:
+        customer_files.store(connection, model_id, learned.network)
     copy_rows(
         connection,
         "basket_items",
@@ -508,7 +504,7 @@ def publish(
         ),
     )
     numbers = {item_id: i for i, item_id in enumerate(baskets.item_ids)}
-    generation = CustomerGeneration(model_id, numbers, learned.item_tastes, DECAY[0], learned.states)
+    generation = CustomerGeneration(model_id, numbers, learned.item_tastes, DECAY[0], learned.network)
     made = columns(generation, baskets)
     copy_rows(
         connection,
@@ -526,7 +522,7 @@ def publish(
             "kind": "orders",
             "model_id": model_id,
             "user_ids": [baskets.customer_ids[c] for c in test.customer],
-            "moments": (test.at * 86400).tolist(),
+            "moments": (test.at * DAY).tolist(),
             "contexts": ["{}"] * len(test),
             "relevant": [sql.array([baskets.item_ids[i] for i in test.basket(t)]) for t in range(len(test))],
         },
@@ -544,6 +540,29 @@ def publish(
     connection.execute("select aisle._enqueue_stale()")
     drain(connection, [CustomerEmbedder([generation])])
     return model_id
+
+
+def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple[Learned, Weights]:
+    """Return what `publish` stored, for the products of `baskets`, which the model must know."""
+    parameters = registry.get(connection, model_id).parameters
+    generation = CustomerEmbedder().load(connection, model_id)
+    places = [generation.numbers[item_id] for item_id in baskets.item_ids]
+    rows = connection.execute(
+        'select embedding, popularity, gap from aisle.basket_items where model_id = %s order by item_id collate "C"',
+        (model_id,),
+    ).fetchall()
+    learned = Learned(
+        item_tastes=generation.item_tastes[places],
+        popularity=np.array([row[1] for row in rows])[places],
+        gap=np.array([row[2] for row in rows])[places],
+        average_gap=parameters["gap"],
+        rarest=parameters["rarest"],
+        size=parameters["size"],
+        network=generation.network,
+        products=np.array([row[0].to_numpy() for row in rows], dtype=np.float32)[places],
+    )
+    weights = parameters["weights"]
+    return learned, Weights(np.array(weights["bought_before"]), np.array(weights["new"]), parameters["logit"])
 
 
 def answers(
@@ -590,6 +609,20 @@ def measure(
         report(f"Fitting the baseline {name} …")
         metrics[name] = measure_baseline(name, history, test, k).means()
     return metrics
+
+
+def held_out_of(connection: Connection, model_id: int, baskets: Baskets) -> tuple[Baskets, Targets]:
+    """Return what a published model was measured on: the orders before its moments, and those that followed."""
+    moments = np.full(baskets.customers, np.inf)
+    numbers = {user_id: c for c, user_id in enumerate(baskets.customer_ids)}
+    rows = connection.execute(sql.read("queries/heldout_users"), {"model_id": model_id, "kind": "orders"}).fetchall()
+    for user_id, moment, _ in rows:
+        if user_id in numbers:
+            moments[numbers[user_id]] = moment / DAY
+    after = baskets.at >= moments[baskets.customer_of_order]
+    # The first of the orders since, should there be others.
+    first = np.append(True, ~after[:-1]) | np.isin(np.arange(len(baskets)), baskets.customer_start)
+    return baskets.select_orders(~after), baskets.targets(np.flatnonzero(after & first))
 
 
 def names_of(history: Baskets, test: Targets) -> list[set[str]]:

@@ -6,7 +6,7 @@ from aisle.embedder.baskets import Baskets, Bools, Doubles, Floats, Ints, Target
 from aisle.sql import Connection, errors
 from aisle.trainers.bulk import numbered, read_columns
 
-__all__ = ["Baskets", "Bools", "Doubles", "Floats", "Ints", "Targets", "group", "read_baskets"]
+__all__ = ["Baskets", "Bools", "Doubles", "Floats", "Ints", "Targets", "check_attached", "group", "read_baskets"]
 
 # Ids of orders are numbered as the database compares them.
 LINES = """
@@ -16,16 +16,21 @@ LINES = """
 """
 
 
-def read_baskets(connection: Connection) -> Baskets:
-    """Return the orders of all customers.
-
-    Raises NotAttachedError where none are attached, and TrainingDataError where there are none.
-    """
+def check_attached(connection: Connection) -> None:
+    """Raise NotAttachedError unless orders are attached."""
     if connection.execute("select from aisle._attachments where kind = 'orders'").fetchone() is None:
         raise errors.NotAttachedError(
             "No orders are attached.",
             hint="Attach them: aisle attach orders SCHEMA.TABLE --order-id … --user … --item … --at …",
         )
+
+
+def read_baskets(connection: Connection) -> Baskets:
+    """Return the orders of all customers.
+
+    Raises NotAttachedError where none are attached, and TrainingDataError where there are none.
+    """
+    check_attached(connection)
     lines = read_columns(connection, LINES)
     if not lines:
         raise errors.TrainingDataError("There are no orders.", hint="Fill the attached table first.")

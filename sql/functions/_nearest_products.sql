@@ -1,6 +1,6 @@
--- The k products whose rows have the largest inner product with a customer's state.
+-- The k products whose rows have the largest inner product with a customer's state; null without a state.
 create or replace function aisle._nearest_products(model_id integer, state vector, k integer) returns text[]
-language plpgsql stable parallel safe
+language plpgsql stable strict parallel safe
 set hnsw.iterative_scan = 'strict_order'
 set hnsw.ef_search = 100
 as $function$

@@ -60,16 +60,16 @@ begin
                    count(*) as times, history.now - max(h.day) as since, max(h.day) - min(h.day) as span
             from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
             group by h.item_id
-        ), neighbours as (
+        ), neighbours as materialized (
             select n.item_id, n.share
             from aisle._neighbours_bought(
                 model_id, user_id, taste, (parameters ->> 'neighbours')::integer,
                 case when parameters ->> 'time' = 'days' and as_of is not null then history.now end,
                 case when parameters ->> 'time' = 'numbers' then heldout_of end) n
-            order by n.share desc, n.item_id
-            limit (parameters ->> 'nearest')::integer
         ), candidates as (
-            select o.item_id from own o union select n.item_id from neighbours n union select unnest(near_state)
+            select o.item_id from own o
+            union (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
+            union select unnest(near_state)
         ), known as (
             select c.item_id, o.item_id is not null as bought_before, o.recency, o.quick, o.ago,
                    ln(greatest(o.since, .04) / greatest((o.span + coalesce(b.gap, (parameters ->> 'gap')::float8)) / o.times, .04)) as late,

@@ -10,13 +10,18 @@ set hnsw.iterative_scan = 'strict_order'
 set hnsw.ef_search = 200
 as $function$
 begin
+    if taste is null then
+        return;
+    end if;
     return query execute format(
-        'with near as materialized (
-             select c.next_items, greatest(-(c.taste <#> $1), 0) ^ 2 as weight
+        'with about as materialized (
+             select c.next_items, -(c.taste <#> $1) as cosine
              from aisle.%1$I c
              where c.taste is not null and c.user_id is distinct from $2 %3$s %4$s
              order by c.taste::halfvec(%2$s) <#> $1::halfvec(%2$s)
-             limit $3)
+             limit $3 + 10  -- halves are no more than nearly right
+         ), near as materialized (
+             select a.next_items, greatest(a.cosine, 0) ^ 2 as weight from about a order by a.cosine desc limit $3)
          select i.item_id, sum(n.weight) / greatest((select sum(weight) from near), 1e-9)
          from near n, unnest(n.next_items) i (item_id)
          group by i.item_id',
