@@ -1,5 +1,6 @@
 """Models: `aisle train`, `evaluate`, `models`, `deploy`, `rollback`."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -295,6 +296,50 @@ def experiment_recommender(
         [(",".join(a.features), a.mean, a.sd, a.difference, a.p, a.verdict) for a in table],
         as_json,
     )
+
+
+@experiment.command("basket")
+@click.option(
+    "--grid",
+    "grids",
+    multiple=True,
+    required=True,
+    metavar="OPTION=VALUE,…",
+    help="Values to try, such as pos_weight=5,10 or threshold=.1,.2; repeatable, and every combination is tried.",
+)
+@_basket_options
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Networks a combination.")
+@json_option
+@pass_database
+def experiment_basket(database: Database, /, grids: tuple[str, ...], seeds: int, as_json: bool, **given: Any) -> None:
+    """Try networks on the same held-out customers; what was finished before is not fitted again."""
+    from aisle.trainers import basket_experiment
+
+    with database.connect():
+        pass
+    options = _basket(**given)
+    arms = basket_experiment.try_networks(
+        database.url, _grid(grids), seeds, options, lambda line: click.echo(line, err=True)
+    )
+    rows = [{**arm.settings, **arm.means} for arm in arms]
+    print_rows(list(rows[0]), [list(row.values()) for row in rows], as_json)
+
+
+def _grid(pairs: tuple[str, ...]) -> dict[str, list[Any]]:
+    grid = {}
+    for pair in pairs:
+        name, equals, values = pair.partition("=")
+        if not equals or not values:
+            raise click.BadParameter(f"{pair!r} is not OPTION=VALUE,VALUE.", param_hint="--grid")
+        grid[name.replace("-", "_")] = [_value(value) for value in values.split(",")]
+    return grid
+
+
+def _value(text: str) -> Any:
+    for read in (int, float):
+        with contextlib.suppress(ValueError):
+            return read(text)
+    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _names(features: str) -> tuple[str, ...]:

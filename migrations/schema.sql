@@ -1879,6 +1879,7 @@ WITH (fillfactor='70');
 
 CREATE TABLE aisle._experiments (
     experiment_id bigint NOT NULL,
+    key text,
     task text NOT NULL,
     measure text NOT NULL,
     users integer NOT NULL,

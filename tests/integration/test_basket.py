@@ -10,7 +10,7 @@ from aisle import sql
 from aisle.embedder.customers import CustomerEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import basket, basket_baselines, evaluation
+from aisle.trainers import basket, basket_baselines, basket_experiment, evaluation
 from aisle.trainers.baskets import read_baskets
 from tests.conftest import Server, Shop
 
@@ -177,3 +177,39 @@ def test_too_few_orders_are_said(database_url: str, connection: Connection) -> N
     connection.execute("insert into lines select i, 'c' || i, 'tea', '2024-01-01' from generate_series(1, 50) i")
     with pytest.raises(errors.TrainingDataError, match="0 customers with two orders"):
         basket.train(database_url, basket.Options())
+
+
+def test_an_experiment_goes_on_where_it_was(orders_url: str, orders: Connection) -> None:
+    lines: list[str] = []
+    options = basket.Options(network={"loss": "bce", "epochs": 1, "hidden": 8, "dimensions": 8, "product_epochs": 1})
+    grid: dict[str, list[Any]] = {"pos_weight": [1.0, 20.0], "threshold": [0.1, 0.3]}
+    first = basket_experiment.try_networks(orders_url, {**grid, "pos_weight": [1.0]}, 1, options, lines.append)
+    assert len(lines) == 1
+    table = basket_experiment.try_networks(orders_url, grid, 2, options, lines.append)
+    assert len(lines) == 4, "What was fitted is not fitted again."
+    assert len(table) == 4
+    assert all(set(arm.seeds) == {"7", "8"} for arm in table)
+    assert [arm.means["f1_micro"] for arm in table] == sorted((a.means["f1_micro"] for a in table), reverse=True)
+    assert table[0].means.keys() >= {"f1", "precision@10", "recall@10", "ndcg@10", "ndcg_whole@10", "phr@10"}
+    assert first[0].settings in [arm.settings for arm in table]
+    rows = orders.execute("select features, mean from aisle.experiments where task = 'basket'").fetchall()
+    assert sorted(mean for _, mean in rows) == pytest.approx(sorted(arm.means["f1_micro"] for arm in table))
+    with pytest.raises(errors.InvalidArgumentError, match="no option weight"):
+        basket_experiment.try_networks(orders_url, {"weight": [1]}, 1, options)
+
+
+def test_a_networks_states_are_published_and_kept_by_the_worker(orders_url: str, orders: Connection) -> None:
+    network = {"epochs": 1, "hidden": 8, "dimensions": 8, "product_epochs": 1}
+    result = basket.train(orders_url, basket.Options(model="attention-gru", network=network, deploy=False))
+    query = "select embedding::text from aisle.customer_vectors where user_id = '5' and model_id = %s"
+    before = sql.fetch_value(orders, query, [result.model_id])
+    orders.execute(
+        "update aisle.customer_vectors set content_hash = '', embedding = l2_normalize(embedding) where user_id = '5'"
+    )
+    orders.execute("select aisle._enqueue_stale()")
+    assert drain(orders, [CustomerEmbedder()]) == 1
+    assert np.allclose(vector(sql.fetch_value(orders, query, [result.model_id])), vector(before), atol=1e-5)
+
+
+def vector(text: str) -> list[float]:
+    return [float(x) for x in text.strip("[]").split(",")]

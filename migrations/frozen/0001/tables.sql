@@ -187,9 +187,10 @@ create table aisle._heldout_predictions (
     primary key (item_id, model_id)
 );
 
--- Comparisons of sets of features; `arms` is what `aisle experiment` printed.
+-- Comparisons; `arms` is what `aisle experiment` printed.
 create table aisle._experiments (
     experiment_id bigint generated always as identity primary key,
+    key           text,  -- of one that can be resumed: a hash of what it compares, on which data
     task          text not null,
     measure       text not null,
     users         integer not null,
