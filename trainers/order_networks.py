@@ -56,8 +56,10 @@ class Options:
     memory: bool = True  # the state remembers the products that were bought; False: it is the GRU's alone
     exponent: float = 0.5  # of the number of products remembered, by which their sum is divided
     # What is asked.
-    loss: str = "softmax"  # over all products, each target a share of 1; or 'bce', a yes or no a product
-    pos_weight: float = 10.0  # of a yes ('bce')
+    # 'softmax': over all products, an order's products are equal shares of 1; ranks better than a yes or no a product,
+    # which is 'bce'. Only with 'bce' is the logit minus log(pos_weight) that of a probability.
+    loss: str = "softmax"
+    pos_weight: float = 1.0  # of a yes ('bce')
     # How it is learned.
     product_epochs: int = 10  # of the autoencoder; 0: vectors start at random
     epochs: int = 4  # over which the learning rate rises and falls to 0
