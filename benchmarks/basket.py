@@ -12,7 +12,8 @@ tafeng:FOLD       the last order of the fold's test customers. Orders have numbe
                   history of each is read when it is asked for.
 online-retail     customers with 3 to 50 orders, items in 5 or more orders before the last ones; everybody's last order.
                   Neighbours are only those of whom everything was known before the order that is asked for.
-latency           100,000 customers, 12,000 products, 50 orders of 10 items each for those who are asked for.
+latency           100,000 customers, 12,000 products, 50 orders of 10 items each for those who are asked for; carts of
+                  10 items among 50,000 products. All vectors are drawn at random around 100 centres.
 """
 
 import argparse
@@ -26,11 +27,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from psycopg import sql as compose
 
 from aisle import migrations, sql
-from aisle.sql import embedded, transfer
+from aisle.sql import embedded, registry, transfer
 from aisle.trainers import basket
+from aisle.trainers.bulk import copy_rows
 
 FILES = {"tafeng": ("orders", "order_items"), "online_retail": ("orders", "order_items"), "latency": ()}
 TAFENG = """
@@ -75,6 +78,89 @@ def prepare(server: str, data: Path, folder: str, script: str) -> str:
     return url
 
 
+# 50 orders of those who are asked for, and one of everybody else.
+LATENCY = """
+create schema shop;
+create table shop.orders as
+select row_number() over () as id, c as customer_id,
+       timestamptz '2024-01-01' + n * interval '5 days' + random() * interval '1 day' as ordered_at
+from generate_series(1, {customers}) c, generate_series(1, 50) n where n = 1 or c <= {asked};
+create table shop.lines as
+select o.id as order_id, (power(random(), 2) * {products})::integer as product_id
+from shop.orders o, generate_series(1, 10);
+create index on shop.orders (customer_id, ordered_at);
+create index on shop.orders (id);
+create index on shop.lines (order_id);
+select aisle.attach_orders('shop.orders', 'id', 'product_id', 'customer_id', 'ordered_at', lines => 'shop.lines',
+                           line_order_id => 'order_id', time_zone => 'UTC');
+"""
+
+
+def measure_latency(server: str, data: Path, products: int, customers: int, asked: int = 300) -> dict[str, Any]:
+    """Publish a generation of random vectors, ask it, and return percentiles in milliseconds."""
+    script = LATENCY.format(customers=customers, products=products - 1, asked=asked)
+    url = prepare(server, data, "latency", script)
+    random = np.random.default_rng(7)
+
+    def vectors(rows: int, dimensions: int) -> Any:
+        centres = random.normal(size=(100, dimensions))
+        drawn = centres[random.integers(100, size=rows)] + random.normal(size=(rows, dimensions))
+        return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+    with sql.connect(url) as connection:
+        weights = {
+            "bought_before": [-2, 0.2, 0.1, 0.5, 0.1, -0.2, 1, -0.2, 0.1, 0.1, -0.1],
+            "new": [-2, 0.5, 0.3, 0.5, 0.2, 0],
+        }
+        parameters = {
+            "model": "taste", "weights": weights, "decay": basket.DECAY, "logit": 0, "gap": 20, "rarest": 1e-6,
+            "size": 10, "neighbours": 200, "nearest": 100, "time": "days", "top": 10,
+        }  # fmt: skip
+        model_id = registry.create(connection, "basket", 65, encoder=None, parameters=parameters)
+        columns = ("model_id", "item_id", "embedding", "taste", "cart", "completion", "popularity", "gap")
+        parts = (vectors(products, 65), vectors(products, 128), vectors(products, 65), vectors(products, 65))
+        rows = enumerate(zip(*parts, strict=True))
+        copy_rows(connection, "basket_items", columns, ((model_id, str(i), *row, 0.001, 20) for i, row in rows))
+        states, tastes = vectors(customers, 65), vectors(customers, 128)
+        then = (random.random((customers, 10)) ** 2 * products).astype(int)
+        columns = ("model_id", "user_id", "embedding", "taste", "next_items", "known_at", "content_hash")
+        copy_rows(
+            connection,
+            "customer_vectors",
+            columns,
+            (
+                (model_id, str(c + 1), states[c], tastes[c], list(map(str, set(then[c].tolist()))), 0, b"")
+                for c in range(customers)
+            ),
+        )
+        basket.create_indexes(connection, model_id)
+        connection.execute("update aisle._models set state = 'ready'")
+        connection.execute("select aisle.deploy(%s)", (model_id,))
+        connection.execute("vacuum analyze")
+        carts = [list(map(str, random.integers(products, size=10))) for _ in range(asked)]
+        customers_asked = [(c,) for c in range(1, asked + 1)]
+        return {
+            "products": products,
+            "customers": customers,
+            "next_basket": percentiles(connection, "select * from aisle.next_basket(%s)", customers_asked),
+            "complete_basket": percentiles(
+                connection, "select * from aisle.complete_basket(%s)", [(c,) for c in carts]
+            ),
+        }
+
+
+def percentiles(connection: sql.Connection, query: str, calls: list[tuple[Any, ...]]) -> dict[str, float]:
+    """Ask once to warm up, then measure each call, one client; in milliseconds."""
+    taken = []
+    for warm in (False, True):
+        for call in calls:
+            started = time.perf_counter()
+            connection.execute(query.encode(), call, prepare=True).fetchall()
+            if warm:
+                taken.append(1000 * (time.perf_counter() - started))
+    return {f"p{q}": round(float(np.percentile(taken, q)), 2) for q in (50, 95, 99)}
+
+
 def test_customers(data: Path, fold: int) -> frozenset[str]:
     """Return the ids of the test customers of one of the stored folds."""
     with gzip.open(data / "tafeng" / "folds.csv.gz", "rt") as file:
@@ -95,6 +181,11 @@ def main() -> None:
     urls: dict[str, str] = {}
     for run in arguments.runs:
         name, _, fold = run.partition(":")
+        if name == "latency":
+            for products, customers in ((12_000, 100_000), (50_000, 10)):
+                measured = measure_latency(server, arguments.data, products, customers)
+                print(json.dumps({"commit": commit, "data": run, **measured}), flush=True)
+            continue
         folder = name.replace("-", "_")
         if folder not in urls:
             urls[folder] = prepare(server, arguments.data, folder, {"tafeng": TAFENG}.get(folder, ONLINE_RETAIL))

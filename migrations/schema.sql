@@ -168,6 +168,58 @@ CREATE FUNCTION aisle._column_type(target regclass, column_name text) RETURNS te
     where a.attrelid = target and a.attname = column_name
 $$;
 
+CREATE FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
+    SET "hnsw.iterative_scan" TO 'strict_order'
+    SET "hnsw.ef_search" TO '100'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+#variable_conflict use_variable
+declare
+    cart vector;
+    known constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
+    wide constant integer := case when user_id is null then k else k + 100 end;
+begin
+    if k is null or k < 1 then
+        raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
+    end if;
+    select avg(b.cart) into cart
+    from aisle.basket_items b where b.model_id = model_id and b.item_id = any (item_ids);
+    if cart is null then
+        return query
+            select (row_number() over (order by n.rank))::integer, n.item_id, n.score
+            from aisle._next_basket(model_id, user_id, k + coalesce(cardinality(item_ids), 0)) n
+            where n.item_id <> all (coalesce(item_ids, '{}'))
+            order by n.rank
+            limit k;
+        return;
+    end if;
+    return query execute format(
+        'with near as materialized (
+             select b.item_id, -(b.completion <#> $1) as score
+             from aisle.%1$I b
+             where b.item_id <> all ($2)
+             order by b.completion::halfvec(%2$s) <#> $1::halfvec(%2$s)
+             limit $3
+         ), likely as materialized (
+             select n.item_id, n.probability
+             from aisle._next_basket($4, $5, 100) n
+             where $5 is not null and n.item_id <> all ($2)
+         ), scored as (
+             select c.item_id, -(b.completion <#> $1) + coalesce(ln(l.probability / (b.popularity + $6)), 0) as score
+             from (select n.item_id from near n union select l.item_id from likely l) c
+             join aisle.%1$I b on b.item_id = c.item_id
+             left join likely l on l.item_id = c.item_id
+         )
+         select (row_number() over (order by s.score desc, s.item_id))::integer, s.item_id, s.score
+         from scored s
+         order by 1
+         limit $7',
+        'basket_items_' || model_id, vector_dims(cart))
+    using cart, item_ids, wide, model_id, user_id, (known ->> 'rarest')::double precision, k;
+end
+$_$;
+
 CREATE FUNCTION aisle._content_hash(name text, manufacturer text, details text) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -1421,6 +1473,14 @@ $_$;
 
 COMMENT ON FUNCTION aisle.attach_orders(relation text, order_id text, item_id text, user_id text, at text, order_number text, quantity text, lines text, line_order_id text, time_zone text) IS 'Points Aisle at the shop''s orders: one table of lines, or, with lines, a table of orders and one of lines. Orders have a time (at) or a number that grows with time (order_number). Lines with a quantity of 0 or less count as returned.';
 
+CREATE FUNCTION aisle.complete_basket(item_ids text[], k integer DEFAULT 10, user_id text DEFAULT NULL::text) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
+    AS $$
+    select b.rank, b.item_id, b.score from aisle._complete_basket(aisle._live_model('basket'), item_ids, k, user_id) b
+$$;
+
+COMMENT ON FUNCTION aisle.complete_basket(item_ids text[], k integer, user_id text) IS 'What goes best with the products in an open cart, and, with user_id, with what that customer is likely to order. An empty cart is completed with the customer''s next order, or with what is popular.';
+
 CREATE FUNCTION aisle.deploy(model_id integer) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -1999,8 +2059,11 @@ CREATE TABLE aisle.basket_items (
     item_id text NOT NULL,
     embedding public.vector NOT NULL,
     taste public.vector NOT NULL,
+    cart public.vector NOT NULL,
+    completion public.vector NOT NULL,
     popularity double precision NOT NULL,
     gap double precision NOT NULL,
+    CONSTRAINT basket_items_check CHECK ((public.vector_dims(completion) = public.vector_dims(cart))),
     CONSTRAINT basket_items_gap_check CHECK ((gap > (0)::double precision)),
     CONSTRAINT basket_items_popularity_check CHECK (((popularity >= (0)::double precision) AND (popularity <= (1)::double precision)))
 )
@@ -2010,7 +2073,11 @@ ALTER TABLE ONLY aisle.basket_items ALTER COLUMN embedding SET STORAGE PLAIN;
 
 ALTER TABLE ONLY aisle.basket_items ALTER COLUMN taste SET STORAGE PLAIN;
 
-COMMENT ON TABLE aisle.basket_items IS 'Two vectors for each product of a basket model. Ask aisle.next_basket.';
+ALTER TABLE ONLY aisle.basket_items ALTER COLUMN cart SET STORAGE PLAIN;
+
+ALTER TABLE ONLY aisle.basket_items ALTER COLUMN completion SET STORAGE PLAIN;
+
+COMMENT ON TABLE aisle.basket_items IS 'Vectors for each product of a basket model. Ask aisle.next_basket and aisle.complete_basket.';
 
 CREATE TABLE aisle.category_vectors (
     model_id integer NOT NULL,
@@ -2513,6 +2580,8 @@ REVOKE ALL ON FUNCTION aisle._collect_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._column_type(target regclass, column_name text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._content_hash(name text, manufacturer text, details text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._create_generation(model_id integer) FROM PUBLIC;
@@ -2608,6 +2677,8 @@ REVOKE ALL ON FUNCTION aisle.attach_interactions(relation text, user_id text, it
 REVOKE ALL ON FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text, category text, text_columns text[], category_separator text, draft_rows integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.attach_orders(relation text, order_id text, item_id text, user_id text, at text, order_number text, quantity text, lines text, line_order_id text, time_zone text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.complete_basket(item_ids text[], k integer, user_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.deploy(model_id integer) FROM PUBLIC;
 

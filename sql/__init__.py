@@ -84,6 +84,8 @@ CREATION_ORDER = (
     "functions/_nearest_products",
     "functions/_next_basket",
     "functions/next_basket",
+    "functions/_complete_basket",
+    "functions/complete_basket",
     "views/_live_models",
     "functions/_vector_tables",
     "functions/_tasks_of",

@@ -381,9 +381,12 @@ def publish_tiny_basket(
     connection.execute("select aisle._create_generation(%s)", [model_id])
     with connection.cursor() as cursor:
         cursor.executemany(
-            "insert into aisle.basket_items (model_id, item_id, embedding, taste, popularity, gap) "
-            "values (%s, %s, %s, %s, %s, 10)",
-            [(model_id, i, str(list(t)), str(list(t)), 0.5 / (n + 1)) for n, (i, t) in enumerate(items.items())],
+            "insert into aisle.basket_items (model_id, item_id, embedding, taste, cart, completion, popularity, gap) "
+            "values (%(model)s, %(item)s, %(taste)s, %(taste)s, %(taste)s, %(taste)s, %(popularity)s, 10)",
+            [
+                {"model": model_id, "item": item, "taste": str(list(taste)), "popularity": 0.5 / place}
+                for place, (item, taste) in enumerate(items.items(), start=1)
+            ],
         )
         cursor.executemany(
             "insert into aisle.customer_vectors "

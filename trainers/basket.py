@@ -43,6 +43,9 @@ SHRINKAGE = 5.0  # purchases' worth of the average gap that are mixed into an it
 WEIGHTS_SHARE = 0.25  # of the customers who are not held out: their last orders fit the weights
 MOST_FOR_WEIGHTS = 20_000  # customers; more change nothing
 BATCH = 2000  # customers whose candidates are scored at once
+POPULARITY_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # to try, beside the cart's inner product
+MOST_COMPLETED = 2000  # carts on which they are tried
+NETWORKS = ("cnn-gru", "attention-gru")
 RIDGE = 1.0  # of the weights, on standardised columns
 LATEST, LATE = 0.04, 4.0  # least time since a purchase (days: an hour), and the bound of the logarithm of lateness
 DAY = 86_400.0  # seconds
@@ -82,6 +85,15 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """What is fitted once, by gradient descent."""
+
+    network: "StateModel | None"
+    cart: Floats  # (items, d), what each product adds to an open cart
+    completion: Floats  # (items, d), what an open cart is compared with
+
+
+@dataclass(frozen=True)
 class Learned:
     """What is known of products, and how states come about: all but the weights."""
 
@@ -91,13 +103,13 @@ class Learned:
     average_gap: float
     rarest: float  # a share of the orders that nothing is below, for a logarithm
     size: float  # of an order, on average
-    network: "StateModel | None"
+    fitted: Fitted
     products: Floats  # (items, dimensions), what states are compared with
 
     @property
     def states(self) -> States:
         """What makes states."""
-        return self.network or TasteStates(self.item_tastes, DECAY[0])
+        return self.fitted.network or TasteStates(self.item_tastes, DECAY[0])
 
 
 @dataclass(frozen=True)
@@ -219,29 +231,67 @@ def fit(history: Baskets, test: Targets, options: Options, by_time: bool, report
     size = min(max(1, round(WEIGHTS_SHARE * len(several))), MOST_FOR_WEIGHTS)
     chosen[random.choice(several, size, replace=False)] = True
     before, wanted = own.hold_out_last(chosen)
-    states = fit_states(before, wanted, options, report)
+    fitted = fit_networks(before, wanted, options, report)
     report(f"Fitting the weights to the last orders of {len(wanted):,} customers …")
-    learned = learn(before, states, options.seed)
+    learned = learn(before, fitted, options.seed)
     found = candidates(before, wanted, learned, neighbours_of(before, learned), options, by_time)
-    return learn(own, states, options.seed), fit_weights(found, wanted)
+    return learn(own, fitted, options.seed), fit_weights(found, wanted)
 
 
-def fit_states(before: Baskets, wanted: Targets, options: Options, report: Report) -> "StateModel | None":
-    """Fit the network that was asked for, stopped by the wanted orders; None if none was."""
-    if options.model == "taste":
-        return None
+def fit_networks(before: Baskets, wanted: Targets, options: Options, report: Report) -> Fitted:
+    """Fit the products' vectors of co-purchase, and the network that was asked for, stopped by the wanted orders."""
     from aisle.trainers import order_networks
 
     def progress(epoch: int, loss: float, metric: float | None) -> None:
         shown = "" if metric is None else f", validation recall {metric:.4f}"
         report(f"  epoch {epoch}: loss {loss:.3f}{shown}")
 
-    report(f"Fitting {options.model} …")
-    network_options = order_networks.Options(model=options.model, **options.network)
-    return order_networks.fit(before, wanted, network_options, seed=options.seed, progress=progress)
+    network_options = order_networks.Options(
+        model=options.model if options.model in NETWORKS else NETWORKS[0], **options.network
+    )
+    report("Fitting products' vectors to what is bought together …")
+    vectors = order_networks.product_vectors(before, network_options, seed=options.seed)
+    network = None
+    if options.model in NETWORKS:
+        report(f"Fitting {options.model} …")
+        network = order_networks.fit(
+            before, wanted, network_options, seed=options.seed, progress=progress, vectors=vectors
+        )
+    popularity = np.log1p(np.bincount(before.item, minlength=before.items))
+    weight, recall = popularity_weight(vectors.codes, vectors.rows, popularity, wanted, options)
+    report(f"Completing a basket from which one product was taken: validation recall@{options.top} {recall:.4f}")
+    ones = np.ones((before.items, 1))
+    return Fitted(
+        network,
+        cart=np.hstack([vectors.codes, ones]).astype(np.float32),
+        completion=np.hstack([vectors.rows, weight * popularity[:, None]]).astype(np.float32),
+    )
 
 
-def learn(baskets: Baskets, network: "StateModel | None", seed: int) -> Learned:
+def popularity_weight(
+    cart: Floats, completion: Floats, popularity: Doubles, wanted: Targets, options: Options
+) -> tuple[float, float]:
+    """Return how much popularity should count beside a cart, and the recall of one hidden product that it gives."""
+    random = np.random.default_rng(options.seed)
+    orders = [items for items in map(wanted.basket, range(len(wanted))) if len(items) > 1][:MOST_COMPLETED]
+    if not orders:
+        return POPULARITY_WEIGHTS[0], 0.0
+    hidden = np.array([random.choice(items) for items in orders])
+    carts = [items[items != one] for items, one in zip(orders, hidden, strict=True)]
+    queries = np.stack([cart[items].mean(axis=0) for items in carts])
+    found = dict.fromkeys(POPULARITY_WEIGHTS, 0)
+    for start in range(0, len(carts), BATCH // 4):
+        scores = queries[start : start + BATCH // 4] @ completion.T  # (carts, items)
+        for row, items in enumerate(carts[start : start + BATCH // 4]):
+            scores[row, items] = -np.inf
+        for weight in POPULARITY_WEIGHTS:
+            best = ranking.top(scores + weight * popularity, options.top)
+            found[weight] += int((best == hidden[start : start + BATCH // 4, None]).sum())
+    weight = max(POPULARITY_WEIGHTS, key=lambda w: found[w])
+    return weight, found[weight] / len(carts)
+
+
+def learn(baskets: Baskets, fitted: Fitted, seed: int) -> Learned:
     """Learn what there is to know of products from orders."""
     # How much an item tells about a customer: tf-idf as for words, with log(1 + decayed count) for the frequency.
     pairs = np.unique(baskets.customer_of_order[baskets.order_of_line] * baskets.items + baskets.item)
@@ -259,8 +309,8 @@ def learn(baskets: Baskets, network: "StateModel | None", seed: int) -> Learned:
         average_gap=average_gap,
         rarest=1 / max(len(baskets), 1),
         size=len(baskets.item) / max(len(baskets), 1),
-        network=network,
-        products=network.products if network else directions.astype(np.float32),
+        fitted=fitted,
+        products=fitted.network.products if fitted.network else directions.astype(np.float32),
     )
 
 
@@ -492,19 +542,28 @@ def publish(
             "options": {k: v for k, v in asdict(options).items() if k not in ("test_customers", "deploy")},
         },
     )
-    if learned.network:
-        customer_files.store(connection, model_id, learned.network)
+    if learned.fitted.network:
+        customer_files.store(connection, model_id, learned.fitted.network)
     copy_rows(
         connection,
         "basket_items",
-        ("model_id", "item_id", "embedding", "taste", "popularity", "gap"),
+        ("model_id", "item_id", "embedding", "taste", "cart", "completion", "popularity", "gap"),
         (
-            (model_id, item_id, learned.products[i], learned.item_tastes[i], learned.popularity[i], learned.gap[i])
-            for i, item_id in enumerate(baskets.item_ids)
+            (model_id, *row)
+            for row in zip(
+                baskets.item_ids,
+                learned.products,
+                learned.item_tastes,
+                learned.fitted.cart,
+                learned.fitted.completion,
+                learned.popularity,
+                learned.gap,
+                strict=True,
+            )
         ),
     )
     numbers = {item_id: i for i, item_id in enumerate(baskets.item_ids)}
-    generation = CustomerGeneration(model_id, numbers, learned.item_tastes, DECAY[0], learned.network)
+    generation = CustomerGeneration(model_id, numbers, learned.item_tastes, DECAY[0], learned.fitted.network)
     made = columns(generation, baskets)
     copy_rows(
         connection,
@@ -527,19 +586,25 @@ def publish(
             "relevant": [sql.array([baskets.item_ids[i] for i in test.basket(t)]) for t in range(len(test))],
         },
     )
-    if baskets.items >= INDEX_FROM:
-        create_index(connection, f"basket_items_{model_id}", dimensions, "halfvec_ip_ops")
-    if baskets.customers >= INDEX_FROM:
-        create_index(
-            connection, f"customer_vectors_{model_id}", learned.item_tastes.shape[1], "halfvec_ip_ops", column="taste"
-        )
-    for table in ("basket_items", "customer_vectors"):
-        connection.execute(f"analyze aisle.{table}_{model_id}".encode())
+    create_indexes(connection, model_id)
     # From here on the worker keeps this generation in step.
     connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))
     connection.execute("select aisle._enqueue_stale()")
     drain(connection, [CustomerEmbedder([generation])])
     return model_id
+
+
+def create_indexes(connection: Connection, model_id: int) -> None:
+    """Index a loaded generation where that pays, and count its rows for the planner."""
+    for table, column in (("basket_items", "embedding"), ("basket_items", "completion"), ("customer_vectors", "taste")):
+        partition = f"{table}_{model_id}"
+        rows, dimensions = sql.fetch_row(
+            connection,
+            f"select count(*), max(vector_dims({column})) from aisle.{partition}",  # noqa: S608 - ours
+        )
+        if rows >= INDEX_FROM:
+            create_index(connection, partition, dimensions, "halfvec_ip_ops", column=column)
+        connection.execute(f"analyze aisle.{partition}".encode())
 
 
 def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple[Learned, Weights]:
@@ -548,7 +613,8 @@ def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple
     generation = CustomerEmbedder().load(connection, model_id)
     places = [generation.numbers[item_id] for item_id in baskets.item_ids]
     rows = connection.execute(
-        'select embedding, popularity, gap from aisle.basket_items where model_id = %s order by item_id collate "C"',
+        "select embedding, popularity, gap, cart, completion from aisle.basket_items "
+        'where model_id = %s order by item_id collate "C"',
         (model_id,),
     ).fetchall()
     learned = Learned(
@@ -558,8 +624,12 @@ def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple
         average_gap=parameters["gap"],
         rarest=parameters["rarest"],
         size=parameters["size"],
-        network=generation.network,
-        products=np.array([row[0].to_numpy() for row in rows], dtype=np.float32)[places],
+        fitted=Fitted(
+            generation.network,
+            np.array([row[3].to_numpy() for row in rows])[places],
+            np.array([row[4].to_numpy() for row in rows])[places],
+        ),
+        products=np.array([row[0].to_numpy() for row in rows])[places],
     )
     weights = parameters["weights"]
     return learned, Weights(np.array(weights["bought_before"]), np.array(weights["new"]), parameters["logit"])

@@ -12,6 +12,7 @@ from tests.conftest import Server, Shop, publish_tiny_model
 
 READ = {
     "predict_category", "item_category", "similar_items", "search_items", "embed_text", "recommend", "next_basket",
+    "complete_basket",
 }  # fmt: skip
 ADMINISTER = {
     "attach_items", "attach_interactions", "attach_orders", "detach", "deploy", "rollback", "requeue_failures",

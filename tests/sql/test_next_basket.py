@@ -159,6 +159,42 @@ def test_bigint_and_text_ids_answer_alike(shop: Shop) -> None:
     assert [item for item, *_ in answer(shop, "no number", 1)] == ["tea"]
 
 
+# ---- completing ----
+
+
+def completed(shop: Shop, cart: list[str] | None, k: int | None = 10, user: str | None = None) -> dict[str, float]:
+    rows = shop.execute("select item_id, score from aisle.complete_basket(%s, %s, %s) order by rank", [cart, k, user])
+    return {item: round(score, 3) for item, score in rows.fetchall()}
+
+
+def test_a_cart_is_completed_by_what_goes_with_the_mean_of_its_products(orders: Shop) -> None:
+    assert completed(orders, ["tea"]) == {"milk": 1, "bread": 0, "jam": 0, "salt": 0}
+    assert completed(orders, ["tea", "bread"], 2) == {"jam": 0.5, "milk": 0.5}
+    assert completed(orders, ["tea", "unheard of"], 1) == {"milk": 1}
+
+
+def test_a_customers_next_order_counts_beside_the_cart(orders: Shop) -> None:
+    p = dict(orders.execute("select item_id, probability from aisle.next_basket('ann')").fetchall())
+    popular = {item: 0.5 / n for n, item in enumerate(ITEMS, start=1)}
+    assert completed(orders, ["tea"], user="ann") == {
+        item: round((item == "milk") + math.log(p[item] / (popular[item] + 0.01)), 3)
+        for item in ("milk", "bread", "jam", "salt")
+    }
+
+
+def test_an_empty_or_unknown_cart_is_the_next_order_or_what_is_popular(orders: Shop) -> None:
+    for cart in ([], None, ["unheard of"]):
+        assert list(completed(orders, cart, 2)) == ["tea", "milk"]
+        assert list(completed(orders, cart, 2, "ann")) == [item for item, *_ in answer(orders, k=2)]
+
+
+@pytest.mark.parametrize("k", [0, None])
+def test_k_of_a_completion_is_at_least_1(orders: Shop, k: int | None) -> None:
+    with pytest.raises(psycopg.Error, match="at least 1") as raised:
+        completed(orders, ["tea"], k)
+    assert raised.value.sqlstate == "AIS06"
+
+
 # ---- attaching ----
 
 

@@ -208,7 +208,7 @@ def test_the_documented_grants_of_an_application_are_enough_and_no_more(document
         "predict_category('녹차', '', 3, 1)", "embed_text('녹차')", "item_category(42)", "item_category('41')",
         "similar_items(43)", "similar_items('43')", "search_items('녹차')",
         "recommend('ann')", "recommend(7, exclude_seen => false)", "recommend('nobody')",
-        "next_basket('ann')", "next_basket(7)",
+        "next_basket('ann')", "next_basket(7)", "complete_basket(array['41'], user_id => 'ann')",
     ):  # fmt: skip
         documented_shop.execute(f"select * from aisle.{call}")
     for statement in (

@@ -119,12 +119,14 @@ create table aisle.context_vectors (
     primary key (feature, value, model_id)
 ) partition by list (model_id);
 
--- The basket's products: what a customer's state is compared with, and what having bought it adds to a customer's taste.
+-- The basket's products: what a customer's state is compared with, and what having bought one adds to a taste or a cart.
 create table aisle.basket_items (
     model_id     integer not null,
     item_id      text not null,
     embedding    vector not null,
     taste        vector not null,  -- in the space in which neighbours are found
+    cart         vector not null,  -- what it adds to an open cart
+    completion   vector not null check (vector_dims(completion) = vector_dims(cart)),  -- what an open cart is compared with
     popularity   double precision not null check (popularity between 0 and 1),  -- share of the orders that contain it
     gap          double precision not null check (gap > 0),  -- usual time between two purchases: days, or orders
     primary key (item_id, model_id)
@@ -154,6 +156,8 @@ alter table aisle.user_vectors alter column embedding set storage plain;
 alter table aisle.context_vectors alter column embedding set storage plain;
 alter table aisle.basket_items alter column embedding set storage plain;
 alter table aisle.basket_items alter column taste set storage plain;
+alter table aisle.basket_items alter column cart set storage plain;
+alter table aisle.basket_items alter column completion set storage plain;
 alter table aisle.customer_vectors alter column embedding set storage plain;
 alter table aisle.customer_vectors alter column taste set storage plain;
 
@@ -163,7 +167,7 @@ comment on table aisle.ngram_vectors is 'A vector for each n-gram and generation
 comment on table aisle.item_factors is 'Two vectors for each item and generation of the recommender. Ask aisle.recommend.';
 comment on table aisle.user_vectors is 'A vector for each user that a recommender learned from. Ask aisle.recommend.';
 comment on table aisle.context_vectors is 'A vector for each context value that a recommender knows. Ask aisle.recommend.';
-comment on table aisle.basket_items is 'Two vectors for each product of a basket model. Ask aisle.next_basket.';
+comment on table aisle.basket_items is 'Vectors for each product of a basket model. Ask aisle.next_basket and aisle.complete_basket.';
 comment on table aisle.customer_vectors is 'The state of each customer, and whom it is a neighbour to. Ask aisle.next_basket.';
 
 -- How much a user's latest event counts, the one before it, and so on; in all dimensions, so that a product does the weighting.
