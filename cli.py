@@ -32,6 +32,7 @@ SECTIONS = {
         answers.similar,
         answers.search,
         answers.recommend,
+        answers.next_basket,
     ),
 }
 

@@ -91,6 +91,31 @@ def recommend(
         )
 
 
+@click.command("next-basket")
+@click.argument("user_id", metavar="USER")
+@click.option(
+    "-k",
+    "--top",
+    "k",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="How many items; 0: the best set.",
+)
+@json_option
+@pass_database
+def next_basket(database: Database, user_id: str, k: int, as_json: bool) -> None:
+    """Foretell the next order of the customer with this id."""
+    with database.connect() as connection:
+        print_query(
+            connection,
+            "select b.rank, b.item_id, i.name, b.probability, b.bought_before, b.score from aisle.next_basket(%s, %s) b"
+            " left join lateral aisle._read_items(array[b.item_id]) i on true order by b.rank",
+            (user_id, k or None),
+            as_json=as_json,
+        )
+
+
 @click.command()
 @click.argument("query")
 @top_option

@@ -1,5 +1,6 @@
 """Models: `aisle train`, `evaluate`, `models`, `deploy`, `rollback`."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from aisle import sql
 from aisle.commands import Database, json_option, pass_database, print_json, print_query, print_rows
 from aisle.commands.progress import transfer_progress
 
-TASKS = ["category", "recommender", "preference"]
+TASKS = ["category", "recommender", "basket", "preference"]
 
 
 @click.group()
@@ -256,6 +257,101 @@ def train_recommender(
     )
 
 
+_BASKET_OPTIONS = (
+    click.option(
+        "--model",
+        default="taste",
+        show_default=True,
+        type=click.Choice(["taste", "cnn-gru", "attention-gru"]),
+        help="What makes a customer's state: a sum of vectors, or a network over the orders.",
+    ),
+    click.option(
+        "--test-share",
+        default=0.2,
+        show_default=True,
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Share of the customers whose last order is held out.",
+    ),
+    click.option("--neighbours", default=200, show_default=True, type=click.IntRange(1, 1000), help="Customers asked."),
+    click.option("--n-orders", type=click.IntRange(min=1), help="Last orders that the network reads.  [default: 50]"),
+    click.option("--dimensions", type=click.IntRange(min=1), help="Of the network's vectors.  [default: 64]"),
+    click.option("--hidden", type=click.IntRange(min=1), help="Units of its layers.  [default: 128]"),
+    click.option("--heads", type=click.IntRange(min=1), help="Of attention.  [default: 4]"),
+    click.option("--layers", type=click.IntRange(min=1), help="Of attention.  [default: 1]"),
+    click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Of the network.  [default: 0.3]"),
+    click.option("--loss", type=click.Choice(["softmax", "bce"]), help="Of the network.  [default: softmax]"),
+    click.option("--epochs", type=click.IntRange(min=1), help="Passes over the orders, at most.  [default: 5]"),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Customers a step.  [default: 64]"),
+    click.option("--learning-rate", type=float, help="Peak of the network's.  [default: 0.002]"),
+    click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Measure the first so many."),
+    click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model."),
+)
+
+
+def _basket_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_BASKET_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _basket(
+    *, model: str, test_share: float, neighbours: int, top: int, seed: int, deploy: bool | None = None, **given: Any
+) -> Any:
+    from aisle.trainers import basket
+
+    network = {name: value for name, value in given.items() if value is not None}
+    return basket.Options(
+        model=model,
+        test_share=test_share,
+        neighbours=neighbours,
+        top=top,
+        seed=seed,
+        deploy=deploy,
+        network=network,
+    )
+
+
+@train.command("basket")
+@_basket_options
+@click.option("--pos-weight", type=float, help="Of a yes, with --loss bce.  [default: 10]")
+@click.option(
+    "--deploy/--no-deploy",
+    default=None,
+    help="Let it answer when it is ready.  [default: if it beats the live model, own frequency and TIFU-KNN]",
+)
+@json_option
+@pass_database
+def train_basket(database: Database, /, as_json: bool, **given: Any) -> None:
+    """Train orders → the next order and publish it."""
+    from aisle.trainers import basket
+
+    options = _basket(**given)
+    started = time.monotonic()
+    with database.connect():
+        pass  # a schema of the wrong version is said before anything is trained
+    result = basket.train(
+        database.url, options, lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=True)
+    )
+    if as_json:
+        print_json(vars(result))
+        return
+    names = [f"{name}@{options.top}" for name in ("recall", "ndcg", "phr", "f1")]
+    print_rows(
+        ["of the held-out orders", *names],
+        [
+            (who, *(m[name] for name in names))
+            for who, m in [(f"model {result.model_id}", result.metrics), *result.metrics.items()]
+            if isinstance(m, dict) and names[0] in m
+        ],
+        as_json=False,
+    )
+    click.echo(
+        f"Model {result.model_id} is live: {result.reason}. Try: aisle next-basket USER"
+        if result.deployed
+        else f"Model {result.model_id} is not deployed: {result.reason}. Let it answer: aisle deploy {result.model_id}"
+    )
+
+
 @click.group()
 def experiment() -> None:
     """Compare ways to train, over seeds, and say what is shown."""
@@ -289,6 +385,50 @@ def experiment_recommender(
         [(",".join(a.features), a.mean, a.sd, a.difference, a.p, a.verdict) for a in table],
         as_json,
     )
+
+
+@experiment.command("basket")
+@click.option(
+    "--grid",
+    "grids",
+    multiple=True,
+    required=True,
+    metavar="OPTION=VALUE,…",
+    help="Values to try, such as pos_weight=5,10 or threshold=.1,.2; repeatable, and every combination is tried.",
+)
+@_basket_options
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="Networks a combination.")
+@json_option
+@pass_database
+def experiment_basket(database: Database, /, grids: tuple[str, ...], seeds: int, as_json: bool, **given: Any) -> None:
+    """Try networks on the same held-out customers; what was finished before is not fitted again."""
+    from aisle.trainers import basket_experiment
+
+    with database.connect():
+        pass
+    options = _basket(**given)
+    arms = basket_experiment.try_networks(
+        database.url, _grid(grids), seeds, options, lambda line: click.echo(line, err=True)
+    )
+    rows = [{**arm.settings, **arm.means} for arm in arms]
+    print_rows(list(rows[0]), [list(row.values()) for row in rows], as_json)
+
+
+def _grid(pairs: tuple[str, ...]) -> dict[str, list[Any]]:
+    grid = {}
+    for pair in pairs:
+        name, equals, values = pair.partition("=")
+        if not equals or not values:
+            raise click.BadParameter(f"{pair!r} is not OPTION=VALUE,VALUE.", param_hint="--grid")
+        grid[name.replace("-", "_")] = [_value(value) for value in values.split(",")]
+    return grid
+
+
+def _value(text: str) -> Any:
+    for read in (int, float):
+        with contextlib.suppress(ValueError):
+            return read(text)
+    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _names(features: str) -> tuple[str, ...]:
@@ -326,7 +466,7 @@ def _seconds(moment: datetime | None) -> float | None:
     "--baseline",
     is_flag=True,
     help="Also fit the baselines on the same rows, and measure them on the same rows: TF-IDF + linear SVM; popularity, "
-    "own history, item neighbours, EASE, iALS.",
+    "own history, item neighbours, EASE, iALS; own frequency, TIFU-KNN, UP-CF, XGBoost.",
 )
 @json_option
 @pass_database
@@ -338,8 +478,12 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
         if task == "category":
             print_rows(evaluation.COLUMNS, evaluation.evaluate_category(connection, baseline=baseline), as_json)
         else:
-            ask = evaluation.evaluate_recommender if task == "recommender" else evaluation.evaluate_preference
-            _print_dicts(ask(connection, baseline=baseline), as_json)
+            evaluated = {
+                "recommender": evaluation.evaluate_recommender,
+                "preference": evaluation.evaluate_preference,
+                "basket": evaluation.evaluate_basket,
+            }[task]
+            _print_dicts(evaluated(connection, baseline=baseline), as_json)
 
 
 @click.command()

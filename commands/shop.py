@@ -84,8 +84,36 @@ def attach_interactions(
     click.echo(message)
 
 
+@attach.command("orders")
+@click.argument("relation", metavar="TABLE")
+@click.argument("lines", metavar="[LINES]", required=False)
+@click.option("--order-id", default="order_id", show_default=True, help="Column with the order's id.")
+@click.option("--item", "item_id", default="item_id", show_default=True, help="Column with the product's id.")
+@click.option(
+    "--user", "user_id", help="Column with the customer's id; without it, each order is a customer's only one."
+)
+@click.option("--at", help="Column with the time of an order: timestamp or date.")
+@click.option("--order-number", help="Column with a number that grows with time, where there is no time.")
+@click.option("--quantity", help="Column with the quantity; lines of 0 or less count as returned.")
+@click.option("--line-order-id", help="Column of LINES with the order's id.  [default: the same name]")
+@click.option("--time-zone", help="Zone that days are told in.  [default: the database's]")
+@pass_database
+def attach_orders(
+    database: Database, relation: str, lines: str | None, order_id: str, item_id: str, user_id: str | None,
+    at: str | None, order_number: str | None, quantity: str | None, line_order_id: str | None, time_zone: str | None,
+) -> None:  # fmt: skip
+    """Attach the orders: a TABLE of lines, or a TABLE of orders and one of their LINES."""
+    with database.connect() as connection:
+        message = sql.fetch_value(
+            connection,
+            "select aisle.attach_orders(%s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')))",
+            (relation, order_id, item_id, user_id, at, order_number, quantity, lines, line_order_id, time_zone),
+        )
+    click.echo(message)
+
+
 @click.command()
-@click.argument("kind", type=click.Choice(["items", "interactions"]))
+@click.argument("kind", type=click.Choice(["items", "interactions", "orders"]))
 @pass_database
 def detach(database: Database, kind: str) -> None:
     """Take triggers, view and vectors away from a table."""
@@ -161,3 +189,28 @@ def export_recommendations(database: Database, file: Path, k: int, repeats: bool
         ).format(compose.Identifier(f"_{kind}"), compose.Literal(k), compose.Literal(not repeats))
         rows = transfer.export_table(connection, query, file, excel=excel, progress=progress)
     click.echo(f"{file}: {rows:,} recommendations.")
+
+
+@export.command("baskets")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "-k", "--top", "k", default=10, show_default=True, type=click.IntRange(min=0), help="Items; 0: the best set."
+)
+@click.option("--excel", is_flag=True, help="Begin a CSV file with the mark by which Excel knows UTF-8.")
+@pass_database
+def export_baskets(database: Database, file: Path, k: int, excel: bool) -> None:
+    """Write what every customer is likely to order next to FILE (.csv, .csv.gz, .parquet)."""
+    from psycopg import sql as compose
+
+    from aisle.sql import transfer
+
+    with database.connect() as connection, transfer_progress(f"Exporting {file.name}") as progress:
+        sql.fetch_value(connection, "select aisle._live_model('basket')")
+        if not sql.fetch_value(connection, "select exists (select from aisle._attachments where kind = 'orders')"):
+            raise sql.errors.NotAttachedError("No orders are attached.")
+        query = compose.SQL(
+            "select u.user_id, b.rank, b.item_id, b.score, b.probability, b.bought_before "
+            "from (select distinct user_id::text from aisle._orders) u, lateral aisle.next_basket(u.user_id, {}) b"
+        ).format(compose.Literal(k or None))
+        rows = transfer.export_table(connection, query, file, excel=excel, progress=progress)
+    click.echo(f"{file}: {rows:,} items of next orders.")

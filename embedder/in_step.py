@@ -1,4 +1,4 @@
-"""What the embedders of the shop's items have in common: generations in memory, and conditional writes to one table."""
+"""What the embedders of the shop's rows have in common: generations in memory, and conditional writes to one table."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -26,6 +26,7 @@ class RowEmbedder(ABC, Generic[G]):
 
     task: str
     table: str  # where the vectors are; there are queries lock_, write_ and find_embedded_TABLE
+    key: str = "item_ids"  # what the queries call the ids
 
     def __init__(self, loaded: Iterable[G] = ()) -> None:
         """`loaded` are generations that are in memory already, such as the one that was just trained."""
@@ -63,11 +64,11 @@ class RowEmbedder(ABC, Generic[G]):
 
         Part of the caller's transaction. Returns the ids that were stored; the others are to be tried again.
         """
-        kept = [i for i, item_id in enumerate(columns["item_ids"]) if item_id in keep]
+        kept = [i for i, item_id in enumerate(columns[self.key]) if item_id in keep]
         if not kept:
             return set()
         parameters = {name: [values[i] for i in kept] for name, values in columns.items()}
-        key = {"model_id": generation.model_id, "item_ids": parameters["item_ids"]}
+        key = {"model_id": generation.model_id, self.key: parameters[self.key]}
         locked = [row[0] for row in connection.execute(sql.read(f"queries/lock_{self.table}"), key).fetchall()]
         rows = connection.execute(sql.read(f"queries/write_{self.table}"), {**parameters, **key, "locked": locked})
         return {row[0] for row in rows.fetchall()}

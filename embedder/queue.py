@@ -13,7 +13,7 @@ import psycopg
 from aisle import sql
 from aisle.sql import Connection
 
-TASKS = ("category", "recommender")
+TASKS = ("category", "recommender", "basket")
 LEASE = timedelta(seconds=30)  # renewed well before, so this is how long the rows of a worker that died wait
 FIRST_BACKOFF = timedelta(seconds=10)  # doubles with each attempt
 MAX_ATTEMPTS = 5

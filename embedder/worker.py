@@ -14,6 +14,7 @@ import psycopg
 
 from aisle import sql
 from aisle.embedder import queue
+from aisle.embedder.customers import CustomerEmbedder
 from aisle.embedder.doorbell import Doorbell
 from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.in_step import RowEmbedder
@@ -28,7 +29,7 @@ POLL_INTERVAL = 5.0  # seconds; notifications come sooner, but nothing depends o
 FIRST_RECONNECT, LONGEST_RECONNECT = 0.5, 30.0  # seconds; doubles, and chance adds half
 # A server that was the primary until just now takes no writes.
 LOSSES = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, sql.errors.ConnectionFailedError)
-EMBEDDERS: dict[str, type[RowEmbedder[Any]]] = {e.task: e for e in (ItemEmbedder, FactorEmbedder)}
+EMBEDDERS: dict[str, type[RowEmbedder[Any]]] = {e.task: e for e in (ItemEmbedder, FactorEmbedder, CustomerEmbedder)}
 
 
 @dataclass(frozen=True)

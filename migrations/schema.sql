@@ -1,5 +1,31 @@
 CREATE SCHEMA aisle;
 
+CREATE TABLE aisle._attachments (
+    kind text NOT NULL,
+    relation regclass NOT NULL,
+    lines regclass,
+    id_type text NOT NULL,
+    columns jsonb NOT NULL,
+    category_separator text DEFAULT ' > '::text NOT NULL,
+    draft_rows integer DEFAULT 100 NOT NULL,
+    time_type text,
+    time_zone text,
+    attached_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT _attachments_category_separator_check CHECK ((category_separator <> ''::text)),
+    CONSTRAINT _attachments_draft_rows_check CHECK ((draft_rows >= 0)),
+    CONSTRAINT _attachments_id_type_check CHECK ((id_type = ANY (ARRAY['smallint'::text, 'integer'::text, 'bigint'::text, 'uuid'::text, 'text'::text]))),
+    CONSTRAINT _attachments_kind_check CHECK ((kind = ANY (ARRAY['items'::text, 'interactions'::text, 'orders'::text])))
+);
+
+CREATE FUNCTION aisle._before(source aisle._attachments, as_of timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select case when as_of is null then '' else format('and e.at < %L::%s', case
+        when source.time_type = 'timestamp with time zone' then as_of::text
+        when source.time_type in ('timestamp without time zone', 'date') then (as_of at time zone source.time_zone)::text
+        else ceil(extract(epoch from as_of at time zone source.time_zone) / 86400)::text end, source.time_type) end
+$$;
+
 CREATE FUNCTION aisle._castable_ids(ids text[], id_type text) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -102,7 +128,7 @@ CREATE FUNCTION aisle._collect_changes() RETURNS bigint
 #variable_conflict use_column
 declare
     collected bigint;
-    is_truncated boolean;
+    truncated text[];  -- topics
 begin
     with locked as (
         select change_id, ids from aisle._changes order by change_id limit 1000 for update skip locked
@@ -125,9 +151,12 @@ begin
                 is_dead = false, last_error = null, leased_until = null, lease_token = null
         returning 1
     )
-    select (select count(*) from collected_jobs), exists (select from taken where ids = '{}') into collected, is_truncated;
-    if is_truncated then
+    select (select count(*) from collected_jobs), array(select topic from taken where ids = '{}') into collected, truncated;
+    if 'items' = any (truncated) then
         perform aisle._forget_gone_items();
+    end if;
+    if 'basket' = any (truncated) then
+        perform aisle._forget_gone_customers();
     end if;
     return collected;
 end
@@ -142,6 +171,58 @@ CREATE FUNCTION aisle._column_type(target regclass, column_name text) RETURNS te
     join pg_catalog.pg_type t on t.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
     where a.attrelid = target and a.attname = column_name
 $$;
+
+CREATE FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
+    SET "hnsw.iterative_scan" TO 'strict_order'
+    SET "hnsw.ef_search" TO '100'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+#variable_conflict use_variable
+declare
+    cart vector;
+    known constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
+    wide constant integer := case when user_id is null then k else k + 100 end;
+begin
+    if k is null or k < 1 then
+        raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
+    end if;
+    select avg(b.cart) into cart
+    from aisle.basket_items b where b.model_id = model_id and b.item_id = any (item_ids);
+    if cart is null then
+        return query
+            select (row_number() over (order by n.rank))::integer, n.item_id, n.score
+            from aisle._next_basket(model_id, user_id, k + coalesce(cardinality(item_ids), 0)) n
+            where n.item_id <> all (coalesce(item_ids, '{}'))
+            order by n.rank
+            limit k;
+        return;
+    end if;
+    return query execute format(
+        'with near as materialized (
+             select b.item_id, -(b.completion <#> $1) as score
+             from aisle.%1$I b
+             where b.item_id <> all ($2)
+             order by b.completion::halfvec(%2$s) <#> $1::halfvec(%2$s)
+             limit $3
+         ), likely as materialized (
+             select n.item_id, n.probability
+             from aisle._next_basket($4, $5, 100) n
+             where $5 is not null and n.item_id <> all ($2)
+         ), scored as (
+             select c.item_id, -(b.completion <#> $1) + coalesce(ln(l.probability / (b.popularity + $6)), 0) as score
+             from (select n.item_id from near n union select l.item_id from likely l) c
+             join aisle.%1$I b on b.item_id = c.item_id
+             left join likely l on l.item_id = c.item_id
+         )
+         select (row_number() over (order by s.score desc, s.item_id))::integer, s.item_id, s.score
+         from scored s
+         order by 1
+         limit $7',
+        'basket_items_' || model_id, vector_dims(cart))
+    using cart, item_ids, wide, model_id, user_id, (known ->> 'rarest')::double precision, k;
+end
+$_$;
 
 CREATE FUNCTION aisle._content_hash(name text, manufacturer text, details text) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -207,6 +288,32 @@ begin
     execute format(
         'create trigger aisle_500_delete after delete on %s referencing old table as old_rows for each statement
          execute function aisle.tg_items__delete(%s)', target, arguments);
+end
+$$;
+
+CREATE FUNCTION aisle._create_order_triggers() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    source aisle._attachments := (select a from aisle._attachments a where a.kind = 'orders');
+    target regclass;
+begin
+    foreach target in array array_remove(array[source.relation, source.lines]::regclass[], null) loop
+        continue when (select c.relkind not in ('r', 'p') from pg_class c where c.oid = target);
+        execute format(
+            'create trigger aisle_500_orders_insert after insert on %s referencing new table as new_rows
+             for each statement execute function aisle.tg_orders__changed()', target);
+        execute format(
+            'create trigger aisle_500_orders_update after update on %s referencing old table as old_rows new table as new_rows
+             for each statement execute function aisle.tg_orders__changed()', target);
+        execute format(
+            'create trigger aisle_500_orders_delete after delete on %s referencing old table as old_rows
+             for each statement execute function aisle.tg_orders__changed()', target);
+        execute format(
+            'create trigger aisle_500_orders_truncate after truncate on %s
+             for each statement execute function aisle.tg_orders__changed()', target);
+    end loop;
 end
 $$;
 
@@ -316,12 +423,55 @@ CREATE FUNCTION aisle._enqueue_stale() RETURNS bigint
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 declare
-    queued bigint;
+    attached constant text[] := array(select a.kind from aisle._attachments a);
+    queued bigint := 0;
 begin
-    if not exists (select from aisle._attachments a where a.kind = 'items') then
+    if not attached && array['items', 'orders'] then
         raise exception 'No items are attached.'
             using errcode = 'AIS02', hint = 'Attach the shop''s table first: aisle attach items SCHEMA.TABLE --id … --name …';
     end if;
+    if 'items' = any (attached) then
+        queued := queued + aisle._enqueue_stale_items();
+    end if;
+    if 'orders' = any (attached) then
+        queued := queued + aisle._enqueue_stale_customers();
+    end if;
+    perform pg_notify('aisle_embedding_jobs', 'items');
+    return queued;
+end
+$$;
+
+CREATE FUNCTION aisle._enqueue_stale_customers() RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    queued bigint;
+begin
+    perform aisle._forget_gone_customers();
+    insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
+    select 'basket', c.user_id::text, 2, aisle._now(), aisle._now()
+    from aisle._customers c
+    where exists (
+        select from aisle._models m
+        left join aisle.customer_vectors v on v.user_id = c.user_id::text and v.model_id = m.model_id
+        where m.task = 'basket' and m.state in ('filling', 'ready')
+          and (v.user_id is null or v.content_hash <> c.content_hash))
+    order by 2
+    on conflict on constraint _embedding_jobs_pkey do update set run_after = excluded.run_after
+        where job.lease_token is null and job.attempts = 0 and not job.is_dead;
+    get diagnostics queued = row_count;
+    return queued;
+end
+$$;
+
+CREATE FUNCTION aisle._enqueue_stale_items() RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    queued bigint;
+begin
     perform aisle._forget_gone_items();
     insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
     select task, i.item_id, 2, aisle._now(), aisle._now()
@@ -344,26 +494,9 @@ begin
     on conflict on constraint _embedding_jobs_pkey do update set run_after = excluded.run_after
         where job.lease_token is null and job.attempts = 0 and not job.is_dead;
     get diagnostics queued = row_count;
-    perform pg_notify('aisle_embedding_jobs', 'items');
     return queued;
 end
 $$;
-
-CREATE TABLE aisle._attachments (
-    kind text NOT NULL,
-    relation regclass NOT NULL,
-    id_type text NOT NULL,
-    columns jsonb NOT NULL,
-    category_separator text DEFAULT ' > '::text NOT NULL,
-    draft_rows integer DEFAULT 100 NOT NULL,
-    time_type text,
-    time_zone text,
-    attached_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT _attachments_category_separator_check CHECK ((category_separator <> ''::text)),
-    CONSTRAINT _attachments_draft_rows_check CHECK ((draft_rows >= 0)),
-    CONSTRAINT _attachments_id_type_check CHECK ((id_type = ANY (ARRAY['smallint'::text, 'integer'::text, 'bigint'::text, 'uuid'::text, 'text'::text]))),
-    CONSTRAINT _attachments_kind_check CHECK ((kind = ANY (ARRAY['items'::text, 'interactions'::text, 'orders'::text])))
-);
 
 CREATE FUNCTION aisle._event_source() RETURNS aisle._attachments
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -388,6 +521,16 @@ begin
     delete from aisle.item_vectors;
     delete from aisle.item_factors;
     delete from aisle._item_predictions;
+end
+$$;
+
+CREATE FUNCTION aisle._forget_gone_customers() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+begin
+    delete from aisle.customer_vectors v
+    where not exists (select from aisle._orders o where o.user_id::text = v.user_id);
 end
 $$;
 
@@ -589,6 +732,152 @@ begin
 end
 $_$;
 
+CREATE FUNCTION aisle._nearest_products(model_id integer, state public.vector, k integer) RETURNS text[]
+    LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
+    SET "hnsw.iterative_scan" TO 'strict_order'
+    SET "hnsw.ef_search" TO '100'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+    found text[];
+begin
+    execute format(
+        'select array(select b.item_id from aisle.%1$I b
+                      order by b.embedding::halfvec(%2$s) <#> $1::halfvec(%2$s) limit $2)',
+        'basket_items_' || model_id, vector_dims(state))
+    into found using state, k;
+    return found;
+end
+$_$;
+
+CREATE FUNCTION aisle._neighbours_bought(model_id integer, user_id text, taste public.vector, neighbours integer, known_before double precision, heldout_of integer) RETURNS TABLE(item_id text, share double precision)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET "hnsw.iterative_scan" TO 'strict_order'
+    SET "hnsw.ef_search" TO '200'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+begin
+    if taste is null then
+        return;
+    end if;
+    return query execute format(
+        'with about as materialized (
+             select c.next_items, -(c.taste <#> $1) as cosine
+             from aisle.%1$I c
+             where c.taste is not null and c.user_id is distinct from $2 %3$s %4$s
+             order by c.taste::halfvec(%2$s) <#> $1::halfvec(%2$s)
+             limit $3 + 10  -- halves are no more than nearly right
+         ), near as materialized (
+             select a.next_items, greatest(a.cosine, 0) ^ 2 as weight from about a order by a.cosine desc limit $3)
+         select i.item_id, sum(n.weight) / greatest((select sum(weight) from near), 1e-9)
+         from near n, unnest(n.next_items) i (item_id)
+         group by i.item_id',
+        'customer_vectors_' || model_id, vector_dims(taste),
+        case when known_before is not null then 'and c.known_at < $4' end,
+        case when heldout_of is not null then
+            'and not exists (select from aisle._heldout_users h where h.model_id = $5 and h.user_id = c.user_id)' end)
+    using taste, user_id, neighbours, known_before, heldout_of;
+end
+$_$;
+
+CREATE FUNCTION aisle._next_basket(model_id integer, user_id text, k integer, as_of timestamp with time zone DEFAULT NULL::timestamp with time zone, as_of_state public.vector DEFAULT NULL::public.vector, heldout_of integer DEFAULT NULL::integer) RETURNS TABLE(rank integer, item_id text, score double precision, probability double precision, bought_before boolean)
+    LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    parameters constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
+    again constant double precision[] := array(select jsonb_array_elements_text(parameters -> 'weights' -> 'bought_before'));
+    first constant double precision[] := array(select jsonb_array_elements_text(parameters -> 'weights' -> 'new'));
+    slow constant double precision := parameters -> 'decay' -> 0;
+    fast constant double precision := parameters -> 'decay' -> 1;
+    rarest constant double precision := parameters -> 'rarest';
+    history record;
+    orders integer;
+    size double precision;
+    state vector;
+    taste vector;
+    near_state text[];
+    bought text[];
+    recency double precision[];
+begin
+    if k < 1 then
+        raise exception 'k must be at least 1, not %.', k using errcode = 'AIS06';
+    end if;
+    history := aisle._read_orders(user_id, as_of);
+    orders := (select max(a) + 1 from unnest(history.ago) a);
+    if orders is null then
+        return query
+            select (row_number() over (order by p.popularity desc, p.item_id))::integer, p.item_id,
+                   ln(p.popularity / (1 - p.popularity)), p.popularity, false
+            from (select b.item_id, least(greatest(b.popularity, rarest / 2), .999999) as popularity
+                  from aisle.basket_items b
+                  where b.model_id = model_id
+                  order by b.popularity desc, b.item_id
+                  limit coalesce(k, round((parameters ->> 'size')::float8)::integer)) p;
+        return;
+    end if;
+    size := cardinality(history.items) / orders::float8;
+    state := case when as_of is null then
+        (select c.embedding from aisle.customer_vectors c where c.model_id = model_id and c.user_id = user_id) else as_of_state end;
+    select array_agg(o.item_id), array_agg(o.recency) into bought, recency
+    from (select h.item_id, sum(power(slow, h.ago)) as recency
+          from unnest(history.items, history.ago) h (item_id, ago) group by h.item_id) o;
+    taste := aisle._taste(model_id, bought, recency);
+    near_state := aisle._nearest_products(model_id, state, (parameters ->> 'nearest')::integer);
+    return query
+        with own as (
+            select h.item_id, sum(power(slow, h.ago)) as recency, sum(power(fast, h.ago)) as quick, min(h.ago) as ago,
+                   count(*) as times, history.now - max(h.day) as since, max(h.day) - min(h.day) as span
+            from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
+            group by h.item_id
+        ), neighbours as materialized (
+            select n.item_id, n.share
+            from aisle._neighbours_bought(
+                model_id, user_id, taste, (parameters ->> 'neighbours')::integer,
+                case when parameters ->> 'time' = 'days' and as_of is not null then history.now end,
+                case when parameters ->> 'time' = 'numbers' then heldout_of end) n
+        ), candidates as (
+            select o.item_id from own o
+            union (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
+            union select unnest(near_state)
+        ), known as (
+            select c.item_id, o.item_id is not null as bought_before, o.recency, o.quick, o.ago,
+                   ln(greatest(o.since, .04) / greatest((o.span + coalesce(b.gap, (parameters ->> 'gap')::float8)) / o.times, .04)) as late,
+                   ln(coalesce(n.share, 0) + .001) as near,
+                   ln(coalesce(b.popularity, 0) + rarest) as popular,
+                   coalesce(-(b.embedding <#> state), (parameters ->> 'logit')::float8) as logit
+            from candidates c
+            left join aisle.basket_items b on b.model_id = model_id and b.item_id = c.item_id
+            left join own o on o.item_id = c.item_id
+            left join neighbours n on n.item_id = c.item_id
+        ), scored as (
+            select x.item_id, x.bought_before,
+                   case when x.bought_before then
+                       again[1] + again[2] * x.near + again[3] * x.popular + again[4] * x.logit + again[5] * ln(size)
+                       + again[6] * ln(orders) + again[7] * ln(x.recency) + again[8] * ln(x.quick) + again[9] * (x.ago = 0)::integer
+                       + again[10] * least(greatest(x.late, -4), 4) + again[11] * least(x.late ^ 2, 16)
+                   else
+                       first[1] + first[2] * x.near + first[3] * x.popular + first[4] * x.logit + first[5] * ln(size)
+                       + first[6] * ln(orders)
+                   end as score
+            from known x
+        ), ranked as (
+            select row_number() over by_score as place, s.item_id, s.score, 1 / (1 + exp(-s.score)) as probability, s.bought_before,
+                   sum(1 / (1 + exp(-s.score))) over by_score as expected, sum(1 / (1 + exp(-s.score))) over () as total
+            from scored s
+            window by_score as (order by s.score desc, s.item_id)
+        )
+        select r.place::integer, r.item_id, r.score, r.probability, r.bought_before
+        from ranked r
+        where r.place <= coalesce(k, (
+            select f.place from ranked f
+            order by f.expected / (f.place + greatest(f.total, size)) desc, f.place
+            limit 1))
+        order by r.place;
+end
+$$;
+
 CREATE FUNCTION aisle._ngrams(name text, manufacturer text, details text) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -647,11 +936,10 @@ begin
         execute format(
             'select array_agg(e.item_id)
              from (select item_id, local_at, max(local_at) over () as last_at
-                   from (select e.item_id, e.local_at from aisle.%I e %s order by e.at desc limit 10000) e) e
+                   from (select e.item_id, e.local_at from aisle.%I e where true %s order by e.at desc limit 10000) e) e
              where e.local_at > e.last_at - interval ''7 days''',
             '_' || source.kind,
-            case when as_of is not null then format('where e.at < %L::%s', case source.time_type
-                when 'timestamp with time zone' then as_of::text else (as_of at time zone source.time_zone)::text end, source.time_type) end)
+            aisle._before(source, as_of))
         into latest;
     end if;
     select array_agg(p.item_id), array_agg(p.share) into ids, shares
@@ -674,6 +962,21 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._read_customers(ids text[]) RETURNS TABLE(user_id text, content_hash bytea)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+    source aisle._attachments := (select a from aisle._attachments a where a.kind = 'orders');
+begin
+    if source.kind is not null then
+        return query execute format(
+            'select c.user_id::text, c.content_hash from aisle._customers c where c.user_id = any ($1::%s[])', source.id_type)
+        using aisle._castable_ids(ids, source.id_type);
+    end if;
+end
+$_$;
+
 CREATE FUNCTION aisle._read_history(source aisle._attachments, user_id text, as_of timestamp with time zone, at_most integer, with_contexts boolean, OUT items text[], OUT contexts jsonb[]) RETURNS record
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -691,8 +994,7 @@ begin
                limit $2) h',
         case when with_contexts then 'array_agg(h.context || aisle._time_context(h.local_at))' else 'null::jsonb[]' end,
         '_' || source.kind, source.id_type,
-        case when as_of is not null then format('and e.at < %L::%s', case source.time_type
-            when 'timestamp with time zone' then as_of::text else (as_of at time zone source.time_zone)::text end, source.time_type) end)
+        aisle._before(source, as_of))
     into items, contexts
     using user_id, at_most;
 end
@@ -716,6 +1018,41 @@ begin
          where i.id = any ($1::%s[])',
         attachment.id_type)
     using aisle._castable_ids(ids, attachment.id_type);
+end
+$_$;
+
+CREATE FUNCTION aisle._read_orders(user_id text, as_of timestamp with time zone, OUT items text[], OUT ago integer[], OUT days double precision[], OUT now double precision) RETURNS record
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+    at_most constant integer := 10000;  -- lines
+    source aisle._attachments := (select a from aisle._attachments a where a.kind = 'orders');
+    castable text[] := aisle._castable_ids(array[user_id], source.id_type);
+begin
+    if castable = '{}' or user_id is null or source.kind is null then
+        return;
+    end if;
+    execute format(
+        'select array_agg(l.item_id), array_agg(l.ago), array_agg(extract(epoch from l.ordered_at) / 86400)
+         from (select o.item_id, min(o.ordered_at) as ordered_at,
+                      dense_rank() over (order by min(o.last_at) desc, o.order_id desc)::integer - 1 as ago
+               from (select r.order_id, r.item_id, max(r.at) over same as last_at, max(r.local_at) over same as ordered_at
+                     from (select e.order_id, e.item_id, e.at, e.local_at
+                           from aisle._orders e
+                           where e.user_id = $1::%s %s
+                           order by e.at desc, e.order_id desc
+                           limit $2) r
+                     window same as (partition by r.order_id)) o
+               group by o.order_id, o.item_id) l',
+        source.id_type, aisle._before(source, as_of))
+    into items, ago, days
+    using user_id, at_most;
+    if as_of is null and source.time_type in ('smallint', 'integer', 'bigint') then
+        now := (select max(d) + 1 from unnest(days) d);
+    else
+        now := extract(epoch from coalesce(as_of, aisle._now()) at time zone source.time_zone) / 86400;
+    end if;
 end
 $_$;
 
@@ -849,6 +1186,21 @@ CREATE FUNCTION aisle._tasks_of(topic text) RETURNS text[]
         select distinct m.task from aisle._models m where m.task = 'recommender' and m.state in ('filling', 'ready')) end
 $$;
 
+CREATE FUNCTION aisle._taste(model_id integer, items text[], recency double precision[]) RETURNS public.vector
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    taste vector;
+begin
+    select l2_normalize(sum(b.taste * array_fill(ln(1 + o.recency), array[vector_dims(b.taste)])::vector)) into taste
+    from unnest(items, recency) o (item_id, recency)
+    join aisle.basket_items b on b.model_id = model_id and b.item_id = o.item_id;
+    return taste;
+end
+$$;
+
 CREATE FUNCTION aisle._text_neighbours(recommender integer, category_model integer, item_id text, text_vector public.vector, OUT embedding public.vector, OUT in_embedding public.vector) RETURNS record
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -915,6 +1267,7 @@ CREATE FUNCTION aisle._vector_tables(task text) RETURNS text[]
         when 'category' then array['item_vectors', 'category_vectors', 'ngram_vectors']
         when 'preference' then array['category_vectors', 'ngram_vectors']
         when 'recommender' then array['item_factors', 'user_vectors', 'context_vectors']
+        when 'basket' then array['basket_items', 'customer_vectors']
         else '{}' end
 $$;
 
@@ -1063,6 +1416,106 @@ $_$;
 
 COMMENT ON FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text, category text, text_columns text[], category_separator text, draft_rows integer) IS 'Points Aisle at the shop''s table of products. text_columns are further texts that models read, such as specifications; statements of up to draft_rows rows get draft vectors in their own transaction.';
 
+CREATE FUNCTION aisle.attach_orders(relation text, order_id text, item_id text, user_id text DEFAULT NULL::text, at text DEFAULT NULL::text, order_number text DEFAULT NULL::text, quantity text DEFAULT NULL::text, lines text DEFAULT NULL::text, line_order_id text DEFAULT NULL::text, time_zone text DEFAULT current_setting('TimeZone'::text)) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+    customer constant text := coalesce(user_id, order_id);  -- without customers, each order is one's only one
+    moment constant text := coalesce(at, order_number);
+    line_order constant text := coalesce(line_order_id, order_id);
+    line constant text := case when lines is null then 'e' else 'l' end;
+    target regclass;
+    line_target regclass;  -- null where the lines are in the table itself
+    customer_type text;
+    time_type text;
+    missing_indexes text;
+begin
+    if exists (select from aisle._attachments a where a.kind = 'orders') then
+        raise exception 'Orders are attached already, to %.', (select a.relation from aisle._attachments a where a.kind = 'orders')
+            using errcode = 'AIS03', hint = 'Detach them first: aisle detach orders';
+    elsif order_id is null or item_id is null then
+        raise exception 'The columns of order and item must be named.' using errcode = 'AIS05';
+    elsif at is not null and order_number is not null then
+        raise exception 'Name the column of the time or that of the number, not both.' using errcode = 'AIS05';
+    elsif user_id is not null and moment is null then
+        raise exception 'A customer''s orders need a time or a number, or nothing says which was the last.'
+            using errcode = 'AIS05', hint = 'Name the column: at, or order_number';
+    elsif lines is null and line_order_id is not null then
+        raise exception 'line_order_id is a column of the table of lines, which is not named.' using errcode = 'AIS05';
+    elsif not exists (select from pg_timezone_names z where z.name = time_zone) then
+        raise exception 'There is no time zone %.', time_zone using errcode = 'AIS06', hint = 'For example: Asia/Seoul';
+    end if;
+    if lines is null then
+        target := aisle._relation_to_attach(attach_orders.relation, array[order_id, item_id, user_id, moment, quantity]);
+    else
+        target := aisle._relation_to_attach(attach_orders.relation, array[order_id, user_id, moment]);
+        line_target := aisle._relation_to_attach(lines, array[line_order, item_id, quantity]);
+        perform aisle._id_type(line_target, line_order);
+    end if;
+    perform aisle._id_type(coalesce(line_target, target), item_id);
+    perform aisle._id_type(target, order_id);
+    customer_type := aisle._id_type(target, customer);
+    time_type := coalesce(aisle._column_type(target, moment), 'integer');
+    if at is not null and time_type not in ('timestamp with time zone', 'timestamp without time zone', 'date') then
+        raise exception 'Column % of % is of type %; the time of an order is a timestamp or a date.',
+            quote_ident(at), target, time_type using errcode = 'AIS04', hint = 'A number is named as order_number.';
+    elsif at is null and time_type not in ('smallint', 'integer', 'bigint') then
+        raise exception 'Column % of % is of type %; the number of an order is a whole number.',
+            quote_ident(order_number), target, time_type using errcode = 'AIS04', hint = 'A time is named as at.';
+    end if;
+    insert into aisle._attachments (kind, relation, lines, id_type, columns, time_type, time_zone)
+    values ('orders', target, line_target, customer_type,
+            jsonb_build_object('order', order_id, 'user', customer, 'item', item_id, 'at', moment, 'quantity', quantity,
+                               'line_order', case when lines is not null then line_order end, 'context', array[]::text[]),
+            time_type, attach_orders.time_zone);
+    execute format(
+        'create view aisle._orders with (security_invoker = true) as
+         select e.%1$I::%2$s as user_id, %3$s.%4$I::text as item_id, %5$s as at, %6$s as local_at, 1::real as weight,
+                ''{}''::jsonb as context, null::text as review, e.%7$I as order_id, %8$s as quantity
+         from %9$s e %10$s
+         where e.%1$I is not null and %3$s.%4$I is not null and e.%7$I is not null %11$s %12$s',
+        customer, customer_type, line, item_id,
+        case when moment is null then '1' else format('e.%I', moment) end,
+        case when moment is null then 'timestamp ''1970-01-02'''
+             when time_type = 'timestamp with time zone' then format('e.%I at time zone %L', moment, attach_orders.time_zone)
+             when at is not null then format('e.%I::timestamp', moment)
+             else format('timestamp ''1970-01-01'' + e.%I * interval ''1 day''', moment) end,
+        order_id,
+        case when quantity is null then '1::real' else format('coalesce(%s.%I, 1)::real', line, quantity) end,
+        target,
+        case when lines is not null then format('join %s l on l.%I = e.%I', line_target, line_order, order_id) end,
+        case when moment is not null then format('and e.%I is not null', moment) end,
+        case when quantity is not null then format('and coalesce(%s.%I, 1) > 0', line, quantity) end);
+    -- The hash is of all that a model reads of a customer, in whatever order the rows come.
+    create view aisle._customers with (security_invoker = true) as
+        select o.user_id, decode(md5(concat(count(*), ' ', sum(hashtextextended(
+                   concat_ws(' ', o.order_id, o.item_id, o.quantity, extract(epoch from o.local_at)), 0)::numeric))), 'hex') as content_hash
+        from aisle._orders o
+        group by o.user_id;
+    perform aisle._create_order_triggers();
+    if not aisle._has_index(target, array[customer]) then
+        missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%s);', target,
+                                  concat_ws(', ', quote_ident(customer), quote_ident(moment)));
+    end if;
+    if lines is not null and not aisle._has_index(line_target, array[line_order]) then
+        missing_indexes := concat(missing_indexes, format(e'\nFor fast answers, also: create index concurrently on %s (%I);',
+                                                          line_target, line_order));
+    end if;
+    return concat(format('Attached %s.', concat_ws(' and ', target::text, line_target::text)), missing_indexes);
+end
+$_$;
+
+COMMENT ON FUNCTION aisle.attach_orders(relation text, order_id text, item_id text, user_id text, at text, order_number text, quantity text, lines text, line_order_id text, time_zone text) IS 'Points Aisle at the shop''s orders: one table of lines, or, with lines, a table of orders and one of lines. Orders have a time (at) or a number that grows with time (order_number). Lines with a quantity of 0 or less count as returned.';
+
+CREATE FUNCTION aisle.complete_basket(item_ids text[], k integer DEFAULT 10, user_id text DEFAULT NULL::text) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
+    AS $$
+    select b.rank, b.item_id, b.score from aisle._complete_basket(aisle._live_model('basket'), item_ids, k, user_id) b
+$$;
+
+COMMENT ON FUNCTION aisle.complete_basket(item_ids text[], k integer, user_id text) IS 'What goes best with the products in an open cart, and, with user_id, with what that customer is likely to order. An empty cart is completed with the customer''s next order, or with what is popular.';
+
 CREATE FUNCTION aisle.deploy(model_id integer) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -1092,22 +1545,31 @@ CREATE FUNCTION aisle.detach(kind text) RETURNS text
 declare
     attachment aisle._attachments;
     trigger_name name;
+    target regclass;
 begin
     select * into attachment from aisle._attachments a where a.kind = detach.kind;
     if not found then
         raise exception 'No % are attached.', detach.kind using errcode = 'AIS02';
     end if;
-    for trigger_name in
-        select t.tgname from pg_trigger t
-        where t.tgrelid = attachment.relation and t.tgname like 'aisle\_500\_%' and not t.tgisinternal and t.tgparentid = 0
+    for trigger_name, target in
+        select t.tgname, t.tgrelid from pg_trigger t
+        where t.tgrelid in (attachment.relation, attachment.lines) and t.tgname like 'aisle\_500\_%' and not t.tgisinternal
+          and t.tgparentid = 0 and (t.tgname like 'aisle\_500\_orders\_%') = (attachment.kind = 'orders')
     loop
-        execute format('drop trigger %I on %s', trigger_name, attachment.relation);
+        execute format('drop trigger %I on %s', trigger_name, target);
     end loop;
+    if attachment.kind = 'orders' then
+        drop view if exists aisle._customers;
+    end if;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
     if attachment.kind = 'items' then
         perform aisle._forget_all_items();
         delete from aisle._changes c where c.topic = 'items';
         delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
+    elsif attachment.kind = 'orders' then
+        delete from aisle.customer_vectors;
+        delete from aisle._changes c where c.topic = 'basket';
+        delete from aisle._embedding_jobs j where j.task = 'basket';
     end if;
     if attachment.kind = 'interactions' then
         delete from aisle._review_labels;
@@ -1156,6 +1618,23 @@ end
 $$;
 
 COMMENT ON FUNCTION aisle.item_category(item_id text, k integer, level integer) IS 'The k most likely categories of an attached item, from its stored vector; an unknown item has none.';
+
+CREATE FUNCTION aisle.next_basket(user_id bigint, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision, probability double precision, bought_before boolean)
+    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
+    AS $$
+    select b.rank, b.item_id, b.score, b.probability, b.bought_before from aisle.next_basket(user_id::text, k) b
+$$;
+
+COMMENT ON FUNCTION aisle.next_basket(user_id bigint, k integer) IS 'What a customer is most likely to order next, with the probability of each item. With k => null: as many items as make the expected F1 of the answer largest.';
+
+CREATE FUNCTION aisle.next_basket(user_id text, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision, probability double precision, bought_before boolean)
+    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
+    AS $$
+    select b.rank, b.item_id, b.score, b.probability, b.bought_before
+    from aisle._next_basket(aisle._live_model('basket'), user_id, k) b
+$$;
+
+COMMENT ON FUNCTION aisle.next_basket(user_id text, k integer) IS 'What a customer is most likely to order next, with the probability of each item. With k => null: as many items as make the expected F1 of the answer largest.';
 
 CREATE FUNCTION aisle.predict_category(name text, manufacturer text DEFAULT NULL::text, k integer DEFAULT 3, level integer DEFAULT NULL::integer) RETURNS TABLE(rank integer, category text, confidence double precision)
     LANGUAGE plpgsql STABLE ROWS 3 PARALLEL SAFE
@@ -1393,6 +1872,51 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle.tg_orders__changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+declare
+    source aisle._attachments;
+    columns text;  -- what a model reads of this table
+    changed text;
+    customers text[];
+begin
+    if not exists (select from aisle._models m where m.task = 'basket' and m.state in ('filling', 'ready')) then
+        return null;
+    elsif tg_op = 'TRUNCATE' then
+        perform aisle._enqueue('basket', '{}');
+        return null;
+    end if;
+    select a.* into source from aisle._attachments a where a.kind = 'orders';
+    select string_agg(distinct quote_ident(source.columns ->> role), ', ') into columns
+    from unnest(case when source.lines is null then array['order', 'user', 'item', 'at', 'quantity']
+                     when tg_relid = source.lines then array['line_order', 'item', 'quantity']
+                     else array['order', 'user', 'at'] end) role
+    where source.columns ->> role is not null;
+    changed := case tg_op
+        when 'INSERT' then format('select %s from new_rows', columns)
+        when 'DELETE' then format('select %s from old_rows', columns)
+        else format('(select %1$s from new_rows except all select %1$s from old_rows) union all
+                     (select %1$s from old_rows except all select %1$s from new_rows)', columns) end;
+    for customers in execute format(
+        'select array_agg(c.id) from (
+             select d.id, row_number() over () as n from (select distinct %s.%I::text as id from (%s) r %s) d where d.id is not null) c
+         group by c.n / 100000',
+        case when tg_relid = source.lines then 'e' else 'r' end, source.columns ->> 'user', changed,
+        case when tg_relid = source.lines then
+            format('join %s e on e.%I = r.%I', source.relation, source.columns ->> 'order', source.columns ->> 'line_order') end)
+    loop
+        perform aisle._enqueue('basket', customers);
+    end loop;
+    return null;
+exception when others then
+    raise warning 'Aisle cannot tell whose orders changed in %: %. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+        using hint = 'Detach the orders and attach them again.';
+    return null;
+end
+$_$;
+
 CREATE TABLE aisle._changes (
     change_id bigint NOT NULL,
     topic text NOT NULL,
@@ -1453,6 +1977,7 @@ WITH (fillfactor='70');
 
 CREATE TABLE aisle._experiments (
     experiment_id bigint NOT NULL,
+    key text,
     task text NOT NULL,
     measure text NOT NULL,
     users integer NOT NULL,
@@ -1573,6 +2098,31 @@ CREATE TABLE aisle._review_labels (
 CREATE TABLE aisle.alembic_version (
     version_num character varying(32) NOT NULL
 );
+
+CREATE TABLE aisle.basket_items (
+    model_id integer NOT NULL,
+    item_id text NOT NULL,
+    embedding public.vector NOT NULL,
+    taste public.vector NOT NULL,
+    cart public.vector NOT NULL,
+    completion public.vector NOT NULL,
+    popularity double precision NOT NULL,
+    gap double precision NOT NULL,
+    CONSTRAINT basket_items_check CHECK ((public.vector_dims(completion) = public.vector_dims(cart))),
+    CONSTRAINT basket_items_gap_check CHECK ((gap > (0)::double precision)),
+    CONSTRAINT basket_items_popularity_check CHECK (((popularity >= (0)::double precision) AND (popularity <= (1)::double precision)))
+)
+PARTITION BY LIST (model_id);
+
+ALTER TABLE ONLY aisle.basket_items ALTER COLUMN embedding SET STORAGE PLAIN;
+
+ALTER TABLE ONLY aisle.basket_items ALTER COLUMN taste SET STORAGE PLAIN;
+
+ALTER TABLE ONLY aisle.basket_items ALTER COLUMN cart SET STORAGE PLAIN;
+
+ALTER TABLE ONLY aisle.basket_items ALTER COLUMN completion SET STORAGE PLAIN;
+
+COMMENT ON TABLE aisle.basket_items IS 'Vectors for each product of a basket model. Ask aisle.next_basket and aisle.complete_basket.';
 
 CREATE TABLE aisle.category_vectors (
     model_id integer NOT NULL,
@@ -1699,6 +2249,24 @@ ALTER TABLE ONLY aisle.context_vectors ALTER COLUMN embedding SET STORAGE PLAIN;
 
 COMMENT ON TABLE aisle.context_vectors IS 'A vector for each context value that a recommender knows. Ask aisle.recommend.';
 
+CREATE TABLE aisle.customer_vectors (
+    model_id integer NOT NULL,
+    user_id text NOT NULL,
+    embedding public.vector NOT NULL,
+    taste public.vector,
+    next_items text[] NOT NULL,
+    known_at double precision NOT NULL,
+    content_hash bytea NOT NULL,
+    embedded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+)
+PARTITION BY LIST (model_id);
+
+ALTER TABLE ONLY aisle.customer_vectors ALTER COLUMN embedding SET STORAGE PLAIN;
+
+ALTER TABLE ONLY aisle.customer_vectors ALTER COLUMN taste SET STORAGE PLAIN;
+
+COMMENT ON TABLE aisle.customer_vectors IS 'The state of each customer, and whom it is a neighbour to. Ask aisle.next_basket.';
+
 CREATE VIEW aisle.deployments AS
  SELECT d.deployment_id,
     d.task,
@@ -1747,7 +2315,7 @@ CREATE VIEW aisle.freshness AS
         UNION
          SELECT m.task
            FROM aisle._models m
-          WHERE ((m.task = 'recommender'::text) AND (m.state = ANY (ARRAY['filling'::text, 'ready'::text])))
+          WHERE ((m.task = ANY (ARRAY['recommender'::text, 'basket'::text])) AND (m.state = ANY (ARRAY['filling'::text, 'ready'::text])))
         ), waiting AS (
          SELECT j.task,
             1 AS rows,
@@ -1763,7 +2331,11 @@ CREATE VIEW aisle.freshness AS
             false,
             NULL::text
            FROM (aisle._changes c
-             JOIN tasks t_1 ON (((c.topic = 'items'::text) OR (c.topic = t_1.task))))
+             JOIN tasks t_1 ON ((c.topic =
+                CASE t_1.task
+                    WHEN 'basket'::text THEN 'basket'::text
+                    ELSE 'items'::text
+                END)))
         ), waits AS (
          SELECT b.task,
             wait.wait,
@@ -1893,7 +2465,11 @@ CREATE VIEW aisle.status AS
     v.vectors,
     v.drafts
    FROM ((((aisle.freshness f
-     LEFT JOIN aisle._attachments a ON ((a.kind = 'items'::text)))
+     LEFT JOIN aisle._attachments a ON ((a.kind =
+        CASE f.task
+            WHEN 'basket'::text THEN 'orders'::text
+            ELSE 'items'::text
+        END)))
      LEFT JOIN aisle._live_models l ON ((l.task = f.task)))
      LEFT JOIN aisle._models m ON ((m.model_id = l.model_id)))
      LEFT JOIN LATERAL ( SELECT count(*) AS vectors,
@@ -1904,7 +2480,11 @@ CREATE VIEW aisle.status AS
                 UNION ALL
                  SELECT (f_1.origin = 'draft'::text)
                    FROM aisle.item_factors f_1
-                  WHERE (f_1.model_id = l.model_id)) s) v ON (true));
+                  WHERE (f_1.model_id = l.model_id)
+                UNION ALL
+                 SELECT false
+                   FROM aisle.customer_vectors c
+                  WHERE (c.model_id = l.model_id)) s) v ON (true));
 
 COMMENT ON VIEW aisle.status IS 'One row a task: what is attached, which model answers, and whether the vectors keep up.';
 
@@ -1983,11 +2563,17 @@ ALTER TABLE ONLY aisle._review_labels
 ALTER TABLE ONLY aisle.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
+ALTER TABLE ONLY aisle.basket_items
+    ADD CONSTRAINT basket_items_pkey PRIMARY KEY (item_id, model_id);
+
 ALTER TABLE ONLY aisle.category_vectors
     ADD CONSTRAINT category_vectors_pkey PRIMARY KEY (category_id, model_id);
 
 ALTER TABLE ONLY aisle.context_vectors
     ADD CONSTRAINT context_vectors_pkey PRIMARY KEY (feature, value, model_id);
+
+ALTER TABLE ONLY aisle.customer_vectors
+    ADD CONSTRAINT customer_vectors_pkey PRIMARY KEY (user_id, model_id);
 
 ALTER TABLE ONLY aisle.item_factors
     ADD CONSTRAINT item_factors_pkey PRIMARY KEY (item_id, model_id);
@@ -2033,6 +2619,8 @@ ALTER TABLE ONLY aisle._recency_weights
 ALTER TABLE ONLY aisle._review_labels
     ADD CONSTRAINT _review_labels_model_id_fkey FOREIGN KEY (model_id) REFERENCES aisle._models(model_id) ON DELETE CASCADE;
 
+REVOKE ALL ON FUNCTION aisle._before(source aisle._attachments, as_of timestamp with time zone) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._castable_ids(ids text[], id_type text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._categorise(model_id integer, query public.vector, k integer, level integer) FROM PUBLIC;
@@ -2043,11 +2631,15 @@ REVOKE ALL ON FUNCTION aisle._collect_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._column_type(target regclass, column_name text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._content_hash(name text, manufacturer text, details text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._create_generation(model_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._create_order_triggers() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._draft_items(ids text[], draft_rows integer) FROM PUBLIC;
 
@@ -2059,11 +2651,17 @@ REVOKE ALL ON FUNCTION aisle._enqueue(topic text, ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._enqueue_stale() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._enqueue_stale_customers() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._enqueue_stale_items() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._event_source() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._factor_hash(content_hash bytea, category text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._forget_all_items() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._forget_gone_customers() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._forget_gone_items() FROM PUBLIC;
 
@@ -2087,15 +2685,25 @@ REVOKE ALL ON FUNCTION aisle._nearest_factors(model_id integer, query public.vec
 
 REVOKE ALL ON FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._nearest_products(model_id integer, state public.vector, k integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._neighbours_bought(model_id integer, user_id text, taste public.vector, neighbours integer, known_before double precision, heldout_of integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._next_basket(model_id integer, user_id text, k integer, as_of timestamp with time zone, as_of_state public.vector, heldout_of integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._ngrams(name text, manufacturer text, details text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._now() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._popular_items(model_id integer, k integer, category text, excluded text[], as_of timestamp with time zone) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._read_customers(ids text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._read_history(source aisle._attachments, user_id text, as_of timestamp with time zone, at_most integer, with_contexts boolean, OUT items text[], OUT contexts jsonb[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._read_items(ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._read_orders(user_id text, as_of timestamp with time zone, OUT items text[], OUT ago integer[], OUT days double precision[], OUT now double precision) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._recommend(model_id integer, user_id text, k integer, category text, context jsonb, exclude_seen boolean, as_of timestamp with time zone) FROM PUBLIC;
 
@@ -2106,6 +2714,8 @@ REVOKE ALL ON FUNCTION aisle._score_repeats(model_id integer, query public.vecto
 REVOKE ALL ON FUNCTION aisle._secure() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._tasks_of(topic text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._taste(model_id integer, items text[], recency double precision[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._text_neighbours(recommender integer, category_model integer, item_id text, text_vector public.vector, OUT embedding public.vector, OUT in_embedding public.vector) FROM PUBLIC;
 
@@ -2121,6 +2731,10 @@ REVOKE ALL ON FUNCTION aisle.attach_interactions(relation text, user_id text, it
 
 REVOKE ALL ON FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text, category text, text_columns text[], category_separator text, draft_rows integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle.attach_orders(relation text, order_id text, item_id text, user_id text, at text, order_number text, quantity text, lines text, line_order_id text, time_zone text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.complete_basket(item_ids text[], k integer, user_id text) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle.deploy(model_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.detach(kind text) FROM PUBLIC;
@@ -2130,6 +2744,10 @@ REVOKE ALL ON FUNCTION aisle.embed_text(text text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle.item_category(item_id bigint, k integer, level integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.item_category(item_id text, k integer, level integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.next_basket(user_id bigint, k integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.next_basket(user_id text, k integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.predict_category(name text, manufacturer text, k integer, level integer) FROM PUBLIC;
 
@@ -2154,3 +2772,5 @@ REVOKE ALL ON FUNCTION aisle.tg_items__insert() FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle.tg_items__row() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.tg_items__truncate() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.tg_orders__changed() FROM PUBLIC;

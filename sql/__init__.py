@@ -67,6 +67,7 @@ CREATION_ORDER = (
     "functions/search_items",
     "functions/_has_index",
     "functions/_event_source",
+    "functions/_before",
     "functions/_time_context",
     "functions/_read_history",
     "functions/_check_context",
@@ -78,10 +79,22 @@ CREATION_ORDER = (
     "functions/recommend",
     "functions/_is_liked_rating",
     "functions/_is_liked",
+    "functions/_read_orders",
+    "functions/_read_customers",
+    "functions/_taste",
+    "functions/_neighbours_bought",
+    "functions/_nearest_products",
+    "functions/_next_basket",
+    "functions/next_basket",
+    "functions/_complete_basket",
+    "functions/complete_basket",
     "views/_live_models",
     "functions/_vector_tables",
     "functions/_tasks_of",
     "functions/_enqueue",
+    "functions/_forget_gone_customers",
+    "functions/_enqueue_stale_items",
+    "functions/_enqueue_stale_customers",
     "functions/_enqueue_stale",
     "functions/_text_neighbours",
     "functions/_draft_items",
@@ -95,11 +108,14 @@ CREATION_ORDER = (
     "triggers/tg_items__truncate",
     "triggers/tg_items__row",
     "functions/_create_item_triggers",
+    "triggers/tg_orders__changed",
+    "functions/_create_order_triggers",
     "functions/_relation_to_attach",
     "functions/_column_type",
     "functions/_id_type",
     "functions/attach_items",
     "functions/attach_interactions",
+    "functions/attach_orders",
     "functions/detach",
     "functions/_create_generation",
     "functions/_drop_model",
@@ -177,6 +193,11 @@ def fetch_row(connection: Connection, query: str, parameters: Parameters | None 
 def fetch_value(connection: Connection, query: str, parameters: Parameters | None = None) -> Any:
     """Return the first column of the first row of a query that always has one; raises LookupError if it has none."""
     return fetch_row(connection, query, parameters)[0]
+
+
+def array(texts: Sequence[str]) -> str:
+    """Return an array as PostgreSQL writes it: arrays of arrays must be of one length, so each travels as text."""
+    return "{" + ",".join('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' for t in texts) + "}"
 
 
 def check_server(connection: Connection) -> None:

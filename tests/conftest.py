@@ -370,3 +370,47 @@ def save_tiny_encoder(folder: Path, syllables: str) -> Path:
     )
     BertModel(config).save_pretrained(folder)
     return folder
+
+
+# Of a product bought before, the score is ln Σ .5^(orders since); of a new one, ln(share of neighbours + .001).
+TINY_WEIGHTS = {"bought_before": [0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], "new": [0, 1, 0, 0, 0, 0]}
+
+
+def publish_tiny_basket(
+    connection: sql.Connection,
+    items: Mapping[str, tuple[float, float]],
+    customers: Mapping[str, tuple[tuple[float, float] | None, Sequence[str]]] | None = None,
+    **parameters: Any,
+) -> int:
+    """Deploy a basket model of two dimensions, from items' tastes and, of customers, the taste and what came next."""
+    given = {
+        "model": "taste", "weights": TINY_WEIGHTS, "decay": [0.5, 0.25], "logit": 0, "gap": 10, "rarest": 0.01,
+        "size": 2, "neighbours": 10, "nearest": 10, "time": "days", "top": 10,
+    }  # fmt: skip
+    model_id: int = sql.fetch_value(
+        connection,
+        "insert into aisle._models (task, state, dimensions, parameters) values ('basket', 'ready', 2, %s) "
+        "returning model_id",
+        [Jsonb(given | parameters)],
+    )
+    connection.execute("select aisle._create_generation(%s)", [model_id])
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into aisle.basket_items (model_id, item_id, embedding, taste, cart, completion, popularity, gap) "
+            "values (%(model)s, %(item)s, %(taste)s, %(taste)s, %(taste)s, %(taste)s, %(popularity)s, 10)",
+            [
+                {"model": model_id, "item": item, "taste": str(list(taste)), "popularity": 0.5 / place}
+                for place, (item, taste) in enumerate(items.items(), start=1)
+            ],
+        )
+        cursor.executemany(
+            "insert into aisle.customer_vectors "
+            "(model_id, user_id, embedding, taste, next_items, known_at, content_hash) "
+            "values (%s, %s, '[0,0]', %s, %s, 0, '')",
+            [
+                (model_id, user, None if taste is None else str(list(taste)), list(then))
+                for user, (taste, then) in (customers or {}).items()
+            ],
+        )
+    connection.execute("select aisle.deploy(%s)", [model_id])
+    return model_id

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import psycopg
 from pgvector import Vector
 from psycopg import sql as compose
@@ -30,6 +31,27 @@ def record_batches(connection: Connection, query: str) -> Iterator[Any]:
         yield from cursor.fetch_record_batch()
 
 
+def read_columns(connection: Connection, query: str) -> dict[str, npt.NDArray[Any]]:
+    """Return a query's columns: numbers as they are, all else as objects; none where there are no rows."""
+    parts: dict[str, list[npt.NDArray[Any]]] = {}
+    for batch in record_batches(connection, query):
+        for name in batch.schema.names:
+            column = batch[name]
+            parts.setdefault(name, []).append(
+                column.to_numpy(zero_copy_only=False)
+                if column.type in ("double", "float")
+                else np.array([*column.to_pylist(), None], dtype=object)[:-1]
+            )
+    return {name: np.concatenate(columns) for name, columns in parts.items()}
+
+
+def numbered(values: npt.NDArray[Any]) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Return the distinct values in order of appearance, and each value's place among them, -1 for None."""
+    places: dict[str, int] = {}
+    numbers = np.array([-1 if v is None else places.setdefault(v, len(places)) for v in values], dtype=np.int64)
+    return list(places), numbers
+
+
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Append rows to one of Aisle's tables, all or none."""
     statement = compose.SQL("copy {} ({}) from stdin").format(
@@ -40,7 +62,9 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: 
             copy.write_row([Vector(x).to_text() if isinstance(x, np.ndarray) else x for x in row])
 
 
-def create_index(connection: Connection, partition: str, dimensions: int, operators: str) -> None:
+def create_index(
+    connection: Connection, partition: str, dimensions: int, operators: str, *, column: str = "embedding"
+) -> None:
     """Build an HNSW index over half-precision vectors; `operators` is a class such as halfvec_ip_ops.
 
     The build is given the memory that the graph takes: without it, it goes on on the disk, ten times as slow.
@@ -53,32 +77,32 @@ def create_index(connection: Connection, partition: str, dimensions: int, operat
         ).format(compose.Literal(2 * dimensions + GRAPH), compose.Identifier("aisle", partition))
     )
     try:
-        _build_index(connection, partition, dimensions, operators)
+        _build_index(connection, partition, dimensions, operators, column)
     except psycopg.errors.DiskFull:
         # Several processes build in shared memory, of which a container has little; one builds in its own.
         connection.execute("set max_parallel_maintenance_workers = 0")
-        _build_index(connection, partition, dimensions, operators)
+        _build_index(connection, partition, dimensions, operators, column)
     finally:
         connection.execute("reset maintenance_work_mem")
         connection.execute("reset max_parallel_maintenance_workers")
 
 
-def _build_index(connection: Connection, partition: str, dimensions: int, operators: str) -> None:
+def _build_index(connection: Connection, partition: str, dimensions: int, operators: str, column: str) -> None:
     vector_schema = compose.Identifier(
         sql.fetch_value(
             connection, "select extnamespace::regnamespace::text from pg_extension where extname = 'vector'"
         )
     )
-    name = f"{partition}_nearest"
+    name = f"{partition}_{column}"
     # A build that fails leaves an index behind that serves nobody.
     connection.execute(compose.SQL("drop index concurrently if exists {}").format(compose.Identifier("aisle", name)))
     connection.execute(
         compose.SQL(
-            "create index concurrently {} on {} using hnsw ((embedding::{}.halfvec({})) {}.{})"
-            " with (ef_construction = {})"
+            "create index concurrently {} on {} using hnsw (({}::{}.halfvec({})) {}.{}) with (ef_construction = {})"
         ).format(
             compose.Identifier(name),
             compose.Identifier("aisle", partition),
+            compose.Identifier(column),
             vector_schema,
             compose.Literal(dimensions),
             vector_schema,

@@ -1,5 +1,6 @@
 """Measures the live models through SQL, beside baselines on the same rows."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,8 @@ import numpy.typing as npt
 
 from aisle.embedder.generation import Generation
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, preference, publish, ranking, recommender
+from aisle.trainers import baselines, basket, basket_baselines, preference, publish, ranking, recommender
+from aisle.trainers.baskets import read_baskets
 from aisle.trainers.catalogue import Catalogue, Strings, read_catalogue
 from aisle.trainers.events import read_events
 
@@ -68,6 +70,25 @@ def evaluate_recommender(connection: Connection, *, baseline: bool) -> list[dict
                 continue
             means = recommender.measure_baseline(name, test, k, exclude_seen=exclude_seen).means()
             rows.append({"answer": name, "users": len(test.user), **means})
+    return rows
+
+
+def evaluate_basket(connection: Connection, *, baseline: bool) -> list[dict[str, Any]]:
+    """Ask the live model for its held-out customers again; return a row for it, and one for each baseline."""
+    model_id = registry.require_live(connection, "basket")
+    k = registry.get(connection, model_id).parameters["top"]
+    history, test = basket.held_out_of(connection, model_id, read_baskets(connection))
+    if not len(test):
+        raise errors.TrainingDataError("None of the held-out customers' orders is there any more.")
+    ranked = basket.answers(connection, model_id, model_id, history, test, k)
+    measured = ranking.measure_baskets(ranked, basket.names_of(history, test), basket.seen_by(history, test), k)
+    rows = [{"answer": "next_basket", "customers": len(test), **measured.means()}]
+    if baseline:
+        for name in basket_baselines.BASELINES:
+            if name == "xgboost" and find_spec("xgboost") is None:
+                continue
+            means = basket.measure_baseline(name, history, test, k).means()
+            rows.append({"answer": name, "customers": len(test), **means})
     return rows
 
 

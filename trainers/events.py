@@ -3,14 +3,13 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from psycopg import sql as compose
 
 from aisle.sql import Connection, errors, registry
-from aisle.trainers.bulk import record_batches
+from aisle.trainers.bulk import numbered, read_columns
 
 TOWER_FEATURES = ("user", "item", "category", "text")
 TIME_FEATURES = ("hour", "weekday", "meal_slot")  # taken from the time of an event
@@ -117,7 +116,7 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
         "select e.user_id::text as user_id, e.item_id, extract(epoch from e.local_at)::float8 as at, "
         '{} as weight {} from aisle.{} e order by e.user_id, e.at, e.item_id collate "C"'
     ).format(weight, compose.SQL("").join(values), compose.Identifier(f"_{kind}"))
-    rows = _columns(connection, query.as_string(connection))
+    rows = read_columns(connection, query.as_string(connection))
     if not rows:
         raise errors.TrainingDataError("There are no events.", hint="Fill the attached table first.")
     known = {item: number for number, item in enumerate(items.ids)}
@@ -133,10 +132,10 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
             "No event counts." if not liked_only else "No event is liked.",
             hint="aisle label reviews" if liked_only else "Attach another column with --weight, or none.",
         )
-    user_ids, user = _number(rows["user_id"][kept])
+    user_ids, user = numbered(rows["user_id"][kept])
     context, context_values = {}, {}
     for number, name in enumerate(contexts):
-        context_values[name], context[name] = _number(rows[f"context_{number}"][kept])
+        context_values[name], context[name] = numbered(rows[f"context_{number}"][kept])
     return Events(
         user=user,
         item=item[kept],
@@ -163,7 +162,7 @@ def _read_items(connection: Connection, *, with_texts: bool) -> Items:
         if text_model is not None
         else compose.SQL("null::real[]")
     )
-    rows = _columns(connection, query.as_string(connection))
+    rows = read_columns(connection, query.as_string(connection))
     if not rows:
         raise errors.TrainingDataError("The attached table of items is empty.")
     return Items(
@@ -172,23 +171,3 @@ def _read_items(connection: Connection, *, with_texts: bool) -> Items:
         texts=np.array(list(rows["text"]), dtype=np.float32) if text_model is not None else None,
         text_model=text_model,
     )
-
-
-def _columns(connection: Connection, query: str) -> dict[str, npt.NDArray[Any]]:
-    parts: dict[str, list[npt.NDArray[Any]]] = {}
-    for batch in record_batches(connection, query):
-        for name in batch.schema.names:
-            column = batch[name]
-            parts.setdefault(name, []).append(
-                column.to_numpy(zero_copy_only=False)
-                if column.type in ("double", "float")
-                else np.array([*column.to_pylist(), None], dtype=object)[:-1]
-            )
-    return {name: np.concatenate(columns) for name, columns in parts.items()}
-
-
-def _number(values: npt.NDArray[Any]) -> tuple[list[str], Ints]:
-    """Return the distinct values in order of appearance, and each value's place among them, -1 for None."""
-    places: dict[str, int] = {}
-    numbers = np.array([-1 if v is None else places.setdefault(v, len(places)) for v in values], dtype=np.int64)
-    return list(places), numbers

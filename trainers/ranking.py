@@ -33,6 +33,24 @@ class Measures:
 
 
 @dataclass(frozen=True)
+class BasketMeasures(Measures):
+    """The same for orders, with what only they have."""
+
+    ndcg_whole: Array  # (users,), divided by the ideal over the whole order, even where that has more than k items
+    precision: Array  # (users,)
+    f1: Array  # (users,)
+    repeat_recall: Array  # (users,), of what the customer had bought before; NaN where the order has none of that
+    explore_recall: Array  # (users,), of what was new to the customer; NaN likewise
+    f1_micro: float  # over all pairs of a customer and an item
+
+    def means(self) -> dict[str, float]:
+        """Return the means over users, by names such as `recall@20`; `phr` is the mean of `hit`."""
+        names = ("recall", "ndcg", "ndcg_whole", "precision", "f1", "repeat_recall", "explore_recall")
+        means = {f"{name}@{self.k}": _mean(getattr(self, name)) for name in names}
+        return {**means, f"phr@{self.k}": float(np.mean(self.hit)), f"f1_micro@{self.k}": self.f1_micro}
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What is known of the mean difference of two paired lists of numbers."""
 
@@ -86,6 +104,52 @@ def measure(ranked: Ranked, relevant: Sequence[Collection[Any]], k: int) -> Meas
     return Measures(k, hits.sum(axis=1) / sizes, hits.max(axis=1), hits @ discounts / ideal)
 
 
+def measure_baskets(
+    ranked: Sequence[Sequence[Any]], relevant: Sequence[Collection[Any]], seen: Sequence[Collection[Any]], k: int
+) -> BasketMeasures:
+    """Measure the first k of each customer's ranked items against the next order; `seen` are the items bought before.
+
+    Recall is told apart for what was bought before and for what is new, each over the customers who ordered any such
+    (as in Li et al., A next basket recommendation reality check, TOIS 2023, §3.4).
+    """
+    base = measure(ranked, relevant, k)
+    sizes = np.array([len(set(items)) for items in relevant])
+    hits = base.recall * sizes
+    given = np.array([min(len(items), k) for items in ranked])
+    discounts = np.cumsum(1 / np.log2(np.arange(2, max(k, int(sizes.max())) + 2)))
+    whole = base.ndcg * discounts[np.minimum(sizes, k) - 1] / discounts[sizes - 1]
+    parts = np.full((2, len(ranked)), np.nan)
+    for user, (items, wanted, known) in enumerate(zip(ranked, map(set, relevant), map(set, seen), strict=True)):
+        first = set(items[:k])
+        for part, these in enumerate((wanted & known, wanted - known)):
+            if these:
+                parts[part, user] = len(these & first) / len(these)
+    return BasketMeasures(
+        k=k,
+        recall=base.recall,
+        hit=base.hit,
+        ndcg=base.ndcg,
+        ndcg_whole=whole,
+        precision=hits / np.maximum(given, 1),
+        f1=2 * hits / (given + sizes),
+        repeat_recall=parts[0],
+        explore_recall=parts[1],
+        f1_micro=float(2 * hits.sum() / (given.sum() + sizes.sum())),
+    )
+
+
+def measure_sets(answered: Sequence[Collection[Any]], relevant: Sequence[Collection[Any]]) -> dict[str, float]:
+    """Measure sets of any size: mean F1 of a customer, F1 over all pairs, and mean size."""
+    hits = np.array([len(set(a) & set(r)) for a, r in zip(answered, relevant, strict=True)])
+    sizes = np.array([len(set(a)) for a in answered]), np.array([len(set(r)) for r in relevant])
+    both = sizes[0] + sizes[1]
+    return {
+        "f1": float(np.mean(2 * hits / both)),
+        "f1_micro": float(2 * hits.sum() / both.sum()),
+        "size": float(sizes[0].mean()),
+    }
+
+
 def compare(ours: Array, theirs: Array, *, samples: int = SAMPLES, seed: int = 0) -> Comparison:
     """Compare two lists of numbers about the same users, (users,) each, by a paired bootstrap over users.
 
@@ -106,6 +170,12 @@ def compare(ours: Array, theirs: Array, *, samples: int = SAMPLES, seed: int = 0
     as_far = int(np.sum(np.abs(means - mean) >= abs(mean) - 1e-12))
     low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
     return Comparison(mean, float(low), float(high), (as_far + 1) / (samples + 1), users)
+
+
+def _mean(values: Array) -> float:
+    """Return the mean of what is there; 0 if nothing is."""
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else 0.0
 
 
 def verdict(comparison: Comparison, *, level: float = LEVEL) -> str:

@@ -8,7 +8,7 @@ A model's vectors are rows: two an item, one a user, one a context value. recomm
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
@@ -150,7 +150,7 @@ def hold_out(events: Events, moment: float | None, *, exclude_seen: bool) -> Hel
 
 def held_out_of(connection: Connection, model_id: int, events: Events) -> HeldOut:
     """Return what a published model was measured on: its held-out users, and the events before their moments."""
-    rows = connection.execute(sql.read("queries/heldout_users"), {"model_id": model_id}).fetchall()
+    rows = connection.execute(sql.read("queries/heldout_users"), {"model_id": model_id, "kind": None}).fetchall()
     users, items = ({name: n for n, name in enumerate(names)} for names in (events.user_ids, events.items.ids))
     moments = np.full(len(users), np.inf)
     wanted: set[tuple[int, int]] = set()
@@ -321,18 +321,14 @@ def _hold_out_users(connection: Connection, model_id: int, test: HeldOut) -> Non
     connection.execute(
         sql.read("queries/add_heldout_users"),
         {
+            "kind": None,
             "model_id": model_id,
             "user_ids": [events.user_ids[u] for u in test.user],
             "moments": test.at.tolist(),
             "contexts": [json.dumps(context, ensure_ascii=False) for context in names],
-            "relevant": [_array(items) for items in wanted],
+            "relevant": [sql.array(items) for items in wanted],
         },
     )
-
-
-def _array(texts: Sequence[str]) -> str:
-    """Return an array as PostgreSQL writes it: arrays of arrays must be of one length, so each travels as text."""
-    return "{" + ",".join('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' for t in texts) + "}"
 
 
 def answers(connection: Connection, model_id: int, heldout_of: int, k: int) -> tuple[list[list[str]], list[list[str]]]:

@@ -12,7 +12,7 @@ be recommended again, `Repeat` adds what the user's own events say.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -355,8 +355,7 @@ class _Test:
         return cls(queries[kept], truth[kept])
 
 
-@dataclass(frozen=True)
-class _Batch:
+class _Batch(NamedTuple):  # which accelerate moves to a device, as it does no dataclass
     """One step's histories and targets, as bags of items."""
 
     user: Tensor  # (batch,), -1: unknown

@@ -6,5 +6,6 @@ as $function$
         when 'category' then array['item_vectors', 'category_vectors', 'ngram_vectors']
         when 'preference' then array['category_vectors', 'ngram_vectors']
         when 'recommender' then array['item_factors', 'user_vectors', 'context_vectors']
+        when 'basket' then array['basket_items', 'customer_vectors']
         else '{}' end
 $function$;

@@ -4,22 +4,31 @@ as $function$
 declare
     attachment aisle._attachments;
     trigger_name name;
+    target regclass;
 begin
     select * into attachment from aisle._attachments a where a.kind = detach.kind;
     if not found then
         raise exception 'No % are attached.', detach.kind using errcode = 'AIS02';
     end if;
-    for trigger_name in
-        select t.tgname from pg_trigger t
-        where t.tgrelid = attachment.relation and t.tgname like 'aisle\_500\_%' and not t.tgisinternal and t.tgparentid = 0
+    for trigger_name, target in
+        select t.tgname, t.tgrelid from pg_trigger t
+        where t.tgrelid in (attachment.relation, attachment.lines) and t.tgname like 'aisle\_500\_%' and not t.tgisinternal
+          and t.tgparentid = 0 and (t.tgname like 'aisle\_500\_orders\_%') = (attachment.kind = 'orders')
     loop
-        execute format('drop trigger %I on %s', trigger_name, attachment.relation);
+        execute format('drop trigger %I on %s', trigger_name, target);
     end loop;
+    if attachment.kind = 'orders' then
+        drop view if exists aisle._customers;
+    end if;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
     if attachment.kind = 'items' then
         perform aisle._forget_all_items();
         delete from aisle._changes c where c.topic = 'items';
         delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
+    elsif attachment.kind = 'orders' then
+        delete from aisle.customer_vectors;
+        delete from aisle._changes c where c.topic = 'basket';
+        delete from aisle._embedding_jobs j where j.task = 'basket';
     end if;
     if attachment.kind = 'interactions' then
         delete from aisle._review_labels;

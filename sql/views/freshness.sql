@@ -2,13 +2,13 @@
 create or replace view aisle.freshness as
 with tasks as (
     select 'category' as task
-    union select m.task from aisle._models m where m.task = 'recommender' and m.state in ('filling', 'ready')
+    union select m.task from aisle._models m where m.task in ('recommender', 'basket') and m.state in ('filling', 'ready')
 ), waiting as (
     select j.task, 1 as rows, j.enqueued_at as since, j.attempts > 0 as is_retry, j.last_error
     from aisle._embedding_jobs j where not j.is_dead
     union all
     select t.task, greatest(cardinality(c.ids), 1), c.changed_at, false, null
-    from aisle._changes c join tasks t on c.topic in ('items', t.task)
+    from aisle._changes c join tasks t on c.topic = case t.task when 'basket' then 'basket' else 'items' end
 ), waits as (
     select b.task, wait, sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task order by wait) as up_to,
            sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task) as total

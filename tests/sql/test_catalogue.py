@@ -10,8 +10,13 @@ from aisle import migrations, sql
 from aisle.sql import Connection
 from tests.conftest import Server, Shop, publish_tiny_model
 
-READ = {"predict_category", "item_category", "similar_items", "search_items", "embed_text", "recommend"}
-ADMINISTER = {"attach_items", "attach_interactions", "detach", "deploy", "rollback", "requeue_failures"}
+READ = {
+    "predict_category", "item_category", "similar_items", "search_items", "embed_text", "recommend", "next_basket",
+    "complete_basket",
+}  # fmt: skip
+ADMINISTER = {
+    "attach_items", "attach_interactions", "attach_orders", "detach", "deploy", "rollback", "requeue_failures",
+}  # fmt: skip
 VIEWS = {
     "status", "models", "deployments", "freshness", "warnings", "failures", "experiments", "confusion",
     "category_report", "category_review",

@@ -140,7 +140,7 @@ def test_recommendations_are_found_by_the_index_and_the_history_by_the_shops(
         after = scans(shop, partition)[0], scans(shop, "shop.visits"), index_scans(shop)
         assert after[0] == before[0], f"A call reads all items ({mode})."
         assert after[1] == (before[1][0], before[1][1] + CALLS), f"The history is not one scan of an index ({mode})."
-        assert after[2]["nearest"] == before[2]["nearest"] + CALLS, f"The HNSW index was not used once ({mode})."
+        assert after[2]["embedding"] == before[2]["embedding"] + CALLS, f"The HNSW index was not used once ({mode})."
 
 
 @pytest.mark.trap(23)
@@ -154,7 +154,7 @@ def test_a_selective_category_is_compared_one_by_one(recommender: Shop) -> None:
         assert {item for (item,) in rows} == set(range(100, ITEMS + 1, 100)) - {item for (item,) in seen}
     after = scans(shop, partition)[0], index_scans(shop)
     assert after[0] == before[0], "A call reads all items."
-    assert after[1]["nearest"] == before[1]["nearest"], "An index of all items was searched for one in a hundred."
+    assert after[1]["embedding"] == before[1]["embedding"], "An index of all items was searched for one in a hundred."
     assert after[1]["category_key_idx"] > before[1]["category_key_idx"]
 
 

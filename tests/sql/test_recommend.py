@@ -284,7 +284,7 @@ def test_an_application_needs_these_rights_and_no_others(visits: Shop, login: Ca
         "execute on function aisle.recommend(text, integer, text, jsonb, boolean), aisle._live_model, aisle._now, "
         "aisle._recommend, aisle._event_source, aisle._castable_ids, aisle._time_context, aisle._read_history, "
         "aisle._check_context, aisle._user_vector, aisle._nearest_factors, aisle._popular_items, aisle._score_repeats, "
-        "aisle._has_index",
+        "aisle._has_index, aisle._before",
         "select on aisle._deployments, aisle._models, aisle._attachments, aisle._recency_weights, aisle._interactions, "
         "aisle.item_factors, aisle.user_vectors, aisle.context_vectors, shop.visits",
     )

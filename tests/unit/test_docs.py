@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from aisle import sql
 from aisle.cli import SECTIONS, aisle
 from aisle.sql import errors
-from tests.conftest import Shop, TinyModel, publish_tiny_recommender
+from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_recommender
 
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "docs/cli.md"
@@ -163,7 +163,8 @@ def documented_shop(shop: Shop, tiny_model: TinyModel) -> Iterator[Shop]:
         "create schema shop; create table shop.products (id bigint primary key, name text, manufacturer text,"
         " category text, specifications text, price integer, stock integer);"
         " insert into shop.products (id, name) values (41, '홍차'), (42, '녹차');"
-        " create table shop.visits (customer_id text, product_id bigint, visited_at timestamptz, meal_time text)"
+        " create table shop.visits (customer_id text, product_id bigint, visited_at timestamptz, meal_time text);"
+        " create table shop.order_lines (order_id bigint, customer_id text, product_id bigint, ordered_at timestamptz)"
     )
     shop.attach(manufacturer="manufacturer", text_columns=["specifications"])
     shop.execute("insert into shop.products (id, name) values (43, '커피')")
@@ -172,6 +173,11 @@ def documented_shop(shop: Shop, tiny_model: TinyModel) -> Iterator[Shop]:
         " context_columns => array['meal_time'])"
     )
     publish_tiny_recommender(shop.connection, {41: (None, (1, 0), (0, 1)), 42: (None, (0, 1), (1, 0))})
+    shop.execute(
+        "select aisle.attach_orders('shop.order_lines', 'order_id', 'product_id', 'customer_id', 'ordered_at');"
+        " insert into shop.order_lines values (1, 'ann', 41, now())"
+    )
+    publish_tiny_basket(shop.connection, {"41": (1, 0), "42": (0, 1)}, {"bob": ((1, 0), ["42"])})
     yield shop
     for role in ("shop_app", "shop_watch"):
         if shop.execute("select from pg_roles where rolname = %s", [role]).fetchone() is not None:
@@ -202,6 +208,7 @@ def test_the_documented_grants_of_an_application_are_enough_and_no_more(document
         "predict_category('녹차', '', 3, 1)", "embed_text('녹차')", "item_category(42)", "item_category('41')",
         "similar_items(43)", "similar_items('43')", "search_items('녹차')",
         "recommend('ann')", "recommend(7, exclude_seen => false)", "recommend('nobody')",
+        "next_basket('ann')", "next_basket(7)", "complete_basket(array['41'], user_id => 'ann')",
     ):  # fmt: skip
         documented_shop.execute(f"select * from aisle.{call}")
     for statement in (

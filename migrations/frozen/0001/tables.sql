@@ -5,6 +5,7 @@
 create table aisle._attachments (
     kind        text primary key check (kind in ('items', 'interactions', 'orders')),
     relation    regclass not null,
+    lines       regclass,  -- the table of orders' lines, where that is another
     id_type     text not null check (id_type in ('smallint', 'integer', 'bigint', 'uuid', 'text')),
     columns     jsonb not null,
     category_separator text not null default ' > ' check (category_separator <> ''),
@@ -118,6 +119,33 @@ create table aisle.context_vectors (
     primary key (feature, value, model_id)
 ) partition by list (model_id);
 
+-- The basket's products: what a customer's state is compared with, and what having bought one adds to a taste or a cart.
+create table aisle.basket_items (
+    model_id     integer not null,
+    item_id      text not null,
+    embedding    vector not null,
+    taste        vector not null,  -- in the space in which neighbours are found
+    cart         vector not null,  -- what it adds to an open cart
+    completion   vector not null check (vector_dims(completion) = vector_dims(cart)),  -- what an open cart is compared with
+    popularity   double precision not null check (popularity between 0 and 1),  -- share of the orders that contain it
+    gap          double precision not null check (gap > 0),  -- usual time between two purchases: days, or orders
+    primary key (item_id, model_id)
+) partition by list (model_id);
+
+-- The basket's customers: the state that their orders have led to; and, as neighbours of others, the taste that they had
+-- before their last order, with what that order contained.
+create table aisle.customer_vectors (
+    model_id     integer not null,
+    user_id      text not null,
+    embedding    vector not null,
+    taste        vector,  -- null for a customer with a single order, and for one who is held out
+    next_items   text[] not null,
+    known_at     double precision not null,  -- when the last order was made: days since 1970, or its number
+    content_hash bytea not null,
+    embedded_at  timestamptz not null default clock_timestamp(),
+    primary key (user_id, model_id)
+) partition by list (model_id);
+
 -- Plain storage keeps a vector in its row: TOAST would cost every scan a second lookup.
 alter table aisle.item_vectors alter column embedding set storage plain;
 alter table aisle.category_vectors alter column embedding set storage plain;
@@ -126,6 +154,12 @@ alter table aisle.item_factors alter column embedding set storage plain;
 alter table aisle.item_factors alter column in_embedding set storage plain;
 alter table aisle.user_vectors alter column embedding set storage plain;
 alter table aisle.context_vectors alter column embedding set storage plain;
+alter table aisle.basket_items alter column embedding set storage plain;
+alter table aisle.basket_items alter column taste set storage plain;
+alter table aisle.basket_items alter column cart set storage plain;
+alter table aisle.basket_items alter column completion set storage plain;
+alter table aisle.customer_vectors alter column embedding set storage plain;
+alter table aisle.customer_vectors alter column taste set storage plain;
 
 comment on table aisle.item_vectors is 'A vector for each item and generation. Ask aisle.similar_items and aisle.item_category.';
 comment on table aisle.category_vectors is 'A vector for each category and generation. Ask aisle.predict_category.';
@@ -133,6 +167,8 @@ comment on table aisle.ngram_vectors is 'A vector for each n-gram and generation
 comment on table aisle.item_factors is 'Two vectors for each item and generation of the recommender. Ask aisle.recommend.';
 comment on table aisle.user_vectors is 'A vector for each user that a recommender learned from. Ask aisle.recommend.';
 comment on table aisle.context_vectors is 'A vector for each context value that a recommender knows. Ask aisle.recommend.';
+comment on table aisle.basket_items is 'Vectors for each product of a basket model. Ask aisle.next_basket and aisle.complete_basket.';
+comment on table aisle.customer_vectors is 'The state of each customer, and whom it is a neighbour to. Ask aisle.next_basket.';
 
 -- How much a user's latest event counts, the one before it, and so on; in all dimensions, so that a product does the weighting.
 create table aisle._recency_weights (
@@ -155,9 +191,10 @@ create table aisle._heldout_predictions (
     primary key (item_id, model_id)
 );
 
--- Comparisons of sets of features; `arms` is what `aisle experiment` printed.
+-- Comparisons; `arms` is what `aisle experiment` printed.
 create table aisle._experiments (
     experiment_id bigint generated always as identity primary key,
+    key           text,  -- of one that can be resumed: a hash of what it compares, on which data
     task          text not null,
     measure       text not null,
     users         integer not null,

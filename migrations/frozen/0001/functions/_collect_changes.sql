@@ -7,7 +7,7 @@ as $function$
 #variable_conflict use_column
 declare
     collected bigint;
-    is_truncated boolean;
+    truncated text[];  -- topics
 begin
     with locked as (
         select change_id, ids from aisle._changes order by change_id limit 1000 for update skip locked
@@ -30,9 +30,12 @@ begin
                 is_dead = false, last_error = null, leased_until = null, lease_token = null
         returning 1
     )
-    select (select count(*) from collected_jobs), exists (select from taken where ids = '{}') into collected, is_truncated;
-    if is_truncated then
+    select (select count(*) from collected_jobs), array(select topic from taken where ids = '{}') into collected, truncated;
+    if 'items' = any (truncated) then
         perform aisle._forget_gone_items();
+    end if;
+    if 'basket' = any (truncated) then
+        perform aisle._forget_gone_customers();
     end if;
     return collected;
 end

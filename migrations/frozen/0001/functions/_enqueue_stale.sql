@@ -1,38 +1,23 @@
--- Queues every item that lacks a current vector in some generation that is kept in step, and removes what belongs to rows
--- that are gone. Fills a new generation, and finds what changed behind a view. Returns the number of queued rows. They wait
--- behind whatever the shop changes meanwhile.
+-- Queues every row that lacks a current vector in some generation that is kept in step, and removes what belongs to rows that are
+-- gone. Fills a new generation, and finds what changed behind a view. Returns the number of queued rows. They wait behind whatever
+-- the shop changes meanwhile.
 create or replace function aisle._enqueue_stale() returns bigint
 language plpgsql volatile
 as $function$
 declare
-    queued bigint;
+    attached constant text[] := array(select a.kind from aisle._attachments a);
+    queued bigint := 0;
 begin
-    if not exists (select from aisle._attachments a where a.kind = 'items') then
+    if not attached && array['items', 'orders'] then
         raise exception 'No items are attached.'
             using errcode = 'AIS02', hint = 'Attach the shop''s table first: aisle attach items SCHEMA.TABLE --id … --name …';
     end if;
-    perform aisle._forget_gone_items();
-    insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
-    select task, i.item_id, 2, aisle._now(), aisle._now()
-    from aisle._items i
-    cross join lateral aisle._content_hash(i.name, i.manufacturer, i.details) row_hash
-    cross join lateral (
-        select m.task
-        from aisle._models m
-        left join aisle.item_vectors v on v.item_id = i.item_id and v.model_id = m.model_id
-        where m.task = 'category' and m.state in ('filling', 'ready')
-          and (v.item_id is null or v.is_draft or v.content_hash <> row_hash)
-        union
-        select m.task
-        from aisle._models m
-        left join aisle.item_factors f on f.item_id = i.item_id and f.model_id = m.model_id
-        where m.task = 'recommender' and m.state in ('filling', 'ready')
-          and (f.item_id is null or f.origin = 'draft' or f.content_hash <> aisle._factor_hash(row_hash, i.category))
-    ) stale
-    order by i.item_id, task
-    on conflict on constraint _embedding_jobs_pkey do update set run_after = excluded.run_after
-        where job.lease_token is null and job.attempts = 0 and not job.is_dead;
-    get diagnostics queued = row_count;
+    if 'items' = any (attached) then
+        queued := queued + aisle._enqueue_stale_items();
+    end if;
+    if 'orders' = any (attached) then
+        queued := queued + aisle._enqueue_stale_customers();
+    end if;
     perform pg_notify('aisle_embedding_jobs', 'items');
     return queued;
 end

@@ -18,11 +18,10 @@ begin
         execute format(
             'select array_agg(e.item_id)
              from (select item_id, local_at, max(local_at) over () as last_at
-                   from (select e.item_id, e.local_at from aisle.%I e %s order by e.at desc limit 10000) e) e
+                   from (select e.item_id, e.local_at from aisle.%I e where true %s order by e.at desc limit 10000) e) e
              where e.local_at > e.last_at - interval ''7 days''',
             '_' || source.kind,
-            case when as_of is not null then format('where e.at < %L::%s', case source.time_type
-                when 'timestamp with time zone' then as_of::text else (as_of at time zone source.time_zone)::text end, source.time_type) end)
+            aisle._before(source, as_of))
         into latest;
     end if;
     select array_agg(p.item_id), array_agg(p.share) into ids, shares

@@ -19,8 +19,7 @@ begin
                limit $2) h',
         case when with_contexts then 'array_agg(h.context || aisle._time_context(h.local_at))' else 'null::jsonb[]' end,
         '_' || source.kind, source.id_type,
-        case when as_of is not null then format('and e.at < %L::%s', case source.time_type
-            when 'timestamp with time zone' then as_of::text else (as_of at time zone source.time_zone)::text end, source.time_type) end)
+        aisle._before(source, as_of))
     into items, contexts
     using user_id, at_most;
 end

@@ -1,0 +1,223 @@
+"""Next-basket quality on public data, through the functions that an application calls.
+
+    python benchmarks/basket.py tafeng:0 tafeng:1 tafeng:2 tafeng:3 tafeng:4 --data ../shared/data
+    python benchmarks/basket.py online-retail --model cnn-gru
+    python benchmarks/basket.py latency
+
+Each run takes a fresh database through import → attach → train → SQL, and stands beside the baselines on the same
+held-out customers.
+
+tafeng:FOLD       the last order of the fold's test customers. Orders have numbers, no times: what other customers
+                  ordered is known whenever that was; test customers are nobody's neighbours, and nothing but their own
+                  history of each is read when it is asked for.
+online-retail     customers with 3 to 50 orders, items in 5 or more orders before the last ones; everybody's last order.
+                  Neighbours are only those of whom everything was known before the order that is asked for.
+latency           100,000 customers, 12,000 products, 50 orders of 10 items each for those who are asked for; carts of
+                  10 items among 50,000 products. All vectors are drawn at random around 100 centres.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from psycopg import sql as compose
+
+from aisle import migrations, sql
+from aisle.sql import embedded, registry, transfer
+from aisle.trainers import basket
+from aisle.trainers.bulk import copy_rows
+
+FILES = {"tafeng": ("orders", "order_items"), "online_retail": ("orders", "order_items"), "latency": ()}
+TAFENG = """
+create index on raw.orders (user_id, order_number);
+create index on raw.orders (order_id);
+create index on raw.order_items (order_id);
+select aisle.attach_orders('raw.orders', 'order_id', 'item_id', 'user_id', order_number => 'order_number',
+                           lines => 'raw.order_items');
+"""
+ONLINE_RETAIL = """
+create schema shop;
+create table shop.orders as
+select * from raw.orders o where (select count(*) from raw.orders p where p.user_id = o.user_id) between 3 and 50;
+create index on shop.orders (user_id, ordered_at);
+create index on shop.orders (order_id);
+create table shop.order_items as
+select i.* from raw.order_items i join shop.orders using (order_id)
+where i.item_id in (
+    select r.item_id from raw.order_items r
+    join (select order_id, row_number() over (partition by user_id order by ordered_at desc, order_id desc) as place
+          from shop.orders) o using (order_id)
+    where o.place > 1 group by r.item_id having count(*) >= 5);
+create index on shop.order_items (order_id);
+select aisle.attach_orders('shop.orders', 'order_id', 'item_id', 'user_id', at => 'ordered_at', quantity => 'qty',
+                           lines => 'shop.order_items', time_zone => 'UTC');
+"""
+
+
+def prepare(server: str, data: Path, folder: str, script: str) -> str:
+    """Make a database with the protocol's rows, attached; return its URL."""
+    database = f"bench_basket_{folder}"
+    with sql.connect(server) as connection:
+        connection.execute(compose.SQL("drop database if exists {} with (force)").format(compose.Identifier(database)))
+        connection.execute(compose.SQL("create database {}").format(compose.Identifier(database)))
+    url = server.replace("/aisle?", f"/{database}?")
+    migrations.migrate(url)
+    with sql.connect(url) as connection:
+        for file in FILES[folder]:
+            transfer.import_table(connection, data / folder / f"{file}.csv.gz", f"raw.{file}")
+        connection.execute(script.encode())
+        connection.execute("vacuum analyze")
+    return url
+
+
+# 50 orders of those who are asked for, and one of everybody else.
+LATENCY = """
+create schema shop;
+create table shop.orders as
+select row_number() over () as id, c as customer_id,
+       timestamptz '2024-01-01' + n * interval '5 days' + random() * interval '1 day' as ordered_at
+from generate_series(1, {customers}) c, generate_series(1, 50) n where n = 1 or c <= {asked};
+create table shop.lines as
+select o.id as order_id, (power(random(), 2) * {products})::integer as product_id
+from shop.orders o, generate_series(1, 10);
+create index on shop.orders (customer_id, ordered_at);
+create index on shop.orders (id);
+create index on shop.lines (order_id);
+select aisle.attach_orders('shop.orders', 'id', 'product_id', 'customer_id', 'ordered_at', lines => 'shop.lines',
+                           line_order_id => 'order_id', time_zone => 'UTC');
+"""
+
+
+def measure_latency(server: str, data: Path, products: int, customers: int, asked: int = 300) -> dict[str, Any]:
+    """Publish a generation of random vectors, ask it, and return percentiles in milliseconds."""
+    script = LATENCY.format(customers=customers, products=products - 1, asked=asked)
+    url = prepare(server, data, "latency", script)
+    random = np.random.default_rng(7)
+
+    def vectors(rows: int, dimensions: int) -> Any:
+        centres = random.normal(size=(100, dimensions))
+        drawn = centres[random.integers(100, size=rows)] + random.normal(size=(rows, dimensions))
+        return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+    with sql.connect(url) as connection:
+        weights = {
+            "bought_before": [-2, 0.2, 0.1, 0.5, 0.1, -0.2, 1, -0.2, 0.1, 0.1, -0.1],
+            "new": [-2, 0.5, 0.3, 0.5, 0.2, 0],
+        }
+        parameters = {
+            "model": "taste", "weights": weights, "decay": basket.DECAY, "logit": 0, "gap": 20, "rarest": 1e-6,
+            "size": 10, "neighbours": 200, "nearest": 100, "time": "days", "top": 10,
+        }  # fmt: skip
+        model_id = registry.create(connection, "basket", 65, encoder=None, parameters=parameters)
+        columns = ("model_id", "item_id", "embedding", "taste", "cart", "completion", "popularity", "gap")
+        parts = (vectors(products, 65), vectors(products, 128), vectors(products, 65), vectors(products, 65))
+        rows = enumerate(zip(*parts, strict=True))
+        copy_rows(connection, "basket_items", columns, ((model_id, str(i), *row, 0.001, 20) for i, row in rows))
+        states, tastes = vectors(customers, 65), vectors(customers, 128)
+        then = (random.random((customers, 10)) ** 2 * products).astype(int)
+        columns = ("model_id", "user_id", "embedding", "taste", "next_items", "known_at", "content_hash")
+        copy_rows(
+            connection,
+            "customer_vectors",
+            columns,
+            (
+                (model_id, str(c + 1), states[c], tastes[c], list(map(str, set(then[c].tolist()))), 0, b"")
+                for c in range(customers)
+            ),
+        )
+        basket.create_indexes(connection, model_id)
+        connection.execute("update aisle._models set state = 'ready'")
+        connection.execute("select aisle.deploy(%s)", (model_id,))
+        connection.execute("vacuum analyze")
+        carts = [list(map(str, random.integers(products, size=10))) for _ in range(asked)]
+        customers_asked = [(c,) for c in range(1, asked + 1)]
+        return {
+            "products": products,
+            "customers": customers,
+            "next_basket": percentiles(connection, "select * from aisle.next_basket(%s)", customers_asked),
+            "complete_basket": percentiles(
+                connection, "select * from aisle.complete_basket(%s)", [(c,) for c in carts]
+            ),
+        }
+
+
+def percentiles(connection: sql.Connection, query: str, calls: list[tuple[Any, ...]]) -> dict[str, float]:
+    """Ask once to warm up, then measure each call, one client; in milliseconds."""
+    taken = []
+    for warm in (False, True):
+        for call in calls:
+            started = time.perf_counter()
+            connection.execute(query.encode(), call, prepare=True).fetchall()
+            if warm:
+                taken.append(1000 * (time.perf_counter() - started))
+    return {f"p{q}": round(float(np.percentile(taken, q)), 2) for q in (50, 95, 99)}
+
+
+def test_customers(data: Path, fold: int) -> frozenset[str]:
+    """Return the ids of the test customers of one of the stored folds."""
+    with gzip.open(data / "tafeng" / "folds.csv.gz", "rt") as file:
+        return frozenset(r["user_id"] for r in csv.DictReader(file) if r["fold"] == str(fold) and r["part"] == "test")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "runs", nargs="+", choices=[*(f"tafeng:{fold}" for fold in range(5)), "online-retail", "latency"]
+    )
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--model", default="taste", choices=["taste", "cnn-gru", "attention-gru"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[7])
+    arguments = parser.parse_args()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    server = embedded.start()
+    urls: dict[str, str] = {}
+    for run in arguments.runs:
+        name, _, fold = run.partition(":")
+        if name == "latency":
+            for products, customers in ((12_000, 100_000), (50_000, 10)):
+                measured = measure_latency(server, arguments.data, products, customers)
+                print(json.dumps({"commit": commit, "data": run, **measured}), flush=True)
+            continue
+        folder = name.replace("-", "_")
+        if folder not in urls:
+            urls[folder] = prepare(server, arguments.data, folder, {"tafeng": TAFENG}.get(folder, ONLINE_RETAIL))
+        for seed in arguments.seeds:
+            started = time.monotonic()
+
+            def report(line: str, started: float = started) -> None:
+                print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr)
+
+            chosen = basket.Options(
+                model=arguments.model,
+                seed=seed,
+                test_share=1.0,
+                test_customers=test_customers(arguments.data, int(fold)) if fold else None,
+                deploy=False,
+            )
+            result: Any = basket.train(urls[folder], chosen, report)
+            print(
+                json.dumps(
+                    {
+                        "commit": commit,
+                        "data": run,
+                        "model": arguments.model,
+                        "seed": seed,
+                        "seconds": round(result.seconds, 1),
+                        "peak memory GB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+                        "metrics": result.metrics,
+                    }
+                ),
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Orders in memory: who bought what together, and in which order of time."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Baskets:
+    """The orders of customers, each customer's in order of time; customers and items are numbered from 0.
+
+    The orders of customer c are `customer_start[c]` to `customer_start[c + 1]`, the lines of order o are
+    `order_start[o]` to `order_start[o + 1]`. An item occurs once in an order. A customer may have no order, but no
+    order is empty.
+    """
+
+    customer_start: Ints  # (customers + 1,), into orders
+    order_start: Ints  # (orders + 1,), into lines
+    item: Ints  # (lines,)
+    quantity: Floats  # (lines,)
+    at: Doubles  # (orders,), days since 1970, or the orders' numbers
+    customer_ids: Sequence[str]
+    item_ids: Sequence[str]
+
+    def __len__(self) -> int:
+        """Return the number of orders."""
+        return len(self.at)
+
+    @property
+    def customers(self) -> int:
+        """The number of customers, those without orders included."""
+        return len(self.customer_start) - 1
+
+    @property
+    def items(self) -> int:
+        """The number of items, those that nobody bought included."""
+        return len(self.item_ids)
+
+    @property
+    def orders_of(self) -> Ints:
+        """(customers,): the number of orders of each customer."""
+        return np.diff(self.customer_start)
+
+    @property
+    def customer_of_order(self) -> Ints:
+        """(orders,): whose each order is."""
+        return np.repeat(np.arange(self.customers), self.orders_of)
+
+    @property
+    def order_of_line(self) -> Ints:
+        """(lines,): which order each line belongs to."""
+        return np.repeat(np.arange(len(self)), np.diff(self.order_start))
+
+    def basket(self, order: int) -> Ints:
+        """Return the items of one order."""
+        return self.item[self.order_start[order] : self.order_start[order + 1]]
+
+    def select_orders(self, kept: Bools) -> "Baskets":
+        """Return some of the orders, (orders,); customers and items keep their numbers."""
+        lines = np.repeat(kept, np.diff(self.order_start))
+        orders_before = np.concatenate([[0], np.cumsum(kept)])
+        sizes = np.diff(self.order_start)[kept]
+        return replace(
+            self,
+            customer_start=orders_before[self.customer_start],
+            order_start=np.concatenate([[0], np.cumsum(sizes)]),
+            item=self.item[lines],
+            quantity=self.quantity[lines],
+            at=self.at[kept],
+        )
+
+    def select_customers(self, kept: Bools | Ints) -> "Baskets":
+        """Return some of the customers, numbered anew; items keep their numbers."""
+        chosen: Ints = np.flatnonzero(kept) if kept.dtype == np.bool_ else kept.astype(np.int64)
+        orders = _ranges(self.customer_start, chosen)
+        lines = _ranges(self.order_start, orders)
+        return replace(
+            self,
+            customer_start=_starts(self.orders_of[chosen]),
+            order_start=_starts(np.diff(self.order_start)[orders]),
+            item=self.item[lines],
+            quantity=self.quantity[lines],
+            at=self.at[orders],
+            customer_ids=[self.customer_ids[c] for c in chosen],
+        )
+
+    def renumber(self, item_ids: Sequence[str]) -> "Baskets":
+        """Return the same with other numbers of items; unknown ones are left out, and orders of nothing else."""
+        numbers = {item: number for number, item in enumerate(item_ids)}
+        item = np.array([numbers.get(name, -1) for name in self.item_ids], dtype=np.int64)[self.item]
+        kept, order = item >= 0, self.order_of_line
+        customer = self.customer_of_order[order]
+        return group(
+            customer[kept],
+            order[kept],
+            self.at[order][kept],
+            item[kept],
+            self.quantity[kept],
+            self.customer_ids,
+            item_ids,
+        )
+
+    def hold_out_last(self, customers: Bools | None = None) -> "tuple[Baskets, Targets]":
+        """Hold out the last order of the customers, (customers,), who have another before it; None: of all of them.
+
+        Returns all that is left, and what was held out.
+        """
+        held = self.orders_of >= 2
+        if customers is not None:
+            held &= customers
+        chosen = np.flatnonzero(held)
+        last = self.customer_start[1:][chosen] - 1
+        kept = np.ones(len(self), dtype=bool)
+        kept[last] = False
+        return self.select_orders(kept), self.targets(last)
+
+    def targets(self, orders: Ints) -> "Targets":
+        """Return some orders, at most one a customer, in ascending order, as what is to be foreseen."""
+        lines = _ranges(self.order_start, orders)
+        sizes = np.diff(self.order_start)[orders]
+        return Targets(self.customer_of_order[orders], self.at[orders], _starts(sizes), self.item[lines])
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything that training can see."""
+        digest = hashlib.sha256()
+        for names in (self.customer_ids, self.item_ids):
+            digest.update("\x1e".join(names).encode())
+        numbers: tuple[npt.NDArray[Any], ...] = (
+            self.customer_start, self.order_start, self.item, self.quantity, self.at,
+        )  # fmt: skip
+        for array in numbers:
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The order that each of some customers is to be foreseen: the next one after all that `Baskets` has of them."""
+
+    customer: Ints  # (targets,), ascending
+    at: Doubles  # (targets,), when the order was made
+    start: Ints  # (targets + 1,), into lines
+    item: Ints  # (lines,)
+
+    def __len__(self) -> int:
+        return len(self.customer)
+
+    def basket(self, target: int) -> Ints:
+        """Return the items of one target."""
+        return self.item[self.start[target] : self.start[target + 1]]
+
+    def baskets(self) -> list[set[int]]:
+        """Return the items of each target."""
+        return [set(self.basket(target).tolist()) for target in range(len(self))]
+
+    def select(self, kept: Bools | Ints) -> "Targets":
+        """Return some of the targets; customers keep their numbers."""
+        chosen: Ints = np.flatnonzero(kept) if kept.dtype == np.bool_ else kept.astype(np.int64)
+        return Targets(
+            self.customer[chosen],
+            self.at[chosen],
+            _starts(np.diff(self.start)[chosen]),
+            self.item[_ranges(self.start, chosen)],
+        )
+
+
+def group(
+    customer: Ints,
+    order: Ints,
+    at: Doubles,
+    item: Ints,
+    quantity: Floats,
+    customer_ids: Sequence[str],
+    item_ids: Sequence[str],
+) -> Baskets:
+    """Return the baskets of lines, (lines,) each, that come in any order.
+
+    `order`, from 0, says which lines belong together and, of orders of one customer at one time, which came first; an
+    order's time is that of its last line. What occurs twice in an order is one line with the quantity of both; a line
+    of no or a negative quantity, such as a return, is left out, and so is an order without any other.
+    """
+    last: Doubles = np.full(int(order.max(initial=-1)) + 1, -np.inf)
+    bought = np.flatnonzero(quantity > 0)
+    np.maximum.at(last, order[bought], at[bought])
+    rows = bought[np.lexsort((item[bought], order[bought], last[order[bought]], customer[bought]))]
+    customer, order, item, quantity = customer[rows], order[rows], item[rows], quantity[rows]
+    is_new_order = np.ones(len(rows), dtype=bool)
+    is_new_order[1:] = (customer[1:] != customer[:-1]) | (order[1:] != order[:-1])
+    is_new_line = is_new_order.copy()
+    is_new_line[1:] |= item[1:] != item[:-1]
+    first = np.flatnonzero(is_new_line)
+    first_of_order = np.flatnonzero(is_new_order)
+    return Baskets(
+        customer_start=np.searchsorted(customer[first_of_order], np.arange(len(customer_ids) + 1)),
+        order_start=np.append(np.searchsorted(first, first_of_order), len(first)),
+        item=item[first],
+        quantity=np.add.reduceat(quantity, first) if len(first) else quantity,
+        at=last[order[first_of_order]],
+        customer_ids=customer_ids,
+        item_ids=item_ids,
+    )
+
+
+def recency(baskets: Baskets, decay: float) -> sparse.csr_array:
+    """Return how often and how lately each customer bought each item: Σ decay^(orders since), (customers, items)."""
+    customer = baskets.customer_of_order[baskets.order_of_line]
+    ago = baskets.customer_start[1:][customer] - 1 - baskets.order_of_line
+    counts = sparse.coo_array((decay**ago, (customer, baskets.item)), shape=(baskets.customers, baskets.items))
+    return sparse.csr_array(counts)  # what occurs twice is added up
+
+
+def tastes(baskets: Baskets, item_tastes: Floats, decay: float) -> Floats:
+    """Return each customer's taste: what the items bought add up to, at length 1, (customers, d); 0 without any."""
+    counts = recency(baskets, decay)
+    counts.data = np.log1p(counts.data)
+    sums = counts @ item_tastes.astype(np.float64)
+    return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def _starts(sizes: Ints) -> Ints:
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def _ranges(start: Ints, chosen: Ints) -> Ints:
+    """Return the numbers from start[c] to start[c + 1] for each chosen c, one after another."""
+    sizes = start[chosen + 1] - start[chosen]
+    offsets = np.repeat(start[chosen] - _starts(sizes)[:-1], sizes)
+    return np.asarray(np.arange(int(sizes.sum())) + offsets)

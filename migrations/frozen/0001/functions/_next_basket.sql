@@ -1,0 +1,108 @@
+-- The answer of one generation, deployed or not. To measure a model: with `as_of`, from what was known before that moment, with the
+-- state that the customer had then, and, where orders have numbers only, without the neighbours that `heldout_of` is measured on.
+--
+--   candidates  = what the customer bought ∪ what neighbours bought next ∪ what is nearest to the customer's state
+--   score       = a weighted sum of what is known of customer and product, apart for products bought before and new ones
+--   probability = 1 / (1 + exp(-score))
+--
+-- Weights and scales are the model's parameters; trainers/basket.py says the same in Python. Without k: as many as make the F1 of
+-- the answer largest that may be expected, if what is not answered are `unseen` items besides the other candidates.
+create or replace function aisle._next_basket(
+    model_id integer, user_id text, k integer, as_of timestamptz default null, as_of_state vector default null,
+    heldout_of integer default null)
+returns table (rank integer, item_id text, score double precision, probability double precision, bought_before boolean)
+language plpgsql stable parallel safe rows 10
+as $function$
+#variable_conflict use_variable
+declare
+    parameters constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
+    again constant double precision[] := array(select jsonb_array_elements_text(parameters -> 'weights' -> 'bought_before'));
+    first constant double precision[] := array(select jsonb_array_elements_text(parameters -> 'weights' -> 'new'));
+    slow constant double precision := parameters -> 'decay' -> 0;
+    fast constant double precision := parameters -> 'decay' -> 1;
+    rarest constant double precision := parameters -> 'rarest';
+    history record;
+    orders integer;
+    size double precision;
+    state vector;
+    taste vector;
+    near_state text[];
+    bought text[];
+    recency double precision[];
+begin
+    if k < 1 then
+        raise exception 'k must be at least 1, not %.', k using errcode = 'AIS06';
+    end if;
+    history := aisle._read_orders(user_id, as_of);
+    orders := (select max(a) + 1 from unnest(history.ago) a);
+    if orders is null then
+        return query
+            select (row_number() over (order by p.popularity desc, p.item_id))::integer, p.item_id,
+                   ln(p.popularity / (1 - p.popularity)), p.popularity, false
+            from (select b.item_id, least(greatest(b.popularity, rarest / 2), .999999) as popularity
+                  from aisle.basket_items b
+                  where b.model_id = model_id
+                  order by b.popularity desc, b.item_id
+                  limit coalesce(k, round((parameters ->> 'size')::float8)::integer)) p;
+        return;
+    end if;
+    size := cardinality(history.items) / orders::float8;
+    state := case when as_of is null then
+        (select c.embedding from aisle.customer_vectors c where c.model_id = model_id and c.user_id = user_id) else as_of_state end;
+    select array_agg(o.item_id), array_agg(o.recency) into bought, recency
+    from (select h.item_id, sum(power(slow, h.ago)) as recency
+          from unnest(history.items, history.ago) h (item_id, ago) group by h.item_id) o;
+    taste := aisle._taste(model_id, bought, recency);
+    near_state := aisle._nearest_products(model_id, state, (parameters ->> 'nearest')::integer);
+    return query
+        with own as (
+            select h.item_id, sum(power(slow, h.ago)) as recency, sum(power(fast, h.ago)) as quick, min(h.ago) as ago,
+                   count(*) as times, history.now - max(h.day) as since, max(h.day) - min(h.day) as span
+            from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
+            group by h.item_id
+        ), neighbours as materialized (
+            select n.item_id, n.share
+            from aisle._neighbours_bought(
+                model_id, user_id, taste, (parameters ->> 'neighbours')::integer,
+                case when parameters ->> 'time' = 'days' and as_of is not null then history.now end,
+                case when parameters ->> 'time' = 'numbers' then heldout_of end) n
+        ), candidates as (
+            select o.item_id from own o
+            union (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
+            union select unnest(near_state)
+        ), known as (
+            select c.item_id, o.item_id is not null as bought_before, o.recency, o.quick, o.ago,
+                   ln(greatest(o.since, .04) / greatest((o.span + coalesce(b.gap, (parameters ->> 'gap')::float8)) / o.times, .04)) as late,
+                   ln(coalesce(n.share, 0) + .001) as near,
+                   ln(coalesce(b.popularity, 0) + rarest) as popular,
+                   coalesce(-(b.embedding <#> state), (parameters ->> 'logit')::float8) as logit
+            from candidates c
+            left join aisle.basket_items b on b.model_id = model_id and b.item_id = c.item_id
+            left join own o on o.item_id = c.item_id
+            left join neighbours n on n.item_id = c.item_id
+        ), scored as (
+            select x.item_id, x.bought_before,
+                   case when x.bought_before then
+                       again[1] + again[2] * x.near + again[3] * x.popular + again[4] * x.logit + again[5] * ln(size)
+                       + again[6] * ln(orders) + again[7] * ln(x.recency) + again[8] * ln(x.quick) + again[9] * (x.ago = 0)::integer
+                       + again[10] * least(greatest(x.late, -4), 4) + again[11] * least(x.late ^ 2, 16)
+                   else
+                       first[1] + first[2] * x.near + first[3] * x.popular + first[4] * x.logit + first[5] * ln(size)
+                       + first[6] * ln(orders)
+                   end as score
+            from known x
+        ), ranked as (
+            select row_number() over by_score as place, s.item_id, s.score, 1 / (1 + exp(-s.score)) as probability, s.bought_before,
+                   sum(1 / (1 + exp(-s.score))) over by_score as expected, sum(1 / (1 + exp(-s.score))) over () as total
+            from scored s
+            window by_score as (order by s.score desc, s.item_id)
+        )
+        select r.place::integer, r.item_id, r.score, r.probability, r.bought_before
+        from ranked r
+        where r.place <= coalesce(k, (
+            select f.place from ranked f
+            order by f.expected / (f.place + greatest(f.total, size)) desc, f.place
+            limit 1))
+        order by r.place;
+end
+$function$;

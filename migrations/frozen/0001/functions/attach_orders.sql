@@ -1,0 +1,101 @@
+-- Points Aisle at the shop's orders: either one table of lines, or a table of orders and one of their lines. Remembers the
+-- columns, and creates the view aisle._orders over them and the triggers that keep customers' vectors in step. The view has the
+-- columns of aisle._interactions, so that recommend() can be served from orders, too.
+create or replace function aisle.attach_orders(
+    relation text, order_id text, item_id text, user_id text default null, at text default null, order_number text default null,
+    quantity text default null, lines text default null, line_order_id text default null,
+    time_zone text default current_setting('TimeZone'))
+returns text
+language plpgsql volatile
+as $function$
+declare
+    customer constant text := coalesce(user_id, order_id);  -- without customers, each order is one's only one
+    moment constant text := coalesce(at, order_number);
+    line_order constant text := coalesce(line_order_id, order_id);
+    line constant text := case when lines is null then 'e' else 'l' end;
+    target regclass;
+    line_target regclass;  -- null where the lines are in the table itself
+    customer_type text;
+    time_type text;
+    missing_indexes text;
+begin
+    if exists (select from aisle._attachments a where a.kind = 'orders') then
+        raise exception 'Orders are attached already, to %.', (select a.relation from aisle._attachments a where a.kind = 'orders')
+            using errcode = 'AIS03', hint = 'Detach them first: aisle detach orders';
+    elsif order_id is null or item_id is null then
+        raise exception 'The columns of order and item must be named.' using errcode = 'AIS05';
+    elsif at is not null and order_number is not null then
+        raise exception 'Name the column of the time or that of the number, not both.' using errcode = 'AIS05';
+    elsif user_id is not null and moment is null then
+        raise exception 'A customer''s orders need a time or a number, or nothing says which was the last.'
+            using errcode = 'AIS05', hint = 'Name the column: at, or order_number';
+    elsif lines is null and line_order_id is not null then
+        raise exception 'line_order_id is a column of the table of lines, which is not named.' using errcode = 'AIS05';
+    elsif not exists (select from pg_timezone_names z where z.name = time_zone) then
+        raise exception 'There is no time zone %.', time_zone using errcode = 'AIS06', hint = 'For example: Asia/Seoul';
+    end if;
+    if lines is null then
+        target := aisle._relation_to_attach(attach_orders.relation, array[order_id, item_id, user_id, moment, quantity]);
+    else
+        target := aisle._relation_to_attach(attach_orders.relation, array[order_id, user_id, moment]);
+        line_target := aisle._relation_to_attach(lines, array[line_order, item_id, quantity]);
+        perform aisle._id_type(line_target, line_order);
+    end if;
+    perform aisle._id_type(coalesce(line_target, target), item_id);
+    perform aisle._id_type(target, order_id);
+    customer_type := aisle._id_type(target, customer);
+    time_type := coalesce(aisle._column_type(target, moment), 'integer');
+    if at is not null and time_type not in ('timestamp with time zone', 'timestamp without time zone', 'date') then
+        raise exception 'Column % of % is of type %; the time of an order is a timestamp or a date.',
+            quote_ident(at), target, time_type using errcode = 'AIS04', hint = 'A number is named as order_number.';
+    elsif at is null and time_type not in ('smallint', 'integer', 'bigint') then
+        raise exception 'Column % of % is of type %; the number of an order is a whole number.',
+            quote_ident(order_number), target, time_type using errcode = 'AIS04', hint = 'A time is named as at.';
+    end if;
+
+    insert into aisle._attachments (kind, relation, lines, id_type, columns, time_type, time_zone)
+    values ('orders', target, line_target, customer_type,
+            jsonb_build_object('order', order_id, 'user', customer, 'item', item_id, 'at', moment, 'quantity', quantity,
+                               'line_order', case when lines is not null then line_order end, 'context', array[]::text[]),
+            time_type, attach_orders.time_zone);
+    execute format(
+        'create view aisle._orders with (security_invoker = true) as
+         select e.%1$I::%2$s as user_id, %3$s.%4$I::text as item_id, %5$s as at, %6$s as local_at, 1::real as weight,
+                ''{}''::jsonb as context, null::text as review, e.%7$I as order_id, %8$s as quantity
+         from %9$s e %10$s
+         where e.%1$I is not null and %3$s.%4$I is not null and e.%7$I is not null %11$s %12$s',
+        customer, customer_type, line, item_id,
+        case when moment is null then '1' else format('e.%I', moment) end,
+        case when moment is null then 'timestamp ''1970-01-02'''
+             when time_type = 'timestamp with time zone' then format('e.%I at time zone %L', moment, attach_orders.time_zone)
+             when at is not null then format('e.%I::timestamp', moment)
+             else format('timestamp ''1970-01-01'' + e.%I * interval ''1 day''', moment) end,
+        order_id,
+        case when quantity is null then '1::real' else format('coalesce(%s.%I, 1)::real', line, quantity) end,
+        target,
+        case when lines is not null then format('join %s l on l.%I = e.%I', line_target, line_order, order_id) end,
+        case when moment is not null then format('and e.%I is not null', moment) end,
+        case when quantity is not null then format('and coalesce(%s.%I, 1) > 0', line, quantity) end);
+    -- The hash is of all that a model reads of a customer, in whatever order the rows come.
+    create view aisle._customers with (security_invoker = true) as
+        select o.user_id, decode(md5(concat(count(*), ' ', sum(hashtextextended(
+                   concat_ws(' ', o.order_id, o.item_id, o.quantity, extract(epoch from o.local_at)), 0)::numeric))), 'hex') as content_hash
+        from aisle._orders o
+        group by o.user_id;
+    perform aisle._create_order_triggers();
+
+    if not aisle._has_index(target, array[customer]) then
+        missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%s);', target,
+                                  concat_ws(', ', quote_ident(customer), quote_ident(moment)));
+    end if;
+    if lines is not null and not aisle._has_index(line_target, array[line_order]) then
+        missing_indexes := concat(missing_indexes, format(e'\nFor fast answers, also: create index concurrently on %s (%I);',
+                                                          line_target, line_order));
+    end if;
+    return concat(format('Attached %s.', concat_ws(' and ', target::text, line_target::text)), missing_indexes);
+end
+$function$;
+
+comment on function aisle.attach_orders(text, text, text, text, text, text, text, text, text, text) is
+    'Points Aisle at the shop''s orders: one table of lines, or, with lines, a table of orders and one of lines. Orders have a '
+    'time (at) or a number that grows with time (order_number). Lines with a quantity of 0 or less count as returned.';

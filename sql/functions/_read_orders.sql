@@ -1,0 +1,38 @@
+-- What a customer bought, a line an item and order: how many orders ago (0: in the last one), and when, in days since 1970 or
+-- orders' numbers; and the time it is now on that scale. Of one time, the order with the larger id is the later. Read through
+-- the shop's own indexes: the id is cast to the column's type, not the column to text. The caller's rights and row-level
+-- security hold.
+create or replace function aisle._read_orders(
+    user_id text, as_of timestamptz, out items text[], out ago integer[], out days double precision[], out now double precision)
+language plpgsql stable parallel safe
+as $function$
+declare
+    at_most constant integer := 10000;  -- lines
+    source aisle._attachments := (select a from aisle._attachments a where a.kind = 'orders');
+    castable text[] := aisle._castable_ids(array[user_id], source.id_type);
+begin
+    if castable = '{}' or user_id is null or source.kind is null then
+        return;
+    end if;
+    execute format(
+        'select array_agg(l.item_id), array_agg(l.ago), array_agg(extract(epoch from l.ordered_at) / 86400)
+         from (select o.item_id, min(o.ordered_at) as ordered_at,
+                      dense_rank() over (order by min(o.last_at) desc, o.order_id desc)::integer - 1 as ago
+               from (select r.order_id, r.item_id, max(r.at) over same as last_at, max(r.local_at) over same as ordered_at
+                     from (select e.order_id, e.item_id, e.at, e.local_at
+                           from aisle._orders e
+                           where e.user_id = $1::%s %s
+                           order by e.at desc, e.order_id desc
+                           limit $2) r
+                     window same as (partition by r.order_id)) o
+               group by o.order_id, o.item_id) l',
+        source.id_type, aisle._before(source, as_of))
+    into items, ago, days
+    using user_id, at_most;
+    if as_of is null and source.time_type in ('smallint', 'integer', 'bigint') then
+        now := (select max(d) + 1 from unnest(days) d);
+    else
+        now := extract(epoch from coalesce(as_of, aisle._now()) at time zone source.time_zone) / 86400;
+    end if;
+end
+$function$;

@@ -1,0 +1,6 @@
+-- Locks stored vectors before they are replaced. A transaction of the shop's that holds one is not waited for.
+select user_id
+from aisle.customer_vectors
+where model_id = %(model_id)s and user_id = any (%(user_ids)s)
+order by user_id
+for update skip locked

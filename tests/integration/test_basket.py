@@ -1,0 +1,215 @@
+"""From orders to the next one: SQL answers what the trainer computed, and only what is better is deployed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aisle import sql
+from aisle.embedder.customers import CustomerEmbedder
+from aisle.embedder.pipeline import drain
+from aisle.sql import Connection, errors, registry
+from aisle.trainers import basket, basket_baselines, basket_experiment, evaluation
+from aisle.trainers.baskets import read_baskets
+from tests.conftest import Server, Shop
+
+CUSTOMERS = 1200
+ASKED = 1000
+TOP = 50
+
+# A checkerboard: customers and products are black or white; each customer buys its own colour, some things often.
+ORDERS = """
+create schema shop;
+create table shop.orders (id bigint primary key, customer_id bigint, ordered_at timestamptz);
+create table shop.order_items (order_id bigint, product_id bigint, quantity integer);
+create index on shop.orders (customer_id, ordered_at);
+create index on shop.order_items (order_id);
+select setseed(.7);
+insert into shop.orders
+select row_number() over (), c, timestamptz '2024-01-01' + n * interval '9 days' + random() * interval '5 days'
+from generate_series(1, {customers}) c, generate_series(1, 8) n where n <= 2 + c % 7;
+insert into shop.order_items
+select o.id, 2 * floor(random() * 60)::bigint + o.customer_id % 2, 1 from shop.orders o, generate_series(1, 3)
+union all
+select o.id, 2 * (o.customer_id * i % 30) + o.customer_id % 2, 2 from shop.orders o, generate_series(1, 2) i
+where random() < .7;
+select aisle.attach_orders('shop.orders', 'id', 'product_id', 'customer_id', 'ordered_at', quantity => 'quantity',
+                           lines => 'shop.order_items', line_order_id => 'order_id', time_zone => 'Asia/Seoul');
+"""
+
+
+@pytest.fixture(scope="module")
+def orders_url(server: Server, template: str) -> Iterator[str]:
+    with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+        connection.execute(ORDERS.format(customers=CUSTOMERS).encode())
+        connection.execute("analyze")
+        yield url
+
+
+@pytest.fixture(scope="module")
+def orders(orders_url: str) -> Iterator[Connection]:
+    with sql.connect(orders_url) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def trained(orders_url: str) -> basket.Result:
+    return basket.train(orders_url, basket.Options(deploy=True))
+
+
+def answers(connection: Connection, users: list[str], k: int | None) -> list[Any]:
+    return connection.execute(
+        "select array_agg(b.item_id order by b.rank), array_agg(b.score order by b.rank) "
+        "from unnest(%s::text[]) with ordinality u (id, n), lateral aisle.next_basket(u.id, %s) b "
+        "group by u.n order by u.n",
+        (users, k),
+    ).fetchall()
+
+
+def test_sql_and_python_give_the_same_scores(orders: Connection, trained: basket.Result) -> None:
+    model = registry.get(orders, trained.model_id)
+    options = basket.Options()
+    baskets = read_baskets(orders)
+    learned, weights = basket.read_model(orders, trained.model_id, baskets)
+    now = sql.fetch_value(
+        orders, "select extract(epoch from timestamptz '2024-06-01 00:00+09' at time zone 'Asia/Seoul') / 86400"
+    )
+    orders.execute("set aisle.now = '2024-06-01 00:00+09'")
+    try:
+        customers = np.sort(np.random.default_rng(7).choice(baskets.customers, ASKED, replace=False))
+        nothing = np.zeros(ASKED + 1, dtype=np.int64)
+        targets = basket.Targets(customers, np.full(ASKED, float(now)), nothing, nothing[:0])
+        pool = basket.neighbours_of(baskets, learned)
+        found = basket.candidates(baskets, targets, learned, pool, options, by_time=False)
+        scores = weights.scores(found)
+        rows = answers(orders, [baskets.customer_ids[c] for c in customers], TOP)
+    finally:
+        orders.execute("reset aisle.now")
+    assert len(rows) == ASKED
+    assert model.parameters["time"] == "days"
+    number = {item: n for n, item in enumerate(baskets.item_ids)}
+    for customer, (items, given) in zip(customers, rows, strict=True):
+        mine = found.customer == customer
+        expected = dict(zip(found.item[mine].tolist(), scores[mine].tolist(), strict=True))
+        assert [expected[number[item]] for item in items] == pytest.approx(given, abs=1e-3)
+        assert sorted(expected.values(), reverse=True)[: len(given)] == pytest.approx(given, abs=1e-3)
+
+
+def test_the_top_items_are_of_the_customers_own_colour(orders: Connection, trained: basket.Result) -> None:
+    rows = answers(orders, [str(c) for c in range(1, 101)], 3)
+    own = [int(item) % 2 == c % 2 for c, (items, _) in enumerate(rows, start=1) for item in items]
+    assert np.mean(own) > 0.99
+
+
+def test_training_measures_through_sql_beside_the_baselines(orders: Connection, trained: basket.Result) -> None:
+    model = registry.get(orders, trained.model_id)
+    assert trained.deployed
+    assert model.state == "ready"
+    assert model.data.keys() == {"orders", "customers", "items", "fingerprint"}
+    for who in (model.metrics, *(model.metrics[name] for name in basket.GATE)):
+        assert 0 < who["recall@10"] <= who["phr@10"] <= 1
+        assert 0 < who["ndcg_whole@10"] <= who["ndcg@10"] <= 1
+    assert 0 < model.metrics["f1-optimal"]["f1"] < 1
+    assert sql.fetch_value(orders, "select count(*) from aisle._embedding_jobs where task = 'basket'") == 0
+
+
+def test_evaluation_repeats_what_training_measured(orders: Connection, trained: basket.Result) -> None:
+    rows = evaluation.evaluate_basket(orders, baseline=True)
+    assert rows[0]["recall@10"] == pytest.approx(trained.metrics["recall@10"])
+    assert {row["answer"] for row in rows} >= {"next_basket", *basket_baselines.BASELINES} - {"xgboost"}
+    (tifu,) = (row for row in rows if row["answer"] == "tifu-knn")
+    assert tifu["recall@10"] == pytest.approx(trained.metrics["tifu-knn"]["recall@10"])
+
+
+def test_same_seed_same_model_and_no_better_one_no_deploy(orders_url: str, trained: basket.Result) -> None:
+    again = basket.train(orders_url, basket.Options())
+    assert again.metrics["recall@10"] == pytest.approx(trained.metrics["recall@10"])
+    assert not again.deployed
+    assert "not better" in again.reason
+
+
+def test_a_new_order_changes_the_answer_at_once_and_the_vectors_by_the_worker(
+    orders: Connection, trained: basket.Result
+) -> None:
+    shop = Shop(orders)
+    query = "select embedding::text from aisle.customer_vectors where user_id = '5' and model_id = %s"
+    before, row = answers(orders, ["5"], 200), shop.value(query, [trained.model_id])
+    orders.execute(
+        "insert into shop.orders values (99999, 5, '2024-06-01'); insert into shop.order_items values (99999, 0, 1)"
+    )
+    try:
+        assert "0" in answers(orders, ["5"], 200)[0][0]
+        assert answers(orders, ["5"], 200) != before
+        assert shop.value("select pending from aisle.freshness where task = 'basket'") == 2, "An order, and its lines."
+        assert drain(orders, [CustomerEmbedder()]) == 1
+        assert shop.value(query, [trained.model_id]) != row
+        assert shop.value("select pending from aisle.freshness where task = 'basket'") == 0
+        kept = shop.execute("select next_items from aisle.customer_vectors where user_id = '5'").fetchall()
+        assert (["0"],) in kept
+    finally:
+        orders.execute("delete from shop.order_items where order_id = 99999; delete from shop.orders where id = 99999")
+        drain(orders, [CustomerEmbedder()])
+    assert shop.value(query, [trained.model_id]) == row
+
+
+def test_a_customer_who_is_gone_leaves_no_vector(orders: Connection, trained: basket.Result) -> None:
+    orders.execute(
+        "insert into shop.orders values (99999, 77777, '2024-06-01'); insert into shop.order_items values (99999, 0, 1)"
+    )
+    drain(orders, [CustomerEmbedder()])
+    count = "select count(*) from aisle.customer_vectors where user_id = '77777'"
+    assert sql.fetch_value(orders, count) > 0
+    orders.execute("delete from shop.orders where id = 99999; delete from shop.order_items where order_id = 99999")
+    drain(orders, [CustomerEmbedder()])
+    assert sql.fetch_value(orders, count) == 0
+
+
+def test_too_few_orders_are_said(database_url: str, connection: Connection) -> None:
+    with pytest.raises(errors.NotAttachedError):
+        basket.train(database_url, basket.Options())
+    connection.execute(
+        "create table lines (id int, who text, item text, at date);"
+        " select aisle.attach_orders('lines', 'id', 'item', 'who', 'at')"
+    )
+    with pytest.raises(errors.TrainingDataError, match="no orders"):
+        basket.train(database_url, basket.Options())
+    connection.execute("insert into lines select i, 'c' || i, 'tea', '2024-01-01' from generate_series(1, 50) i")
+    with pytest.raises(errors.TrainingDataError, match="0 customers with two orders"):
+        basket.train(database_url, basket.Options())
+
+
+def test_an_experiment_goes_on_where_it_was(orders_url: str, orders: Connection) -> None:
+    lines: list[str] = []
+    options = basket.Options(network={"loss": "bce", "epochs": 1, "hidden": 8, "dimensions": 8, "product_epochs": 1})
+    grid: dict[str, list[Any]] = {"pos_weight": [1.0, 20.0], "threshold": [0.1, 0.3]}
+    first = basket_experiment.try_networks(orders_url, {**grid, "pos_weight": [1.0]}, 1, options, lines.append)
+    assert len(lines) == 1
+    table = basket_experiment.try_networks(orders_url, grid, 2, options, lines.append)
+    assert len(lines) == 4, "What was fitted is not fitted again."
+    assert len(table) == 4
+    assert all(set(arm.seeds) == {"7", "8"} for arm in table)
+    assert [arm.means["f1_micro"] for arm in table] == sorted((a.means["f1_micro"] for a in table), reverse=True)
+    assert table[0].means.keys() >= {"f1", "precision@10", "recall@10", "ndcg@10", "ndcg_whole@10", "phr@10"}
+    assert first[0].settings in [arm.settings for arm in table]
+    rows = orders.execute("select features, mean from aisle.experiments where task = 'basket'").fetchall()
+    assert sorted(mean for _, mean in rows) == pytest.approx(sorted(arm.means["f1_micro"] for arm in table))
+    with pytest.raises(errors.InvalidArgumentError, match="no option weight"):
+        basket_experiment.try_networks(orders_url, {"weight": [1]}, 1, options)
+
+
+def test_a_networks_states_are_published_and_kept_by_the_worker(orders_url: str, orders: Connection) -> None:
+    network = {"epochs": 1, "hidden": 8, "dimensions": 8, "product_epochs": 1}
+    result = basket.train(orders_url, basket.Options(model="attention-gru", network=network, deploy=False))
+    query = "select embedding::text from aisle.customer_vectors where user_id = '5' and model_id = %s"
+    before = sql.fetch_value(orders, query, [result.model_id])
+    orders.execute(
+        "update aisle.customer_vectors set content_hash = '', embedding = l2_normalize(embedding) where user_id = '5'"
+    )
+    orders.execute("select aisle._enqueue_stale()")
+    assert drain(orders, [CustomerEmbedder()]) == 1
+    assert np.allclose(vector(sql.fetch_value(orders, query, [result.model_id])), vector(before), atol=1e-5)
+
+
+def vector(text: str) -> list[float]:
+    return [float(x) for x in text.strip("[]").split(",")]

@@ -1,0 +1,379 @@
+"""attach_orders() and next_basket() on a model that fits in the head: two tastes, five products."""
+
+import math
+from typing import Any
+
+import psycopg
+import pytest
+
+from aisle.sql import Connection
+from tests.conftest import Shop, publish_tiny_basket, scans
+
+ITEMS = {"tea": (1.0, 0.0), "milk": (1.0, 0.0), "bread": (0.0, 1.0), "jam": (0.0, 1.0), "salt": (0.0, 0.0)}
+CUSTOMERS = {"bob": ((1.0, 0.0), ["milk", "jam"]), "cid": ((0.0, 1.0), ["bread", "salt"])}
+LINES = """
+create schema shop;
+create table shop.lines (order_no bigint, customer text, product text, ordered_at timestamptz, quantity integer);
+create index on shop.lines (customer, ordered_at);
+insert into shop.lines values
+    (1, 'ann', 'tea', '2024-01-01', 1), (1, 'ann', 'bread', '2024-01-01', 2),
+    (2, 'ann', 'tea', '2024-01-11', 1), (2, 'ann', 'tea', '2024-01-11', 3);
+"""
+ATTACH = (
+    "select aisle.attach_orders('shop.lines', 'order_no', 'product', 'customer', at => 'ordered_at',"
+    " quantity => 'quantity', time_zone => 'UTC')"
+)
+
+
+@pytest.fixture
+def orders(shop: Shop) -> Shop:
+    """Ann's two orders, and a live model."""
+    shop.execute(LINES)
+    shop.execute(ATTACH)
+    publish_tiny_basket(shop.connection, ITEMS, CUSTOMERS)
+    shop.execute("set aisle.now = '2024-01-21'")
+    return shop
+
+
+def answer(shop: Shop, user: Any = "ann", k: int | None = 10) -> list[tuple[str, float, bool]]:
+    rows = shop.execute("select item_id, score, bought_before from aisle.next_basket(%s, %s)", [user, k]).fetchall()
+    return [(item, round(score, 3), bought) for item, score, bought in rows]
+
+
+def scores(shop: Shop) -> dict[str, float]:
+    """Return the scores of Ann's items."""
+    return {item: score for item, score, _ in answer(shop)}
+
+
+def history(shop: Shop, user: str = "ann") -> list[tuple[str, int]]:
+    """Return what was bought, and how many orders ago."""
+    rows = shop.execute(
+        "select l.* from aisle._read_orders(%s, null) o, unnest(o.items, o.ago) l (item, ago) order by 2, 1",
+        [user],
+    )
+    return list(rows.fetchall())
+
+
+def test_what_was_bought_before_and_what_neighbours_bought_next(orders: Shop) -> None:
+    # Ann's taste: tea ln(1 + 1.5), bread ln(1 + .5), at length 1; squares are the neighbours' weights.
+    tea, bread = math.log(2.5) ** 2, math.log(1.5) ** 2
+    bob, cid = tea / (tea + bread), bread / (tea + bread)
+    found = answer(orders)
+    assert found[:2] == [("tea", round(math.log(1.5), 3), True), ("jam", round(math.log(bob + 0.001), 3), False)]
+    assert {item: score for item, score, _ in found} == {
+        "tea": round(math.log(1.5), 3),
+        "bread": round(math.log(0.5), 3),
+        "milk": round(math.log(bob + 0.001), 3),
+        "jam": round(math.log(bob + 0.001), 3),
+        "salt": round(math.log(cid + 0.001), 3),
+    }
+    rows = orders.execute("select rank, score, probability from aisle.next_basket('ann')").fetchall()
+    assert [rank for rank, _, _ in rows] == [1, 2, 3, 4, 5]
+    assert all(p == pytest.approx(1 / (1 + math.exp(-score))) for _, score, p in rows)
+
+
+def test_without_k_the_set_of_the_largest_expected_f1_is_returned(orders: Shop) -> None:
+    p = [x[0] for x in orders.execute("select probability from aisle.next_basket('ann', 100) order by rank")]
+    expected = [2 * sum(p[:k]) / (k + max(sum(p), 1.5)) for k in range(1, len(p) + 1)]  # Ann's orders have 1.5 products
+    assert len(answer(orders, k=None)) == expected.index(max(expected)) + 1
+
+
+def test_a_new_order_counts_from_the_next_statement_on(orders: Shop) -> None:
+    orders.execute("insert into shop.lines values (3, 'ann', 'salt', '2024-01-20', 1)")
+    assert scores(orders)["salt"] == 0
+    assert scores(orders)["tea"] == round(math.log(0.75), 3)
+
+
+def test_time_since_the_last_purchase_is_compared_with_the_usual_gap(orders: Shop) -> None:
+    late = {"bought_before": [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0], "new": [0, 0, 0, 0, 0, 0]}
+    publish_tiny_basket(orders.connection, ITEMS, weights=late)
+    # Tea: 10 days since; 10 between the two, mixed with the item's usual 10. Bread: 20 days since, usually 10.
+    assert scores(orders) == pytest.approx({"tea": 0, "bread": round(math.log(2), 3)})
+
+
+def test_returned_lines_do_not_count(orders: Shop) -> None:
+    orders.execute(
+        "insert into shop.lines values (3, 'ann', 'salt', '2024-01-20', -1), (3, 'ann', 'jam', '2024-01-20', 0)"
+    )
+    assert history(orders) == [("tea", 0), ("bread", 1), ("tea", 1)]
+
+
+def test_orders_of_one_time_are_ordered_by_their_ids(orders: Shop) -> None:
+    orders.execute(
+        "insert into shop.lines values (10, 'dan', 'jam', '2024-01-01', 1), (9, 'dan', 'tea', '2024-01-01', 1)"
+    )
+    assert history(orders, "dan") == [("jam", 0), ("tea", 1)], "10 is after 9, though '10' is before '9'."
+
+
+def test_rows_may_come_in_any_order_and_lines_of_an_order_at_any_time(orders: Shop) -> None:
+    orders.execute(
+        "insert into shop.lines values (5, 'dan', 'jam', '2024-03-01', 1), (4, 'dan', 'tea', '2024-04-01', 1),"
+        " (5, 'dan', 'salt', '2024-03-01 00:05', 1)"
+    )
+    assert history(orders, "dan") == [("tea", 0), ("jam", 1), ("salt", 1)]
+
+
+def test_a_customer_without_orders_gets_what_is_popular(orders: Shop) -> None:
+    for nobody in ("nobody", None):
+        assert [item for item, *_ in answer(orders, nobody, 2)] == ["tea", "milk"]
+        assert len(answer(orders, nobody, None)) == 2, "As many as an order has on average."
+    assert not any(bought for *_, bought in answer(orders, "nobody"))
+
+
+def test_a_customer_of_unknown_products_gets_them_again(orders: Shop) -> None:
+    orders.execute("insert into shop.lines values (7, 'eve', 'unheard of', '2024-01-20', 1)")
+    assert answer(orders, "eve", 1) == [("unheard of", 0.0, True)]
+
+
+def test_a_customer_with_one_order_is_answered(orders: Shop) -> None:
+    orders.execute("insert into shop.lines values (7, 'eve', 'tea', '2024-01-20', 1)")
+    assert ("tea", 0.0, True) in answer(orders, "eve", 3)
+
+
+def test_nobody_is_a_neighbour_to_themselves(orders: Shop) -> None:
+    publish_tiny_basket(orders.connection, ITEMS, {**CUSTOMERS, "ann": ((1.0, 0.0), ["salt"])})
+    assert scores(orders)["salt"] < math.log(0.2)
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_k_is_at_least_1(orders: Shop, k: int) -> None:
+    with pytest.raises(psycopg.Error, match="at least 1") as raised:
+        answer(orders, k=k)
+    assert raised.value.sqlstate == "AIS06"
+
+
+def test_without_a_model_the_error_says_how_to_get_one(shop: Shop) -> None:
+    with pytest.raises(psycopg.Error, match="No basket model is live") as raised:
+        shop.execute("select * from aisle.next_basket('ann')")
+    assert raised.value.sqlstate == "AIS01"
+
+
+def test_bigint_and_text_ids_answer_alike(shop: Shop) -> None:
+    shop.execute(LINES)
+    shop.execute(
+        "update shop.lines set customer = '7'; alter table shop.lines alter customer type int using customer::int"
+    )
+    shop.execute(ATTACH)
+    publish_tiny_basket(shop.connection, ITEMS, CUSTOMERS)
+    assert answer(shop, 7) == answer(shop, "7")
+    assert [item for item, *_ in answer(shop, "no number", 1)] == ["tea"]
+
+
+# ---- completing ----
+
+
+def completed(shop: Shop, cart: list[str] | None, k: int | None = 10, user: str | None = None) -> dict[str, float]:
+    rows = shop.execute("select item_id, score from aisle.complete_basket(%s, %s, %s) order by rank", [cart, k, user])
+    return {item: round(score, 3) for item, score in rows.fetchall()}
+
+
+def test_a_cart_is_completed_by_what_goes_with_the_mean_of_its_products(orders: Shop) -> None:
+    assert completed(orders, ["tea"]) == {"milk": 1, "bread": 0, "jam": 0, "salt": 0}
+    assert completed(orders, ["tea", "bread"], 2) == {"jam": 0.5, "milk": 0.5}
+    assert completed(orders, ["tea", "unheard of"], 1) == {"milk": 1}
+
+
+def test_a_customers_next_order_counts_beside_the_cart(orders: Shop) -> None:
+    p = dict(orders.execute("select item_id, probability from aisle.next_basket('ann')").fetchall())
+    popular = {item: 0.5 / n for n, item in enumerate(ITEMS, start=1)}
+    assert completed(orders, ["tea"], user="ann") == {
+        item: round((item == "milk") + math.log(p[item] / (popular[item] + 0.01)), 3)
+        for item in ("milk", "bread", "jam", "salt")
+    }
+
+
+def test_an_empty_or_unknown_cart_is_the_next_order_or_what_is_popular(orders: Shop) -> None:
+    for cart in ([], None, ["unheard of"]):
+        assert list(completed(orders, cart, 2)) == ["tea", "milk"]
+        assert list(completed(orders, cart, 2, "ann")) == [item for item, *_ in answer(orders, k=2)]
+
+
+@pytest.mark.parametrize("k", [0, None])
+def test_k_of_a_completion_is_at_least_1(orders: Shop, k: int | None) -> None:
+    with pytest.raises(psycopg.Error, match="at least 1") as raised:
+        completed(orders, ["tea"], k)
+    assert raised.value.sqlstate == "AIS06"
+
+
+# ---- attaching ----
+
+
+def test_orders_and_their_lines_may_be_two_tables_numbered_instead_of_dated(shop: Shop) -> None:
+    shop.execute(
+        "create schema shop;"
+        " create table shop.orders (order_id int primary key, user_id int, order_number int, is_target text);"
+        " create table shop.order_items (order_id int, item_id int, position int);"
+        " insert into shop.orders values (1, 1, 1), (2, 1, 3), (3, 1, 2);"
+        " insert into shop.order_items values (1, 5), (2, 6), (3, 7)"
+    )
+    message = shop.value(
+        "select aisle.attach_orders('shop.orders', 'order_id', 'item_id', 'user_id', order_number => 'order_number',"
+        " lines => 'shop.order_items')"
+    )
+    assert message == "Attached shop.orders and shop.order_items."
+    assert history(shop, "1") == [("6", 0), ("7", 1), ("5", 2)]
+    assert shop.value("select (aisle._read_orders('1', null)).now") == 4, "The next order is the one to come."
+    assert shop.value("select (aisle._read_orders('1', timestamptz '1970-01-03 00:00Z')).items") == ["5"]
+
+
+def test_orders_without_customers_are_each_their_own(shop: Shop) -> None:
+    shop.execute(
+        "create table lines (order_id int, product_id int); insert into lines values (1, 10), (1, 11), (2, 12)"
+    )
+    shop.execute("select aisle.attach_orders('lines', 'order_id', 'product_id')")
+    assert history(shop, "1") == [("10", 0), ("11", 0)]
+
+
+def test_recommend_reads_attached_orders_where_there_are_no_interactions(orders: Shop) -> None:
+    assert orders.value("select (aisle._event_source()).kind") == "orders"
+    assert orders.value("select (aisle._read_history(aisle._event_source(), 'ann', null, 10, false)).items") == [
+        "tea",
+        "tea",
+        "tea",
+        "bread",
+    ]
+    assert orders.value(
+        "select (aisle._read_history(aisle._event_source(), 'ann', '2024-01-05', 10, false)).items"
+    ) == ["tea", "bread"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sqlstate", "message"),
+    [
+        ("'nowhere', 'order_no', 'product', 'customer', 'ordered_at'", "AIS04", "no relation"),
+        ("'shop.lines', 'order_no', 'product', 'customer', 'when'", "AIS05", "no column \"when\""),
+        ("'shop.lines', 'order_no', 'product', 'customer'", "AIS05", "time or a number"),
+        ("'shop.lines', 'order_no', 'product', 'customer', 'ordered_at', 'quantity'", "AIS05", "not both"),
+        ("'shop.lines', 'order_no', 'product', 'customer', 'quantity'", "AIS04", "a timestamp or a date"),
+        ("'shop.lines', 'order_no', 'product', 'customer', order_number => 'ordered_at'", "AIS04", "a whole number"),
+        ("'shop.lines', 'order_no', 'product', 'ordered_at', 'ordered_at'", "AIS04", "whole number, a uuid or a text"),
+        ("'shop.lines', 'order_no', null, 'customer', 'ordered_at'", "AIS05", "must be named"),
+        ("'shop.lines', 'order_no', 'product', line_order_id => 'order_no'", "AIS05", "is not named"),
+        ("'shop.lines', 'order_no', 'product', 'customer', 'ordered_at', time_zone => 'Mars'", "AIS06", "time zone"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_attached_is_refused(shop: Shop, arguments: str, sqlstate: str, message: str) -> None:
+    shop.execute(LINES)
+    with pytest.raises(psycopg.Error, match=message) as raised:
+        shop.execute(f"select aisle.attach_orders({arguments})")
+    assert raised.value.sqlstate == sqlstate
+
+
+def test_orders_are_attached_once_and_detached_without_a_trace(orders: Shop) -> None:
+    with pytest.raises(psycopg.Error, match="attached already") as raised:
+        orders.execute(ATTACH)
+    assert raised.value.sqlstate == "AIS03"
+    orders.execute("select aisle.detach('orders')")
+    assert orders.value("select count(*) from pg_trigger where tgname like 'aisle%'") == 0
+    assert orders.value("select to_regclass('aisle._orders')") is None
+    assert orders.value("select to_regclass('aisle._customers')") is None
+    assert [item for item, *_ in answer(orders, "ann", 1)] == ["tea"], "What is popular is known still."
+    orders.execute(ATTACH)
+
+
+def test_names_are_quoted(shop: Shop) -> None:
+    shop.execute(
+        'create table "x""; drop table y; --" ("Order No" int, "Ünser Kunde" text, "item" text, "at" date, "qty" int);'
+        """ insert into "x""; drop table y; --" values (1, 'ann', 'tea', '2024-01-01', 1)"""
+    )
+    shop.execute(
+        """select aisle.attach_orders('"x""; drop table y; --"', 'Order No', 'item', 'Ünser Kunde', 'at',"""
+        " quantity => 'qty')"
+    )
+    assert history(shop) == [("tea", 0)]
+    publish_tiny_basket(shop.connection, ITEMS)
+    shop.execute("""update "x""; drop table y; --" set item = 'milk'""")
+    assert changed(shop) == {"ann"}
+
+
+# ---- in step ----
+
+
+def changed(shop: Shop) -> set[str]:
+    """Return the customers whose jobs wait, and forget them."""
+    shop.collect()
+    ids = {row[0] for row in shop.execute("delete from aisle._embedding_jobs where task = 'basket' returning id")}
+    return ids
+
+
+def test_who_orders_is_logged_once_a_statement(orders: Shop) -> None:
+    orders.execute(
+        "insert into shop.lines"
+        " select 100 + i, 'customer ' || i % 3, 'tea', '2024-02-01', 1 from generate_series(1, 30) i"
+    )
+    assert orders.value("select count(*) from aisle._changes") == 1
+    assert changed(orders) == {"customer 0", "customer 1", "customer 2"}
+    orders.execute("update shop.lines set quantity = quantity + 1 where customer = 'ann'")
+    orders.execute("update shop.lines set customer = 'bea' where customer = 'customer 1'")
+    assert changed(orders) == {"ann", "bea", "customer 1"}
+    orders.execute("delete from shop.lines where customer = 'bea'")
+    assert changed(orders) == {"bea"}
+
+
+def test_what_no_model_reads_logs_nothing(orders: Shop) -> None:
+    orders.execute("alter table shop.lines add state text")
+    orders.execute("update shop.lines set state = 'sent', quantity = quantity")
+    orders.execute("update shop.lines set state = 'lost' where false")
+    assert orders.value("select count(*) from aisle._changes") == 0
+
+
+def test_without_a_model_nothing_is_logged(shop: Shop) -> None:
+    shop.execute(LINES)
+    shop.execute(ATTACH)
+    shop.execute("insert into shop.lines values (3, 'ann', 'salt', '2024-01-20', 1)")
+    assert shop.value("select count(*) from aisle._changes") == 0
+
+
+def test_lines_in_a_table_of_their_own_are_logged_for_whom_the_order_is(shop: Shop) -> None:
+    shop.execute(
+        "create table orders (id int primary key, who text, at timestamptz);"
+        " create table lines (order_id int, item text);"
+        " select aisle.attach_orders('orders', 'id', 'item', 'who', 'at', lines => 'lines',"
+        " line_order_id => 'order_id')"
+    )
+    publish_tiny_basket(shop.connection, ITEMS)
+    shop.execute("insert into orders values (1, 'ann', '2024-01-01'), (2, 'bob', '2024-01-01')")
+    assert changed(shop) == {"ann", "bob"}
+    shop.execute("insert into lines values (1, 'tea')")
+    assert changed(shop) == {"ann"}
+    shop.execute("truncate lines")
+    shop.collect()
+    assert shop.value("select count(*) from aisle.customer_vectors") == 0
+
+
+def test_a_writer_needs_no_right_on_aisle(orders: Shop, login: Any) -> None:
+    with login("usage on schema shop", "insert, select on shop.lines") as writer:
+        writer.execute("insert into shop.lines values (3, 'ann', 'salt', '2024-01-20', 1)")
+    assert changed(orders) == {"ann"}
+
+
+def test_a_customers_orders_are_found_by_the_shops_own_indexes(connection: Connection) -> None:
+    shop = Shop(connection)
+    shop.execute(
+        "create table orders (id bigint primary key, who int, at timestamptz);"
+        " create table lines (order_id bigint, item int);"
+        " insert into orders"
+        " select i, i % 5000, timestamptz '2024-01-01' + i * interval '1 minute' from generate_series(1, 50000) i;"
+        " insert into lines select o, i from generate_series(1, 50000) o, generate_series(1, 4) i;"
+        " create index on orders (who, at); create index on lines (order_id); analyze orders; analyze lines"
+    )
+    message = shop.value(
+        "select aisle.attach_orders('orders', 'id', 'item', 'who', 'at', lines => 'lines', line_order_id => 'order_id')"
+    )
+    assert message == "Attached orders and lines.", "There is nothing to advise."
+    publish_tiny_basket(shop.connection, {"1": (1, 0), "2": (0, 1)})
+    before = [scans(shop, table) for table in ("orders", "lines")]
+    for user in range(20):
+        assert len(answer(shop, user)) == 4
+        shop.execute("select * from aisle._read_customers(array[%s])", [str(user)])
+    after = [scans(shop, table) for table in ("orders", "lines")]
+    assert [a[0] - b[0] for a, b in zip(after, before, strict=True)] == [0, 0], "A table was read as a whole."
+
+
+def test_attach_says_which_indexes_are_missing(shop: Shop) -> None:
+    shop.execute(
+        "create table lines (id bigint, who int, item text, at timestamptz);"
+        " insert into lines select i, i, repeat('x', 100), now() from generate_series(1, 60000) i"
+    )
+    message = shop.value("select aisle.attach_orders('lines', 'id', 'item', 'who', 'at')")
+    assert "create index concurrently on lines (who, at);" in message
