@@ -21,7 +21,7 @@ SAMPLED = 2048  # products drawn for a step's soft-max
 SMOOTHING = 0.75  # power of the popularity by which they are drawn
 LONGEST = 40  # products of an order that are read in a step
 MOST_STEPS = 4000  # of training, however many the orders are
-HIDDEN = 0.4  # share of the cart's products that are left out, besides the target
+HIDDEN = 0.2  # share of the cart's products that are left out, besides the target
 
 Progress = Callable[[int, float, float | None], None]  # epoch, loss, nothing
 
@@ -30,7 +30,7 @@ Progress = Callable[[int, float, float | None], None]  # epoch, loss, nothing
 class Options:
     """Hyper-parameters."""
 
-    epochs: int = 10  # over which the learning rate falls to 0
+    epochs: int = 12  # over which the learning rate falls to 0
     batch_size: int = 512  # orders
     learning_rate: float = 0.01
 
