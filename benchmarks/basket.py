@@ -12,6 +12,7 @@ tafeng:FOLD       the last order of the fold's test customers. Orders have numbe
                   history of each is read when it is asked for.
 online-retail     customers with 3 to 50 orders, items in 5 or more orders before the last ones; everybody's last order.
                   Neighbours are only those of whom everything was known before the order that is asked for.
+instacart         one order a customer: orders are held out, a product of each is hidden, and the rest is completed.
 latency           100,000 customers, 12,000 products, 50 orders of 10 items each for those who are asked for; carts of
                   10 items among 50,000 products. All vectors are drawn at random around 100 centres.
 """
@@ -35,13 +36,22 @@ from aisle.sql import embedded, registry, transfer
 from aisle.trainers import basket
 from aisle.trainers.bulk import copy_rows
 
-FILES = {"tafeng": ("orders", "order_items"), "online_retail": ("orders", "order_items"), "latency": ()}
+FILES = {
+    "tafeng": ("orders", "order_items"),
+    "online_retail": ("orders", "order_items"),
+    "instacart": ("order_items",),
+    "latency": (),
+}
 TAFENG = """
 create index on raw.orders (user_id, order_number);
 create index on raw.orders (order_id);
 create index on raw.order_items (order_id);
 select aisle.attach_orders('raw.orders', 'order_id', 'item_id', 'user_id', order_number => 'order_number',
                            lines => 'raw.order_items');
+"""
+INSTACART = """
+create index on raw.order_items (order_id);
+select aisle.attach_orders('raw.order_items', 'order_id', 'product_id');
 """
 ONLINE_RETAIL = """
 create schema shop;
@@ -60,6 +70,9 @@ create index on shop.order_items (order_id);
 select aisle.attach_orders('shop.orders', 'order_id', 'item_id', 'user_id', at => 'ordered_at', quantity => 'qty',
                            lines => 'shop.order_items', time_zone => 'UTC');
 """
+
+
+SCRIPTS = {"tafeng": TAFENG, "online_retail": ONLINE_RETAIL, "instacart": INSTACART}
 
 
 def prepare(server: str, data: Path, folder: str, script: str) -> str:
@@ -118,7 +131,7 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
         }  # fmt: skip
         model_id = registry.create(connection, "basket", 65, encoder=None, parameters=parameters)
         columns = ("model_id", "item_id", "embedding", "taste", "cart", "completion", "popularity", "gap")
-        parts = (vectors(products, 65), vectors(products, 128), vectors(products, 65), vectors(products, 65))
+        parts = (vectors(products, 65), vectors(products, 128), vectors(products, 64), vectors(products, 65))
         rows = enumerate(zip(*parts, strict=True))
         copy_rows(connection, "basket_items", columns, ((model_id, str(i), *row, 0.001, 20) for i, row in rows))
         states, tastes = vectors(customers, 65), vectors(customers, 128)
@@ -170,7 +183,7 @@ def test_customers(data: Path, fold: int) -> frozenset[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "runs", nargs="+", choices=[*(f"tafeng:{fold}" for fold in range(5)), "online-retail", "latency"]
+        "runs", nargs="+", choices=[*(f"tafeng:{fold}" for fold in range(5)), "online-retail", "instacart", "latency"]
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", default="taste", choices=["taste", "cnn-gru", "attention-gru"])
@@ -188,7 +201,7 @@ def main() -> None:
             continue
         folder = name.replace("-", "_")
         if folder not in urls:
-            urls[folder] = prepare(server, arguments.data, folder, {"tafeng": TAFENG}.get(folder, ONLINE_RETAIL))
+            urls[folder] = prepare(server, arguments.data, folder, SCRIPTS[folder])
         for seed in arguments.seeds:
             started = time.monotonic()
 
@@ -198,7 +211,7 @@ def main() -> None:
             chosen = basket.Options(
                 model=arguments.model,
                 seed=seed,
-                test_share=1.0,
+                test_share=0.1 if name == "instacart" else 1.0,
                 test_customers=test_customers(arguments.data, int(fold)) if fold else None,
                 deploy=False,
             )

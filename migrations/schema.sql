@@ -187,8 +187,10 @@ begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
     end if;
-    select avg(b.cart) into cart
-    from aisle.basket_items b where b.model_id = model_id and b.item_id = any (item_ids);
+    select (sum(b.cart) * array_fill(1 / sqrt(count(*)), array[max(vector_dims(b.cart))])::vector) || '[1]' into cart
+    from aisle.basket_items b
+    where b.model_id = model_id and b.item_id = any (item_ids)
+    having count(*) > 0;
     if cart is null then
         return query
             select (row_number() over (order by n.rank))::integer, n.item_id, n.score
@@ -2108,7 +2110,7 @@ CREATE TABLE aisle.basket_items (
     completion public.vector NOT NULL,
     popularity double precision NOT NULL,
     gap double precision NOT NULL,
-    CONSTRAINT basket_items_check CHECK ((public.vector_dims(completion) = public.vector_dims(cart))),
+    CONSTRAINT basket_items_check CHECK ((public.vector_dims(completion) = (public.vector_dims(cart) + 1))),
     CONSTRAINT basket_items_gap_check CHECK ((gap > (0)::double precision)),
     CONSTRAINT basket_items_popularity_check CHECK (((popularity >= (0)::double precision) AND (popularity <= (1)::double precision)))
 )

@@ -397,9 +397,9 @@ def publish_tiny_basket(
     with connection.cursor() as cursor:
         cursor.executemany(
             "insert into aisle.basket_items (model_id, item_id, embedding, taste, cart, completion, popularity, gap) "
-            "values (%(model)s, %(item)s, %(taste)s, %(taste)s, %(taste)s, %(taste)s, %(popularity)s, 10)",
+            "select %(model)s, %(item)s, %(taste)s, %(taste)s, %(taste)s, %(taste)s::vector || '[0]', %(share)s, 10",
             [
-                {"model": model_id, "item": item, "taste": str(list(taste)), "popularity": 0.5 / place}
+                {"model": model_id, "item": item, "taste": str(list(taste)), "share": 0.5 / place}
                 for place, (item, taste) in enumerate(items.items(), start=1)
             ],
         )

@@ -12,7 +12,7 @@ from the rows that are there now.
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from aisle.embedder.baskets import recency, tastes
 from aisle.embedder.customers import CustomerEmbedder, CustomerGeneration, States, TasteStates, columns
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import basket_baselines, ranking
+from aisle.trainers import basket_baselines, completion, ranking
 from aisle.trainers.baskets import Baskets, Bools, Doubles, Floats, Ints, Targets, check_attached, read_baskets
 from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
 from aisle.trainers.run import environment, only_trainer
@@ -43,9 +43,9 @@ SHRINKAGE = 5.0  # purchases' worth of the average gap that are mixed into an it
 WEIGHTS_SHARE = 0.25  # of the customers who are not held out: their last orders fit the weights
 MOST_FOR_WEIGHTS = 20_000  # customers; more change nothing
 BATCH = 2000  # customers whose candidates are scored at once
-POPULARITY_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # to try, beside the cart's inner product
-MOST_COMPLETED = 2000  # carts on which they are tried
+MOST_COMPLETED = 4000  # carts that are completed to measure that
 NETWORKS = ("cnn-gru", "attention-gru")
+FEWEST = 10  # customers with two orders
 RIDGE = 1.0  # of the weights, on standardised columns
 LATEST, LATE = 0.04, 4.0  # least time since a purchase (days: an hour), and the bound of the logarithm of lateness
 DAY = 86_400.0  # seconds
@@ -90,7 +90,7 @@ class Fitted:
 
     network: "StateModel | None"
     cart: Floats  # (items, d), what each product adds to an open cart
-    completion: Floats  # (items, d), what an open cart is compared with
+    completion: Floats  # (items, d + 1), what an open cart is compared with
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,10 @@ class Weights:
         again = self.again[0] + candidates.terms @ self.again[1:]
         new = self.new[0] + candidates.terms[:, : len(NEW_TERMS)] @ self.new[1:]
         return np.asarray(np.where(candidates.again, again, new))
+
+
+# Where nobody has two orders: what was bought before may come again, and what is popular may come.
+UNKNOWING = Weights(np.array([-3.0, *np.zeros(len(TERMS))]), np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]), 0.0)
 
 
 def train(url: str, options: Options, report: Report = lambda line: None) -> Result:
@@ -198,12 +202,8 @@ def has_times(connection: Connection) -> bool:
 def hold_out(baskets: Baskets, options: Options) -> tuple[Baskets, Targets]:
     """Hold out the last order of some customers who have two at least; raise TrainingDataError if nothing is left."""
     several = np.flatnonzero(baskets.orders_of >= 2)
-    if len(several) < 10 or baskets.items < 2:
-        raise errors.TrainingDataError(
-            f"There are {len(several)} customers with two orders or more, and {baskets.items} products; "
-            "10 such customers and 2 products are the least.",
-            hint="Attach a table with more orders.",
-        )
+    if len(several) < FEWEST and options.test_customers is None:
+        return hold_out_orders(baskets, options.test_share, options.seed)
     chosen = np.zeros(baskets.customers, dtype=bool)
     if options.test_customers is None:
         random = np.random.default_rng(options.seed)
@@ -216,17 +216,37 @@ def hold_out(baskets: Baskets, options: Options) -> tuple[Baskets, Targets]:
     return history, test
 
 
+def hold_out_orders(baskets: Baskets, share: float, seed: int) -> tuple[Baskets, Targets]:
+    """Hold out whole orders, where nobody has two: all that can be learned is what is bought together."""
+    orders = np.flatnonzero(np.diff(baskets.order_start) >= 2)
+    if len(orders) < FEWEST or baskets.items < 2:
+        raise errors.TrainingDataError(
+            f"There are {int((baskets.orders_of >= 2).sum())} customers with two orders or more, and {len(orders)} "
+            f"orders of two products or more; {FEWEST} of the ones or the others are the least.",
+            hint="Attach a table with more orders.",
+        )
+    random = np.random.default_rng(seed)
+    chosen = np.sort(random.choice(orders, max(1, round(min(share, 0.5) * len(orders))), replace=False))
+    kept = np.ones(len(baskets), dtype=bool)
+    kept[chosen] = False
+    _, first = np.unique(baskets.customer_of_order[chosen], return_index=True)
+    return baskets.select_orders(kept), baskets.targets(chosen[first])
+
+
 def fit(history: Baskets, test: Targets, options: Options, by_time: bool, report: Report) -> tuple[Learned, Weights]:
     """Learn from the customers who are not held out, or, where all are, from all orders before the held-out ones."""
     learners = np.ones(history.customers, dtype=bool)
     learners[test.customer] = False
-    if not (history.orders_of[learners] >= 2).any():
+    if not learners.any():
         learners[:] = True
     own = history.select_customers(learners)
     random = np.random.default_rng(options.seed)
     several = np.flatnonzero(own.orders_of >= 2)
     if not len(several):
-        raise errors.TrainingDataError("No customer has an order before the one that is held out and two more.")
+        before, wanted = hold_out_orders(own, WEIGHTS_SHARE, options.seed)
+        return learn(
+            own, fit_networks(before, wanted, replace(options, model="taste"), report), options.seed
+        ), UNKNOWING
     chosen = np.zeros(own.customers, dtype=bool)
     size = min(max(1, round(WEIGHTS_SHARE * len(several))), MOST_FOR_WEIGHTS)
     chosen[random.choice(several, size, replace=False)] = True
@@ -239,56 +259,22 @@ def fit(history: Baskets, test: Targets, options: Options, by_time: bool, report
 
 
 def fit_networks(before: Baskets, wanted: Targets, options: Options, report: Report) -> Fitted:
-    """Fit the products' vectors of co-purchase, and the network that was asked for, stopped by the wanted orders."""
-    from aisle.trainers import order_networks
+    """Fit what completes a cart, and the network that was asked for, stopped by the wanted orders."""
 
     def progress(epoch: int, loss: float, metric: float | None) -> None:
         shown = "" if metric is None else f", validation recall {metric:.4f}"
         report(f"  epoch {epoch}: loss {loss:.3f}{shown}")
 
-    network_options = order_networks.Options(
-        model=options.model if options.model in NETWORKS else NETWORKS[0], **options.network
-    )
-    report("Fitting products' vectors to what is bought together …")
-    vectors = order_networks.product_vectors(before, network_options, seed=options.seed)
+    report("Fitting what is bought together …")
+    completed = completion.fit(before, completion.Options(), seed=options.seed, progress=progress)
     network = None
     if options.model in NETWORKS:
+        from aisle.trainers import order_networks
+
         report(f"Fitting {options.model} …")
-        network = order_networks.fit(
-            before, wanted, network_options, seed=options.seed, progress=progress, vectors=vectors
-        )
-    popularity = np.log1p(np.bincount(before.item, minlength=before.items))
-    weight, recall = popularity_weight(vectors.codes, vectors.rows, popularity, wanted, options)
-    report(f"Completing a basket from which one product was taken: validation recall@{options.top} {recall:.4f}")
-    ones = np.ones((before.items, 1))
-    return Fitted(
-        network,
-        cart=np.hstack([vectors.codes, ones]).astype(np.float32),
-        completion=np.hstack([vectors.rows, weight * popularity[:, None]]).astype(np.float32),
-    )
-
-
-def popularity_weight(
-    cart: Floats, completion: Floats, popularity: Doubles, wanted: Targets, options: Options
-) -> tuple[float, float]:
-    """Return how much popularity should count beside a cart, and the recall of one hidden product that it gives."""
-    random = np.random.default_rng(options.seed)
-    orders = [items for items in map(wanted.basket, range(len(wanted))) if len(items) > 1][:MOST_COMPLETED]
-    if not orders:
-        return POPULARITY_WEIGHTS[0], 0.0
-    hidden = np.array([random.choice(items) for items in orders])
-    carts = [items[items != one] for items, one in zip(orders, hidden, strict=True)]
-    queries = np.stack([cart[items].mean(axis=0) for items in carts])
-    found = dict.fromkeys(POPULARITY_WEIGHTS, 0)
-    for start in range(0, len(carts), BATCH // 4):
-        scores = queries[start : start + BATCH // 4] @ completion.T  # (carts, items)
-        for row, items in enumerate(carts[start : start + BATCH // 4]):
-            scores[row, items] = -np.inf
-        for weight in POPULARITY_WEIGHTS:
-            best = ranking.top(scores + weight * popularity, options.top)
-            found[weight] += int((best == hidden[start : start + BATCH // 4, None]).sum())
-    weight = max(POPULARITY_WEIGHTS, key=lambda w: found[w])
-    return weight, found[weight] / len(carts)
+        network_options = order_networks.Options(model=options.model, **options.network)
+        network = order_networks.fit(before, wanted, network_options, seed=options.seed, progress=progress)
+    return Fitted(network, completed.cart, completed.completion)
 
 
 def learn(baskets: Baskets, fitted: Fitted, seed: int) -> Learned:
@@ -665,7 +651,10 @@ def measure(
     report("Measuring on held-out customers, through SQL …")
     wanted = names_of(history, test)
     seen = seen_by(history, test)
-    metrics: dict[str, Any] = {"customers": len(test)}
+    metrics: dict[str, Any] = {
+        "customers": len(test),
+        "repeat customers": int((history.orders_of[test.customer] >= 1).sum()),
+    }
     metrics |= ranking.measure_baskets(
         answers(connection, model_id, model_id, history, test, k), wanted, seen, k
     ).means()
@@ -675,6 +664,7 @@ def measure(
     if live is not None:
         ranked = answers(connection, live, model_id, history, test, k)
         metrics["live"] = ranking.measure_baskets(ranked, wanted, seen, k).means()
+    metrics["completion"] = measure_completion(connection, model_id, history, test, k, options.seed)
     for name in GATE:
         report(f"Fitting the baseline {name} …")
         metrics[name] = measure_baseline(name, history, test, k).means()
@@ -693,6 +683,35 @@ def held_out_of(connection: Connection, model_id: int, baskets: Baskets) -> tupl
     # The first of the orders since, should there be others.
     first = np.append(True, ~after[:-1]) | np.isin(np.arange(len(baskets)), baskets.customer_start)
     return baskets.select_orders(~after), baskets.targets(np.flatnonzero(after & first))
+
+
+def measure_completion(
+    connection: Connection, model_id: int, history: Baskets, test: Targets, k: int, seed: int
+) -> dict[str, float]:
+    """Hide a product of each held-out order; return the share of carts that get it back, beside two simple rules."""
+    random = np.random.default_rng(seed)
+    orders = [items for items in map(test.basket, range(len(test))) if len(items) > 1]
+    if not orders:
+        return {}
+    orders = [orders[o] for o in random.permutation(len(orders))[:MOST_COMPLETED]]
+    hidden = [random.choice(items) for items in orders]
+    carts = [items[items != one] for items, one in zip(orders, hidden, strict=True)]
+    rows = connection.execute(
+        sql.read("queries/complete_heldout"),
+        {
+            "model_id": model_id,
+            "k": k,
+            "carts": [sql.array([history.item_ids[i] for i in items]) for items in carts],
+        },
+    ).fetchall()
+    found = {"carts": float(len(carts))}
+    found["complete_basket"] = float(
+        np.mean([history.item_ids[i] in row[0] for i, row in zip(hidden, rows, strict=True)])
+    )
+    for name, baseline in basket_baselines.COMPLETIONS.items():
+        ranked = baseline(history, carts, k)
+        found[name] = float(np.mean(ranked == np.array(hidden)[:, None]) * ranked.shape[1])
+    return found
 
 
 def names_of(history: Baskets, test: Targets) -> list[set[str]]:
@@ -721,6 +740,9 @@ def judge(metrics: dict[str, Any], options: Options) -> tuple[bool, str]:
     if options.deploy is not None:
         return options.deploy, "as told"
     name = f"recall@{options.top}"
+    if metrics["repeat customers"] == 0:
+        ours, theirs = (metrics["completion"].get(n, 0.0) for n in ("complete_basket", "cosine"))
+        return ours > theirs, f"it completes {ours:.4f} of the carts, the cosine of co-purchase {theirs:.4f}"
     others = {other: m[name] for other, m in metrics.items() if isinstance(m, dict) and name in m}
     best = max(others, key=lambda other: others[other])
     if metrics[name] > others[best]:

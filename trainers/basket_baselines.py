@@ -5,6 +5,7 @@ Each is fitted on orders and ranks all items for a customer. Equal scores are ra
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from aisle.trainers import ranking
 from aisle.trainers.baskets import Baskets, Ints
 
 BATCH = 1_000_000  # scores held at once
+RARE = 5  # orders
 
 Scores = npt.NDArray[np.floating[Any]]
 
@@ -240,6 +242,37 @@ class XgBoost(BasketBaseline):
         x[:, -1] = (np.diff(own.order_start[own.customer_start]) / np.maximum(own.orders_of, 1))[row]
         return row, item, x
 
+
+def complete_by_cosine(history: Baskets, carts: Sequence[Ints], k: int) -> Ints:
+    """Return what completes carts by the sum of the cosines of items' columns of orders, (carts, k)."""
+    return _complete(history, carts, k, own=-0.5, other=-0.5)
+
+
+def complete_by_lift(history: Baskets, carts: Sequence[Ints], k: int) -> Ints:
+    """The same by the sum of lifts; of items in fewer than RARE orders as if they were in so many."""
+    return _complete(history, carts, k, own=-1.0, other=-1.0)
+
+
+def _complete(history: Baskets, carts: Sequence[Ints], k: int, *, own: float, other: float) -> Ints:
+    """Score item j by Σ_i n_ij n_i^own n_j^other, n_ij being the orders with both, n_i those with item i."""
+    ones = np.ones(len(history.item), dtype=np.float32)
+    orders = sparse.csr_array((ones, history.item, history.order_start), shape=(len(history), history.items))
+    times = np.maximum(np.bincount(history.item, minlength=history.items), 1 if own > -1 else RARE)
+    ranked = np.full((len(carts), k), -1, dtype=np.int64)
+    by_item, size = sparse.csr_array(orders.T), max(1, BATCH // history.items)
+    for start in range(0, len(carts), size):
+        batch = carts[start : start + size]
+        rows = np.repeat(np.arange(len(batch)), [len(cart) for cart in batch])
+        items = np.concatenate(list(batch))
+        weights = sparse.csr_array((times[items] ** own, (rows, items)), shape=(len(batch), history.items))
+        scores = np.asarray(((weights @ by_item) @ orders).toarray()) * times**other
+        scores[rows, items] = -np.inf
+        best = ranking.top(scores, k)
+        ranked[start : start + size, : best.shape[1]] = best
+    return ranked
+
+
+COMPLETIONS = {"cosine": complete_by_cosine, "lift": complete_by_lift}
 
 BASELINES: dict[str, type[BasketBaseline]] = {
     "g-top": Popular,

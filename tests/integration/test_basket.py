@@ -175,7 +175,7 @@ def test_too_few_orders_are_said(database_url: str, connection: Connection) -> N
     with pytest.raises(errors.TrainingDataError, match="no orders"):
         basket.train(database_url, basket.Options())
     connection.execute("insert into lines select i, 'c' || i, 'tea', '2024-01-01' from generate_series(1, 50) i")
-    with pytest.raises(errors.TrainingDataError, match="0 customers with two orders"):
+    with pytest.raises(errors.TrainingDataError, match="0 customers with two orders or more, and 0 orders"):
         basket.train(database_url, basket.Options())
 
 
@@ -213,3 +213,18 @@ def test_a_networks_states_are_published_and_kept_by_the_worker(orders_url: str,
 
 def vector(text: str) -> list[float]:
     return [float(x) for x in text.strip("[]").split(",")]
+
+
+def test_where_nobody_has_two_orders_baskets_are_completed(database_url: str, connection: Connection) -> None:
+    connection.execute(
+        "create table lines (order_id int, item text);"
+        " insert into lines select o, o % 2 || '-' || i from generate_series(1, 400) o, generate_series(1, 12) i"
+        " where (o * i * 7919) % 13 < 6;"
+        " select aisle.attach_orders('lines', 'order_id', 'item')"
+    )
+    result = basket.train(database_url, basket.Options())
+    assert result.metrics["repeat customers"] == 0
+    assert result.metrics["completion"]["complete_basket"] > 0.5
+    connection.execute("select aisle.deploy(%s)", [result.model_id])
+    rows = connection.execute("select item_id from aisle.complete_basket(array['1-1', '1-2'], 5)").fetchall()
+    assert all(item.startswith("1-") for (item,) in rows)

@@ -1,4 +1,5 @@
--- The answer of one generation. A cart's vector is the mean of what its products add to it. For a customer, what the next order is
+-- The answer of one generation. A cart's vector is the sum of what its n products add to it, over √n; the
+-- last component of a product's vector is its bias. For a customer, what the next order is
 -- likely to be counts, too: log P(item | cart) + log P(item | customer) - log P(item), where the customer's candidates are concerned.
 create or replace function aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text)
 returns table (rank integer, item_id text, score double precision)
@@ -15,8 +16,10 @@ begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
     end if;
-    select avg(b.cart) into cart
-    from aisle.basket_items b where b.model_id = model_id and b.item_id = any (item_ids);
+    select (sum(b.cart) * array_fill(1 / sqrt(count(*)), array[max(vector_dims(b.cart))])::vector) || '[1]' into cart
+    from aisle.basket_items b
+    where b.model_id = model_id and b.item_id = any (item_ids)
+    having count(*) > 0;
     if cart is null then
         return query
             select (row_number() over (order by n.rank))::integer, n.item_id, n.score
