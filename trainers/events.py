@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import sql as compose
 
+from aisle import sql
 from aisle.sql import Connection, errors, registry
 from aisle.trainers.bulk import numbered, read_columns
 
@@ -82,13 +83,14 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
     are none, TrainingDataError where there is nothing to learn from, InvalidArgumentError for a feature that no column
     gives, and NoLiveModelError where a model is needed to tell what is liked.
     """
-    source = connection.execute("select (aisle._event_source()).*").fetchone()
-    if source is None or source[0] is None:
+    kind, attached = sql.fetch_row(
+        connection, "select s.kind, coalesce(s.columns -> 'context', '[]') from aisle._event_source() s"
+    )
+    if kind is None:
         raise errors.NotAttachedError(
             "No interactions are attached.",
             hint="Attach them: aisle attach interactions SCHEMA.TABLE --user … --item … --at …",
         )
-    kind, attached = source[0], source[3]["context"]
     items = _read_items(connection, with_texts="text" in features)
     contexts = [name for name in features if name in attached or name in TIME_FEATURES]
     if unknown := set(features) - set(contexts) - set(TOWER_FEATURES):
