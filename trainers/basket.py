@@ -615,7 +615,7 @@ def create_indexes(connection: Connection, model_id: int) -> None:
         partition = f"{table}_{model_id}"
         rows, dimensions = sql.fetch_row(
             connection,
-            f"select count(*), max(vector_dims({column})) from aisle.{partition}",  # noqa: S608 - ours
+            f"select count({column}), max(vector_dims({column})) from aisle.{partition}",  # noqa: S608 - ours
         )
         if rows >= INDEX_FROM:
             create_index(connection, partition, dimensions, "halfvec_ip_ops", column=column)
