@@ -127,13 +127,31 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
         }
         parameters = {
             "model": "taste", "weights": weights, "decay": basket.DECAY, "logit": 0, "gap": 20, "rarest": 1e-6,
+            "companions": 1,
             "size": 10, "neighbours": 200, "nearest": 100, "time": "days", "top": 10,
         }  # fmt: skip
         model_id = registry.create(connection, "basket", 65, encoder=None, parameters=parameters)
-        columns = ("model_id", "item_id", "embedding", "taste", "cart", "completion", "popularity", "gap")
+        columns = (
+            "model_id",
+            "item_id",
+            "embedding",
+            "taste",
+            "cart",
+            "completion",
+            "popularity",
+            "gap",
+            "companions",
+            "cosines",
+        )
         parts = (vectors(products, 65), vectors(products, 128), vectors(products, 64), vectors(products, 65))
         rows = enumerate(zip(*parts, strict=True))
-        copy_rows(connection, "basket_items", columns, ((model_id, str(i), *row, 0.001, 20) for i, row in rows))
+
+        def companions() -> tuple[list[str], list[float]]:
+            return list(map(str, random.choice(products, 100))), [0.1] * 100
+
+        copy_rows(
+            connection, "basket_items", columns, ((model_id, str(i), *row, 0.001, 20, *companions()) for i, row in rows)
+        )
         states, tastes = vectors(customers, 65), vectors(customers, 128)
         then = (random.random((customers, 10)) ** 2 * products).astype(int)
         columns = ("model_id", "user_id", "embedding", "taste", "next_items", "known_at", "content_hash")

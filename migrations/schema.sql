@@ -182,7 +182,6 @@ CREATE FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k inte
 declare
     cart vector;
     known constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
-    wide constant integer := case when user_id is null then k else k + 100 end;
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
@@ -201,9 +200,13 @@ begin
         return;
     end if;
     return query execute format(
-        'with near as materialized (
-             select b.item_id, -(b.completion <#> $1) as score
-             from aisle.%1$I b
+        'with bought_with as materialized (
+             select c.item_id, sum(c.cosine) as cosine
+             from aisle.%1$I b, unnest(b.companions, b.cosines) c (item_id, cosine)
+             where b.item_id = any ($2) and c.item_id <> all ($2)
+             group by c.item_id
+         ), near as materialized (
+             select b.item_id from aisle.%1$I b
              where b.item_id <> all ($2)
              order by b.completion::halfvec(%2$s) <#> $1::halfvec(%2$s)
              limit $3
@@ -211,18 +214,25 @@ begin
              select n.item_id, n.probability
              from aisle._next_basket($4, $5, 100) n
              where $5 is not null and n.item_id <> all ($2)
+         ), candidates as (
+             (select w.item_id from bought_with w order by w.cosine desc, w.item_id limit $3)
+             union select n.item_id from near n
+             union select l.item_id from likely l
          ), scored as (
-             select c.item_id, -(b.completion <#> $1) + coalesce(ln(l.probability / (b.popularity + $6)), 0) as score
-             from (select n.item_id from near n union select l.item_id from likely l) c
+             select c.item_id, -(b.completion <#> $1) + $6 * ln(coalesce(w.cosine, 0) + .001)
+                    + coalesce(ln(l.probability / (b.popularity + $7)), 0) as score
+             from candidates c
              join aisle.%1$I b on b.item_id = c.item_id
+             left join bought_with w on w.item_id = c.item_id
              left join likely l on l.item_id = c.item_id
          )
          select (row_number() over (order by s.score desc, s.item_id))::integer, s.item_id, s.score
          from scored s
          order by 1
-         limit $7',
+         limit $8',
         'basket_items_' || model_id, vector_dims(cart))
-    using cart, item_ids, wide, model_id, user_id, (known ->> 'rarest')::double precision, k;
+    using cart, item_ids, k + 100, model_id, user_id, (known ->> 'companions')::double precision,
+          (known ->> 'rarest')::double precision, k;
 end
 $_$;
 
@@ -1196,9 +1206,12 @@ CREATE FUNCTION aisle._taste(model_id integer, items text[], recency double prec
 declare
     taste vector;
 begin
-    select l2_normalize(sum(b.taste * array_fill(ln(1 + o.recency), array[vector_dims(b.taste)])::vector)) into taste
-    from unnest(items, recency) o (item_id, recency)
-    join aisle.basket_items b on b.model_id = model_id and b.item_id = o.item_id;
+    -- Scaling is dear, and many items were bought once in the same order: they are added up before.
+    select l2_normalize(sum(same.taste * array_fill(ln(1 + same.recency), array[vector_dims(same.taste)])::vector)) into taste
+    from (select o.recency, sum(b.taste) as taste
+          from unnest(items, recency) o (item_id, recency)
+          join aisle.basket_items b on b.model_id = model_id and b.item_id = o.item_id
+          group by o.recency) same;
     return taste;
 end
 $$;
@@ -2108,9 +2121,12 @@ CREATE TABLE aisle.basket_items (
     taste public.vector NOT NULL,
     cart public.vector NOT NULL,
     completion public.vector NOT NULL,
+    companions text[] NOT NULL,
+    cosines real[] NOT NULL,
     popularity double precision NOT NULL,
     gap double precision NOT NULL,
     CONSTRAINT basket_items_check CHECK ((public.vector_dims(completion) = (public.vector_dims(cart) + 1))),
+    CONSTRAINT basket_items_check1 CHECK ((cardinality(cosines) = cardinality(companions))),
     CONSTRAINT basket_items_gap_check CHECK ((gap > (0)::double precision)),
     CONSTRAINT basket_items_popularity_check CHECK (((popularity >= (0)::double precision) AND (popularity <= (1)::double precision)))
 )

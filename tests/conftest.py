@@ -385,7 +385,7 @@ def publish_tiny_basket(
     """Deploy a basket model of two dimensions, from items' tastes and, of customers, the taste and what came next."""
     given = {
         "model": "taste", "weights": TINY_WEIGHTS, "decay": [0.5, 0.25], "logit": 0, "gap": 10, "rarest": 0.01,
-        "size": 2, "neighbours": 10, "nearest": 10, "time": "days", "top": 10,
+        "size": 2, "companions": 0, "neighbours": 10, "nearest": 10, "time": "days", "top": 10,
     }  # fmt: skip
     model_id: int = sql.fetch_value(
         connection,
@@ -396,8 +396,10 @@ def publish_tiny_basket(
     connection.execute("select aisle._create_generation(%s)", [model_id])
     with connection.cursor() as cursor:
         cursor.executemany(
-            "insert into aisle.basket_items (model_id, item_id, embedding, taste, cart, completion, popularity, gap) "
-            "select %(model)s, %(item)s, %(taste)s, %(taste)s, %(taste)s, %(taste)s::vector || '[0]', %(share)s, 10",
+            "insert into aisle.basket_items "
+            "(model_id, item_id, embedding, taste, cart, completion, companions, cosines, popularity, gap) "
+            "select %(model)s, %(item)s, %(taste)s, %(taste)s, %(taste)s, %(taste)s::vector || '[0]', "
+            "'{}', '{}', %(share)s, 10",
             [
                 {"model": model_id, "item": item, "taste": str(list(taste)), "share": 0.5 / place}
                 for place, (item, taste) in enumerate(items.items(), start=1)

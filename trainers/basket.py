@@ -11,7 +11,7 @@ from the rows that are there now.
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -91,6 +91,8 @@ class Fitted:
     network: "StateModel | None"
     cart: Floats  # (items, d), what each product adds to an open cart
     completion: Floats  # (items, d + 1), what an open cart is compared with
+    companions: sparse.csr_array  # (items, items), cosines of co-purchase
+    companion_weight: float
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,12 @@ def fit_networks(before: Baskets, wanted: Targets, options: Options, report: Rep
         report(f"Fitting {options.model} …")
         network_options = order_networks.Options(model=options.model, **options.network)
         network = order_networks.fit(before, wanted, network_options, seed=options.seed, progress=progress)
-    return Fitted(network, completed.cart, completed.completion)
+    cosines = completion.companions(before)
+    orders = [items for items in map(wanted.basket, range(len(wanted))) if len(items) > 1][:MOST_COMPLETED]
+    hidden = np.array([items[place % len(items)] for place, items in enumerate(orders)], dtype=np.int64)
+    carts = [items[items != one] for items, one in zip(orders, hidden, strict=True)]
+    weight = completion.companion_weight(completed, cosines, carts, hidden, options.top)
+    return Fitted(network, completed.cart, completed.completion, cosines, weight)
 
 
 def learn(baskets: Baskets, fitted: Fitted, seed: int) -> Learned:
@@ -517,6 +524,7 @@ def publish(
             "terms": TERMS,
             "logit": weights.logit,
             "decay": DECAY,
+            "companions": learned.fitted.companion_weight,
             "gap": learned.average_gap,
             "rarest": learned.rarest,
             "size": learned.size,
@@ -533,7 +541,18 @@ def publish(
     copy_rows(
         connection,
         "basket_items",
-        ("model_id", "item_id", "embedding", "taste", "cart", "completion", "popularity", "gap"),
+        (
+            "model_id",
+            "item_id",
+            "embedding",
+            "taste",
+            "cart",
+            "completion",
+            "companions",
+            "cosines",
+            "popularity",
+            "gap",
+        ),
         (
             (model_id, *row)
             for row in zip(
@@ -542,6 +561,7 @@ def publish(
                 learned.item_tastes,
                 learned.fitted.cart,
                 learned.fitted.completion,
+                *_companions(learned.fitted.companions, baskets.item_ids),
                 learned.popularity,
                 learned.gap,
                 strict=True,
@@ -580,13 +600,22 @@ def publish(
     return model_id
 
 
+def _companions(cosines: sparse.csr_array, item_ids: Sequence[str]) -> tuple[list[list[str]], list[list[float]]]:
+    """Return each item's companions, and how near they are."""
+    names, values = [], []
+    for start, stop in pairwise(cosines.indptr.tolist()):
+        names.append([item_ids[i] for i in cosines.indices[start:stop]])
+        values.append(cosines.data[start:stop].tolist())
+    return names, values
+
+
 def create_indexes(connection: Connection, model_id: int) -> None:
     """Index a loaded generation where that pays, and count its rows for the planner."""
     for table, column in (("basket_items", "embedding"), ("basket_items", "completion"), ("customer_vectors", "taste")):
         partition = f"{table}_{model_id}"
         rows, dimensions = sql.fetch_row(
             connection,
-            f"select count(*), max(vector_dims({column})) from aisle.{partition}",  # noqa: S608 - ours
+            f"select count({column}), max(vector_dims({column})) from aisle.{partition}",  # noqa: S608 - ours
         )
         if rows >= INDEX_FROM:
             create_index(connection, partition, dimensions, "halfvec_ip_ops", column=column)
@@ -614,6 +643,8 @@ def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple
             generation.network,
             np.array([row[3].to_numpy() for row in rows])[places],
             np.array([row[4].to_numpy() for row in rows])[places],
+            sparse.csr_array((len(places), len(places))),
+            parameters["companions"],
         ),
         products=np.array([row[0].to_numpy() for row in rows])[places],
     )

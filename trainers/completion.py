@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import nn
 
+from aisle.trainers import ranking
 from aisle.trainers.baskets import Baskets, Floats, Ints
 
 DIMENSIONS = 64
@@ -21,6 +23,10 @@ SAMPLED = 2048  # products drawn for a step's soft-max
 SMOOTHING = 0.75  # power of the popularity by which they are drawn
 LONGEST = 40  # products of an order that are read in a step
 MOST_STEPS = 4000  # of training, however many the orders are
+MOST_COMPANIONS = 100  # of a product
+WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of companions, to be tried
+FLOOR = 0.001  # cosine
+CHUNK = 250  # rows
 HIDDEN = 0.2  # share of the cart's products that are left out, besides the target
 
 Progress = Callable[[int, float, float | None], None]  # epoch, loss, nothing
@@ -107,6 +113,45 @@ def fit(
         progress(epoch, total / steps_an_epoch, None)
     rows = torch.cat([completion.weight, bias[:, None]], dim=1)
     return Completion(cart.weight[:-1].numpy(force=True), rows.numpy(force=True))
+
+
+def companions(baskets: Baskets) -> sparse.csr_array:
+    """Return the cosines of items' columns of orders, of each item the MOST_COMPANIONS largest: (items, items)."""
+    ones = np.ones(len(baskets.item), dtype=np.float32)
+    orders = sparse.csr_array((ones, baskets.item, baskets.order_start), shape=(len(baskets), baskets.items))
+    length = np.sqrt(np.maximum(np.bincount(baskets.item, minlength=baskets.items), 1))
+    by_item = sparse.csr_array(orders.T)
+    parts = []
+    for start in range(0, baskets.items, CHUNK):
+        together = sparse.csr_array(by_item[start : start + CHUNK] @ orders)  # (chunk, items)
+        rows = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
+        cosine = together.data / (length[start + rows] * length[together.indices])
+        order = np.lexsort((together.indices, -cosine, rows))
+        rows, columns, cosine = rows[order], together.indices[order], cosine[order]
+        other = columns != start + rows
+        rows, columns, cosine = rows[other], columns[other], cosine[other]
+        place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        best = place < MOST_COMPANIONS
+        shape = (together.shape[0], baskets.items)
+        parts.append(sparse.csr_array((cosine[best], (rows[best], columns[best])), shape=shape))
+    return sparse.csr_array(sparse.vstack(parts, format="csr"))
+
+
+def companion_weight(learned: Completion, cosines: sparse.csr_array, carts: list[Ints], hidden: Ints, k: int) -> float:
+    """Return by how much the log of the summed cosines should count beside the logit, to give back hidden items."""
+    found = dict.fromkeys(WEIGHTS, 0)
+    for start in range(0, len(carts), CHUNK):
+        batch = carts[start : start + CHUNK]
+        logits = learned.scores(batch)
+        rows = np.repeat(np.arange(len(batch)), [len(cart) for cart in batch])
+        items = np.concatenate(batch)
+        ones = sparse.csr_array((np.ones(len(items)), (rows, items)), shape=logits.shape)
+        near = np.log(np.asarray((ones @ cosines).toarray()) + FLOOR)
+        for weight in WEIGHTS:
+            scores = logits + weight * near
+            scores[rows, items] = -np.inf
+            found[weight] += int((ranking.top(scores, k) == hidden[start : start + CHUNK, None]).sum())
+    return max(WEIGHTS, key=lambda weight: found[weight])
 
 
 def _hide(baskets: Baskets, orders: Ints, random: np.random.Generator) -> tuple[Ints, Ints, Ints]:

@@ -173,6 +173,22 @@ def test_a_cart_is_completed_by_what_goes_with_its_products(orders: Shop) -> Non
     assert completed(orders, ["tea", "unheard of"], 1) == {"milk": 1}
 
 
+def test_what_is_bought_with_the_carts_products_counts_by_its_cosines(orders: Shop) -> None:
+    orders.execute(
+        "update aisle.basket_items set companions = '{salt,bread}', cosines = '{.5,.2}' where item_id = 'tea'"
+    )
+    orders.execute(
+        "update aisle.basket_items set companions = '{salt,tea}', cosines = '{.25,.9}' where item_id = 'jam'"
+    )
+    orders.execute("""update aisle._models set parameters = parameters || '{"companions": 2}'""")
+    half = 0.5**0.5
+    assert completed(orders, ["tea", "jam"]) == {
+        "salt": round(2 * math.log(0.751), 3),
+        "bread": round(half + 2 * math.log(0.201), 3),
+        "milk": round(half + 2 * math.log(0.001), 3),
+    }
+
+
 def test_a_customers_next_order_counts_beside_the_cart(orders: Shop) -> None:
     p = dict(orders.execute("select item_id, probability from aisle.next_basket('ann')").fetchall())
     popular = {item: 0.5 / n for n, item in enumerate(ITEMS, start=1)}

@@ -127,6 +127,8 @@ create table aisle.basket_items (
     taste        vector not null,  -- in the space in which neighbours are found
     cart         vector not null,  -- what it adds to an open cart
     completion   vector not null check (vector_dims(completion) = vector_dims(cart) + 1),  -- what a cart asks for; and a bias
+    companions   text[] not null,  -- what it is bought with most, relative to how often either is bought
+    cosines      real[] not null check (cardinality(cosines) = cardinality(companions)),
     popularity   double precision not null check (popularity between 0 and 1),  -- share of the orders that contain it
     gap          double precision not null check (gap > 0),  -- usual time between two purchases: days, or orders
     primary key (item_id, model_id)

@@ -1,5 +1,6 @@
 -- The answer of one generation. A cart's vector is the sum of what its n products add to it, over √n; the
--- last component of a product's vector is its bias. For a customer, what the next order is
+-- last component of a product's vector is its bias. To its inner product comes what the cart's products are bought with most, by
+-- the sum of cosines of co-purchase. For a customer, what the next order is
 -- likely to be counts, too: log P(item | cart) + log P(item | customer) - log P(item), where the customer's candidates are concerned.
 create or replace function aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text)
 returns table (rank integer, item_id text, score double precision)
@@ -11,7 +12,6 @@ as $function$
 declare
     cart vector;
     known constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
-    wide constant integer := case when user_id is null then k else k + 100 end;
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
@@ -30,9 +30,13 @@ begin
         return;
     end if;
     return query execute format(
-        'with near as materialized (
-             select b.item_id, -(b.completion <#> $1) as score
-             from aisle.%1$I b
+        'with bought_with as materialized (
+             select c.item_id, sum(c.cosine) as cosine
+             from aisle.%1$I b, unnest(b.companions, b.cosines) c (item_id, cosine)
+             where b.item_id = any ($2) and c.item_id <> all ($2)
+             group by c.item_id
+         ), near as materialized (
+             select b.item_id from aisle.%1$I b
              where b.item_id <> all ($2)
              order by b.completion::halfvec(%2$s) <#> $1::halfvec(%2$s)
              limit $3
@@ -40,17 +44,24 @@ begin
              select n.item_id, n.probability
              from aisle._next_basket($4, $5, 100) n
              where $5 is not null and n.item_id <> all ($2)
+         ), candidates as (
+             (select w.item_id from bought_with w order by w.cosine desc, w.item_id limit $3)
+             union select n.item_id from near n
+             union select l.item_id from likely l
          ), scored as (
-             select c.item_id, -(b.completion <#> $1) + coalesce(ln(l.probability / (b.popularity + $6)), 0) as score
-             from (select n.item_id from near n union select l.item_id from likely l) c
+             select c.item_id, -(b.completion <#> $1) + $6 * ln(coalesce(w.cosine, 0) + .001)
+                    + coalesce(ln(l.probability / (b.popularity + $7)), 0) as score
+             from candidates c
              join aisle.%1$I b on b.item_id = c.item_id
+             left join bought_with w on w.item_id = c.item_id
              left join likely l on l.item_id = c.item_id
          )
          select (row_number() over (order by s.score desc, s.item_id))::integer, s.item_id, s.score
          from scored s
          order by 1
-         limit $7',
+         limit $8',
         'basket_items_' || model_id, vector_dims(cart))
-    using cart, item_ids, wide, model_id, user_id, (known ->> 'rarest')::double precision, k;
+    using cart, item_ids, k + 100, model_id, user_id, (known ->> 'companions')::double precision,
+          (known ->> 'rarest')::double precision, k;
 end
 $function$;
