@@ -75,13 +75,13 @@ def read_events(connection: Connection, features: Sequence[str]) -> Events:
     Raises NotAttachedError where there are none, TrainingDataError where there is nothing to learn from, and
     InvalidArgumentError for a feature that no column gives.
     """
-    source = connection.execute("select (aisle._event_source()).*").fetchone()
+    source = connection.execute("select s.kind, s.columns -> 'context' from aisle._event_source() s").fetchone()
     if source is None or source[0] is None:
         raise errors.NotAttachedError(
             "No interactions are attached.",
             hint="Attach them: aisle attach interactions SCHEMA.TABLE --user … --item … --at …",
         )
-    kind, attached = source[0], source[3]["context"]
+    kind, attached = source
     items = _read_items(connection, with_texts="text" in features)
     contexts = [name for name in features if name in attached or name in TIME_FEATURES]
     if unknown := set(features) - set(contexts) - set(TOWER_FEATURES):
