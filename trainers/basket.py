@@ -11,7 +11,7 @@ from the rows that are there now.
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from aisle.sql import Connection, errors, registry
 from aisle.trainers import basket_baselines, completion, ranking
 from aisle.trainers.baskets import Baskets, Bools, Doubles, Floats, Ints, Targets, check_attached, read_baskets
 from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
-from aisle.trainers.run import environment, only_trainer
+from aisle.trainers.run import Report, Result, beats_all, environment, only_trainer
 
 if TYPE_CHECKING:  # torch is loaded only for a model that has a network
     from aisle.embedder.order_states import StateModel
@@ -55,8 +55,6 @@ NEAR_FLOOR = 0.001  # share of neighbours
 TERMS = ("neighbours", "popularity", "logit", "size", "orders", "recency", "fast_recency", "last", "late", "late²")
 NEW_TERMS = TERMS[:5]
 
-Report = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Options:
@@ -71,17 +69,6 @@ class Options:
     seed: int = 7
     deploy: bool | None = None  # None: if it is better than what is live and than the baselines
     network: dict[str, Any] = field(default_factory=dict)  # options of trainers.order_networks
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a training run came to."""
-
-    model_id: int
-    metrics: dict[str, Any]
-    deployed: bool
-    reason: str  # why it was deployed, or why not
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -774,8 +761,4 @@ def judge(metrics: dict[str, Any], options: Options) -> tuple[bool, str]:
     if metrics["repeat customers"] == 0:
         ours, theirs = (metrics["completion"].get(n, 0.0) for n in ("complete_basket", "cosine"))
         return ours > theirs, f"it completes {ours:.4f} of the carts, the cosine of co-purchase {theirs:.4f}"
-    others = {other: m[name] for other, m in metrics.items() if isinstance(m, dict) and name in m}
-    best = max(others, key=lambda other: others[other])
-    if metrics[name] > others[best]:
-        return True, f"its {name} {metrics[name]:.4f} is better than that of {best}, {others[best]:.4f}"
-    return False, f"its {name} {metrics[name]:.4f} is not better than that of {best}, {others[best]:.4f}"
+    return beats_all(metrics, name)

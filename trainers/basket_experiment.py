@@ -20,7 +20,7 @@ from aisle import sql
 from aisle.sql import Connection, errors
 from aisle.trainers import basket, order_networks, ranking
 from aisle.trainers.baskets import Baskets, Targets, read_baskets
-from aisle.trainers.run import only_trainer
+from aisle.trainers.run import Report, only_trainer
 
 MEASURE = "f1_micro"
 THRESHOLD = 0.5
@@ -60,7 +60,7 @@ def try_networks(
     grid: Grid,
     seeds: int,
     options: basket.Options,
-    report: basket.Report = lambda line: None,
+    report: Report = lambda line: None,
 ) -> list[Arm]:
     """Fit and measure every combination with seeds `options.seed`, + 1, …; store the table, and return it, best first.
 

@@ -8,7 +8,6 @@ row's vector is the encoder's plus the scaled student's, and a text's alone is t
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -22,13 +21,11 @@ from aisle.trainers import publish
 from aisle.trainers.calibration import fit_scales
 from aisle.trainers.catalogue import Catalogue, read_catalogue, select_ngrams
 from aisle.trainers.fine_tuning import FineTuningOptions, fine_tune
-from aisle.trainers.run import environment, failing, only_trainer
+from aisle.trainers.run import Report, environment, failing, only_trainer
 from aisle.trainers.student import Student, StudentOptions, fit_student, shared_head
 
 MIN_ROWS = 3  # a category with fewer labelled rows cannot be learned, calibrated and checked
 MEMBERS_BESIDE_ENCODER = 3  # students whose mean is taken; beside an encoder's time theirs is small
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)

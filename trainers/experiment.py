@@ -17,7 +17,7 @@ from aisle import sql
 from aisle.sql import errors
 from aisle.trainers import ranking, recommender
 from aisle.trainers.events import read_events
-from aisle.trainers.run import only_trainer
+from aisle.trainers.run import Report, only_trainer
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def compare_features(
     arms: Sequence[tuple[str, ...]],
     seeds: int,
     options: recommender.Options,
-    report: recommender.Report = lambda line: None,
+    report: Report = lambda line: None,
 ) -> list[Arm]:
     """Train and measure every arm with seeds `options.seed`, + 1, …; store the table, and return it.
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from aisle.embedder.encoders import Encoder, Floats, bf16_is_native, load_pretra
 from aisle.sql import embedded, errors
 from aisle.trainers.catalogue import Catalogue
 from aisle.trainers.hierarchy import PathLoss
+from aisle.trainers.run import Report
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -37,8 +38,6 @@ ACTIVATION_RESERVE = 1.5e9  # bytes, with gradient checkpointing, for MICRO_BATC
 MICRO_BATCH = 16  # texts a step under --fit-in
 COSINE_SCALE = 16.0  # length of a category's vector at the start; the encoder's vectors have length 1
 SMALL_MODEL = 60e6  # parameters; below it a higher learning rate is stable
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)

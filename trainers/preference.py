@@ -20,9 +20,9 @@ from aisle.embedder.generation import Generation
 from aisle.sql import Connection, errors, registry
 from aisle.trainers import publish
 from aisle.trainers.catalogue import Catalogue, read_reviews
-from aisle.trainers.category import Report, Result, TextOptions, fit, rows_of
+from aisle.trainers.category import Result, TextOptions, fit, rows_of
 from aisle.trainers.fine_tuning import FineTuningOptions
-from aisle.trainers.run import environment, failing, only_trainer
+from aisle.trainers.run import Report, environment, failing, only_trainer
 from aisle.trainers.student import StudentOptions
 
 LIKED, NOT_LIKED = CATEGORIES = ["liked", "not liked"]

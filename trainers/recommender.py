@@ -8,7 +8,6 @@ A model's vectors are rows: two an item, one a user, one a context value. recomm
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
@@ -25,11 +24,9 @@ from aisle.sql import Connection, errors, registry
 from aisle.trainers import baselines, preference, ranking, towers
 from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
 from aisle.trainers.events import Events, Ints, read_events
-from aisle.trainers.run import environment, failing, only_trainer
+from aisle.trainers.run import Report, Result, beats_all, environment, failing, only_trainer
 
 EASE_ITEMS = 6000  # beyond, it is left to `aisle evaluate recommender --baseline`: it takes 4 bytes × items²
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -45,17 +42,6 @@ class Options:
     seed: int = 7
     deploy: bool | None = None  # None: if it is better than what is live and than the baselines
     tower_options: towers.Options = field(default_factory=towers.Options)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a training run came to."""
-
-    model_id: int
-    metrics: dict[str, Any]
-    deployed: bool
-    reason: str  # why it was deployed, or why not
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -402,8 +388,4 @@ def judge(metrics: dict[str, Any], options: Options) -> tuple[bool, str]:
     if options.deploy is not None:
         return options.deploy, "as told"
     name = f"recall@{options.top}"
-    others = {other: m[name] for other, m in metrics.items() if isinstance(m, dict)}
-    best = max(others, key=lambda other: others[other])
-    if metrics[name] > others[best]:
-        return True, f"its {name} {metrics[name]:.4f} is better than that of {best}, {others[best]:.4f}"
-    return False, f"its {name} {metrics[name]:.4f} is not better than that of {best}, {others[best]:.4f}"
+    return beats_all(metrics, name)

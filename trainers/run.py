@@ -3,14 +3,38 @@
 import contextlib
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from aisle import sql
 from aisle.sql import Connection, errors
 
+Report = Callable[[str], None]  # is given a line about how far it is
+
 TRAINING_LOCK = 4_150_711_054  # any constant: one training run of a database at a time
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training run came to."""
+
+    model_id: int
+    metrics: dict[str, Any]
+    deployed: bool
+    reason: str  # why it was deployed, or why not
+    seconds: float
+
+
+def beats_all(metrics: dict[str, Any], name: str) -> tuple[bool, str]:
+    """Say whether a model's metric is better than that of everything it stands beside: what has metrics of its own."""
+    others = {other: m[name] for other, m in metrics.items() if isinstance(m, dict) and name in m}
+    best = max(others, key=lambda other: others[other])
+    is_better = metrics[name] > others[best]
+    return is_better, (
+        f"its {name} {metrics[name]:.4f} is {'' if is_better else 'not '}better than that of {best}, {others[best]:.4f}"
+    )
 
 
 @contextlib.contextmanager
