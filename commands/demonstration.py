@@ -153,7 +153,8 @@ def _show(connection: Connection, *, generated: bool) -> None:
         _ask(
             connection,
             "insert into shop.visits (customer_id, product_id, meal_time)\n"
-            "select 'newcomer', id, 'lunch' from shop.products where category like '%고양이%' order by id limit 2",
+            "select 'newcomer', id, 'lunch' from shop.products where category like '%고양이%' order by id limit 2\n"
+            "returning product_id",
         )
         _ask(
             connection,

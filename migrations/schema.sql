@@ -2611,6 +2611,8 @@ CREATE INDEX _embedding_batches_recent ON aisle._embedding_batches USING btree (
 
 CREATE INDEX _embedding_jobs_due ON aisle._embedding_jobs USING btree (task, priority, run_after) WHERE (NOT is_dead);
 
+CREATE INDEX basket_items_popularity_item_id_idx ON ONLY aisle.basket_items USING btree (popularity DESC, item_id);
+
 CREATE INDEX item_factors_category_key ON ONLY aisle.item_factors USING btree (category_key);
 
 ALTER TABLE ONLY aisle._deployments

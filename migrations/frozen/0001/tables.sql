@@ -133,6 +133,7 @@ create table aisle.basket_items (
     gap          double precision not null check (gap > 0),  -- usual time between two purchases: days, or orders
     primary key (item_id, model_id)
 ) partition by list (model_id);
+create index on aisle.basket_items (popularity desc, item_id);  -- what customers without orders are told
 
 -- The basket's customers: the state that their orders have led to; and, as neighbours of others, the taste that they had
 -- before their last order, with what that order contained.
