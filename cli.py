@@ -9,7 +9,7 @@ import click
 import psycopg
 
 from aisle import commands
-from aisle.commands import answers, database, demonstration, models, shop, vectors
+from aisle.commands import answers, database, demonstration, models, shop, training, vectors
 from aisle.sql import errors
 
 # `aisle --help` groups the commands by what one comes for.
@@ -17,10 +17,10 @@ SECTIONS = {
     "Start": (demonstration.demo, database.db, database.migrate, database.doctor),
     "The shop's tables": (shop.attach, shop.detach, shop.import_, shop.export),
     "Models": (
-        models.train,
-        models.label,
+        training.train,
+        training.label,
         models.evaluate,
-        models.experiment,
+        training.experiment,
         models.models,
         models.deploy,
         models.rollback,

@@ -64,6 +64,10 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: b
     Console(width=None if sys.stdout.isatty() else 500).print(table, soft_wrap=not sys.stdout.isatty())
 
 
+def print_dicts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    print_rows(list(rows[0]), [list(row.values()) for row in rows], as_json)
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON; dates and numbers of the database become strings and floats."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
