@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.utils import send_to_device  # type: ignore[import-untyped]
+from accelerate.utils import AutocastKwargs, send_to_device  # type: ignore[import-untyped]
 from scipy import sparse
 from torch import Tensor, nn
 
@@ -124,7 +124,7 @@ def product_vectors(
         torch.manual_seed(seed)
         plain = _Autoencoder(shares, _start(texts, baskets.items, options.dimensions))
         optimiser = torch.optim.Adam(plain.parameters(), lr=PRODUCT_RATE)
-        accelerator = Accelerator(mixed_precision="no")
+        accelerator = _accelerator()
         model, optimiser = accelerator.prepare(plain, optimiser)
         step, steps = 0, options.product_epochs * -(-len(bought) // PRODUCTS)
         for epoch in range(1, options.product_epochs + 1):
@@ -316,7 +316,7 @@ def _fit(
     vectors: ProductVectors | None,
 ) -> StateModel:
     network = _network(baskets, options, vectors)
-    accelerator = Accelerator(mixed_precision="no")  # half precision is only worth it in _Dense
+    accelerator = _accelerator()
     fused = accelerator.num_processes == 1
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), fused=fused)
     model, optimiser = accelerator.prepare(_Loss(network, options), optimiser)
@@ -455,6 +455,14 @@ def _check(baskets: Baskets, options: Options) -> None:
         raise errors.InvalidArgumentError(f"{options.heads} heads do not divide {options.hidden} hidden units.")
     if not len(baskets):
         raise errors.TrainingDataError("There is no order to learn from.")
+
+
+def _accelerator() -> Accelerator:
+    """Return an accelerator that leaves precision alone: half of it is only worth it in _Dense.
+
+    Whatever `accelerate launch`, or an encoder that was trained in the same process, has chosen, stands.
+    """
+    return Accelerator(kwargs_handlers=[AutocastKwargs(enabled=False)])
 
 
 def _part(rows: Ints, accelerator: Accelerator) -> Ints:
