@@ -119,6 +119,21 @@ def test_fit_leaves_the_random_state_alone() -> None:
     assert torch.rand(1) == expected
 
 
+def test_precision_that_another_training_chose_changes_nothing() -> None:
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    options = replace(SMALL, epochs=1)
+    AcceleratorState._reset_state()
+    plain = fit(board(), None, options, seed=1)
+    AcceleratorState._reset_state()
+    Accelerator(mixed_precision="bf16")
+    try:
+        np.testing.assert_array_equal(fit(board(), None, options, seed=1).products, plain.products)
+    finally:
+        AcceleratorState._reset_state()
+
+
 def test_files_give_the_model_back(model: StateModel) -> None:
     arrays, rest = model.to_arrays()
     again = StateModel.from_arrays(arrays, json.loads(json.dumps(rest)))
