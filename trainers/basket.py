@@ -9,7 +9,6 @@ next. The served score is a weighted sum of what is known of both, and of the ne
 from the rows that are there now.
 """
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -31,7 +30,7 @@ from aisle.sql import Connection, errors, registry
 from aisle.trainers import basket_baselines, completion, ranking
 from aisle.trainers.baskets import Baskets, Bools, Doubles, Floats, Ints, Targets, check_attached, read_baskets
 from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
-from aisle.trainers.run import Report, Result, beats_all, environment, only_trainer
+from aisle.trainers.run import Report, Result, beats_all, environment, failing, only_trainer
 
 if TYPE_CHECKING:  # torch is loaded only for a model that has a network
     from aisle.embedder.order_states import StateModel
@@ -148,7 +147,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         by_time = has_times(connection)
         learned, weights = fit(history, test, options, by_time, report)
         model_id = publish(connection, baskets, test, learned, weights, hashes, options, by_time)
-        try:
+        with failing(connection, model_id):
             metrics = measure(connection, model_id, history, test, options, report)
             seconds = time.monotonic() - started
             deploys, reason = judge(metrics, options)
@@ -163,10 +162,6 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
                     model_id,
                 ),
             )  # fmt: skip
-        except BaseException:
-            with contextlib.suppress(Exception):
-                connection.execute("update aisle._models set state = 'failed' where model_id = %s", (model_id,))
-            raise
         if deploys:
             connection.execute("select aisle.deploy(%s)", (model_id,))
     return Result(model_id, metrics, deploys, reason, seconds)
