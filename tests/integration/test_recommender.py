@@ -105,11 +105,13 @@ def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
     assert any("validation recall@10" in line for line in lines)
 
     again = recommender.train(demo_url, options)
-    assert again.metrics["recall@10"] == result.metrics["recall@10"], "Same seed, same machine: same model."
-    assert again.metrics["live"] == {k: result.metrics[k] for k in again.metrics["live"]}, "The same held-out users."
-    assert recommender.answers(demo, again.model_id, again.model_id, 10) == recommender.answers(
-        demo, result.model_id, again.model_id, 10
-    )
+    # An approximate index may miss another item each time; what it looks in is the same.
+    assert again.metrics["recall@10"] == pytest.approx(result.metrics["recall@10"], abs=0.005)
+    assert again.metrics["live"] == pytest.approx({k: result.metrics[k] for k in again.metrics["live"]}, abs=0.005)
+    query = "select item_id, embedding::real[] from aisle.item_factors where model_id = %s order by item_id"
+    first, second = (dict(demo.execute(query, (model.model_id,)).fetchall()) for model in (result, again))
+    assert first.keys() == second.keys()
+    np.testing.assert_allclose(list(second.values()), list(first.values()), atol=1e-3, err_msg="Same seed, same model")
 
 
 def test_evaluation_asks_the_same_users_whatever_happened_since(demo: Connection) -> None:
