@@ -33,7 +33,7 @@ from psycopg import sql as compose
 
 from aisle import migrations, sql
 from aisle.sql import embedded, registry, transfer
-from aisle.trainers import basket
+from aisle.trainers import basket, basket_score, evaluation
 from aisle.trainers.bulk import copy_rows
 
 FILES = {
@@ -126,7 +126,7 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
             "new": [-2, 0.5, 0.3, 0.5, 0.2, 0],
         }
         parameters = {
-            "model": "taste", "weights": weights, "decay": basket.DECAY, "logit": 0, "gap": 20, "rarest": 1e-6,
+            "model": "taste", "weights": weights, "decay": basket_score.DECAY, "logit": 0, "gap": 20, "rarest": 1e-6,
             "companions": 1,
             "size": 10, "neighbours": 200, "nearest": 100, "time": "days", "top": 10,
         }  # fmt: skip
@@ -206,6 +206,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", default="taste", choices=["taste", "cnn-gru", "attention-gru"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[7])
+    parser.add_argument("--baselines", action="store_true", help="also measure UP-CF, XGBoost and the others")
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     server = embedded.start()
@@ -231,9 +232,13 @@ def main() -> None:
                 seed=seed,
                 test_share=0.1 if name == "instacart" else 1.0,
                 test_customers=test_customers(arguments.data, int(fold)) if fold else None,
-                deploy=False,
+                deploy=arguments.baselines,
             )
             result: Any = basket.train(urls[folder], chosen, report)
+            if arguments.baselines:
+                with sql.connect(urls[folder]) as connection:
+                    rows = evaluation.evaluate_basket(connection, baseline=True)
+                print(json.dumps({"commit": commit, "data": run, "seed": seed, "baselines": rows}), flush=True)
             print(
                 json.dumps(
                     {

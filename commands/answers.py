@@ -46,16 +46,23 @@ def item_category(database: Database, item_id: str, k: int, level: int | None, a
 @click.command()
 @click.argument("item_id", metavar="ID")
 @top_option
+@click.option(
+    "--space",
+    type=click.Choice(["category", "basket"]),
+    default="category",
+    show_default=True,
+    help="Alike by their texts, or by what they are bought with.",
+)
 @json_option
 @pass_database
-def similar(database: Database, item_id: str, k: int, as_json: bool) -> None:
+def similar(database: Database, item_id: str, k: int, space: str, as_json: bool) -> None:
     """List the attached items most like the one with this ID."""
     with database.connect() as connection:
         print_query(
             connection,
-            "select s.rank, s.item_id, i.name, s.score from aisle.similar_items(%s, %s) s"
+            "select s.rank, s.item_id, i.name, s.score from aisle.similar_items(%s, %s, %s) s"
             " left join lateral aisle._read_items(array[s.item_id]) i on true order by s.rank",
-            (item_id, k),
+            (item_id, k, space),
             as_json=as_json,
         )
 

@@ -266,24 +266,28 @@ _BASKET_OPTIONS = (
         help="Share of the customers whose last order is held out.",
     ),
     click.option("--neighbours", default=200, show_default=True, type=click.IntRange(1, 1000), help="Customers asked."),
+    click.option(
+        "--text-vectors", is_flag=True, help="Start products' vectors from their texts'; needs a category model."
+    ),
     click.option("--n-orders", type=click.IntRange(min=1), help="Last orders that the network reads.  [default: 50]"),
-    click.option("--dimensions", type=click.IntRange(min=1), help="Of the network's vectors.  [default: 64]"),
+    click.option("--dimensions", type=click.IntRange(min=1), help="Of products' vectors and states.  [default: 64]"),
     click.option("--hidden", type=click.IntRange(min=1), help="Units of its layers.  [default: 128]"),
     click.option("--heads", type=click.IntRange(min=1), help="Of attention.  [default: 4]"),
     click.option("--layers", type=click.IntRange(min=1), help="Of attention.  [default: 1]"),
     click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Of the network.  [default: 0.3]"),
     click.option("--loss", type=click.Choice(["softmax", "bce"]), help="Of the network.  [default: softmax]"),
-    click.option("--epochs", type=click.IntRange(min=1), help="Passes over the orders, at most.  [default: 5]"),
+    click.option("--epochs", type=click.IntRange(min=1), help="Passes over the orders, at most.  [default: 4]"),
     click.option("--batch-size", type=click.IntRange(min=1), help="Customers a step.  [default: 64]"),
-    click.option("--learning-rate", type=float, help="Peak of the network's.  [default: 0.002]"),
+    click.option("--learning-rate", type=float, help="Peak of the network's.  [default: 0.003]"),
     click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Measure the first so many."),
     click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model."),
 )
 
 
 def _basket(
-    *, model: str, test_share: float, neighbours: int, top: int, seed: int, deploy: bool | None = None, **given: Any
-) -> Any:
+    *, model: str, test_share: float, neighbours: int, text_vectors: bool, top: int, seed: int,
+    deploy: bool | None = None, **given: Any,
+) -> Any:  # fmt: skip
     from aisle.trainers import basket
 
     network = {name: value for name, value in given.items() if value is not None}
@@ -291,6 +295,7 @@ def _basket(
         model=model,
         test_share=test_share,
         neighbours=neighbours,
+        text_vectors=text_vectors,
         top=top,
         seed=seed,
         deploy=deploy,
@@ -300,7 +305,7 @@ def _basket(
 
 @train.command("basket")
 @_with_options(_BASKET_OPTIONS)
-@click.option("--pos-weight", type=float, help="Of a yes, with --loss bce.  [default: 10]")
+@click.option("--pos-weight", type=float, help="Of a yes, with --loss bce.  [default: 1]")
 @click.option(
     "--deploy/--no-deploy",
     default=None,

@@ -63,6 +63,7 @@ CREATION_ORDER = (
     "functions/embed_text",
     "functions/predict_category",
     "functions/item_category",
+    "functions/_similar_items",
     "functions/similar_items",
     "functions/search_items",
     "functions/_has_index",

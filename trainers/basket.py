@@ -16,43 +16,46 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from pgvector import Vector
 from psycopg.types.json import Jsonb
 from scipy import sparse
 
 from aisle import sql
 from aisle.embedder import customers as customer_files
-from aisle.embedder.baskets import recency, tastes
-from aisle.embedder.customers import CustomerEmbedder, CustomerGeneration, States, TasteStates, columns
+from aisle.embedder.customers import CustomerEmbedder, CustomerGeneration, columns
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
 from aisle.trainers import basket_baselines, completion, ranking
-from aisle.trainers.baskets import Baskets, Bools, Doubles, Floats, Ints, Targets, check_attached, read_baskets
+from aisle.trainers.basket_score import (
+    DECAY,
+    TERMS,
+    UNKNOWING,
+    Fitted,
+    Learned,
+    Weights,
+    candidates,
+    fit_weights,
+    learn,
+    neighbours_of,
+)
+from aisle.trainers.baskets import Baskets, Floats, Targets, check_attached, read_baskets
 from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
+from aisle.trainers.events import read_items
 from aisle.trainers.run import Report, Result, beats_all, environment, failing, only_trainer
 
-if TYPE_CHECKING:  # torch is loaded only for a model that has a network
-    from aisle.embedder.order_states import StateModel
+if TYPE_CHECKING:
+    from aisle.trainers.order_networks import ProductVectors
 
 GATE = ("p-top", "gp-top", "tifu-knn")  # what a model must beat on the held-out customers
-TASTE = 128  # dimensions
-DECAY = (0.9, 0.6)  # of what a purchase counts, with each order since
-SHRINKAGE = 5.0  # purchases' worth of the average gap that are mixed into an item's own
 WEIGHTS_SHARE = 0.25  # of the customers who are not held out: their last orders fit the weights
 MOST_FOR_WEIGHTS = 20_000  # customers; more change nothing
-BATCH = 2000  # customers whose candidates are scored at once
+LONGEST_SET = 50  # products of a customer, of which the best sets of other kinds are cut
+THRESHOLDS = tuple(np.linspace(0.02, 0.6, 59).round(2).tolist())  # of a probability, for the same
+CHUNK = 500  # customers whose logits are computed at once
 MOST_COMPLETED = 4000  # carts that are completed to measure that
 NETWORKS = ("cnn-gru", "attention-gru")
 FEWEST = 10  # customers with two orders
-RIDGE = 1.0  # of the weights, on standardised columns
-LATEST, LATE = 0.04, 4.0  # least time since a purchase (days: an hour), and the bound of the logarithm of lateness
 DAY = 86_400.0  # seconds
-NEAR_FLOOR = 0.001  # share of neighbours
-
-# What the weights are of, after the constant; products that are new to the customer have the first five.
-TERMS = ("neighbours", "popularity", "logit", "size", "orders", "recency", "fast_recency", "last", "late", "late²")
-NEW_TERMS = TERMS[:5]
 
 
 @dataclass(frozen=True)
@@ -67,66 +70,8 @@ class Options:
     top: int = 10  # what is measured are the first so many
     seed: int = 7
     deploy: bool | None = None  # None: if it is better than what is live and than the baselines
+    text_vectors: bool = False  # whether products' vectors start from those of their texts
     network: dict[str, Any] = field(default_factory=dict)  # options of trainers.order_networks
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What is fitted once, by gradient descent."""
-
-    network: "StateModel | None"
-    cart: Floats  # (items, d), what each product adds to an open cart
-    completion: Floats  # (items, d + 1), what an open cart is compared with
-    companions: sparse.csr_array  # (items, items), cosines of co-purchase
-    companion_weight: float
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What is known of products, and how states come about: all but the weights."""
-
-    item_tastes: Floats  # (items, ≤ TASTE)
-    popularity: Doubles  # (items,), share of the orders
-    gap: Doubles  # (items,), usual time between two purchases
-    average_gap: float
-    rarest: float  # a share of the orders that nothing is below, for a logarithm
-    size: float  # of an order, on average
-    fitted: Fitted
-    products: Floats  # (items, dimensions), what states are compared with
-
-    @property
-    def states(self) -> States:
-        """What makes states."""
-        return self.fitted.network or TasteStates(self.item_tastes, DECAY[0])
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Products that a customer may order next, with what is known of both."""
-
-    customer: Ints  # (candidates,), ascending
-    item: Ints  # (candidates,)
-    again: Bools  # (candidates,), bought before
-    terms: Doubles  # (candidates, TERMS)
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Of a constant and the terms."""
-
-    again: Doubles  # (1 + TERMS,)
-    new: Doubles  # (1 + NEW_TERMS,)
-    logit: float  # what stands in for the logit of a customer without a state, or of a product that the model lacks
-
-    def scores(self, candidates: Candidates) -> Doubles:
-        """Return (candidates,)."""
-        again = self.again[0] + candidates.terms @ self.again[1:]
-        new = self.new[0] + candidates.terms[:, : len(NEW_TERMS)] @ self.new[1:]
-        return np.asarray(np.where(candidates.again, again, new))
-
-
-# Where nobody has two orders: what was bought before may come again, and what is popular may come.
-UNKNOWING = Weights(np.array([-3.0, *np.zeros(len(TERMS))]), np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]), 0.0)
 
 
 def train(url: str, options: Options, report: Report = lambda line: None) -> Result:
@@ -145,10 +90,13 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             f"{len(test):,} customers' last are held out."
         )
         by_time = has_times(connection)
-        learned, weights = fit(history, test, options, by_time, report)
+        texts = read_texts(connection, baskets.item_ids) if options.text_vectors else None
+        learned, weights = fit(history, test, options, by_time, report, texts=texts)
         model_id = publish(connection, baskets, test, learned, weights, hashes, options, by_time)
         with failing(connection, model_id):
             metrics = measure(connection, model_id, history, test, options, report)
+            if learned.fitted.network:
+                metrics["network alone"] = measure_states(learned, history, test, options.top)
             seconds = time.monotonic() - started
             deploys, reason = judge(metrics, options)
             connection.execute(
@@ -217,7 +165,9 @@ def hold_out_orders(baskets: Baskets, share: float, seed: int) -> tuple[Baskets,
     return baskets.select_orders(kept), baskets.targets(chosen[first])
 
 
-def fit(history: Baskets, test: Targets, options: Options, by_time: bool, report: Report) -> tuple[Learned, Weights]:
+def fit(
+    history: Baskets, test: Targets, options: Options, by_time: bool, report: Report, *, texts: Floats | None = None
+) -> tuple[Learned, Weights]:
     """Learn from the customers who are not held out, or, where all are, from all orders before the held-out ones."""
     learners = np.ones(history.customers, dtype=bool)
     learners[test.customer] = False
@@ -228,22 +178,25 @@ def fit(history: Baskets, test: Targets, options: Options, by_time: bool, report
     several = np.flatnonzero(own.orders_of >= 2)
     if not len(several):
         before, wanted = hold_out_orders(own, WEIGHTS_SHARE, options.seed)
-        return learn(
-            own, fit_networks(before, wanted, replace(options, model="taste"), report), options.seed
-        ), UNKNOWING
+        fitted = fit_networks(before, wanted, replace(options, model="taste"), report, texts)
+        return learn(own, fitted, options.seed), UNKNOWING
     chosen = np.zeros(own.customers, dtype=bool)
     size = min(max(1, round(WEIGHTS_SHARE * len(several))), MOST_FOR_WEIGHTS)
     chosen[random.choice(several, size, replace=False)] = True
     before, wanted = own.hold_out_last(chosen)
-    fitted = fit_networks(before, wanted, options, report)
+    fitted = fit_networks(before, wanted, options, report, texts)
     report(f"Fitting the weights to the last orders of {len(wanted):,} customers …")
     learned = learn(before, fitted, options.seed)
-    found = candidates(before, wanted, learned, neighbours_of(before, learned), options, by_time)
+    pool = neighbours_of(before, learned)
+    found = candidates(
+        before, wanted, learned, pool, neighbours=options.neighbours, nearest=options.nearest, by_time=by_time
+    )
     return learn(own, fitted, options.seed), fit_weights(found, wanted)
 
 
-def fit_networks(before: Baskets, wanted: Targets, options: Options, report: Report) -> Fitted:
-    """Fit what completes a cart, and the network that was asked for, stopped by the wanted orders."""
+def fit_networks(before: Baskets, wanted: Targets, options: Options, report: Report, texts: Floats | None) -> Fitted:
+    """Fit what completes a cart, products' vectors, and the network asked for, stopped by the wanted orders."""
+    from aisle.trainers import order_networks
 
     def progress(epoch: int, loss: float, metric: float | None) -> None:
         shown = "" if metric is None else f", validation recall {metric:.4f}"
@@ -251,236 +204,39 @@ def fit_networks(before: Baskets, wanted: Targets, options: Options, report: Rep
 
     report("Fitting what is bought together …")
     completed = completion.fit(before, completion.Options(), seed=options.seed, progress=progress)
+    report("Fitting products' vectors …")
+    network_options = order_networks.Options(**options.network)
+    vectors = order_networks.product_vectors(before, network_options, seed=options.seed, texts=texts, progress=progress)
     network = None
     if options.model in NETWORKS:
-        from aisle.trainers import order_networks
-
         report(f"Fitting {options.model} …")
-        network_options = order_networks.Options(model=options.model, **options.network)
-        network = order_networks.fit(before, wanted, network_options, seed=options.seed, progress=progress)
+        network = order_networks.fit(
+            before, wanted, replace(network_options, model=options.model), seed=options.seed, progress=progress,
+            vectors=vectors,
+        )  # fmt: skip
     cosines = completion.companions(before)
     orders = [items for items in map(wanted.basket, range(len(wanted))) if len(items) > 1][:MOST_COMPLETED]
     hidden = np.array([items[place % len(items)] for place, items in enumerate(orders)], dtype=np.int64)
     carts = [items[items != one] for items, one in zip(orders, hidden, strict=True)]
     weight = completion.companion_weight(completed, cosines, carts, hidden, options.top)
-    return Fitted(network, completed.cart, completed.completion, cosines, weight)
+    return Fitted(network, completed.cart, completed.completion, cosines, weight, _known(vectors, before, texts))
 
 
-def learn(baskets: Baskets, fitted: Fitted, seed: int) -> Learned:
-    """Learn what there is to know of products from orders."""
-    # How much an item tells about a customer: tf-idf as for words, with log(1 + decayed count) for the frequency.
-    pairs = np.unique(baskets.customer_of_order[baskets.order_of_line] * baskets.items + baskets.item)
-    buyers = np.bincount(pairs % baskets.items, minlength=baskets.items)
-    rarity = np.log((1 + baskets.customers) / (1 + buyers))
-    counts = recency(baskets, DECAY[0])
-    counts.data = np.log1p(counts.data) * rarity[counts.indices]
-    directions = principal_directions(counts, seed)  # (items, d)
-    item_tastes = (directions * rarity[:, None]).astype(np.float32)
-    gap, average_gap = gaps(baskets)
-    return Learned(
-        item_tastes=item_tastes,
-        popularity=np.bincount(baskets.item, minlength=baskets.items) / max(len(baskets), 1),
-        gap=gap,
-        average_gap=average_gap,
-        rarest=1 / max(len(baskets), 1),
-        size=len(baskets.item) / max(len(baskets), 1),
-        fitted=fitted,
-        products=fitted.network.products if fitted.network else directions.astype(np.float32),
-    )
+def _known(vectors: "ProductVectors", baskets: Baskets, texts: Floats | None) -> Floats:
+    """Return products' vectors, (items, d); zeros for those of which neither a companion nor a text tells."""
+    known = np.zeros(baskets.items, dtype=bool)
+    if texts is not None:
+        known |= texts.any(axis=1)
+    known[baskets.item[np.diff(baskets.order_start)[baskets.order_of_line] > 1]] = True
+    return np.where(known[:, None], vectors.codes, 0).astype(np.float32)
 
 
-def principal_directions(matrix: sparse.csr_array, seed: int) -> Doubles:
-    """Return the first right singular vectors, (columns, ≤ TASTE)."""
-    from sklearn.utils.extmath import randomized_svd
-
-    dimensions = min(TASTE, *matrix.shape)
-    return np.asarray(randomized_svd(sparse.csr_matrix(matrix), dimensions, n_iter=4, random_state=seed)[2].T)
-
-
-def gaps(baskets: Baskets) -> tuple[Doubles, float]:
-    """Return the usual time between two purchases of each item by a customer, (items,), and of any."""
-    customer = baskets.customer_of_order[baskets.order_of_line]
-    at = baskets.at[baskets.order_of_line]
-    rows = np.lexsort((at, baskets.item, customer))
-    key = (customer * baskets.items + baskets.item)[rows]
-    same = key[1:] == key[:-1]
-    between = np.maximum(np.diff(at[rows])[same], 0)
-    item = (key[1:] % baskets.items)[same]
-    average = max(float(between.mean()), LATEST) if len(between) else 1.0
-    sums = np.bincount(item, between, minlength=baskets.items)
-    times = np.bincount(item, minlength=baskets.items)
-    return (sums + SHRINKAGE * average) / (times + SHRINKAGE), average
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Neighbours: each customer's taste before the last order, and what that contained."""
-
-    customer: Ints  # (neighbours,)
-    taste: Floats  # (neighbours, d)
-    bought: sparse.csr_array  # (neighbours, items), 0 or 1
-    known_at: Doubles  # (neighbours,)
-
-
-def neighbours_of(baskets: Baskets, learned: Learned) -> Pool:
-    """Return the customers who can be neighbours: those with two orders."""
-    before, last = baskets.hold_out_last()
-    taste = tastes(before, learned.item_tastes, DECAY[0])[last.customer]
-    there = taste.any(axis=1)
-    ones = np.ones(len(last.item))
-    bought = sparse.csr_array((ones, last.item, last.start), shape=(len(last), baskets.items))
-    return Pool(last.customer[there], taste[there], bought[there], last.at[there])
-
-
-def shares(pool: Pool, customers: Ints, taste: Floats, moments: Doubles | None, neighbours: int) -> sparse.csr_array:
-    """Return the share of each customer's neighbours who bought an item next, by squared cosine: (customers, items)."""
-    if not len(pool.customer):
-        return sparse.csr_array((len(customers), pool.bought.shape[1]))
-    cosine = taste @ pool.taste.T  # (customers, pool)
-    cosine[customers[:, None] == pool.customer[None, :]] = -1
-    if moments is not None:
-        cosine[pool.known_at[None, :] >= moments[:, None]] = -1
-    k = min(neighbours, cosine.shape[1])
-    nearest = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
-    weight = np.take_along_axis(cosine, nearest, axis=1).clip(0).astype(np.float64) ** 2
-    weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-    rows = np.repeat(np.arange(len(customers)), k)
-    chosen = sparse.csr_array((weight.ravel(), (rows, nearest.ravel())), shape=cosine.shape)
-    return sparse.csr_array(chosen @ pool.bought)
-
-
-def candidates(
-    history: Baskets, targets: Targets, learned: Learned, pool: Pool, options: Options, by_time: bool
-) -> Candidates:
-    """Return what each target's customer may order at its time, from the history as `Baskets` has it."""
-    parts = [
-        _candidates(
-            history, targets.customer[s : s + BATCH], targets.at[s : s + BATCH], learned, pool, options, by_time
-        )
-        for s in range(0, len(targets), BATCH)
-    ]
-    return Candidates(
-        np.concatenate([p.customer for p in parts]),
-        np.concatenate([p.item for p in parts]),
-        np.concatenate([p.again for p in parts]),
-        np.concatenate([p.terms for p in parts]),
-    )
-
-
-def _candidates(
-    history: Baskets,
-    customers: Ints,
-    moments: Doubles,
-    learned: Learned,
-    pool: Pool,
-    options: Options,
-    by_time: bool,
-) -> Candidates:
-    own = history.select_customers(customers)
-    items = own.items
-    states = learned.states.states(own)  # (customers, dimensions)
-    logits = states @ learned.products.T  # (customers, items)
-    taste = tastes(own, learned.item_tastes, DECAY[0])
-    near = shares(pool, customers, taste, moments if by_time else None, options.neighbours)
-
-    bought = _purchases(own)
-    keys = [bought.key, *(_best(near, options.nearest)), *(_best_columns(logits, options.nearest))]
-    key = np.unique(np.concatenate(keys))
-    row, item = key // items, key % items
-    place = np.searchsorted(key, bought.key)
-    again = np.zeros(len(key), dtype=bool)
-    again[place] = True
-
-    terms = np.zeros((len(key), len(TERMS)))
-    terms[:, 0] = np.log(near[row, item] + NEAR_FLOOR)
-    terms[:, 1] = np.log(learned.popularity[item] + learned.rarest)
-    terms[:, 2] = logits[row, item]
-    terms[:, 3] = np.log(np.diff(own.order_start[own.customer_start])[row] / own.orders_of[row])
-    terms[:, 4] = np.log(own.orders_of[row])
-    usual = np.maximum((bought.span + learned.gap[bought.key % items]) / bought.times, LATEST)
-    late = np.log(np.maximum(moments[bought.key // items] - bought.last_at, LATEST) / usual)
-    terms[place, 5] = np.log(bought.recency)
-    terms[place, 6] = np.log(bought.fast_recency)
-    terms[place, 7] = bought.ago == 0
-    terms[place, 8] = np.clip(late, -LATE, LATE)
-    terms[place, 9] = np.minimum(late**2, LATE**2)
-    return Candidates(customers[row], item, again, terms)
-
-
-@dataclass(frozen=True)
-class Purchases:
-    """What is known of each pair of a customer and an item bought, (pairs,) each, by ascending key."""
-
-    key: Ints  # customer × items + item
-    times: Ints
-    recency: Doubles
-    fast_recency: Doubles
-    ago: Ints  # orders since the last purchase
-    last_at: Doubles
-    span: Doubles  # from the first to the last purchase
-
-
-def _purchases(baskets: Baskets) -> Purchases:
-    order = baskets.order_of_line
-    customer = baskets.customer_of_order[order]
-    ago = baskets.customer_start[1:][customer] - 1 - order
-    key = customer * baskets.items + baskets.item
-    rows = np.lexsort((order, key))
-    key, ago, at = key[rows], ago[rows], baskets.at[order][rows]
-    first = np.flatnonzero(np.append(True, key[1:] != key[:-1]) if len(key) else np.zeros(0, dtype=bool))
-    last = np.append(first[1:], len(key)) - 1 if len(first) else first
-    slow, fast = DECAY
-
-    def total(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.add.reduceat(values, first) if len(first) else values
-
-    return Purchases(
-        key[first],
-        total(np.ones(len(key), dtype=np.int64)),
-        total(slow**ago),
-        total(fast**ago),
-        ago[last],
-        at[last],
-        at[last] - at[first],
-    )
-
-
-def _best(shares: sparse.csr_array, k: int) -> list[Ints]:
-    """Return, as keys, the k items of each row with the largest share, the first of equals first."""
-    keys = []
-    for row in range(shares.shape[0]):
-        start, stop = shares.indptr[row], shares.indptr[row + 1]
-        item, share = shares.indices[start:stop], shares.data[start:stop]
-        keys.append(row * shares.shape[1] + item[np.lexsort((item, -share))[:k]].astype(np.int64))
-    return keys
-
-
-def _best_columns(logits: Floats, k: int) -> list[Ints]:
-    k = min(k, logits.shape[1])
-    best = np.argpartition(-logits, k - 1, axis=1)[:, :k]
-    return list(np.arange(len(logits))[:, None] * logits.shape[1] + best)
-
-
-def fit_weights(found: Candidates, wanted: Targets) -> Weights:
-    """Fit a logistic regression to what was ordered, apart for products bought before and new ones."""
-    from sklearn.linear_model import LogisticRegression
-
-    items = int(max(found.item.max(), wanted.item.max(initial=0))) + 1
-    owner = np.repeat(wanted.customer, np.diff(wanted.start))
-    ordered = np.isin(found.customer * items + found.item, owner * items + wanted.item)
-
-    def weigh(rows: Bools, terms: int) -> Doubles:
-        x, y = found.terms[rows, :terms], ordered[rows]
-        if y.all() or not y.any():  # as in a shop where nobody comes back to the same things
-            share = (y.sum() + 0.5) / (len(y) + 1)
-            return np.array([np.log(share / (1 - share)), *np.zeros(terms)])
-        mean, sd = x.mean(axis=0), x.std(axis=0)
-        sd[sd < 1e-6] = np.inf  # nothing but rounding
-        model = LogisticRegression(C=1 / RIDGE, max_iter=500).fit((x - mean) / sd, y)
-        slopes = model.coef_[0] / sd
-        return np.array([model.intercept_[0] - slopes @ mean, *slopes])
-
-    return Weights(weigh(found.again, len(TERMS)), weigh(~found.again, len(NEW_TERMS)), float(found.terms[:, 2].mean()))
+def read_texts(connection: Connection, item_ids: Sequence[str]) -> Floats:
+    """Return the text vectors of products, (items, any), by the live category model; zeros for what is not attached."""
+    items = read_items(connection, with_texts=True)
+    texts = dict(zip(items.ids, items.texts if items.texts is not None else (), strict=True))
+    nothing = np.zeros_like(next(iter(texts.values())))
+    return np.stack([texts.get(item_id, nothing) for item_id in item_ids])
 
 
 def publish(
@@ -532,6 +288,7 @@ def publish(
             "completion",
             "companions",
             "cosines",
+            "co_purchase",
             "popularity",
             "gap",
         ),
@@ -544,6 +301,7 @@ def publish(
                 learned.fitted.cart,
                 learned.fitted.completion,
                 *_companions(learned.fitted.companions, baskets.item_ids),
+                [row if row.any() else None for row in learned.fitted.co_purchase],
                 learned.popularity,
                 learned.gap,
                 strict=True,
@@ -593,14 +351,19 @@ def _companions(cosines: sparse.csr_array, item_ids: Sequence[str]) -> tuple[lis
 
 def create_indexes(connection: Connection, model_id: int) -> None:
     """Index a loaded generation where that pays, and count its rows for the planner."""
-    for table, column in (("basket_items", "embedding"), ("basket_items", "completion"), ("customer_vectors", "taste")):
+    for table, column, operators in (
+        ("basket_items", "embedding", "halfvec_ip_ops"),
+        ("basket_items", "completion", "halfvec_ip_ops"),
+        ("basket_items", "co_purchase", "halfvec_cosine_ops"),
+        ("customer_vectors", "taste", "halfvec_ip_ops"),
+    ):
         partition = f"{table}_{model_id}"
         rows, dimensions = sql.fetch_row(
             connection,
             f"select count({column}), max(vector_dims({column})) from aisle.{partition}",  # noqa: S608 - ours
         )
         if rows >= INDEX_FROM:
-            create_index(connection, partition, dimensions, "halfvec_ip_ops", column=column)
+            create_index(connection, partition, dimensions, operators, column=column)
         connection.execute(f"analyze aisle.{partition}".encode())
 
 
@@ -627,6 +390,7 @@ def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple
             np.array([row[4].to_numpy() for row in rows])[places],
             sparse.csr_array((len(places), len(places))),
             parameters["companions"],
+            np.zeros((len(places), 0), dtype=np.float32),
         ),
         products=np.array([row[0].to_numpy() for row in rows])[places],
     )
@@ -636,14 +400,15 @@ def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple
 
 def answers(
     connection: Connection, model_id: int, heldout_of: int, history: Baskets, test: Targets, k: int | None
-) -> list[list[str]]:
+) -> list[tuple[list[str], list[float]]]:
     """Ask a model, in SQL, for the customers that another was held out from, at their moments.
 
-    What the worker would have had as their states before those moments is computed anew.
+    Return the products that it ranks for each, and how likely it says that they are. What the worker would have had as
+    their states before those moments is computed anew.
     """
     generation = CustomerEmbedder().load(connection, model_id)
     asked = history.select_customers(test.customer).renumber(list(generation.numbers))
-    rows = connection.execute(
+    return connection.execute(
         sql.read("queries/next_baskets_heldout"),
         {
             "model_id": model_id,
@@ -653,7 +418,6 @@ def answers(
             "states": [Vector(state) for state in generation.states.states(asked)],
         },
     ).fetchall()
-    return [row[0] for row in rows]
 
 
 def measure(
@@ -662,26 +426,49 @@ def measure(
     """Measure the model, the live one and the baselines on the held-out customers."""
     k = options.top
     report("Measuring on held-out customers, through SQL …")
-    wanted = names_of(history, test)
-    seen = seen_by(history, test)
+    wanted, seen = names_of(history, test), seen_by(history, test)
     metrics: dict[str, Any] = {
         "customers": len(test),
         "repeat customers": int((history.orders_of[test.customer] >= 1).sum()),
     }
-    metrics |= ranking.measure_baskets(
-        answers(connection, model_id, model_id, history, test, k), wanted, seen, k
-    ).means()
-    best_sets = answers(connection, model_id, model_id, history, test, None)
-    metrics["f1-optimal"] = ranking.measure_sets(best_sets, wanted)
+    longest = answers(connection, model_id, model_id, history, test, max(k, LONGEST_SET))
+    metrics |= ranking.measure_baskets([items[:k] for items, _ in longest], wanted, seen, k).means()
+    best_sets = [items for items, _ in answers(connection, model_id, model_id, history, test, None)]
+    metrics["f1-optimal"] = ranking.measure_sets(best_sets, wanted) | _best_rules(longest, wanted)
     live = registry.live(connection, "basket")
     if live is not None:
-        ranked = answers(connection, live, model_id, history, test, k)
+        ranked = [items for items, _ in answers(connection, live, model_id, history, test, k)]
         metrics["live"] = ranking.measure_baskets(ranked, wanted, seen, k).means()
     metrics["completion"] = measure_completion(connection, model_id, history, test, k, options.seed)
     for name in GATE:
         report(f"Fitting the baseline {name} …")
         metrics[name] = measure_baseline(name, history, test, k).means()
     return metrics
+
+
+def _best_rules(answered: list[tuple[list[str], list[float]]], wanted: list[set[str]]) -> dict[str, dict[str, float]]:
+    """Return what two simpler sets come to: of one size for all, and of all products above one probability.
+
+    Size and probability are the best for these very customers, which is more than one can know.
+    """
+    sizes = {k: [items[:k] for items, _ in answered] for k in range(1, LONGEST_SET + 1)}
+    above = {p: [[i for i, q in zip(*a, strict=True) if q >= p] for a in answered] for p in THRESHOLDS}
+    best = {}
+    for name, sets in (("fixed size", sizes), ("threshold", above)):
+        measured = {value: ranking.measure_sets(answered, wanted)["f1"] for value, answered in sets.items()}
+        value = max(measured, key=lambda value: measured[value])
+        best[f"best {name}"] = {"value": value, "f1": measured[value]}
+    return best
+
+
+def measure_states(learned: Learned, history: Baskets, test: Targets, k: int) -> dict[str, float]:
+    """Measure what the states alone would rank: what a network brings, without the other terms of the score."""
+    states = learned.states.states(history.select_customers(test.customer))  # (customers, d)
+    ranked: list[list[str]] = []
+    for start in range(0, len(states), CHUNK):
+        best = ranking.top(states[start : start + CHUNK] @ learned.products.T, k)
+        ranked += [[history.item_ids[i] for i in row if i >= 0] for row in best.tolist()]
+    return ranking.measure_baskets(ranked, names_of(history, test), seen_by(history, test), k).means()
 
 
 def held_out_of(connection: Connection, model_id: int, baskets: Baskets) -> tuple[Baskets, Targets]:
@@ -756,4 +543,4 @@ def judge(metrics: dict[str, Any], options: Options) -> tuple[bool, str]:
     if metrics["repeat customers"] == 0:
         ours, theirs = (metrics["completion"].get(n, 0.0) for n in ("complete_basket", "cosine"))
         return ours > theirs, f"it completes {ours:.4f} of the carts, the cosine of co-purchase {theirs:.4f}"
-    return beats_all(metrics, name)
+    return beats_all({who: m for who, m in metrics.items() if who != "network alone"}, name)

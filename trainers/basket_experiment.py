@@ -10,7 +10,7 @@ import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from aisle import sql
 from aisle.sql import Connection, errors
 from aisle.trainers import basket, order_networks, ranking
-from aisle.trainers.baskets import Baskets, Targets, read_baskets
+from aisle.trainers.baskets import Baskets, Floats, Targets, read_baskets
 from aisle.trainers.run import Report, only_trainer
 
 MEASURE = "f1_micro"
@@ -80,6 +80,7 @@ def try_networks(
     ):
         baskets = read_baskets(connection)
         history, test = basket.hold_out(baskets, options)
+        texts = basket.read_texts(connection, baskets.item_ids) if options.text_vectors else None
         key = _key(baskets, options)
         arms = _resume(connection, key)
         for values, seed in itertools.product(
@@ -88,11 +89,12 @@ def try_networks(
             settings = dict(zip(fitted, values, strict=True))
             if all(str(seed) in arms.get(_name(settings, t), Arm({}, {})).seeds for t in thresholds):
                 continue
-            network_options = replace(
-                order_networks.Options(model="cnn-gru" if options.model == "taste" else options.model),
-                **{**options.network, **settings},
+            # A threshold is one of probabilities, and only a yes or no a product has these.
+            network_options = order_networks.Options(
+                **{"model": "cnn-gru" if options.model == "taste" else options.model, "loss": "bce"}
+                | {**options.network, **settings}
             )
-            measured = _measure(history, test, network_options, thresholds, seed, options.top)
+            measured = _measure(history, test, network_options, thresholds, seed, options.top, texts)
             for threshold, metrics in zip(thresholds, measured, strict=True):
                 name = _name(settings, threshold)
                 earlier = arms[name].seeds if name in arms else {}
@@ -107,8 +109,9 @@ def try_networks(
 
 
 def _measure(
-    history: Baskets, test: Targets, options: order_networks.Options, thresholds: Sequence[float], seed: int, k: int
-) -> list[dict[str, float]]:
+    history: Baskets, test: Targets, options: order_networks.Options, thresholds: Sequence[float], seed: int, k: int,
+    texts: Floats | None,
+) -> list[dict[str, float]]:  # fmt: skip
     """Fit one network, and measure it at each threshold."""
     learners = np.ones(history.customers, dtype=bool)
     learners[test.customer] = False
@@ -116,7 +119,9 @@ def _measure(
         learners[:] = True
     own = history.select_customers(learners)
     chosen = np.random.default_rng(seed).random(own.customers) < basket.WEIGHTS_SHARE
-    model = order_networks.fit(*own.hold_out_last(chosen), options, seed=seed)
+    before, validation = own.hold_out_last(chosen)
+    vectors = None if texts is None else order_networks.product_vectors(before, options, seed=seed, texts=texts)
+    model = order_networks.fit(before, validation, options, seed=seed, vectors=vectors)
 
     states = model.states(history.select_customers(test.customer))  # (customers, d)
     ranked: list[list[int]] = []
@@ -141,7 +146,8 @@ def _name(settings: Mapping[str, Any], threshold: float) -> str:
 
 
 def _key(baskets: Baskets, options: basket.Options) -> str:
-    told = [baskets.fingerprint(), options.model, options.network, options.test_share, options.seed, options.top]
+    told = [baskets.fingerprint(), options.model, options.network, options.test_share, options.seed, options.top,
+            options.text_vectors]  # fmt: skip
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -80,7 +80,7 @@ def evaluate_basket(connection: Connection, *, baseline: bool) -> list[dict[str,
     history, test = basket.held_out_of(connection, model_id, read_baskets(connection))
     if not len(test):
         raise errors.TrainingDataError("None of the held-out customers' orders is there any more.")
-    ranked = basket.answers(connection, model_id, model_id, history, test, k)
+    ranked = [items for items, _ in basket.answers(connection, model_id, model_id, history, test, k)]
     measured = ranking.measure_baskets(ranked, basket.names_of(history, test), basket.seen_by(history, test), k)
     rows = [{"answer": "next_basket", "customers": len(test), **measured.means()}]
     if baseline:

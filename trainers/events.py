@@ -91,7 +91,7 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
             "No interactions are attached.",
             hint="Attach them: aisle attach interactions SCHEMA.TABLE --user … --item … --at …",
         )
-    items = _read_items(connection, with_texts="text" in features)
+    items = read_items(connection, with_texts="text" in features)
     contexts = [name for name in features if name in attached or name in TIME_FEATURES]
     if unknown := set(features) - set(contexts) - set(TOWER_FEATURES):
         raise errors.InvalidArgumentError(
@@ -150,7 +150,8 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
     )
 
 
-def _read_items(connection: Connection, *, with_texts: bool) -> Items:
+def read_items(connection: Connection, *, with_texts: bool) -> Items:
+    """Read the attached items; raises TrainingDataError without any, NoLiveModelError for texts without a model."""
     attachment = connection.execute("select category_separator from aisle._attachments where kind = 'items'").fetchone()
     if attachment is None:
         raise errors.NotAttachedError

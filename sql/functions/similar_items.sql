@@ -1,21 +1,21 @@
-create or replace function aisle.similar_items(item_id text, k integer default 10)
+create or replace function aisle.similar_items(item_id text, k integer default 10, space text default 'category')
 returns table (rank integer, item_id text, score double precision)
 language sql stable parallel safe rows 10
 as $function$
-    select n.rank, n.item_id, n.score
-    from aisle._live_model('category') model,
-         aisle._nearest_items(model, aisle._item_vector(model, similar_items.item_id), k, similar_items.item_id) n
+    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id, k, space) s
 $function$;
 
-comment on function aisle.similar_items(text, integer) is
-    'The k items most like an attached item in the category model''s space; score is the cosine. An unknown item has none.';
+comment on function aisle.similar_items(text, integer, text) is
+    'The k items most like an attached item; score is the cosine. In the space ''category'' by their texts, as the category model '
+    'sees them; in the space ''basket'' by what they are bought with, as the basket model does. An unknown item has none.';
 
-create or replace function aisle.similar_items(item_id bigint, k integer default 10)
+create or replace function aisle.similar_items(item_id bigint, k integer default 10, space text default 'category')
 returns table (rank integer, item_id text, score double precision)
 language sql stable parallel safe rows 10
 as $function$
-    select s.rank, s.item_id, s.score from aisle.similar_items(similar_items.item_id::text, k) s
+    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id::text, k, space) s
 $function$;
 
-comment on function aisle.similar_items(bigint, integer) is
-    'The k items most like an attached item in the category model''s space; score is the cosine. An unknown item has none.';
+comment on function aisle.similar_items(bigint, integer, text) is
+    'The k items most like an attached item; score is the cosine. In the space ''category'' by their texts, as the category model '
+    'sees them; in the space ''basket'' by what they are bought with, as the basket model does. An unknown item has none.';

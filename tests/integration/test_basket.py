@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 
 from aisle import sql
 from aisle.embedder.customers import CustomerEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import basket, basket_baselines, basket_experiment, evaluation
+from aisle.trainers import basket, basket_baselines, basket_experiment, basket_score, evaluation
 from aisle.trainers.baskets import read_baskets
 from tests.conftest import Server, Shop
 
@@ -80,8 +81,10 @@ def test_sql_and_python_give_the_same_scores(orders: Connection, trained: basket
         customers = np.sort(np.random.default_rng(7).choice(baskets.customers, ASKED, replace=False))
         nothing = np.zeros(ASKED + 1, dtype=np.int64)
         targets = basket.Targets(customers, np.full(ASKED, float(now)), nothing, nothing[:0])
-        pool = basket.neighbours_of(baskets, learned)
-        found = basket.candidates(baskets, targets, learned, pool, options, by_time=False)
+        found = basket_score.candidates(
+            baskets, targets, learned, basket_score.neighbours_of(baskets, learned),
+            neighbours=options.neighbours, nearest=options.nearest, by_time=False,
+        )  # fmt: skip
         scores = weights.scores(found)
         rows = answers(orders, [baskets.customer_ids[c] for c in customers], TOP)
     finally:
@@ -127,6 +130,34 @@ def test_same_seed_same_model_and_no_better_one_no_deploy(orders_url: str, train
     assert again.metrics["recall@10"] == pytest.approx(trained.metrics["recall@10"])
     assert not again.deployed
     assert "not better" in again.reason
+
+
+def test_products_bought_alike_are_found_by_their_cosine(orders: Connection, trained: basket.Result) -> None:
+    rows = orders.execute(
+        "select item_id, co_purchase::real[] from aisle.basket_items where model_id = %s", (trained.model_id,)
+    ).fetchall()
+    vectors = {item: np.array(vector) / np.linalg.norm(vector) for item, vector in rows}
+    found = orders.execute("select item_id, score from aisle.similar_items(4, 5, space => 'basket')").fetchall()
+    best = sorted((float(vectors["4"] @ v) for item, v in vectors.items() if item != "4"), reverse=True)[:5]
+    assert [score for _, score in found] == pytest.approx(best, abs=2e-3), "As near as halves can tell."
+    assert [float(vectors["4"] @ vectors[item]) for item, _ in found] == pytest.approx(best, abs=2e-3)
+    assert {int(item) % 2 for item, _ in found} == {0}, "Nobody buys both colours."
+    assert orders.execute("select from aisle.similar_items('nothing', 5, 'basket')").fetchall() == []
+
+
+def test_a_space_that_does_not_exist_is_said(orders: Connection) -> None:
+    with pytest.raises(psycopg.Error, match="no space cart") as caught:
+        orders.execute("select from aisle.similar_items('4', space => 'cart')")
+    assert caught.value.sqlstate == errors.InvalidArgumentError.sqlstate
+    assert caught.value.diag.message_hint == "There are: category, basket"
+
+
+def test_sets_of_the_largest_expected_f1_stand_beside_the_best_of_one_size(trained: basket.Result) -> None:
+    sets = trained.metrics["f1-optimal"]
+    assert 1 <= sets["best fixed size"]["value"] <= 50
+    for rule in ("best fixed size", "best threshold"):
+        assert 0 < sets[rule]["f1"] < 1
+    assert sets["best fixed size"]["f1"] >= trained.metrics["f1@10"] - 1e-9, "Ten is one of the sizes."
 
 
 def test_a_new_order_changes_the_answer_at_once_and_the_vectors_by_the_worker(
@@ -201,6 +232,7 @@ def test_an_experiment_goes_on_where_it_was(orders_url: str, orders: Connection)
 def test_a_networks_states_are_published_and_kept_by_the_worker(orders_url: str, orders: Connection) -> None:
     network = {"epochs": 1, "hidden": 8, "dimensions": 8, "product_epochs": 1}
     result = basket.train(orders_url, basket.Options(model="attention-gru", network=network, deploy=False))
+    assert 0 < result.metrics["network alone"]["recall@10"] < 1
     query = "select embedding::text from aisle.customer_vectors where user_id = '5' and model_id = %s"
     before = sql.fetch_value(orders, query, [result.model_id])
     orders.execute(

@@ -129,6 +129,7 @@ create table aisle.basket_items (
     completion   vector not null check (vector_dims(completion) = vector_dims(cart) + 1),  -- what a cart asks for; and a bias
     companions   text[] not null,  -- what it is bought with most, relative to how often either is bought
     cosines      real[] not null check (cardinality(cosines) = cardinality(companions)),
+    co_purchase  vector,  -- near those of products that are bought with the same ones; null where nothing is known of that
     popularity   double precision not null check (popularity between 0 and 1),  -- share of the orders that contain it
     gap          double precision not null check (gap > 0),  -- usual time between two purchases: days, or orders
     primary key (item_id, model_id)
@@ -161,6 +162,7 @@ alter table aisle.basket_items alter column embedding set storage plain;
 alter table aisle.basket_items alter column taste set storage plain;
 alter table aisle.basket_items alter column cart set storage plain;
 alter table aisle.basket_items alter column completion set storage plain;
+alter table aisle.basket_items alter column co_purchase set storage plain;
 alter table aisle.customer_vectors alter column embedding set storage plain;
 alter table aisle.customer_vectors alter column taste set storage plain;
 

@@ -1,7 +1,9 @@
--- The k items whose vectors have the largest cosine with the query's. The partition is named so that its own index can
+-- The k items whose vectors, in a column of a table of generations, have the largest cosine with the query's. The partition is named so that its own index can
 -- answer: an index of a generation is on a cast to that generation's dimensions. Zero vectors, which no index holds, have no
--- cosine: NaN, which sorts last.
-create or replace function aisle._nearest_items(model_id integer, query vector, k integer, except_item text)
+-- cosine: NaN, which sorts last, before none at all.
+create or replace function aisle._nearest_items(
+    model_id integer, query vector, k integer, except_item text, vectors text default 'item_vectors',
+    embedding text default 'embedding')
 returns table (rank integer, item_id text, score double precision)
 language plpgsql stable parallel safe
 set hnsw.iterative_scan = 'strict_order'  -- go on until there are k, however many an index scan looks at
@@ -14,14 +16,14 @@ begin
     end if;
     return query execute format(
         'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
-         from (select v.item_id, v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
+         from (select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
                from aisle.%2$I v
                where $2 is null or v.item_id <> $2
-               order by v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s)
+               order by v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s)
                limit $3) n
          where n.distance <> ''NaN''
          order by 1',
-        vector_dims(query), 'item_vectors_' || model_id)
+        vector_dims(query), vectors || '_' || model_id, embedding)
     using query, except_item, k;
 end
 $function$;
