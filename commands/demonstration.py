@@ -1,6 +1,5 @@
 """`aisle demo`: a shop, a model and real answers, from nothing, in minutes."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import LiteralString
 
@@ -35,8 +34,8 @@ def demo(
 ) -> None:
     """Fill a shop, train on it, and ask it things in SQL."""
     from aisle import migrations
+    from aisle.trainers import basket, recommender
     from aisle.trainers import category as trainer
-    from aisle.trainers import recommender
 
     _say("Preparing the database …")
     migrations.migrate(database.url)
@@ -50,13 +49,15 @@ def demo(
                 "select aisle.attach_items(%s, %s, %s, %s, %s, text_columns => %s)",
                 (table, *columns, [] if items else ["specifications"]),
             )
-        if connection.execute("select from aisle.models where task = 'category' and state = 'live'").fetchone() is None:
+        if not _is_live(connection, "category"):
             trainer.train(database.url, trainer.Options(), _say)
         generated = sql.fetch_value(connection, "select to_regclass('shop.visits') is not null")
         if generated:
-            _learn_from_visits(
-                connection, lambda: recommender.train(database.url, recommender.Options(deploy=True), _say)
-            )
+            _attach_history(connection)
+            if not _is_live(connection, "recommender"):
+                recommender.train(database.url, recommender.Options(deploy=True), _say)
+            if not _is_live(connection, "basket"):
+                basket.train(database.url, basket.Options(deploy=True), _say)
         _show(connection, generated=generated)
     click.echo(
         f"""
@@ -64,6 +65,7 @@ The database is running: {database.url}
   aisle db shell                                    look around; \\df+ aisle.* is the documentation
   aisle predict-category '아기 기저귀 팬티형 4단계'     ask for any product
   aisle recommend user-42 --category 식품             recommend to any customer
+  aisle next-basket user-42                         foresee any customer's next order
   aisle evaluate category --baseline                how good it is, beside TF-IDF + linear SVM
   aisle worker                                      keep the vectors in step with the rows
   aisle db stop                                     stop it (your data stay)"""
@@ -78,14 +80,24 @@ def _generated_shop(connection: Connection) -> str:
     return "shop.products"
 
 
-def _learn_from_visits(connection: Connection, train: Callable[[], object]) -> None:
-    if connection.execute("select from aisle._attachments where kind = 'interactions'").fetchone() is None:
+def _attach_history(connection: Connection) -> None:
+    attached = {kind for (kind,) in connection.execute("select kind from aisle._attachments").fetchall()}
+    if "interactions" not in attached:
         connection.execute(
             "select aisle.attach_interactions('shop.visits', 'customer_id', 'product_id', 'visited_at', "
             "context_columns => array['meal_time'], time_zone => 'Asia/Seoul')"
         )
-    if connection.execute("select from aisle.models where task = 'recommender' and state = 'live'").fetchone() is None:
-        train()
+    if "orders" not in attached:
+        connection.execute(
+            "select aisle.attach_orders('shop.orders', 'id', 'product_id', 'customer_id', 'ordered_at', "
+            "lines => 'shop.order_items', line_order_id => 'order_id', quantity => 'quantity', "
+            "time_zone => 'Asia/Seoul')"
+        )
+
+
+def _is_live(connection: Connection, task: str) -> bool:
+    query = "select from aisle.models where task = %s and state = 'live'"
+    return connection.execute(query, (task,)).fetchone() is not None
 
 
 def _own_table(connection: Connection, file: Path, key: str) -> str:
@@ -160,6 +172,17 @@ def _show(connection: Connection, *, generated: bool) -> None:
             connection,
             "select r.rank, p.name, p.category from aisle.recommend('newcomer', 3) r  -- knows of the visits already\n"
             "join shop.products p on p.id::text = r.item_id order by r.rank",
+        )
+        _ask(
+            connection,
+            "select b.rank, p.name, b.probability, b.bought_before from aisle.next_basket('user-42', 3) b\n"
+            "join shop.products p on p.id::text = b.item_id order by b.rank",
+        )
+        _ask(
+            connection,
+            "select b.rank, p.name from aisle.complete_basket(array[{item_id}], 3) b\n"
+            "join shop.products p on p.id::text = b.item_id order by b.rank",
+            item_id=item_id,
         )
 
 
