@@ -13,7 +13,7 @@ from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
 from aisle.trainers import basket, basket_baselines, basket_experiment, basket_score, evaluation
 from aisle.trainers.baskets import read_baskets
-from tests.conftest import Server, Shop
+from tests.conftest import Server, Shop, TinyModel
 
 CUSTOMERS = 1200
 ASKED = 1000
@@ -241,6 +241,17 @@ def test_a_networks_states_are_published_and_kept_by_the_worker(orders_url: str,
     orders.execute("select aisle._enqueue_stale()")
     assert drain(orders, [CustomerEmbedder()]) == 1
     assert np.allclose(vector(sql.fetch_value(orders, query, [result.model_id])), vector(before), atol=1e-5)
+
+
+def test_products_vectors_may_start_from_their_texts(shop: Shop, tiny_model: TinyModel) -> None:
+    shop.create()
+    shop.insert("tea", "커피")
+    shop.attach()
+    texts = basket.read_texts(shop.connection, ["2", "gone", "1"])
+    assert texts.shape == (3, 2)
+    for row, name in ((0, "커피"), (2, "tea")):
+        assert texts[row].tolist() == pytest.approx(vector(shop.value("select aisle.embed_text(%s)::text", [name])))
+    assert not texts[1].any()
 
 
 def vector(text: str) -> list[float]:
