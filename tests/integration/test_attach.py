@@ -74,6 +74,7 @@ def test_an_id_of_another_type_is_refused(shop: Shop, id_type: str) -> None:
     refused(shop, "AIS04", "an id must be a whole number, a uuid or a text")
 
 
+@pytest.mark.trap(25)
 def test_names_are_quoted_wherever_they_come_from(shop: Shop, tiny_model: TinyModel) -> None:
     shop.execute("create table y ()")
     shop.execute(f"create schema {NASTY_QUOTED}")

@@ -2,14 +2,17 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from aisle import sql
 from aisle.embedder import encoders
@@ -89,7 +92,6 @@ def test_rows_get_the_weighted_sum_of_encoder_and_student(trained: category.Resu
 
 
 def test_sql_confidences_equal_torchs(trained: category.Result, connection: sql.Connection) -> None:
-    import torch
 
     rows = connection.execute("select item_id, embedding::real[] from aisle.item_vectors order by 1").fetchall()
     head = connection.execute("select category, embedding::real[], bias, floor from aisle.category_vectors").fetchall()
@@ -119,6 +121,7 @@ def test_worker_replaces_a_draft_with_the_encoders_vector(trained: category.Resu
     assert connection.execute("select category from aisle.item_category(1000, 1)").fetchone() == ("음료",)
 
 
+@pytest.mark.trap(26)
 def test_a_tampered_model_file_is_refused(trained: category.Result, connection: sql.Connection) -> None:
     connection.execute(
         "update aisle._model_file_chunks set content = set_byte(content, 100, (get_byte(content, 100) + 1) %% 256)"
@@ -133,6 +136,20 @@ def test_stored_files_cannot_carry_code(trained: category.Result, connection: sq
     names = [name for (name,) in connection.execute("select name from aisle._model_files").fetchall()]
     assert any(name.endswith(".safetensors") for name in names)
     assert {Path(name).suffix for name in names} <= registry.SAFE_SUFFIXES
+
+
+@pytest.mark.trap(26)
+def test_loading_a_model_unpickles_nothing(
+    trained: category.Result, connection: sql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("A pickle can run code.")
+
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    monkeypatch.setattr(torch, "load", refuse)
+    generation = Generation.load(connection, trained.model_id)
+    assert generation.encoder is not None
 
 
 def test_killed_fine_tuning_goes_on_from_its_last_epoch(

@@ -84,6 +84,7 @@ def test_writing_functions_are_volatile(functions: list[Any]) -> None:
             assert f.volatility == "v", f.signature
 
 
+@pytest.mark.trap(25)
 def test_trigger_functions_and_only_they_run_with_our_rights(functions: list[Any]) -> None:
     for f in functions:
         assert f.is_definer == f.is_trigger == f.name.startswith("tg_"), (
@@ -91,6 +92,7 @@ def test_trigger_functions_and_only_they_run_with_our_rights(functions: list[Any
         )
 
 
+@pytest.mark.trap(25)
 def test_every_plpgsql_function_pins_its_search_path(functions: list[Any]) -> None:
     for f in functions:
         if f.language == "plpgsql":
@@ -120,6 +122,7 @@ GRANTED_TO_PUBLIC = """
 """
 
 
+@pytest.mark.trap(24)
 def test_nothing_is_granted_to_public(shop: Shop) -> None:
     publish_tiny_model(shop.connection)
     shop.create()
@@ -127,6 +130,7 @@ def test_nothing_is_granted_to_public(shop: Shop) -> None:
     assert shop.execute(GRANTED_TO_PUBLIC).fetchall() == [], "See aisle._secure."
 
 
+@pytest.mark.trap(24)
 def test_a_role_without_grants_gets_nowhere(connection: Connection, login: Callable[..., Connection]) -> None:
     stranger = login()
     for statement in (

@@ -287,6 +287,7 @@ def test_orders_are_attached_once_and_detached_without_a_trace(orders: Shop) -> 
     orders.execute(ATTACH)
 
 
+@pytest.mark.trap(25)
 def test_names_are_quoted(shop: Shop) -> None:
     shop.execute(
         'create table "x""; drop table y; --" ("Order No" int, "Ünser Kunde" text, "item" text, "at" date, "qty" int);'
