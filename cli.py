@@ -14,7 +14,7 @@ from aisle.sql import errors
 
 # `aisle --help` groups the commands by what one comes for.
 SECTIONS = {
-    "Start": (demonstration.demo, database.db, database.migrate, database.doctor),
+    "Start": (demonstration.demo, database.db, database.migrate, database.grant, database.doctor),
     "The shop's tables": (shop.attach, shop.detach, shop.import_, shop.export),
     "Models": (
         training.train,

@@ -1,4 +1,4 @@
-"""The database itself: `aisle db`, `aisle migrate`, `aisle doctor`."""
+"""The database itself: `aisle db`, `aisle migrate`, `aisle grant`, `aisle doctor`."""
 
 import os
 
@@ -79,6 +79,36 @@ def migrate(database: Database, as_sql: bool, revision: str) -> None:
         return
     migrations.migrate(database.url, revision)
     click.echo(f"The schema is at revision {migrations.head() if revision == 'head' else revision}.")
+
+
+@click.command()
+@click.option("--reader", multiple=True, metavar="ROLE", help="May ask: the functions for applications, nothing else.")
+@click.option("--worker", multiple=True, metavar="ROLE", help="May run `aisle worker` and `aisle embed`.")
+@click.option("--admin", multiple=True, metavar="ROLE", help="May do all but create and drop: deploy, roll back, look.")
+@click.option("--print-sql", is_flag=True, help="Print the SQL, for an administrator to read and run.")
+@pass_database
+def grant(
+    database: Database, reader: tuple[str, ...], worker: tuple[str, ...], admin: tuple[str, ...], print_sql: bool
+) -> None:
+    """Let roles use Aisle, for good: later models are theirs to use, too. Each option may be repeated."""
+    from aisle.sql import grants
+
+    granted = [
+        (kind, role) for kind, roles in zip(grants.KINDS, (reader, worker, admin), strict=True) for role in roles
+    ]
+    if not granted:
+        raise click.UsageError("Name a role: --reader, --worker or --admin ROLE.")
+    if print_sql:
+        click.echo("\n".join(grants.text(kind, role) for kind, role in granted))
+        return
+    with database.connect() as connection:
+        for kind, role in granted:
+            grants.grant(connection, kind, role)
+            click.echo(f"{role} is {'an' if kind == 'admin' else 'a'} {kind} now.")
+            missing = grants.missing_on_the_shop(connection, role)
+            if missing:
+                click.echo("It cannot read all that is attached. The owner of the shop's tables may let it:")
+                click.echo("\n".join(f"    {statement}" for statement in missing))
 
 
 @click.command()

@@ -49,6 +49,7 @@ REFUSALS = (
 CREATION_ORDER = (
     "functions/_now",
     "functions/_secure",
+    "functions/_copy_grants",
     "functions/_content_hash",
     "functions/_words",
     "functions/_ngrams",
@@ -57,6 +58,7 @@ CREATION_ORDER = (
     "functions/_factor_hash",
     "functions/_castable_ids",
     "functions/_read_items",
+    "functions/_hides_items",
     "functions/_item_vector",
     "functions/_categorise",
     "functions/_nearest_items",

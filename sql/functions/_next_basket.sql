@@ -1,7 +1,8 @@
 -- The answer of one generation, deployed or not. To measure a model: with `as_of`, from what was known before that moment, with the
 -- state that the customer had then, and, where orders have numbers only, without the neighbours that `heldout_of` is measured on.
 --
---   candidates  = what the customer bought ∪ what neighbours bought next ∪ what is nearest to the customer's state
+--   candidates  = what the customer bought ∪ what neighbours bought next ∪ what is nearest to the customer's state,
+--                 without items that policies hide from the caller
 --   score       = a weighted sum of what is known of customer and product, apart for products bought before and new ones
 --   probability = 1 / (1 + exp(-score))
 --
@@ -21,6 +22,7 @@ declare
     slow constant double precision := parameters -> 'decay' -> 0;
     fast constant double precision := parameters -> 'decay' -> 1;
     rarest constant double precision := parameters -> 'rarest';
+    hides constant boolean := aisle._hides_items();
     history record;
     orders integer;
     size double precision;
@@ -41,7 +43,7 @@ begin
                    ln(p.popularity / (1 - p.popularity)), p.popularity, false
             from (select b.item_id, least(greatest(b.popularity, rarest / 2), .999999) as popularity
                   from aisle.basket_items b
-                  where b.model_id = model_id
+                  where b.model_id = model_id and (not hides or exists (select from aisle._read_items(array[b.item_id])))
                   order by b.popularity desc, b.item_id
                   limit coalesce(k, round((parameters ->> 'size')::float8)::integer)) p;
         return;
@@ -70,13 +72,16 @@ begin
             select o.item_id from own o
             union (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
             union select unnest(near_state)
+        ), visible as (
+            select c.item_id from candidates c
+            where not hides or c.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
         ), known as (
             select c.item_id, o.item_id is not null as bought_before, o.recency, o.quick, o.ago,
                    ln(greatest(o.since, .04) / greatest((o.span + coalesce(b.gap, (parameters ->> 'gap')::float8)) / o.times, .04)) as late,
                    ln(coalesce(n.share, 0) + .001) as near,
                    ln(coalesce(b.popularity, 0) + rarest) as popular,
                    coalesce(-(b.embedding <#> state), (parameters ->> 'logit')::float8) as logit
-            from candidates c
+            from visible c
             left join aisle.basket_items b on b.model_id = model_id and b.item_id = c.item_id
             left join own o on o.item_id = c.item_id
             left join neighbours n on n.item_id = c.item_id

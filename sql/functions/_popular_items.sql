@@ -24,6 +24,11 @@ begin
             aisle._before(source, as_of))
         into latest;
     end if;
+    if aisle._hides_items() then
+        select array_agg(l.item_id) into latest
+        from unnest(latest) l (item_id)
+        join aisle._read_items(array(select distinct l.item_id from unnest(latest) l (item_id))) i on i.item_id = l.item_id;
+    end if;
     select array_agg(p.item_id), array_agg(p.share) into ids, shares
     from (select l.item_id, count(*)::float8 / cardinality(latest) as share
           from unnest(latest) l (item_id)

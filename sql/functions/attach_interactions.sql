@@ -54,6 +54,7 @@ begin
         case when review is null then 'null::text' else format('nullif(e.%I::text, '''')', review) end,
         case when rating is null then 'null::text' else format('nullif(e.%I::text, '''')', rating) end,
         target);
+    perform aisle._copy_grants('aisle._attachments', 'aisle._interactions');
 
     if not aisle._has_index(target, array[user_id, at]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%I, %I);', target, user_id, at);

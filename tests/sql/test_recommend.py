@@ -1,13 +1,11 @@
 """recommend() on a model that fits in the head: two dimensions, five items, and all sums are of halves and ones."""
 
-from collections.abc import Callable
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from aisle.sql import Connection
 from tests.conftest import Shop, TinyModel, publish_tiny_recommender, scans
 
 # item: category, out-vector, in-vector
@@ -275,24 +273,3 @@ def test_a_new_item_without_a_text_model_waits_for_the_worker(visits: Shop) -> N
 def test_a_changed_category_is_a_change(visits: Shop) -> None:
     visits.execute("update shop.products set category = '빵' where id = 1")
     assert set(visits.jobs()) == {"1"}
-
-
-def test_an_application_needs_these_rights_and_no_others(visits: Shop, login: Callable[..., Connection]) -> None:
-    visit(visits, "zoe", 4)
-    grants: tuple[LiteralString, ...] = (
-        "usage on schema aisle, shop",
-        "execute on function aisle.recommend(text, integer, text, jsonb, boolean), aisle._live_model, aisle._now, "
-        "aisle._recommend, aisle._event_source, aisle._castable_ids, aisle._time_context, aisle._read_history, "
-        "aisle._check_context, aisle._user_vector, aisle._nearest_factors, aisle._popular_items, aisle._score_repeats, "
-        "aisle._has_index, aisle._before",
-        "select on aisle._deployments, aisle._models, aisle._attachments, aisle._recency_weights, aisle._interactions, "
-        "aisle.item_factors, aisle.user_vectors, aisle.context_vectors, shop.visits",
-    )
-    application = login(*grants)
-    partition = visits.value("select 'aisle.item_factors_' || aisle._live_model('recommender')")
-    visits.execute(f"grant select on {partition} to {application.info.user}")
-    for user in ("ann", "bob"):
-        rows = application.execute("select item_id from aisle.recommend(%s)", [user]).fetchall()
-        assert [int(item) for (item,) in rows] == list(recommend(visits, user))
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        application.execute("select from aisle._embedding_jobs")

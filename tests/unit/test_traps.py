@@ -27,6 +27,9 @@ TRAPS = {
     18: "a signal loses a batch, or is not heeded",
     22: "an index of a generation is missing, or is not used",
     23: "a filter returns fewer rows than there are, or the wrong ones",
+    24: "a role can do or read more than it was granted",
+    25: "a name is run as SQL, or a trigger follows its caller's search path",
+    26: "a model file carries code, or was changed, and is loaded",
 }
 
 

@@ -58,10 +58,11 @@ begin
          )
          select (row_number() over (order by s.score desc, s.item_id))::integer, s.item_id, s.score
          from scored s
+         where not $9 or s.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
          order by 1
          limit $8',
         'basket_items_' || model_id, vector_dims(cart))
     using cart, item_ids, k + 100, model_id, user_id, (known ->> 'companions')::double precision,
-          (known ->> 'rarest')::double precision, k;
+          (known ->> 'rarest')::double precision, k, aisle._hides_items();
 end
 $function$;

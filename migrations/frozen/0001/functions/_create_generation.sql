@@ -1,4 +1,5 @@
--- Makes room for a model's vectors: a partition in each of the task's tables, which refuses any other number of dimensions.
+-- Makes room for a model's vectors: a partition in each of the task's tables, which refuses any other number of dimensions,
+-- and which may be read and written by whoever may read and write the table.
 create or replace function aisle._create_generation(model_id integer) returns void
 language plpgsql volatile
 as $function$
@@ -14,6 +15,7 @@ begin
         -- Attaching, unlike `create … partition of`, waits for no reader and lets none wait.
         execute format('alter table aisle.%I attach partition aisle.%I for values in (%s)',
                        parent, parent || '_' || model_id, model_id);
+        perform aisle._copy_grants(format('aisle.%I', parent), format('aisle.%I', parent || '_' || model_id));
     end loop;
 end
 $function$;

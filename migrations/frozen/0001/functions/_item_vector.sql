@@ -1,5 +1,5 @@
 -- The vector of an item in one generation. A row that the worker has not seen yet, and that came in a statement too large
--- for drafts, gets its student's vector here. Null: there is no such item.
+-- for drafts, gets its student's vector here. Null: there is no such item that the caller can see.
 create or replace function aisle._item_vector(model_id integer, item_id text) returns vector
 language plpgsql stable parallel safe
 as $function$
@@ -7,6 +7,9 @@ as $function$
 declare
     stored vector;
 begin
+    if aisle._hides_items() and not exists (select from aisle._read_items(array[item_id])) then
+        return null;
+    end if;
     select v.embedding into stored
     from aisle.item_vectors v
     where v.item_id = item_id and v.model_id = model_id;

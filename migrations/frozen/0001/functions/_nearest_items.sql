@@ -1,6 +1,7 @@
--- The k items whose vectors, in a column of a table of generations, have the largest cosine with the query's. The partition is named so that its own index can
--- answer: an index of a generation is on a cast to that generation's dimensions. Zero vectors, which no index holds, have no
--- cosine: NaN, which sorts last, before none at all.
+-- The k items whose vectors, in a column of a table of generations, have the largest cosine with the query's. The partition is
+-- named so that its own index can answer: an index of a generation is on a cast to that generation's dimensions. Zero vectors, which
+-- no index holds, have no cosine: NaN, which sorts last, before none at all. Where policies hide rows from the caller, all items are
+-- compared: an index may end before it has found k that the caller can see. Each is looked up in its turn, until there are k.
 create or replace function aisle._nearest_items(
     model_id integer, query vector, k integer, except_item text, vectors text default 'item_vectors',
     embedding text default 'embedding')
@@ -8,19 +9,32 @@ returns table (rank integer, item_id text, score double precision)
 language plpgsql stable parallel safe
 set hnsw.iterative_scan = 'strict_order'  -- go on until there are k, however many an index scan looks at
 as $function$
+declare
+    candidates text := 'select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
+               from aisle.%2$I v
+               where $2 is null or v.item_id <> $2
+               order by v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s)
+               limit $3';
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
     elsif query is null or vector_norm(query) = 0 then
         return;
     end if;
+    if aisle._hides_items() then
+        candidates := 'select v.item_id, v.distance
+               from (select v.item_id, v.%3$I <=> $1 as distance
+                     from aisle.%2$I v
+                     where $2 is null or v.item_id <> $2
+                     order by 2
+                     offset 0) v  -- sorts before it looks up
+               where exists (select from aisle._read_items(array[v.item_id]))
+               order by v.distance
+               limit $3';
+    end if;
     return query execute format(
         'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
-         from (select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
-               from aisle.%2$I v
-               where $2 is null or v.item_id <> $2
-               order by v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s)
-               limit $3) n
+         from (' || candidates || ') n
          where n.distance <> ''NaN''
          order by 1',
         vector_dims(query), vectors || '_' || model_id, embedding)

@@ -1,4 +1,5 @@
--- The answer of one generation, deployed or not; with `as_of`, from what was known before that moment.
+-- The answer of one generation, deployed or not; with `as_of`, from what was known before that moment. Items that policies hide from
+-- the caller are no answer, whoever's history they are in.
 create or replace function aisle._recommend(
     model_id integer, user_id text, k integer, category text, context jsonb, exclude_seen boolean, as_of timestamptz)
 returns table (rank integer, item_id text, score double precision)
@@ -8,6 +9,7 @@ as $function$
 declare
     source aisle._attachments := aisle._event_source();
     now constant timestamp := coalesce(as_of, aisle._now()) at time zone coalesce(source.time_zone, current_setting('TimeZone'));
+    hides constant boolean := aisle._hides_items();
     events record;
     query vector;
 begin
@@ -32,7 +34,8 @@ begin
                   from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n
                   union all
                   select r.item_id, r.score
-                  from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r) a
+                  from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r
+                  where not hides or r.item_id in (select i.item_id from aisle._read_items(events.items) i)) a
             order by 1
             limit k;
     end if;

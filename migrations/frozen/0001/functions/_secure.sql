@@ -11,6 +11,10 @@ declare
         join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
 begin
     revoke all on all functions in schema aisle from public;
+    -- PostgreSQL gives PUBLIC nothing of these; the database's default privileges may.
+    revoke all on schema aisle from public;
+    revoke all on all tables in schema aisle from public;
+    revoke all on all sequences in schema aisle from public;
     for signature in
         select p.oid from pg_catalog.pg_proc p
         join pg_catalog.pg_language l on l.oid = p.prolang

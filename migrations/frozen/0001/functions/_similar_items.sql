@@ -1,5 +1,5 @@
 -- The spaces: of texts, where near is what the category model takes for alike; and of co-purchase, where near is what is bought with
--- the same products.
+-- the same products. Of an item that policies hide from the caller, nothing is said.
 create or replace function aisle._similar_items(item text, k integer, space text)
 returns table (rank integer, item_id text, score double precision)
 language plpgsql stable parallel safe
@@ -12,6 +12,9 @@ begin
         raise exception 'There is no space %.', coalesce(space, 'null') using errcode = 'AIS06', hint = 'There are: category, basket';
     end if;
     model := aisle._live_model(space);
+    if aisle._hides_items() and not exists (select from aisle._read_items(array[item])) then
+        return;
+    end if;
     return query select n.rank, n.item_id, n.score
                  from aisle._nearest_items(
                      model,

@@ -66,6 +66,7 @@ begin
         case when category is null then 'null::text' else format('nullif(i.%I::text, %L)', category, '') end,
         case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
         target);
+    perform aisle._copy_grants('aisle._attachments', 'aisle._items');
 
     if not has_triggers then
         return format('Attached %s. It is a view or foreign table, so no triggers: `aisle embed` finds what changed.', target);

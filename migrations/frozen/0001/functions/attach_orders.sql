@@ -82,6 +82,8 @@ begin
                    concat_ws(' ', o.order_id, o.item_id, o.quantity, extract(epoch from o.local_at)), 0)::numeric))), 'hex') as content_hash
         from aisle._orders o
         group by o.user_id;
+    perform aisle._copy_grants('aisle._attachments', 'aisle._orders');
+    perform aisle._copy_grants('aisle._embedding_jobs', 'aisle._customers');  -- only workers read it
     perform aisle._create_order_triggers();
 
     if not aisle._has_index(target, array[customer]) then

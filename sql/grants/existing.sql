@@ -1,0 +1,9 @@
+-- Generations and views that are there already. Those to come get the same from aisle._create_generation and aisle.attach_….
+select aisle._copy_grants(i.inhparent, i.inhrelid)
+from pg_catalog.pg_inherits i
+join pg_catalog.pg_class c on c.oid = i.inhparent
+where c.relnamespace = 'aisle'::pg_catalog.regnamespace and c.relkind = 'p';
+
+select aisle._copy_grants(case c.relname when '_customers' then 'aisle._embedding_jobs' else 'aisle._attachments' end, c.oid)
+from pg_catalog.pg_class c
+where c.relnamespace = 'aisle'::pg_catalog.regnamespace and c.relname in ('_items', '_interactions', '_orders', '_customers');

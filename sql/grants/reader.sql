@@ -1,0 +1,32 @@
+-- What an application needs that asks Aisle: the functions that answer, and what they read, since they run with their caller's
+-- rights. No model files, no jobs and errors, nothing of what models were trained and measured on. The shop's own tables are the
+-- shop's to grant: select on the columns that are attached.
+grant usage on schema aisle to ROLE;
+
+grant execute on function
+    aisle.predict_category, aisle.embed_text, aisle.search_items, aisle.complete_basket,
+    aisle.item_category(text, integer, integer), aisle.item_category(bigint, integer, integer),
+    aisle.similar_items(text, integer, text), aisle.similar_items(bigint, integer, text),
+    aisle.recommend(text, integer, text, jsonb, boolean), aisle.recommend(bigint, integer, text, jsonb, boolean),
+    aisle.next_basket(text, integer), aisle.next_basket(bigint, integer)
+to ROLE;
+
+-- What they are made of.
+grant execute on function
+    aisle._live_model, aisle._words, aisle._ngrams, aisle._embed, aisle._categorise, aisle._similar_items, aisle._nearest_items,
+    aisle._hides_items, aisle._item_vector, aisle._read_items, aisle._castable_ids, aisle._content_hash,
+    aisle._recommend, aisle._now, aisle._event_source, aisle._before, aisle._time_context, aisle._read_history,
+    aisle._check_context, aisle._user_vector, aisle._nearest_factors, aisle._popular_items, aisle._score_repeats,
+    aisle._has_index,
+    aisle._next_basket, aisle._read_orders, aisle._taste, aisle._neighbours_bought, aisle._nearest_products,
+    aisle._complete_basket
+to ROLE;
+
+grant select (deployment_id, task, model_id, rolled_back_at) on aisle._deployments to ROLE;
+grant select (model_id, dimensions, parameters) on aisle._models to ROLE;
+grant select on
+    aisle._attachments,
+    aisle.item_vectors, aisle.category_vectors, aisle.ngram_vectors,
+    aisle.item_factors, aisle.user_vectors, aisle.context_vectors, aisle._recency_weights,
+    aisle.basket_items, aisle.customer_vectors
+to ROLE;

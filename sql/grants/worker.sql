@@ -1,0 +1,30 @@
+-- What `aisle worker`, `aisle embed` and `aisle backfill` need: the queue, the models with their files, and the vectors of items and
+-- customers. Nothing that trains, deploys or attaches. The shop's own tables are the shop's to grant: select on the columns of items
+-- and orders that are attached, and all rows where there are policies.
+grant usage on schema aisle to ROLE;
+
+grant execute on function
+    aisle._now, aisle._content_hash, aisle._words, aisle._ngrams, aisle._embed, aisle._factor_hash, aisle._castable_ids,
+    aisle._read_items, aisle._hides_items, aisle._nearest_items, aisle._text_neighbours, aisle._read_customers,
+    aisle._read_orders, aisle._before, aisle._tasks_of, aisle._collect_changes, aisle._forget_items,
+    aisle._forget_gone_items, aisle._forget_gone_customers, aisle._enqueue_stale, aisle._enqueue_stale_items,
+    aisle._enqueue_stale_customers
+to ROLE;
+
+-- The queue.
+grant select, insert, update, delete on aisle._changes, aisle._embedding_jobs, aisle._embedding_batches to ROLE;
+grant usage on sequence aisle._lease_tokens to ROLE;
+
+-- The vectors that are kept in step.
+grant select, insert, update, delete on
+    aisle.item_vectors, aisle.item_factors, aisle.customer_vectors, aisle._item_predictions
+to ROLE;
+
+-- What they are made with.
+grant select on
+    aisle.alembic_version, aisle._attachments, aisle._models, aisle._model_files, aisle._model_file_chunks,
+    aisle._deployments, aisle.category_vectors, aisle.ngram_vectors, aisle.basket_items
+to ROLE;
+
+-- How things stand.
+grant select on aisle._live_models, aisle.freshness, aisle.failures, aisle.warnings, aisle.status to ROLE;
