@@ -44,10 +44,13 @@ def db_status(as_json: bool) -> None:
 
 
 @db.command()
+@click.option("--with-password", is_flag=True, help="With the password, if one is in it.")
 @pass_database
-def url(database: Database) -> None:
-    """Print the address of the database that the commands use."""
-    click.echo(database.url)
+def url(database: Database, with_password: bool) -> None:
+    """Print the address of the database that the commands use, without a password."""
+    from aisle.sql import addresses
+
+    click.echo(database.url if with_password else addresses.without_password(database.url))
 
 
 @db.command()
@@ -56,12 +59,18 @@ def shell(database: Database) -> None:
     """Open psql on the database."""
     import shutil
 
+    from aisle import sql
+    from aisle.sql import addresses
+
+    sql.connect(database.url).close()  # says what is wrong with an address, and quotes no password
     psql = shutil.which("psql")
     if psql is None:
         from aisle.sql import embedded
 
         psql = str(embedded.program("psql"))
-    os.execvp(psql, [psql, database.url])  # noqa: S606 - the shell is what was asked for
+    if password := addresses.password(database.url):
+        os.environ["PGPASSWORD"] = password  # everybody on the machine can read the arguments of a process
+    os.execvp(psql, [psql, addresses.without_password(database.url)])  # noqa: S606 - the shell is what was asked for
 
 
 @click.command()
@@ -91,21 +100,21 @@ def grant(
     database: Database, reader: tuple[str, ...], worker: tuple[str, ...], admin: tuple[str, ...], print_sql: bool
 ) -> None:
     """Let roles use Aisle, for good: later models are theirs to use, too. Each option may be repeated."""
-    from aisle.sql import grants
+    from aisle.sql import rights
 
     granted = [
-        (kind, role) for kind, roles in zip(grants.KINDS, (reader, worker, admin), strict=True) for role in roles
+        (kind, role) for kind, roles in zip(rights.KINDS, (reader, worker, admin), strict=True) for role in roles
     ]
     if not granted:
         raise click.UsageError("Name a role: --reader, --worker or --admin ROLE.")
     if print_sql:
-        click.echo("\n".join(grants.text(kind, role) for kind, role in granted))
+        click.echo("\n".join(rights.text(kind, role) for kind, role in granted))
         return
     with database.connect() as connection:
         for kind, role in granted:
-            grants.grant(connection, kind, role)
+            rights.grant(connection, kind, role)
             click.echo(f"{role} is {'an' if kind == 'admin' else 'a'} {kind} now.")
-            missing = grants.missing_on_the_shop(connection, role)
+            missing = rights.missing_on_the_shop(connection, role)
             if missing:
                 click.echo("It cannot read all that is attached. The owner of the shop's tables may let it:")
                 click.echo("\n".join(f"    {statement}" for statement in missing))

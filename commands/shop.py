@@ -44,12 +44,10 @@ def attach_items(
     draft_rows: int,
 ) -> None:
     """Attach the table (or view) of products, such as public1.products."""
-    with database.connect() as connection:
-        message = sql.fetch_value(
-            connection,
-            "select aisle.attach_items(%s, %s, %s, %s, %s, %s, %s, %s)",
-            (relation, id_column, name, manufacturer, category, list(text_columns), category_separator, draft_rows),
-        )
+    message = database.call(
+        "select aisle.attach_items(%s, %s, %s, %s, %s, %s, %s, %s)",
+        (relation, id_column, name, manufacturer, category, list(text_columns), category_separator, draft_rows),
+    )
     click.echo(message)
 
 
@@ -74,13 +72,10 @@ def attach_interactions(
     context_columns: tuple[str, ...], review: str | None, rating: str | None, time_zone: str | None,
 ) -> None:  # fmt: skip
     """Attach the table (or view) of views, ratings, visits or purchases."""
-    with database.connect() as connection:
-        message = sql.fetch_value(
-            connection,
-            "select aisle.attach_interactions("
-            "%s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')), %s)",
-            (relation, user_id, item_id, at, weight, list(context_columns), review, time_zone, rating),
-        )
+    message = database.call(
+        "select aisle.attach_interactions(%s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')), %s)",
+        (relation, user_id, item_id, at, weight, list(context_columns), review, time_zone, rating),
+    )
     click.echo(message)
 
 
@@ -103,12 +98,10 @@ def attach_orders(
     at: str | None, order_number: str | None, quantity: str | None, line_order_id: str | None, time_zone: str | None,
 ) -> None:  # fmt: skip
     """Attach the orders: a TABLE of lines, or a TABLE of orders and one of their LINES."""
-    with database.connect() as connection:
-        message = sql.fetch_value(
-            connection,
-            "select aisle.attach_orders(%s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')))",
-            (relation, order_id, item_id, user_id, at, order_number, quantity, lines, line_order_id, time_zone),
-        )
+    message = database.call(
+        "select aisle.attach_orders(%s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')))",
+        (relation, order_id, item_id, user_id, at, order_number, quantity, lines, line_order_id, time_zone),
+    )
     click.echo(message)
 
 
@@ -117,8 +110,7 @@ def attach_orders(
 @pass_database
 def detach(database: Database, kind: str) -> None:
     """Take triggers, view and vectors away from a table."""
-    with database.connect() as connection:
-        click.echo(sql.fetch_value(connection, "select aisle.detach(%s)", (kind,)))
+    click.echo(database.call("select aisle.detach(%s)", (kind,)))
 
 
 @click.group("import")

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import psycopg
 
 from aisle import sql
-from aisle.sql import Connection
+from aisle.sql import Connection, addresses
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,9 @@ class Doorbell:
                     self._url, autocommit=True, application_name="aisle doorbell", **sql.CONNECTION_OPTIONS
                 ) as connection:
                     worked = self._serve(connection)
-            except (psycopg.Error, TimeoutError) as error:
+            except psycopg.Error as error:
+                self._say_deaf(addresses.reason(error, self._url))
+            except TimeoutError as error:
                 self._say_deaf(str(error))
             self._hangs = self._hears = False
             self._closed.wait(RETRY_INTERVAL * (0.1 if worked else 1) * random.uniform(0.5, 1))  # noqa: S311  # jitter

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import psycopg
 from alembic import context
 from sqlalchemy import create_engine, pool
 
-from aisle import migrations
+from aisle import migrations, sql
 
 LOCK_KEY = 4_150_711_053  # any constant: serialises concurrent migrations of one database
 
@@ -29,8 +30,13 @@ if context.is_offline_mode():
         context.get_context().impl.static_output(PREPARE)
         context.run_migrations()
 else:
-    url = context.config.attributes["url"].replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = create_engine(url, poolclass=pool.NullPool, connect_args={"application_name": "aisle migrate"})
+    url = context.config.attributes["url"]
+    # psycopg reads the address, so that all spellings that it knows will do, and no message quotes it.
+    engine = create_engine(
+        "postgresql+psycopg://",
+        poolclass=pool.NullPool,
+        creator=lambda: psycopg.connect(url, application_name="aisle migrate", **sql.CONNECTION_OPTIONS),
+    )
     with engine.connect() as connection:
         context.configure(connection=connection, **options)
         with context.begin_transaction():

@@ -1682,11 +1682,11 @@ begin
     end if;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
     if attachment.kind = 'items' then
-        perform aisle._forget_all_items();
+        truncate aisle.item_vectors, aisle.item_factors, aisle._item_predictions;  -- the shop's table is locked: be quick
         delete from aisle._changes c where c.topic = 'items';
         delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
     elsif attachment.kind = 'orders' then
-        delete from aisle.customer_vectors;
+        truncate aisle.customer_vectors;
         delete from aisle._changes c where c.topic = 'basket';
         delete from aisle._embedding_jobs j where j.task = 'basket';
     end if;

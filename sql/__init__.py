@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from aisle.sql import errors
+from aisle.sql import addresses, errors
 
 Connection = psycopg.Connection[TupleRow]
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -164,9 +164,11 @@ def connect(url: str, *, application_name: str = "aisle") -> Connection:
     try:
         connection = psycopg.connect(url, autocommit=True, application_name=application_name, **CONNECTION_OPTIONS)
     except psycopg.Error as error:
-        reason = " ".join(str(error).removeprefix("connection failed: ").split()).rstrip(".")
+        message = f"Cannot connect to the database: {addresses.reason(error, url)}."
+        if addresses.may_be_quoted(error, url):
+            raise errors.WrongAddressError(message, hint=addresses.UNREADABLE_HINT) from None  # a trace shows the cause
         failure = errors.WrongAddressError if _is_refusal(error) else errors.ConnectionFailedError
-        raise failure(f"Cannot connect to the database: {reason}.") from error
+        raise failure(message) from error
     try:
         check_server(connection)
     except BaseException:

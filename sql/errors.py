@@ -77,6 +77,12 @@ class WrongAddressError(ConnectionFailedError):
     """The database's address, user or password is wrong; there is nothing to wait for."""
 
 
+class LockedError(AisleError):
+    """Another transaction holds a lock that this needs."""
+
+    hint = "Try again at a quiet hour, or end it: select pg_terminate_backend(PROCESS)"
+
+
 class UnsupportedServerError(AisleError):
     """The server is too old, or lacks pgvector."""
 
@@ -126,4 +132,10 @@ def translate(error: psycopg.Error) -> AisleError:
         return SchemaVersionError("The database has no schema `aisle` yet, or an older one.")
     if diagnostic.sqlstate in _BY_SQLSTATE:
         return _BY_SQLSTATE[diagnostic.sqlstate](message, hint=diagnostic.message_hint)
-    return AisleError(f"The database says: {' '.join(message.split()).rstrip('.')}.", hint=diagnostic.message_hint)
+    hint = diagnostic.message_hint
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        hint = (
+            hint
+            or "The owner of the schema can grant it: aisle grant. What creates or drops tables is the owner's to do."
+        )
+    return AisleError(f"The database says: {' '.join(message.split()).rstrip('.')}.", hint=hint)

@@ -1,7 +1,9 @@
 """Whatever goes wrong is one sentence and a hint on stderr, exit code 1, and no traceback unless it is asked for."""
 
+import os
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.acceptance.conftest import TRAIN, Aisle
@@ -163,3 +165,31 @@ def test_a_reader_that_has_read_enough_is_no_error(shop: Aisle) -> None:
     command.stdout.close()
     assert command.stderr is not None
     assert command.stderr.read() == ""
+
+
+def test_no_password_is_shown(server: Server) -> None:
+    url = server.url("postgres").replace("postgres@", "postgres:s3cr3t@")
+    aisle = Aisle(url)
+    shown = aisle("db", "url").strip()
+    assert "s3cr3t" not in shown
+    with psycopg.connect(shown) as connection:
+        assert connection.info.dbname == "postgres"
+    assert aisle("db", "url", "--with-password").strip() == url
+    for wrong in ("postgresql://ann:a@s3cr3t@127.0.0.1:1/shop", "postgresql://ann:s3cr3t@["):
+        for command in (("-v", "worker", "--once"), ("-v", "migrate"), ("doctor",), ("db", "shell")):
+            outcome = Aisle(wrong).run(*command)
+            assert outcome.code == 1, command
+            assert "s3cr3t" not in outcome.output + outcome.errors, command
+
+
+def test_no_password_is_among_the_arguments_of_a_process(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    psql = tmp_path / "psql"
+    psql.write_text('#!/bin/sh\necho "arguments: $*"\necho "PGPASSWORD: $PGPASSWORD"\n')
+    psql.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    output = Aisle(server.url("postgres").replace("postgres@", "postgres:s3cr%40t@"))("db", "shell")
+    arguments, environment = output.splitlines()
+    assert arguments == f"arguments: {server.url('postgres')}"
+    assert environment == "PGPASSWORD: s3cr@t"

@@ -1,18 +1,20 @@
 """Readers, workers and administrators, logged in as such: what each may do, and that it may do nothing else."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg import sql as compose
 
+from aisle.cli import aisle
 from aisle.embedder import factors
 from aisle.embedder.customers import CustomerEmbedder
 from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.sql import Connection, errors, grants, registry
+from aisle.sql import Connection, errors, registry, rights
 from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_model, publish_tiny_recommender
 
 QUESTIONS = (
@@ -93,7 +95,7 @@ def granted(full: Shop, login: Callable[..., Connection]) -> Callable[..., Conne
 
     def open_(kind: str, shop: tuple[str, ...] = SHOP) -> Connection:
         connection = login(*shop)
-        grants.grant(full.connection, kind, connection.info.user)
+        rights.grant(full.connection, kind, connection.info.user)
         return connection
 
     return open_
@@ -135,11 +137,11 @@ def allowed(connection: Connection, relation: Any) -> set[str]:
     """Return what a role may do to a relation, and of which of its columns it may read every one."""
     name = compose.Identifier("aisle", relation.name)
     if relation.kind == "S":
-        rights = connection.execute(
+        held = connection.execute(
             "select r from unnest('{usage,select,update}'::text[]) r where has_sequence_privilege(%s, r)",
             (f"aisle.{relation.name}",),
         )
-        return {right for (right,) in rights}
+        return {right for (right,) in held}
     # Of a view, the first column is the shop's own; of a table, it may be one that is always generated.
     column = compose.Identifier(relation.columns[0 if relation.kind == "v" else -1])
     tried = {
@@ -149,8 +151,8 @@ def allowed(connection: Connection, relation: Any) -> set[str]:
     }
     if relation.kind in "rp":
         tried["truncate"] = compose.SQL("truncate {}").format(name)
-    rights = {right for right, statement in tried.items() if may(connection, statement)}
-    return rights | {
+    held = {right for right, statement in tried.items() if may(connection, statement)}
+    return held | {
         f"select {column}"
         for column in relation.columns
         if may(connection, compose.SQL("select {} from {}").format(compose.Identifier(column), name))
@@ -190,7 +192,7 @@ def test_a_reader_may_ask_and_read_what_answers_and_nothing_else(
 
 def test_a_reader_was_granted_nothing_that_no_question_needs(full: Shop, granted: Callable[..., Connection]) -> None:
     reader = granted("reader")
-    rights = objects(
+    held = objects(
         full.connection,
         "select 'execute on function ' || p.oid::regprocedure as text from pg_proc p, aclexplode(proacl) a "
         f"where a.grantee = '{reader.info.user}'::regrole "
@@ -201,8 +203,8 @@ def test_a_reader_was_granted_nothing_that_no_question_needs(full: Shop, granted
         "from pg_attribute t join pg_class c on c.oid = t.attrelid, aclexplode(attacl) a "
         f"where a.grantee = '{reader.info.user}'::regrole and c.relnamespace = 'aisle'::regnamespace",
     )
-    assert len(rights) > 40
-    for right in rights:
+    assert len(held) > 40
+    for right in held:
         full.execute(f"revoke {right.text} from {reader.info.user}")
         answers = [may(reader, compose.SQL(f"select * from aisle.{question}")) for question in QUESTIONS]
         assert not all(answers), f"No question needs {right.text}: take it out of sql/grants/reader.sql."
@@ -251,7 +253,7 @@ def test_an_administrator_may_use_all_of_ours(full: Shop, granted: Callable[...,
 
 
 @pytest.mark.trap(24)
-@pytest.mark.parametrize("kind", grants.KINDS)
+@pytest.mark.parametrize("kind", rights.KINDS)
 def test_a_generation_and_an_attachment_that_come_later_need_no_new_grant(
     full: Shop, granted: Callable[..., Connection], kind: str
 ) -> None:
@@ -304,17 +306,17 @@ def test_a_role_of_any_name(full: Shop) -> None:
     identifier = compose.Identifier(name)
     full.execute("create table y ()")
     with pytest.raises(errors.InvalidArgumentError, match="There is no role"):
-        grants.grant(full.connection, "reader", name)
+        rights.grant(full.connection, "reader", name)
     full.connection.execute(compose.SQL("create role {}").format(identifier))
     try:
-        for kind in grants.KINDS:
-            grants.grant(full.connection, kind, name)
+        for kind in rights.KINDS:
+            rights.grant(full.connection, kind, name)
         assert full.value("select to_regclass('y') is not null"), "A name was run as SQL."
-        missing = grants.missing_on_the_shop(full.connection, name)
+        missing = rights.missing_on_the_shop(full.connection, name)
         assert len(missing) == 4
         for statement in missing:
             full.execute(statement)
-        assert grants.missing_on_the_shop(full.connection, name) == []
+        assert rights.missing_on_the_shop(full.connection, name) == []
     finally:
         full.connection.execute(compose.SQL("drop owned by {0}; drop role {0}").format(identifier))
 
@@ -322,10 +324,29 @@ def test_a_role_of_any_name(full: Shop) -> None:
 def test_what_the_shop_is_asked_for_is_what_a_reader_needs(full: Shop, granted: Callable[..., Connection]) -> None:
     reader = granted("reader", ())
     assert not may(reader, compose.SQL("select * from aisle.recommend('ann')"))
-    for statement in grants.missing_on_the_shop(full.connection, reader.info.user):
+    for statement in rights.missing_on_the_shop(full.connection, reader.info.user):
         full.execute(statement)
     for question in QUESTIONS:
         reader.execute(f"select * from aisle.{question}".encode())
+
+
+def test_the_command_and_the_sql_that_it_prints_do_the_same(
+    full: Shop, database_url: str, login: Callable[..., Connection]
+) -> None:
+    first, second = login(), login("usage on schema shop")
+    arguments = ["--database-url", database_url, "grant", "--reader"]
+    granted = CliRunner().invoke(aisle, [*arguments, first.info.user])
+    assert granted.exit_code == 0, granted.output
+    assert f"grant select (customer_id, product_id, visited_at, meal_time) on shop.visits to {first.info.user}" in (
+        granted.output
+    )
+    printed = CliRunner().invoke(aisle, [*arguments, second.info.user, "--print-sql"])
+    full.execute(printed.output)
+    relations = objects(full.connection, RELATIONS)
+    assert [allowed(first, r) for r in relations] == [allowed(second, r) for r in relations]
+    assert callable_functions(first) == callable_functions(second)
+    nobody = CliRunner().invoke(aisle, [*arguments, "nobody at all"])
+    assert "create role" in str(cast(errors.AisleError, nobody.exception).hint)
 
 
 # Row-level security

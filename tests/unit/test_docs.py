@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from aisle import sql
 from aisle.cli import SECTIONS, aisle
-from aisle.sql import errors, grants
+from aisle.sql import errors, rights
 from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_recommender
 
 ROOT = Path(__file__).parents[2]
@@ -203,8 +203,8 @@ def refused(shop: Shop, statement: str) -> bool:
 
 def test_what_the_shop_grants_in_the_docs_is_enough_for_a_reader(documented_shop: Shop) -> None:
     documented_shop.execute(block_that_creates("shop_app"))
-    grants.grant(documented_shop.connection, "reader", "shop_app")
-    assert grants.missing_on_the_shop(documented_shop.connection, "shop_app") == []
+    rights.grant(documented_shop.connection, "reader", "shop_app")
+    assert rights.missing_on_the_shop(documented_shop.connection, "shop_app") == []
     documented_shop.execute("set role shop_app")
     for call in (
         "predict_category('녹차', '', 3, 1)", "embed_text('녹차')", "item_category(42)", "item_category('41')",
