@@ -124,10 +124,11 @@ def grant(
 @json_option
 @pass_database
 def doctor(database: Database, as_json: bool) -> None:
-    """Look for what is wrong, and say what to do about it."""
+    """Look for what is wrong, and say what to do about it. The exit code is 1 if something is."""
+    from aisle import migrations
     from aisle.sql import diagnosis
 
-    findings = diagnosis.examine(database.url)
+    findings = diagnosis.examine(database.url, migrations.head())
     rows = [(f.check, "ok" if f.remedy is None else "PROBLEM", f.found, f.remedy or "") for f in findings]
     print_rows(("check", "verdict", "found", "remedy"), rows, as_json)
     problems = sum(f.remedy is not None for f in findings)

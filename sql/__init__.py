@@ -20,6 +20,7 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 
 MINIMUM_POSTGRES = 150000  # server_version_num of PostgreSQL 15
 MINIMUM_PGVECTOR = (0, 8)
+INDEX_FROM = 10_000  # vectors of a generation; below, an exact scan takes about a millisecond
 
 # A peer that is gone without a word is noticed after a minute, not after the system's two hours. Seconds; milliseconds.
 CONNECTION_OPTIONS: dict[str, Any] = {

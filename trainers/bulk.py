@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from aisle import sql
 from aisle.sql import Connection, errors
 
-INDEX_FROM = 10_000  # items; below, an exact scan takes about a millisecond
+INDEX_FROM = sql.INDEX_FROM
 EF_CONSTRUCTION = 128  # pgvector's default is 64; longer to build, and fewer candidates for the same recall
 GRAPH = 1000  # bytes that an item takes in the graph of an index while that is built, beside its vector
 

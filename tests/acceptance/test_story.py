@@ -125,7 +125,11 @@ def test_the_sql_for_an_administrator_makes_the_same_schema(bare: Aisle) -> None
     assert [(finding["check"], finding["verdict"]) for finding in json.loads(doctor.output)] == [
         ("server", "ok"),
         ("pgvector", "ok"),
+        ("schema", "ok"),
         ("items", "PROBLEM"),
         ("model", "PROBLEM"),
+        ("hnsw", "ok"),
         ("queue", "ok"),
+        ("clock", "ok"),
+        ("notify", "ok"),
     ]
