@@ -1,15 +1,13 @@
 """The command `aisle`: a thin group over `commands/`, and the place where an error becomes a sentence."""
 
-import logging
 import os
 import sys
-import traceback
 
 import click
 import psycopg
 
 from aisle import commands
-from aisle.commands import answers, database, demonstration, models, shop, training, vectors
+from aisle.commands import answers, database, demonstration, logs, models, shop, training, vectors
 from aisle.sql import errors
 
 # `aisle --help` groups the commands by what one comes for.
@@ -56,14 +54,14 @@ class Sections(click.Group):
     help="The shop's PostgreSQL. Without it: an embedded one, in AISLE_HOME.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more, and show the trace of an error.")
+@click.option(
+    "--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True, help="How to log, to stderr."
+)
 @click.version_option(package_name="aisle")
 @click.pass_context
-def aisle(context: click.Context, database_url: str | None, verbose: bool) -> None:
+def aisle(context: click.Context, database_url: str | None, verbose: bool, log_format: str) -> None:
     """Category classifier, recommender and next-basket predictor inside the shop's own PostgreSQL."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports on its plugins
+    logs.configure(verbose, log_format)
     context.obj = commands.Database(database_url)
 
 
@@ -88,12 +86,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (errors.AisleError, psycopg.Error) as raised:
-        if verbose:
-            traceback.print_exc()
-        error_shown = raised if isinstance(raised, errors.AisleError) else errors.translate(raised)
-        click.echo(f"Error: {error_shown}", err=True)
-        if error_shown.hint:
-            click.echo(error_shown.hint, err=True)
+        logs.say(raised if isinstance(raised, errors.AisleError) else errors.translate(raised), verbose)
         sys.exit(1)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import click
 
 from aisle import sql
-from aisle.commands import Database, check_schema, json_option, pass_database, print_query
+from aisle.commands import Database, check_schema, json_option, logs, pass_database, print_query
 from aisle.commands.progress import transfer_progress
 from aisle.embedder.queue import TASKS
 
@@ -73,6 +73,7 @@ def backfill(database: Database) -> None:
 @click.option("--once", is_flag=True, help="Leave when nothing is due.")
 @click.option("--idle-exit", type=click.FloatRange(0), help="Leave after so many seconds without work.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics here.")
+@click.option("--log-format", type=click.Choice(logs.FORMATS), help="How to log, as before the command.")
 @pass_database
 def worker(
     database: Database,
@@ -84,8 +85,11 @@ def worker(
     once: bool,
     idle_exit: float | None,
     metrics_port: int | None,
+    log_format: str | None,
 ) -> None:
     """Stay, and embed rows as they change."""
+    if log_format:
+        logs.use(log_format)
     wanted = tuple(task.strip() for task in tasks.split(","))
     if unknown := set(wanted) - set(TASKS):
         raise sql.errors.InvalidArgumentError(

@@ -3,11 +3,21 @@
 import logging
 import time
 
+from psycopg.rows import dict_row
+
 from aisle.sql import Connection, errors
 
 logger = logging.getLogger(__name__)
 
 LOOK_INTERVAL = 30.0  # seconds between looks at the queue
+
+LOOK = """
+    select f.task, f.pending, coalesce(extract(epoch from f.oldest_pending), 0)::float8 as oldest_seconds, f.retrying,
+           (select count(*) from aisle.failures d where d.task = f.task) as failures,
+           f.p50_seconds, f.p95_seconds, f.p99_seconds, f.rows_per_second,
+           coalesce(extract(epoch from f.eta), 0)::float8 as eta_seconds
+    from aisle.freshness f
+"""
 
 
 class Metrics:
@@ -16,7 +26,8 @@ class Metrics:
     def __init__(self, port: int | None) -> None:
         """Serve Prometheus' text format on a port, unless it is None."""
         self._rows = self._errors = 0
-        self._looked_at = time.monotonic()
+        self._counts_since = time.monotonic()
+        self._looked_at = self._counts_since - LOOK_INTERVAL  # the first look is at once
         self._exporter = _Exporter(port) if port is not None else None
 
     def count(self, task: str, rows: int, errors: int) -> None:
@@ -27,26 +38,36 @@ class Metrics:
             self._exporter.rows.labels(task).inc(rows)
             self._exporter.errors.labels(task).inc(errors)
 
+    def lose_database(self) -> None:
+        """Note that the database could not be reached, or was lost."""
+        if self._exporter:
+            self._exporter.losses.inc()
+
     def look(self, connection: Connection) -> None:
         """Say how things stand, if it is time to."""
-        seconds = time.monotonic() - self._looked_at
-        if seconds < LOOK_INTERVAL:
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_INTERVAL:
             return
-        self._looked_at = time.monotonic()
+        self._looked_at = now
         connection.execute("delete from aisle._embedding_batches where finished_at < aisle._now() - interval '1 day'")
-        for task, pending, oldest, p95 in connection.execute(
-            "select task, pending, coalesce(extract(epoch from oldest_pending), 0)::float8, p95_seconds "
-            "from aisle.freshness"
-        ):
-            if self._rows or pending:
+        with connection.cursor(row_factory=dict_row) as cursor:
+            tasks = cursor.execute(LOOK).fetchall()
+        here = self._rows / max(now - self._counts_since, 1.0)
+        for queue in tasks:
+            if self._rows or queue["pending"]:
                 logger.info(
                     "%s: %s waiting, the oldest for %.1f s; %.1f rows/s here, %s errors; p95 %s s to visible.",
-                    task, pending, oldest, self._rows / seconds, self._errors, p95,
+                    queue["task"], queue["pending"], queue["oldest_seconds"], here, self._errors, queue["p95_seconds"],
+                    extra={"fields": {**queue, "rows_per_second_here": here, "errors_here": self._errors}},
                 )  # fmt: skip
             if self._exporter:
-                self._exporter.pending.labels(task).set(pending)
-                self._exporter.oldest.labels(task).set(oldest)
+                self._exporter.show(queue)
+        if self._exporter:
+            row = connection.execute("select count(*) from aisle.warnings").fetchone()
+            self._exporter.warnings.set(row[0] if row else 0)
+            self._exporter.looked_at.set_to_current_time()
         self._rows = self._errors = 0
+        self._counts_since = now
 
 
 class _Exporter:
@@ -60,10 +81,38 @@ class _Exporter:
                 "--metrics-port needs prometheus-client.", hint="pip install 'aisle[worker]'"
             ) from error
         registry = prometheus.CollectorRegistry()
-        self.rows = prometheus.Counter("aisle_embedded_rows", "Rows brought up to date", ["task"], registry=registry)
-        self.errors = prometheus.Counter("aisle_row_errors", "Attempts that failed", ["task"], registry=registry)
-        self.pending = prometheus.Gauge("aisle_pending_rows", "Rows that wait", ["task"], registry=registry)
-        self.oldest = prometheus.Gauge(
-            "aisle_oldest_pending_seconds", "How long the oldest row has waited", ["task"], registry=registry
-        )
+
+        def counter(name: str, text: str, *labels: str) -> prometheus.Counter:
+            return prometheus.Counter(f"aisle_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> prometheus.Gauge:
+            return prometheus.Gauge(f"aisle_{name}", text, labels, registry=registry)
+
+        # Of this worker.
+        self.rows = counter("embedded_rows", "Rows brought up to date", "task")
+        self.errors = counter("row_errors", "Attempts that failed", "task")
+        self.losses = counter("database_losses", "Times that the database could not be reached or was lost")
+        self.looked_at = gauge("last_look_timestamp_seconds", "When what follows was last looked up")
+        # Of the database; every worker shows the same.
+        self._queue = {
+            "pending": gauge("pending_rows", "Rows that wait", "task"),
+            "oldest_seconds": gauge("oldest_pending_seconds", "How long the oldest row has waited", "task"),
+            "retrying": gauge("retrying_rows", "Rows that wait for another attempt", "task"),
+            "failures": gauge("failed_rows", "Rows that were given up", "task"),
+            "rows_per_second": gauge("rows_per_second", "Speed of all workers in the last minute", "task"),
+            "eta_seconds": gauge("eta_seconds", "Time until the queue is empty at that speed", "task"),
+        }
+        self._visible = gauge("visible_seconds", "From a change to its vector, in the last hour", "task", "quantile")
+        self.warnings = gauge("warnings", "Rows of aisle.warnings")
         prometheus.start_http_server(port, registry=registry)
+
+    def show(self, queue: dict[str, float | None]) -> None:
+        """Show one task's row of `LOOK`; a speed that is not known is 0, a time to visible is not a number."""
+        task = str(queue["task"])
+        self.rows.labels(task)
+        self.errors.labels(task)
+        for column, metric in self._queue.items():
+            metric.labels(task).set(queue[column] or 0)
+        for quantile, column in (("0.5", "p50_seconds"), ("0.95", "p95_seconds"), ("0.99", "p99_seconds")):
+            seconds = queue[column]
+            self._visible.labels(task, quantile).set(float("nan") if seconds is None else seconds)

@@ -95,6 +95,7 @@ class Worker:
                     seconds = self._pause * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
                     what = "Lost the database" if bell else "There is no database yet"
                     logger.warning("%s, trying again in %.1f s: %s", what, seconds, error)
+                    self._metrics.lose_database()
                     self._sleep(seconds)
                     self._pause = min(2 * self._pause, LONGEST_RECONNECT)
         finally:

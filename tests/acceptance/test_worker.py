@@ -1,11 +1,14 @@
 """The real worker process, and what happens when it, or a training run, is killed."""
 
 import contextlib
+import json
+import re
 import signal
 import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from tests.acceptance.conftest import PATIENCE, TRAIN, Aisle, wait_until
 from tests.conftest import Server
 
+DOCS = Path(__file__).parents[2] / "docs"
 MANY = 300  # rows; a statement of more than 100 leaves its vectors to the worker
 A_LEASE_LATER = "2100-01-01"
 
@@ -198,6 +202,36 @@ def test_metrics_are_served_for_prometheus(shop: Aisle, insert: str) -> None:
             return str(answer.read().decode())
 
     wait_until(lambda: f'aisle_embedded_rows_total{{task="category"}} {MANY}.0' in metrics(), "the rows are counted")
+    text = metrics()
+    shown = set(re.findall(r"^(aisle_\w+)", text, re.MULTILINE))
+    shown = {name for name in shown if not name.endswith("_created")}
+    assert 'aisle_failed_rows{task="category"} 0.0' in text, "What is shown is there from the first look on."
+    assert 'aisle_visible_seconds{quantile="0.95",task="category"}' in text
+    alerts = (DOCS / "alerts.yml").read_text(encoding="utf-8")
+    asked = {
+        name for line in re.findall(r"^ *expr: .*$", alerts, re.MULTILINE) for name in re.findall(r"aisle_\w+", line)
+    }
+    assert asked, "docs/alerts.yml asks for nothing."
+    assert asked <= shown, "docs/alerts.yml asks for what no worker shows."
+    documented = set(re.findall(r"`(aisle_\w+)", (DOCS / "operations.md").read_text(encoding="utf-8")))
+    assert shown <= documented, "docs/operations.md lists what a worker shows."
+
+
+def test_the_log_is_json_where_it_is_asked_for(shop: Aisle, server: Server, insert: str) -> None:
+    shop.query(insert)
+    outcome = shop.run("-v", "worker", "--once", "--log-format", "json")
+    assert outcome.code == 0, outcome.errors
+    events = [json.loads(line) for line in outcome.errors.splitlines()]
+    assert all(event["time"].endswith("+00:00") and event["level"] == "info" for event in events)
+    assert f"Embedded {MANY} rows." in [event["message"] for event in events]
+    (queue,) = (event for event in events if "pending" in event)
+    assert queue["task"] == "category"
+    refused = Aisle(server.url("no_such_database")).run("--log-format", "json", "worker")
+    assert refused.code == 1
+    error = json.loads(refused.errors)
+    assert (error["level"], error["logger"]) == ("error", "aisle")
+    assert "Cannot connect" in error["message"]
+    assert "--database-url" in error["hint"]
 
 
 # ---- training ----
