@@ -3,7 +3,7 @@
 select p.relation::text as partition, s.column_name, s.operator, i.index
 from aisle._live_models l
 join (values ('category', 'item_vectors', 'embedding', '<=>'), ('recommender', 'item_factors', 'embedding', '<#>'),
-             ('basket', 'basket_items', 'embedding', '<#>'), ('basket', 'basket_items', 'completion', '<#>'),
+             ('basket', 'basket_items', 'embedding', '<#>'), ('basket', 'basket_items', 'completion', '<#>'), ('basket', 'basket_items', 'co_purchase', '<=>'),
              ('basket', 'customer_vectors', 'taste', '<#>')) s (task, table_name, column_name, operator) using (task)
 cross join lateral (select to_regclass('aisle.' || s.table_name || '_' || l.model_id) as relation) p
 left join lateral (

@@ -19,7 +19,7 @@ from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_mo
 
 QUESTIONS = (
     "predict_category('녹차', 'maker', 3, 1)", "embed_text('xyzzy')", "item_category(42)", "item_category('44')",
-    "similar_items(43)", "similar_items('43')", "search_items('녹차')",
+    "similar_items(43)", "similar_items('43')", "similar_items(41, space => 'basket')", "search_items('녹차')",
     "recommend('ann', context => '{\"meal_time\": \"dinner\"}')", "recommend('ann', exclude_seen => false)",
     "recommend(7, category => '음료')", "recommend('nobody')",
     "next_basket('ann')", "next_basket(7)", "complete_basket(array['41'], user_id => 'ann')",
@@ -382,8 +382,10 @@ def test_what_a_policy_hides_is_no_answer(full: Shop, policed: Connection) -> No
         },
     )
     publish_tiny_basket(full.connection, {"43": (1, 0), "41": (1, 0), "42": (0, 1)}, {"bob": ((1, 0), ["42", "43"])})
+    full.execute("update aisle.basket_items set co_purchase = taste")
     for question in (
-        "similar_items(41, 2)", "search_items('녹차', 2)", "recommend('ann', 3, exclude_seen => false)",
+        "similar_items(41, 2)", "similar_items(41, 2, 'basket')", "search_items('녹차', 2)",
+        "recommend('ann', 3, exclude_seen => false)",
         "recommend('ann', 2)", "recommend('nobody', 3)",
         "next_basket('ann')", "next_basket('nobody')", "complete_basket(array['41'])",
     ):  # fmt: skip
@@ -393,7 +395,8 @@ def test_what_a_policy_hides_is_no_answer(full: Shop, policed: Connection) -> No
         assert "43" not in shown, question
         assert len(shown) >= len(everything) - 1, f"{question}: another item takes its place."
     assert full.execute("select * from aisle.item_category(43)").fetchall()
-    for question in ("item_category(43)", "similar_items(43)"):
+    assert items(full.connection, "similar_items(43, space => 'basket')") == ["41", "42"]
+    for question in ("item_category(43)", "similar_items(43)", "similar_items(43, space => 'basket')"):
         assert policed.execute(f"select * from aisle.{question}".encode()).fetchall() == [], question
 
 
