@@ -22,6 +22,7 @@ SECTIONS = {
         models.models,
         models.deploy,
         models.rollback,
+        models.prune,
     ),
     "Vectors": (vectors.embed, vectors.backfill, vectors.worker, vectors.status, vectors.failures),
     "Answers, as SQL gives them": (

@@ -1,11 +1,9 @@
-"""Models: `aisle evaluate`, `models`, `deploy`, `rollback`."""
-
-from typing import Any
+"""Models: `aisle evaluate`, `models`, `deploy`, `rollback`, `prune`."""
 
 import click
 
-from aisle import sql
 from aisle.commands import Database, json_option, pass_database, print_dicts, print_query, print_rows
+from aisle.sql import registry
 
 TASKS = ["category", "recommender", "basket", "preference"]
 
@@ -41,7 +39,7 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
 @pass_database
 def models(database: Database, as_json: bool) -> None:
     """List the trained models."""
-    columns = "model_id, task, state, encoder, metrics, created_at::timestamp(0) as created_at"
+    columns = "model_id, task, state, encoder, metrics, verdict, created_at::timestamp(0) as created_at"
     with database.connect() as connection:
         if not print_query(
             connection,
@@ -53,10 +51,12 @@ def models(database: Database, as_json: bool) -> None:
 
 @click.command()
 @click.argument("model_id", metavar="MODEL", type=int)
+@click.option("--force", is_flag=True, help="Even if it was worse than the live model or a baseline.")
 @pass_database
-def deploy(database: Database, model_id: int) -> None:
+def deploy(database: Database, model_id: int, force: bool) -> None:
     """Let a model answer from the next statement on."""
-    _call(database, "select aisle.deploy(%s)", model_id)
+    with database.connect() as connection:
+        click.echo(registry.deploy(connection, model_id, force=force))
 
 
 @click.command()
@@ -64,9 +64,22 @@ def deploy(database: Database, model_id: int) -> None:
 @pass_database
 def rollback(database: Database, task: str) -> None:
     """Let the model before the live one answer again."""
-    _call(database, "select aisle.rollback(%s)", task)
-
-
-def _call(database: Database, query: str, argument: Any) -> None:
     with database.connect() as connection:
-        click.echo(sql.fetch_value(connection, query, (argument,)))
+        click.echo(registry.rollback(connection, task))
+
+
+@click.command()
+@click.argument("task", type=click.Choice(TASKS), required=False)
+@click.option(
+    "--keep",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many models of a task may still be rolled back to, the live one included, and how many others stay.",
+)
+@pass_database
+def prune(database: Database, task: str | None, keep: int) -> None:
+    """Remove the models of a task, or of all, that nobody needs: old ones, failed ones, what a killed training left."""
+    with database.connect() as connection:
+        removed = registry.prune(connection, task, keep)
+    click.echo("\n".join(removed) or "There is nothing to remove.")

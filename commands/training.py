@@ -64,28 +64,58 @@ def _with_options(options: Sequence[Callable[..., Any]]) -> Callable[[Callable[.
 @click.option("--split-column", help="Column that says train, valid or test.  [default: by groups of near-equal names]")
 @click.option("--min-rows", default=3, show_default=True, help="Leave categories with fewer labelled rows out.")
 @click.option(
-    "--deploy/--no-deploy", default=None, help="Let it answer when it is ready.  [default: if no model is live]"
+    "--baseline/--no-baseline",
+    default=None,
+    help="Compare it with TF-IDF + linear SVM.  [default: if that takes less than about 20 seconds]",
+)
+@click.option(
+    "--deploy/--no-deploy",
+    default=None,
+    help="Let it answer when it is ready.  [default: if it beats the live model and the baseline, or if none is live]",
 )
 @json_option
 @pass_database
 def train_category(
-    database: Database, /, split_column: str | None, min_rows: int, deploy: bool | None, as_json: bool, **given: Any
-) -> None:
+    database: Database, /, split_column: str | None, min_rows: int, baseline: bool | None, deploy: bool | None,
+    as_json: bool, **given: Any,
+) -> None:  # fmt: skip
     """Train product → category and publish it."""
     from dataclasses import replace
 
     from aisle.trainers import category
 
-    options = replace(_text(category.Options(), **given), split_column=split_column, min_rows=min_rows, deploy=deploy)
+    options = replace(
+        _text(category.Options(), **given),
+        split_column=split_column,
+        min_rows=min_rows,
+        baseline=baseline,
+        deploy=deploy,
+    )
     result = category.train(database.url, options, _progress(database))
     if as_json:
         print_json(vars(result))
         return
-    print_rows(list(result.metrics), [list(result.metrics.values())], as_json=False)
+    names = ("accuracy", "macro_f1", "student_accuracy", "student_macro_f1", "ece")
+    if result.metrics:
+        print_rows(
+            ["of the held-out items", *names],
+            [
+                (who, *(m.get(name) for name in names))
+                for who, m in [(f"model {result.model_id}", result.metrics), *result.metrics.items()]
+                if isinstance(m, dict) and names[0] in m
+            ],
+            as_json=False,
+        )
+    _tell(result, "aisle predict-category 'a product name'")
+
+
+def _tell(result: Any, question: str) -> None:
+    """Say whether a model answers, and why."""
     click.echo(
-        f"Model {result.model_id} is live. Try: aisle predict-category 'a product name'"
+        f"Model {result.model_id} is live: {result.reason}. Try: {question}"
         if result.deployed
-        else f"Model {result.model_id} is ready. Let it answer: aisle deploy {result.model_id}"
+        else f"Model {result.model_id} is not deployed: {result.reason}. "
+        f"Let it answer: aisle deploy {result.model_id}{'' if result.passed is not False else ' --force'}"
     )
 
 
@@ -116,11 +146,7 @@ def train_preference(
         return
     answers = [(f"model {result.model_id}", result.metrics), ("majority", result.metrics["majority"])]
     print_dicts(preference.table(answers), as_json=False)
-    click.echo(
-        f"Model {result.model_id} is live. Next: aisle label reviews"
-        if result.deployed
-        else f"Model {result.model_id} is ready. Let it label: aisle deploy {result.model_id}"
-    )
+    _tell(result, "aisle label reviews")
 
 
 def _text(options: Any, *, encoder: str, seed: int, **given: Any) -> Any:
@@ -243,11 +269,7 @@ def train_recommender(
         ],
         as_json=False,
     )
-    click.echo(
-        f"Model {result.model_id} is live: {result.reason}. Try: aisle recommend USER"
-        if result.deployed
-        else f"Model {result.model_id} is not deployed: {result.reason}. Let it answer: aisle deploy {result.model_id}"
-    )
+    _tell(result, "aisle recommend USER")
 
 
 _BASKET_OPTIONS = (
@@ -337,11 +359,7 @@ def train_basket(database: Database, /, as_json: bool, **given: Any) -> None:
         ],
         as_json=False,
     )
-    click.echo(
-        f"Model {result.model_id} is live: {result.reason}. Try: aisle next-basket USER"
-        if result.deployed
-        else f"Model {result.model_id} is not deployed: {result.reason}. Let it answer: aisle deploy {result.model_id}"
-    )
+    _tell(result, "aisle next-basket USER")
 
 
 @click.group()

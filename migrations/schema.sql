@@ -400,22 +400,44 @@ begin
 end
 $$;
 
-CREATE FUNCTION aisle._drop_model(model_id integer) RETURNS void
+CREATE FUNCTION aisle._drop_model(model_id integer) RETURNS bigint
     LANGUAGE plpgsql
+    SET lock_timeout TO '100ms'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 declare
-    parent text;
+    model aisle._models;
+    partitions regclass[];
+    partition regclass;
+    freed bigint;
 begin
+    perform aisle._lock_deployments();
+    select * into model from aisle._models m where m.model_id = _drop_model.model_id;
     if exists (select from aisle._live_models l where l.model_id = _drop_model.model_id) then
         raise exception 'Model % is live.', model_id
             using errcode = 'AIS07', hint = 'Deploy another first: aisle deploy MODEL';
     end if;
-    foreach parent in array aisle._vector_tables((select m.task from aisle._models m where m.model_id = _drop_model.model_id)) loop
-        execute format('drop table if exists aisle.%I', parent || '_' || model_id);
-    end loop;
+    partitions := array(
+        select p from unnest(aisle._vector_tables(model.task)) parent, to_regclass(format('aisle.%I', parent || '_' || model.model_id)) p
+        where p is not null);
+    freed := coalesce((select sum(pg_total_relation_size(p)) from unnest(partitions) p), 0)
+             + coalesce((select sum(f.size) from aisle._model_files f where f.model_id = _drop_model.model_id), 0);
+    begin
+        foreach partition in array partitions loop
+            execute format('drop table %s', partition);
+        end loop;
+    exception when lock_not_available then
+        raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, (
+                select format('server process %s%s, since %s', a.pid, ', ' || nullif(a.application_name, ''), to_char(a.xact_start, 'HH24:MI'))
+                from pg_locks l join pg_stat_activity a using (pid)
+                where l.granted and l.pid <> pg_backend_pid() and l.relation = any (
+                    partitions || array(select to_regclass('aisle.' || t) from unnest(aisle._vector_tables(model.task)) t))
+                order by a.xact_start limit 1)
+            using errcode = 'AIS08', hint = 'Try again when that transaction has ended.';
+    end;
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;
     delete from aisle._models m where m.model_id = _drop_model.model_id;
+    return freed;
 end
 $$;
 
@@ -711,6 +733,31 @@ begin
     end if;
     return live;
 end
+$$;
+
+CREATE FUNCTION aisle._lock_deployments() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    deployment_lock constant bigint := 4150711055;  -- any constant
+begin
+    perform pg_advisory_xact_lock(deployment_lock);
+exception when lock_not_available then
+    raise exception 'Another deploy, rollback or prune is going on (%).', coalesce(aisle._lock_holder(deployment_lock), 'it has just ended')
+        using errcode = 'AIS08', hint = 'Try again when its transaction has ended.';
+end
+$$;
+
+CREATE FUNCTION aisle._lock_holder(key bigint) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select format('server process %s%s%s', a.pid, ', ' || nullif(a.application_name, ''), ', since ' || to_char(a.backend_start, 'HH24:MI'))
+    from pg_catalog.pg_locks l
+    join pg_catalog.pg_stat_activity a using (pid)
+    where l.locktype = 'advisory' and l.granted and (l.classid::bigint << 32) + l.objid::bigint = key and l.objsubid = 1
+          and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+    limit 1
 $$;
 
 CREATE FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k integer, category text, excluded text[]) RETURNS TABLE(item_id text, score double precision)
@@ -1040,6 +1087,49 @@ begin
             where c.model_id = _popular_items.model_id and c.feature = '';
     end if;
 end
+$$;
+
+CREATE TABLE aisle._models (
+    model_id integer NOT NULL,
+    task text NOT NULL,
+    state text DEFAULT 'loading'::text NOT NULL,
+    dimensions integer NOT NULL,
+    encoder text,
+    parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    metrics jsonb DEFAULT '{}'::jsonb NOT NULL,
+    data jsonb DEFAULT '{}'::jsonb NOT NULL,
+    environment jsonb DEFAULT '{}'::jsonb NOT NULL,
+    passed_gate boolean,
+    verdict text,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT _models_dimensions_check CHECK (((dimensions >= 1) AND (dimensions <= 2000))),
+    CONSTRAINT _models_state_check CHECK ((state = ANY (ARRAY['loading'::text, 'filling'::text, 'ready'::text, 'failed'::text]))),
+    CONSTRAINT _models_task_check CHECK ((task = ANY (ARRAY['category'::text, 'recommender'::text, 'basket'::text, 'preference'::text])))
+);
+
+CREATE FUNCTION aisle._prunable(task text, keep integer) RETURNS SETOF aisle._models
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    with answered as (
+        select d.model_id, row_number() over (partition by d.task order by max(d.deployment_id) desc) as place
+        from aisle._deployments d where d.rolled_back_at is null
+        group by d.task, d.model_id
+    ), ready as (
+        select m.model_id, row_number() over (partition by m.task order by m.model_id desc) as place
+        from aisle._models m where m.state = 'ready'
+    ), kept as (
+        select a.model_id from answered a where a.place <= keep
+        union
+        select r.model_id from ready r where r.place <= keep
+    )
+    select m.*
+    from aisle._models m
+    where (_prunable.task is null or m.task = _prunable.task)
+          and m.model_id not in (select k.model_id from kept k)
+          and m.model_id not in (
+              select (r.parameters ->> 'text_model')::integer from aisle._models r join kept k using (model_id)
+              where r.parameters ->> 'text_model' is not null)
+    order by m.model_id
 $$;
 
 CREATE FUNCTION aisle._read_customers(ids text[]) RETURNS TABLE(user_id text, content_hash bytea)
@@ -1635,27 +1725,32 @@ $$;
 
 COMMENT ON FUNCTION aisle.complete_basket(item_ids text[], k integer, user_id text) IS 'What goes best with the products in an open cart, and, with user_id, with what that customer is likely to order. An empty cart is completed with the customer''s next order, or with what is popular.';
 
-CREATE FUNCTION aisle.deploy(model_id integer) RETURNS text
+CREATE FUNCTION aisle.deploy(model_id integer, force boolean DEFAULT false) RETURNS text
     LANGUAGE plpgsql
+    SET lock_timeout TO '2s'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 declare
     model aisle._models;
 begin
+    perform aisle._lock_deployments();
     select * into model from aisle._models m where m.model_id = deploy.model_id for share;
     if not found then
         raise exception 'There is no model %.', deploy.model_id using errcode = 'AIS07', hint = 'See: aisle models';
     elsif model.state <> 'ready' then
         raise exception 'Model % is %, not ready.', deploy.model_id, model.state
             using errcode = 'AIS07', hint = 'See: aisle models';
+    elsif not model.passed_gate and not force then
+        raise exception 'Model % lost: %.', deploy.model_id, model.verdict
+            using errcode = 'AIS07', hint = format('To deploy it all the same: aisle deploy %s --force', deploy.model_id);
     end if;
     insert into aisle._deployments (task, model_id, deployed_at) values (model.task, model.model_id, aisle._now());
     return format('Model %s now answers for %s.', model.model_id, model.task);
 end
 $$;
 
-COMMENT ON FUNCTION aisle.deploy(model_id integer) IS 'Lets a ready model answer from the next statement on. aisle.rollback undoes it.';
+COMMENT ON FUNCTION aisle.deploy(model_id integer, force boolean) IS 'Lets a ready model answer from the next statement on. One that was worse than the live model or a baseline needs force => true. aisle.rollback undoes it.';
 
 CREATE FUNCTION aisle.detach(kind text) RETURNS text
     LANGUAGE plpgsql
@@ -1772,6 +1867,30 @@ $$;
 
 COMMENT ON FUNCTION aisle.predict_category(name text, manufacturer text, k integer, level integer) IS 'The k most likely categories of a product that need not be a row yet, with calibrated confidences that sum to 1 over all categories. level => n adds the confidences below each path of n steps.';
 
+CREATE FUNCTION aisle.prune(task text DEFAULT NULL::text, keep integer DEFAULT 2) RETURNS SETOF text
+    LANGUAGE plpgsql
+    SET lock_timeout TO '2s'
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    training_lock constant bigint := 4150711054;  -- that of trainers/run.py
+    is_training constant boolean := not pg_try_advisory_xact_lock(training_lock);
+    model aisle._models;
+begin
+    if keep is null or keep < 1 then
+        raise exception 'keep must be at least 1, not %.', coalesce(keep::text, 'null') using errcode = 'AIS06';
+    end if;
+    perform aisle._lock_deployments();
+    for model in select * from aisle._prunable(task, keep) loop
+        continue when is_training and model.state in ('loading', 'filling');
+        return next format('Model %s (%s, %s) is removed: %s freed.', model.model_id, model.task, model.state,
+                           pg_size_pretty(aisle._drop_model(model.model_id)));
+    end loop;
+end
+$$;
+
+COMMENT ON FUNCTION aisle.prune(task text, keep integer) IS 'Removes the models of a task, or of all, that nobody needs: failed ones, and what is neither live, nor among the newest `keep` that are ready, nor among the `keep` that rollbacks lead through. Says what each has freed.';
+
 CREATE FUNCTION aisle.recommend(user_id bigint, k integer DEFAULT 10, category text DEFAULT NULL::text, context jsonb DEFAULT NULL::jsonb, exclude_seen boolean DEFAULT true) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
     AS $$
@@ -1809,6 +1928,7 @@ COMMENT ON FUNCTION aisle.requeue_failures(task text) IS 'Gives the rows that we
 
 CREATE FUNCTION aisle.rollback(task text) RETURNS text
     LANGUAGE plpgsql
+    SET lock_timeout TO '2s'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
@@ -1816,6 +1936,7 @@ declare
     live aisle._deployments;
     previous integer;
 begin
+    perform aisle._lock_deployments();
     select * into live from aisle._deployments d
     where d.task = rollback.task and d.rolled_back_at is null
     order by d.deployment_id desc limit 1 for update;
@@ -2169,22 +2290,6 @@ CREATE TABLE aisle._model_files (
     size bigint NOT NULL,
     sha256 bytea NOT NULL,
     CONSTRAINT _model_files_sha256_check CHECK ((length(sha256) = 32))
-);
-
-CREATE TABLE aisle._models (
-    model_id integer NOT NULL,
-    task text NOT NULL,
-    state text DEFAULT 'loading'::text NOT NULL,
-    dimensions integer NOT NULL,
-    encoder text,
-    parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
-    metrics jsonb DEFAULT '{}'::jsonb NOT NULL,
-    data jsonb DEFAULT '{}'::jsonb NOT NULL,
-    environment jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT _models_dimensions_check CHECK (((dimensions >= 1) AND (dimensions <= 2000))),
-    CONSTRAINT _models_state_check CHECK ((state = ANY (ARRAY['loading'::text, 'filling'::text, 'ready'::text, 'failed'::text]))),
-    CONSTRAINT _models_task_check CHECK ((task = ANY (ARRAY['category'::text, 'recommender'::text, 'basket'::text, 'preference'::text])))
 );
 
 ALTER TABLE aisle._models ALTER COLUMN model_id ADD GENERATED ALWAYS AS IDENTITY (
@@ -2553,11 +2658,13 @@ CREATE VIEW aisle.models AS
     m.data,
     m.environment,
     m.created_at,
-    l.deployed_at
+    l.deployed_at,
+    m.passed_gate,
+    m.verdict
    FROM (aisle._models m
      LEFT JOIN aisle._live_models l USING (model_id));
 
-COMMENT ON VIEW aisle.models IS 'Every trained model: its state (loading, ready, live, failed), held-out metrics, parameters, data fingerprint and library versions.';
+COMMENT ON VIEW aisle.models IS 'Every trained model: its state (loading, ready, live, failed), held-out metrics, parameters, data fingerprint and library versions, and whether it was better than what it was compared with.';
 
 CREATE TABLE aisle.ngram_vectors (
     model_id integer NOT NULL,
@@ -2810,6 +2917,10 @@ REVOKE ALL ON FUNCTION aisle._items_removed(ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._live_model(task text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._lock_deployments() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._lock_holder(key bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k integer, category text, excluded text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text, vectors text, embedding text) FROM PUBLIC;
@@ -2825,6 +2936,8 @@ REVOKE ALL ON FUNCTION aisle._ngrams(name text, manufacturer text, details text)
 REVOKE ALL ON FUNCTION aisle._now() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._popular_items(model_id integer, k integer, category text, excluded text[], as_of timestamp with time zone) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._prunable(task text, keep integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._read_customers(ids text[]) FROM PUBLIC;
 
@@ -2866,7 +2979,7 @@ REVOKE ALL ON FUNCTION aisle.attach_orders(relation text, order_id text, item_id
 
 REVOKE ALL ON FUNCTION aisle.complete_basket(item_ids text[], k integer, user_id text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle.deploy(model_id integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle.deploy(model_id integer, force boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.detach(kind text) FROM PUBLIC;
 
@@ -2881,6 +2994,8 @@ REVOKE ALL ON FUNCTION aisle.next_basket(user_id bigint, k integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle.next_basket(user_id text, k integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.predict_category(name text, manufacturer text, k integer, level integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.prune(task text, keep integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.recommend(user_id bigint, k integer, category text, context jsonb, exclude_seen boolean) FROM PUBLIC;
 

@@ -67,6 +67,13 @@ class ModelStateError(AisleError):
     hint = "See: aisle models"
 
 
+class BusyError(AisleError):
+    """Another process holds a lock that is needed."""
+
+    sqlstate = "AIS08"
+    hint = "Try again when it is done."
+
+
 class ConnectionFailedError(AisleError):
     """The database cannot be reached."""
 
@@ -130,6 +137,8 @@ def translate(error: psycopg.Error) -> AisleError:
     message = diagnostic.message_primary or str(error).strip() or type(error).__name__
     if isinstance(error, psycopg.errors.InvalidSchemaName | psycopg.errors.UndefinedTable) and "aisle" in message:
         return SchemaVersionError("The database has no schema `aisle` yet, or an older one.")
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return BusyError()
     if diagnostic.sqlstate in _BY_SQLSTATE:
         return _BY_SQLSTATE[diagnostic.sqlstate](message, hint=diagnostic.message_hint)
     hint = diagnostic.message_hint

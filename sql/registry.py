@@ -1,10 +1,14 @@
 """The registry of models: their rows, and their files in the database, in chunks and with checksums."""
 
 import hashlib
+import random
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
@@ -12,6 +16,10 @@ from aisle import sql
 from aisle.sql import Connection, errors
 
 CHUNK_SIZE = 4 * 1024 * 1024  # bytes; well under the 1 GB limit of a value, and a size that streams
+
+Answer = TypeVar("Answer")
+
+PATIENCE = 20.0  # seconds for which a lock that another process holds is tried for
 
 # Formats that hold data only. Nothing that is read back can run code.
 SAFE_SUFFIXES = frozenset({".json", ".model", ".safetensors", ".txt"})
@@ -71,6 +79,46 @@ def require_live(connection: Connection, task: str) -> int:
     if model_id is None:
         raise errors.NoLiveModelError(f"No {task} model is live.", hint=f"Train one: aisle train {task}")
     return model_id
+
+
+def deploy(connection: Connection, model_id: int, *, force: bool = False) -> str:
+    """Let a model answer; raises ModelStateError, which says why, for one that is not fit to, unless forced to."""
+    return str(
+        patiently(lambda: sql.fetch_value(connection, "select aisle.deploy(%s, force => %s)", (model_id, force)))
+    )
+
+
+def rollback(connection: Connection, task: str) -> str:
+    """Let the model before the live one answer again; raises ModelStateError if there is none."""
+    return str(patiently(lambda: sql.fetch_value(connection, "select aisle.rollback(%s)", (task,))))
+
+
+def drop(connection: Connection, model_id: int) -> int:
+    """Remove a model; return how many bytes that frees. Raises ModelStateError for one that is live."""
+    return int(patiently(lambda: sql.fetch_value(connection, "select aisle._drop_model(%s)", (model_id,))))
+
+
+def prune(connection: Connection, task: str | None, keep: int) -> list[str]:
+    """Remove the models that nobody needs; return a sentence for each."""
+    query = "select aisle.prune(%s, %s)"
+    return [row[0] for row in patiently(lambda: connection.execute(query, (task, keep)).fetchall())]
+
+
+def patiently(action: Callable[[], Answer]) -> Answer:
+    """Return what a transaction comes to; while another process holds a lock that it needs, try it again.
+
+    No try waits for long, so that nobody queues up behind it. Raises BusyError after PATIENCE seconds, and
+    whatever else the transaction raises at once.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return action()
+        except psycopg.Error as error:
+            translated = errors.translate(error)
+            if not isinstance(translated, errors.BusyError) or time.monotonic() > deadline:
+                raise translated from error
+        time.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - others' turn
 
 
 def write_files(connection: Connection, model_id: int, folder: Path) -> None:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pgvector import Vector
-from psycopg.types.json import Jsonb
 from scipy import sparse
 
 from aisle import sql
@@ -41,7 +40,7 @@ from aisle.trainers.basket_score import (
 from aisle.trainers.baskets import Baskets, Floats, Targets, check_attached, read_baskets
 from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
 from aisle.trainers.events import read_items
-from aisle.trainers.run import Report, Result, beats_all, environment, failing, only_trainer
+from aisle.trainers.run import Report, Result, beats_all, conclude, failing, only_trainer
 
 if TYPE_CHECKING:
     from aisle.trainers.order_networks import ProductVectors
@@ -97,22 +96,23 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             metrics = measure(connection, model_id, history, test, options, report)
             if learned.fitted.network:
                 metrics["network alone"] = measure_states(learned, history, test, options.top)
-            seconds = time.monotonic() - started
-            deploys, reason = judge(metrics, options)
-            connection.execute(
-                "update aisle._models set state = 'ready', metrics = %s, data = %s, environment = %s "
-                "where model_id = %s",
-                (
-                    Jsonb(metrics),
-                    Jsonb({"orders": len(baskets), "customers": baskets.customers, "items": baskets.items,
-                           "fingerprint": baskets.fingerprint()}),
-                    Jsonb(environment(seconds)),
-                    model_id,
-                ),
-            )  # fmt: skip
-        if deploys:
-            connection.execute("select aisle.deploy(%s)", (model_id,))
-    return Result(model_id, metrics, deploys, reason, seconds)
+        verdict = judge(metrics, options)
+        return conclude(
+            connection,
+            "basket",
+            model_id,
+            metrics=metrics,
+            data={
+                "orders": len(baskets),
+                "customers": baskets.customers,
+                "items": baskets.items,
+                "fingerprint": baskets.fingerprint(),
+            },
+            seconds=time.monotonic() - started,
+            verdict=verdict,
+            deploys=verdict[0],
+            told=options.deploy,
+        )
 
 
 def read_hashes(connection: Connection) -> dict[str, bytes]:
@@ -438,7 +438,7 @@ def measure(
     live = registry.live(connection, "basket")
     if live is not None:
         ranked = [items for items, _ in answers(connection, live, model_id, history, test, k)]
-        metrics["live"] = ranking.measure_baskets(ranked, wanted, seen, k).means()
+        metrics["live"] = {"model_id": live, **ranking.measure_baskets(ranked, wanted, seen, k).means()}
     metrics["completion"] = measure_completion(connection, model_id, history, test, k, options.seed)
     for name in GATE:
         report(f"Fitting the baseline {name} …")
@@ -536,9 +536,7 @@ def measure_baseline(name: str, history: Baskets, test: Targets, k: int) -> rank
 
 
 def judge(metrics: dict[str, Any], options: Options) -> tuple[bool, str]:
-    """Return whether to deploy the model, and why."""
-    if options.deploy is not None:
-        return options.deploy, "as told"
+    """Return whether the model is better than what it stands beside, and by what."""
     name = f"recall@{options.top}"
     if metrics["repeat customers"] == 0:
         ours, theirs = (metrics["completion"].get(n, 0.0) for n in ("complete_basket", "cosine"))

@@ -1,6 +1,7 @@
 """Trains product → category: `aisle train category`.
 
-    rows ──▶ split by name ──▶ n-gram student [+ encoder] ──▶ calibrate ──▶ publish ──▶ measure in SQL ──▶ deploy
+    rows ──▶ split by name ──▶ n-gram student [+ encoder] ──▶ calibrate ──▶ publish
+         ──▶ measure in SQL, beside the live model and the baseline ──▶ deploy if it is better
 
 Without an encoder the student is the whole model. With one, both are brought under one head, in one space, so that a
 row's vector is the encoder's plus the scaled student's, and a text's alone is the student's.
@@ -17,11 +18,11 @@ import numpy.typing as npt
 from aisle import sql
 from aisle.embedder.generation import Generation, Head
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import publish
+from aisle.trainers import linear_svm, publish
 from aisle.trainers.calibration import fit_scales
 from aisle.trainers.catalogue import Catalogue, read_catalogue, select_ngrams
 from aisle.trainers.fine_tuning import FineTuningOptions, fine_tune
-from aisle.trainers.run import Report, environment, failing, only_trainer
+from aisle.trainers.run import Report, Result, beats_all, conclude, failing, only_trainer
 from aisle.trainers.student import Student, StudentOptions, fit_student, shared_head
 
 MIN_ROWS = 3  # a category with fewer labelled rows cannot be learned, calibrated and checked
@@ -34,7 +35,7 @@ class TextOptions:
 
     encoder: str | None = None  # None: the n-gram student alone
     seed: int = 7
-    deploy: bool | None = None  # None: only if no model is live
+    deploy: bool | None = None  # None: if it is better than what is live and than the baseline, or if nothing is live
     student: StudentOptions = field(default_factory=StudentOptions)
     fine_tuning: FineTuningOptions = field(default_factory=FineTuningOptions)
 
@@ -45,20 +46,11 @@ class Options(TextOptions):
 
     split_column: str | None = None
     min_rows: int = MIN_ROWS
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a training run came to."""
-
-    model_id: int
-    metrics: dict[str, Any]
-    deployed: bool
-    seconds: float
+    baseline: bool | None = None  # whether to compare with a linear SVM; None: if that does not take long
 
 
 def train(url: str, options: Options, report: Report = lambda line: None) -> Result:
-    """Train on the attached items, publish a generation, measure it through SQL, and deploy it if nothing is live yet.
+    """Train on the attached items, publish a generation, measure it through SQL, and deploy it if it is better.
 
     Raises TrainingDataError when there is too little to learn from. No failure touches the live model.
     """
@@ -81,15 +73,58 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             generation = Generation.load(connection, model_id)
             publish.load_items(connection, generation, catalogue, model)
             report("Measuring on held-out rows, through SQL …")
-            held_out = rows_of(catalogue, "test", categories)
-            metrics = publish.measure(connection, model_id, catalogue.item_ids[held_out].tolist())
-            seconds = time.monotonic() - started
-            data = {"items": len(catalogue), "categories": len(categories), "fingerprint": catalogue.fingerprint()}
-            publish.finish(connection, model_id, metrics=metrics, data=data, environment=environment(seconds))
-        deploys = registry.live(connection, "category") is None if options.deploy is None else options.deploy
-        if deploys:
-            connection.execute("select aisle.deploy(%s)", (model_id,))
-    return Result(model_id, metrics, deploys, seconds)
+            metrics = measure(connection, model_id, catalogue, categories, options, report)
+        verdict = judge(metrics)
+        return conclude(
+            connection,
+            "category",
+            model_id,
+            metrics=metrics,
+            data={"items": len(catalogue), "categories": len(categories), "fingerprint": catalogue.fingerprint()},
+            seconds=time.monotonic() - started,
+            verdict=verdict,
+            # A shop is better served by a model that a baseline beats than by none.
+            deploys=verdict[0] is True or "live" not in metrics,
+            told=options.deploy,
+        )
+
+
+def measure(
+    connection: Connection, model_id: int, catalogue: Catalogue, categories: list[str], options: Options, report: Report
+) -> dict[str, Any]:
+    """Measure the model, the live one and the baseline on the held-out rows."""
+    testing = rows_of(catalogue, "test", categories)
+    held_out = catalogue.item_ids[testing].tolist()
+    metrics: dict[str, Any] = publish.measure(connection, model_id, held_out)
+    live = registry.live(connection, "category")
+    if live is not None:
+        metrics["live"] = {"model_id": live} | _measure_live(connection, live, model_id, held_out)
+    training = rows_of(catalogue, "train", categories) | rows_of(catalogue, "valid", categories)
+    is_affordable = np.count_nonzero(training) * len(categories) <= linear_svm.AFFORDABLE
+    if held_out and (is_affordable if options.baseline is None else options.baseline):
+        report(f"Fitting the baseline {linear_svm.NAME} …")
+        given, predicted, _ = linear_svm.predict(catalogue, testing, training=training)
+        metrics[linear_svm.NAME] = publish.scores(given, predicted)
+    elif held_out and options.baseline is None:
+        report(f"Not compared with {linear_svm.NAME}, which would take minutes: --baseline")
+    return metrics
+
+
+def _measure_live(connection: Connection, live: int, model_id: int, held_out: list[str]) -> dict[str, Any]:
+    """Measure the live model on those of the held-out rows that it did not learn from either."""
+    one, other = (registry.get(connection, m).parameters for m in (live, model_id))
+    if all(one.get(name) == other[name] for name in ("seed", "split_column")):
+        return publish.measure(connection, live, held_out, keep=False)
+    unseen = sorted(set(held_out) & set(publish.heldout_of(connection, live)))
+    scores: dict[str, Any] = publish.measure(connection, live, unseen, keep=False)
+    return scores and scores | {"against": publish.measure(connection, model_id, unseen, keep=False)}
+
+
+def judge(metrics: dict[str, Any]) -> tuple[bool | None, str]:
+    """Return whether the model is better than what it stands beside, if there is anything, and by what."""
+    if not any(isinstance(m, dict) and "accuracy" in m for m in metrics.values()):
+        return None, "there was nothing to compare it with"
+    return beats_all(metrics, "accuracy")
 
 
 def fit(

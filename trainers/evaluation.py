@@ -4,16 +4,14 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aisle.embedder.generation import Generation
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, basket, basket_baselines, preference, publish, ranking, recommender
+from aisle.trainers import baselines, basket, basket_baselines, linear_svm, preference, publish, ranking, recommender
 from aisle.trainers.baskets import read_baskets
-from aisle.trainers.catalogue import Catalogue, Strings, read_catalogue
+from aisle.trainers.catalogue import read_catalogue
 from aisle.trainers.events import read_events
 
-SVM = "TF-IDF + linear SVM"
 COLUMNS = ("answer", "held_out_rows", "accuracy", "macro_f1", "ece")
 
 
@@ -21,10 +19,7 @@ def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[A
     """Ask the live model for its held-out rows again; return a row each for item, text, and baseline."""
     model_id = registry.require_live(connection, "category")
     model = registry.get(connection, model_id)
-    held_out = [
-        row[0]
-        for row in connection.execute("select item_id from aisle._heldout_predictions where model_id = %s", (model_id,))
-    ]
+    held_out = publish.heldout_of(connection, model_id)
     if not held_out:
         raise errors.TrainingDataError("The live model has no held-out rows.", hint="Train it on more labelled rows.")
     metrics = publish.measure(connection, model_id, held_out)
@@ -36,9 +31,9 @@ def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[A
         catalogue = read_catalogue(
             connection, split_column=model.parameters["split_column"], seed=model.parameters["seed"]
         )
-        given, predicted, _ = _linear_svm(catalogue, np.isin(catalogue.item_ids.astype(str), held_out))
-        accuracy, macro_f1 = float(np.mean(given == predicted)), publish.macro_f1(given, predicted)
-        rows.append((SVM, metrics["held_out_rows"], accuracy, macro_f1, None))
+        given, predicted, _ = linear_svm.predict(catalogue, np.isin(catalogue.item_ids.astype(str), held_out))
+        scores = publish.scores(given, predicted)
+        rows.append((linear_svm.NAME, metrics["held_out_rows"], scores["accuracy"], scores["macro_f1"], None))
     return rows
 
 
@@ -50,7 +45,7 @@ def evaluate_preference(connection: Connection, *, baseline: bool) -> list[dict[
     metrics = preference.measure(connection, Generation.load(connection, model_id), reviews)
     rows = [(f"model {model_id}", metrics), ("majority", metrics["majority"])]
     if baseline:
-        rows.append((SVM, preference.scores(*_linear_svm(reviews, reviews.splits == "test"))))
+        rows.append((linear_svm.NAME, preference.scores(*linear_svm.predict(reviews, reviews.splits == "test"))))
     return preference.table(rows)
 
 
@@ -90,24 +85,3 @@ def evaluate_basket(connection: Connection, *, baseline: bool) -> list[dict[str,
             means = basket.measure_baseline(name, history, test, k).means()
             rows.append({"answer": name, "customers": len(test), **means})
     return rows
-
-
-def _linear_svm(catalogue: Catalogue, testing: npt.NDArray[np.bool_]) -> tuple[Strings, Strings, npt.NDArray[Any]]:
-    """Fit the baseline on every labelled row that the model could learn from.
-
-    Return the held-out rows' categories, its answers, and how sure it is of the first of two categories.
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_union
-    from sklearn.svm import LinearSVC
-
-    texts = np.array([" ".join(part for part in (m, n, d) if part) for n, m, d in catalogue.texts()], dtype=object)
-    training = np.isin(catalogue.splits.astype(str), ("train", "valid"))
-    features = make_union(
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2),
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-    )
-    svm = LinearSVC(C=0.5).fit(features.fit_transform(texts[training]), catalogue.categories[training])
-    vectors = features.transform(texts[testing])
-    given, predicted = catalogue.categories[testing].astype(str), svm.predict(vectors).astype(str)
-    return given, predicted, -svm.decision_function(vectors)

@@ -20,9 +20,9 @@ from aisle.embedder.generation import Generation
 from aisle.sql import Connection, errors, registry
 from aisle.trainers import publish
 from aisle.trainers.catalogue import Catalogue, read_reviews
-from aisle.trainers.category import Result, TextOptions, fit, rows_of
+from aisle.trainers.category import TextOptions, fit, rows_of
 from aisle.trainers.fine_tuning import FineTuningOptions
-from aisle.trainers.run import Report, environment, failing, only_trainer
+from aisle.trainers.run import Report, Result, beats_all, conclude, failing, only_trainer
 from aisle.trainers.student import StudentOptions
 
 LIKED, NOT_LIKED = CATEGORIES = ["liked", "not liked"]
@@ -71,16 +71,18 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         with failing(connection, model_id):
             report("Measuring on held-out reviews …")
             metrics = measure(connection, Generation.load(connection, model_id), reviews)
-            seconds = time.monotonic() - started
-            data = {"reviews": len(reviews), "liked": liked, "fingerprint": reviews.fingerprint()}
-            publish.finish(connection, model_id, metrics=metrics, data=data, environment=environment(seconds))
-        deploys = options.deploy
-        if deploys is None:
-            better = metrics["macro_f1"] > metrics["majority"]["macro_f1"]
-            deploys = better and registry.live(connection, "preference") is None
-        if deploys:
-            connection.execute("select aisle.deploy(%s)", (model_id,))
-    return Result(model_id, metrics, deploys, seconds)
+        verdict = beats_all(metrics, "macro_f1")
+        return conclude(
+            connection,
+            "preference",
+            model_id,
+            metrics=metrics,
+            data={"reviews": len(reviews), "liked": liked, "fingerprint": reviews.fingerprint()},
+            seconds=time.monotonic() - started,
+            verdict=verdict,
+            deploys=verdict[0] and registry.live(connection, "preference") is None,
+            told=options.deploy,
+        )
 
 
 def rated_reviews(connection: Connection, rule: dict[str, Any], seed: int) -> Catalogue:

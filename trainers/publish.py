@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from psycopg import sql as compose
-from psycopg.types.json import Jsonb
 
 from aisle import sql
 from aisle.embedder.encoders import Floats
@@ -116,36 +115,38 @@ def load_items(connection: Connection, generation: Generation, catalogue: Catalo
     drain(connection, [ItemEmbedder([generation])])
 
 
-def measure(connection: Connection, model_id: int, held_out: Sequence[str]) -> dict[str, float]:
-    """Ask the generation for its held-out rows, in SQL; keep the answers and return their scores."""
-    with connection.transaction():
+def measure(connection: Connection, model_id: int, held_out: Sequence[str], *, keep: bool = True) -> dict[str, float]:
+    """Ask the generation for held-out rows, in SQL; return the scores of its answers, which are kept unless told."""
+    with connection.transaction(force_rollback=not keep):
         connection.execute("delete from aisle._heldout_predictions where model_id = %s", (model_id,))
         connection.execute(sql.read("queries/predict_heldout"), {"model_id": model_id, "item_ids": list(held_out)})
-    rows = connection.execute(
-        "select category, predicted, student_predicted, confidence from aisle._heldout_predictions where model_id = %s",
-        (model_id,),
-    ).fetchall()
+        rows = connection.execute(
+            "select category, predicted, student_predicted, confidence from aisle._heldout_predictions "
+            "where model_id = %s",
+            (model_id,),
+        ).fetchall()
     if not rows:
         return {}
     given, predicted, student, confidence = (np.array(column) for column in zip(*rows, strict=True))
+    of_student = scores(given, student)
     return {
         "held_out_rows": len(rows),
-        "accuracy": float(np.mean(given == predicted)),
-        "macro_f1": macro_f1(given, predicted),
-        "student_accuracy": float(np.mean(given == student)),
-        "student_macro_f1": macro_f1(given, student),
+        **scores(given, predicted),
+        "student_accuracy": of_student["accuracy"],
+        "student_macro_f1": of_student["macro_f1"],
         "ece": calibration_error(confidence, given == predicted),
     }
 
 
-def finish(
-    connection: Connection, model_id: int, *, metrics: dict[str, Any], data: dict[str, Any], environment: dict[str, Any]
-) -> None:
-    """Mark the model ready, with what there is to know about it."""
-    connection.execute(
-        "update aisle._models set state = 'ready', metrics = %s, data = %s, environment = %s where model_id = %s",
-        (Jsonb(metrics), Jsonb(data), Jsonb(environment), model_id),
-    )
+def heldout_of(connection: Connection, model_id: int) -> list[str]:
+    """Return the ids of the rows that a model was measured on."""
+    query = "select item_id from aisle._heldout_predictions where model_id = %s"
+    return [row[0] for row in connection.execute(query, (model_id,))]
+
+
+def scores(given: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> dict[str, float]:
+    """Return accuracy and macro-F1."""
+    return {"accuracy": float(np.mean(given == predicted)), "macro_f1": macro_f1(given, predicted)}
 
 
 def macro_f1(given: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> float:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from psycopg.types.json import Jsonb
 
 from aisle import sql
 from aisle.embedder import factors as factor_files
@@ -24,7 +23,7 @@ from aisle.sql import Connection, errors, registry
 from aisle.trainers import baselines, preference, ranking, towers
 from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
 from aisle.trainers.events import Events, Ints, read_events
-from aisle.trainers.run import Report, Result, beats_all, environment, failing, only_trainer
+from aisle.trainers.run import Report, Result, beats_all, conclude, failing, only_trainer
 
 EASE_ITEMS = 6000  # beyond, it is left to `aisle evaluate recommender --baseline`: it takes 4 bytes × items²
 
@@ -79,22 +78,23 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         model_id = publish(connection, events, test, factors, tower_options, options)
         with failing(connection, model_id):
             metrics = measure(connection, model_id, test, options, report)
-            seconds = time.monotonic() - started
-            deploys, reason = judge(metrics, options)
-            connection.execute(
-                "update aisle._models set state = 'ready', metrics = %s, data = %s, environment = %s "
-                "where model_id = %s",
-                (
-                    Jsonb(metrics),
-                    Jsonb({"events": len(events), "users": len(events.user_ids), "items": len(events.items)}
-                          | {"fingerprint": events.fingerprint()}),
-                    Jsonb(environment(seconds)),
-                    model_id,
-                ),
-            )  # fmt: skip
-        if deploys:
-            connection.execute("select aisle.deploy(%s)", (model_id,))
-    return Result(model_id, metrics, deploys, reason, seconds)
+        verdict = judge(metrics, options)
+        return conclude(
+            connection,
+            "recommender",
+            model_id,
+            metrics=metrics,
+            data={
+                "events": len(events),
+                "users": len(events.user_ids),
+                "items": len(events.items),
+                "fingerprint": events.fingerprint(),
+            },
+            seconds=time.monotonic() - started,
+            verdict=verdict,
+            deploys=verdict[0],
+            told=options.deploy,
+        )
 
 
 def _report_likes(connection: Connection, events: Events, report: Report) -> None:
@@ -335,7 +335,7 @@ def measure(connection: Connection, model_id: int, test: HeldOut, options: Optio
     metrics |= ranking.measure(*answers(connection, model_id, model_id, k), k).means()
     live = registry.live(connection, "recommender")
     if live is not None:
-        metrics["live"] = ranking.measure(*answers(connection, live, model_id, k), k).means()
+        metrics["live"] = {"model_id": live, **ranking.measure(*answers(connection, live, model_id, k), k).means()}
     for name in rivals(test, repeats=options.repeats):
         if name in ("item-knn", "ials") and find_spec("implicit") is None:
             report(f"Not compared with {name}: pip install 'aisle[baselines]'")
@@ -384,8 +384,5 @@ def measure_fitted(
 
 
 def judge(metrics: dict[str, Any], options: Options) -> tuple[bool, str]:
-    """Return whether to deploy the model, and why."""
-    if options.deploy is not None:
-        return options.deploy, "as told"
-    name = f"recall@{options.top}"
-    return beats_all(metrics, name)
+    """Return whether the model is better than what it stands beside, and by what."""
+    return beats_all(metrics, f"recall@{options.top}")

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 from aisle import sql
-from aisle.sql import Connection, errors
+from aisle.sql import Connection, errors, registry
 
 Report = Callable[[str], None]  # is given a line about how far it is
 
-TRAINING_LOCK = 4_150_711_054  # any constant: one training run of a database at a time
+TRAINING_LOCK = 4_150_711_054  # any constant, that of sql/functions/prune.sql: one training run of a database at a time
 
 
 @dataclass(frozen=True)
@@ -22,42 +24,100 @@ class Result:
 
     model_id: int
     metrics: dict[str, Any]
+    passed: bool | None  # whether it was better than what it was compared with; None: that was nothing
     deployed: bool
     reason: str  # why it was deployed, or why not
     seconds: float
 
 
 def beats_all(metrics: dict[str, Any], name: str) -> tuple[bool, str]:
-    """Say whether a model's metric is better than that of everything it stands beside: what has metrics of its own."""
-    others = {other: m[name] for other, m in metrics.items() if isinstance(m, dict) and name in m}
-    best = max(others, key=lambda other: others[other])
-    is_better = metrics[name] > others[best]
+    """Say whether a model's metric is better than that of everything it stands beside: what has metrics of its own.
+
+    What is measured on other rows than the model carries as `against` what the model comes to on these.
+    """
+    rivals = {other: m for other, m in metrics.items() if isinstance(m, dict) and name in m}
+
+    def ours(other: str) -> float:
+        return float(rivals[other].get("against", metrics)[name])
+
+    best = max(rivals, key=lambda other: rivals[other][name] - ours(other))
+    theirs = rivals[best][name]
+    is_better = ours(best) > theirs
     return is_better, (
-        f"its {name} {metrics[name]:.4f} is {'' if is_better else 'not '}better than that of {best}, {others[best]:.4f}"
+        f"its {name} {ours(best):.4f} is {'' if is_better else 'not '}better than that of {best}, {theirs:.4f}"
     )
+
+
+def conclude(
+    connection: Connection,
+    task: str,
+    model_id: int,
+    *,
+    metrics: dict[str, Any],
+    data: dict[str, Any],
+    seconds: float,
+    verdict: tuple[bool | None, str],
+    deploys: bool,
+    told: bool | None,
+) -> Result:
+    """Mark a model as ready, with what there is to know about it, and deploy it if it is to be, or if so told.
+
+    `verdict` says whether it was better than what it was compared with (None: with nothing), and why. Where nothing is
+    told, it takes the place only of the model that it was compared with.
+    """
+    passed, reason = verdict
+    with failing(connection, model_id):
+        connection.execute(
+            "update aisle._models set state = 'ready', metrics = %s, data = %s, environment = %s, passed_gate = %s, "
+            "verdict = %s where model_id = %s",
+            (Jsonb(metrics), Jsonb(data), Jsonb(environment(seconds)), passed, reason, model_id),
+        )
+    if told is not None:
+        deploys, reason = told, f"as told; {reason}"
+    elif deploys and not passed:
+        reason = f"no other model was, though {reason}"
+    if deploys:
+        compared_with = metrics.get("live", {}).get("model_id")
+        changed = f"another model has been deployed since it was compared; {reason}"
+        if not registry.patiently(lambda: _take_place(connection, task, model_id, compared_with, told)):
+            deploys, reason = False, changed
+    return Result(model_id, metrics, passed, deploys, reason, seconds)
+
+
+def _take_place(connection: Connection, task: str, model_id: int, compared_with: int | None, told: bool | None) -> bool:
+    with connection.transaction():
+        connection.execute("set local lock_timeout = '2s'")
+        connection.execute("select aisle._lock_deployments()")
+        if told is None and registry.live(connection, task) != compared_with:
+            return False
+        connection.execute("select aisle.deploy(%s, force => true)", (model_id,))
+    return True
 
 
 @contextlib.contextmanager
 def only_trainer(connection: Connection, task: str) -> Iterator[None]:
     """Hold the training lock, and clear away what a run of the task that was killed left behind."""
     if not sql.fetch_value(connection, "select pg_try_advisory_lock(%s)", (TRAINING_LOCK,)):
-        holder = connection.execute(
-            "select a.pid, a.backend_start from pg_locks l join pg_stat_activity a using (pid) "
-            "where l.locktype = 'advisory' and (l.classid::bigint << 32) + l.objid::bigint = %s and l.granted",
-            (TRAINING_LOCK,),
-        ).fetchone()
-        who = f" (server process {holder[0]}, since {holder[1]:%H:%M})" if holder else ""
-        raise errors.ModelStateError(f"Another training run is going on{who}.", hint="Wait for it, or stop it.")
-    try:
-        connection.execute(
-            "select aisle._drop_model(model_id) from aisle._models "
-            "where task = %s and state in ('loading', 'filling', 'failed')",
-            (task,),
+        holder = sql.fetch_value(connection, "select aisle._lock_holder(%s)", (TRAINING_LOCK,))
+        raise errors.BusyError(
+            f"Another training run is going on ({holder or 'it has just ended'}).", hint="Wait for it, or stop it."
         )
+    try:
+        _clear_away(connection, task)
         yield
     finally:
         if not connection.closed:
             connection.execute("select pg_advisory_unlock(%s)", (TRAINING_LOCK,))
+
+
+def _clear_away(connection: Connection, task: str) -> None:
+    left = connection.execute(
+        "select model_id from aisle._models where task = %s and state in ('loading', 'filling', 'failed')", (task,)
+    ).fetchall()
+    # What somebody still looks at stays until the next run; it shows in `aisle models` and is in nobody's way.
+    with contextlib.suppress(errors.BusyError):
+        for (model_id,) in left:
+            registry.drop(connection, model_id)
 
 
 @contextlib.contextmanager

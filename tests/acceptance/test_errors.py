@@ -96,6 +96,7 @@ def test_an_unknown_revision(aisle: Aisle) -> None:
     assert "Known revisions" in aisle.refusal("migrate", "--to", "9999")
 
 
+@pytest.mark.trap(28)
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
@@ -114,6 +115,7 @@ def test_too_little_to_train_on(aisle: Aisle, rows: str, reason: str) -> None:
     assert aisle.json("models") == [], "A refusal leaves nothing behind."
 
 
+@pytest.mark.trap(28)
 def test_a_failing_training_run_leaves_the_live_model_answering(shop: Aisle) -> None:
     answer = shop.json("predict-category", "초코 과자")
     shop.query("update shop.products set category = null")

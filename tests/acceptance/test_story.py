@@ -91,10 +91,10 @@ def test_what_people_see(shop: Aisle) -> None:
 
 def test_the_next_model_waits_to_be_deployed_and_can_be_rolled_back(shop: Aisle) -> None:
     first = shop.json("status")[0]["live_model"]
-    second = shop.json(*TRAIN, "--seed", "8")
-    assert second["deployed"] is False, "A model is live already."
+    second = shop.json(*TRAIN, "--seed", "8", "--no-deploy")
+    assert second["deployed"] is False
     assert shop.json("status")[0]["live_model"] == first
-    shop("deploy", second["model_id"])
+    shop("deploy", second["model_id"], "--force")
     assert shop.json("status")[0]["live_model"] == second["model_id"]
     shop("rollback", "category")
     assert shop.json("status")[0]["live_model"] == first

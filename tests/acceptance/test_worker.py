@@ -237,6 +237,7 @@ def test_the_log_is_json_where_it_is_asked_for(shop: Aisle, server: Server, inse
 # ---- training ----
 
 
+@pytest.mark.trap(29)
 def test_a_training_run_that_is_killed_leaves_the_live_model_answering(shop: Aisle) -> None:
     live = shop.json("status")[0]["live_model"]
     answer = shop.json("predict-category", "초코 과자")

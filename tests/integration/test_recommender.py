@@ -191,8 +191,11 @@ def test_a_model_is_deployed_if_it_beats_all_that_it_is_compared_with() -> None:
         False,
         "its recall@10 0.2000 is not better than that of ials, 0.2000",
     )
-    assert recommender.judge(metrics, recommender.Options(deploy=True))[0]
-    assert not recommender.judge({"recall@10": 1.0}, recommender.Options(deploy=False))[0]
+    metrics["live"]["against"] = {"recall@10": 0.15}
+    assert recommender.judge(metrics, options) == (
+        False,
+        "its recall@10 0.1500 is not better than that of live, 0.1900",
+    )
 
 
 def events_of(rows: list[tuple[int, int, float]]) -> Events:

@@ -6,8 +6,9 @@ import psycopg
 import pytest
 
 from aisle import sql
-from aisle.sql import Connection
-from tests.conftest import Shop, TinyModel
+from aisle.sql import Connection, errors, registry
+from aisle.trainers.run import only_trainer
+from tests.conftest import Shop, TinyModel, publish_tiny_recommender
 
 Publish = Callable[..., TinyModel]
 # The number of dimensions tells which generation answered.
@@ -20,6 +21,7 @@ def dimensions(connection: Connection) -> int:
     return int(row[0])
 
 
+@pytest.mark.trap(20)
 def test_a_deploy_and_a_rollback_are_visible_to_prepared_statements_at_once(
     connection: Connection, database_url: str, publish: Publish
 ) -> None:
@@ -33,6 +35,7 @@ def test_a_deploy_and_a_rollback_are_visible_to_prepared_statements_at_once(
         assert dimensions(application) == 2
 
 
+@pytest.mark.trap(21)
 def test_a_deploy_that_is_rolled_back_leaves_the_old_generation(
     connection: Connection, database_url: str, publish: Publish
 ) -> None:
@@ -46,6 +49,7 @@ def test_a_deploy_that_is_rolled_back_leaves_the_old_generation(
         assert dimensions(connection) == dimensions(application) == 2
 
 
+@pytest.mark.trap(21)
 def test_rollback_goes_down_the_stack_and_does_not_swing(shop: Shop, publish: Publish) -> None:
     for size in (2, 3, 4):
         publish(dimensions=size)
@@ -84,6 +88,7 @@ def test_deploying_an_unknown_model(shop: Shop) -> None:
     assert caught.value.sqlstate == "AIS07"
 
 
+@pytest.mark.trap(19)
 @pytest.mark.parametrize("table", ["item_vectors", "category_vectors", "ngram_vectors"])
 def test_a_generation_refuses_other_dimensions(shop: Shop, publish: Publish, table: str) -> None:
     model = publish(dimensions=2)
@@ -101,6 +106,7 @@ def test_a_generation_refuses_other_dimensions(shop: Shop, publish: Publish, tab
         shop.execute(f"insert into aisle.{table} {values}", [model.model_id + 1, "[1,2]"])
 
 
+@pytest.mark.trap(19)
 def test_generations_of_the_same_dimensions_are_not_mixed(shop: Shop, publish: Publish) -> None:
     shop.create()
     shop.attach()
@@ -133,3 +139,113 @@ def test_a_generation_can_be_dropped_unless_it_is_live(shop: Shop, publish: Publ
     assert left == 0, "The partitions of a dropped model must go with it."
     with pytest.raises(psycopg.Error, match="no earlier deployment"):
         shop.execute("select aisle.rollback('category')")
+
+
+def test_a_model_that_lost_is_deployed_only_by_force(shop: Shop, publish: Publish) -> None:
+    live, lost = publish(dimensions=2), publish(dimensions=3, deploy=False)
+    shop.execute(
+        "update aisle._models set passed_gate = false, verdict = 'its accuracy is lower' where model_id = %s",
+        [lost.model_id],
+    )
+    with pytest.raises(psycopg.Error, match="lost: its accuracy is lower") as caught:
+        shop.execute("select aisle.deploy(%s)", [lost.model_id])
+    assert caught.value.sqlstate == "AIS07"
+    assert f"aisle deploy {lost.model_id} --force" in str(caught.value.diag.message_hint)
+    assert dimensions(shop.connection) == live.dimensions
+    shop.execute("select aisle.deploy(%s, force => true)", [lost.model_id])
+    assert dimensions(shop.connection) == lost.dimensions
+
+
+# ---- prune ----
+
+
+def left(shop: Shop) -> set[int]:
+    return {row[0] for row in shop.execute("select model_id from aisle._models").fetchall()}
+
+
+def test_prune_keeps_what_answers_what_a_rollback_leads_to_and_the_newest(shop: Shop, publish: Publish) -> None:
+    """Models 1 to 3 have answered, and 4, which was rolled back; 5 to 7 are ready; 8 is failed."""
+    for _ in range(4):
+        publish(dimensions=2)
+    shop.execute("select aisle.rollback('category')")
+    for _ in range(4):
+        publish(dimensions=3, deploy=False)
+    shop.execute("update aisle._models set state = 'failed' where model_id = 8")
+    said = [row[0] for row in shop.execute("select aisle.prune('category')").fetchall()]
+    assert left(shop) == {2, 3, 6, 7}
+    assert [line.split(" is removed")[0] for line in said] == [
+        "Model 1 (category, ready)", "Model 4 (category, ready)", "Model 5 (category, ready)",
+        "Model 8 (category, failed)",
+    ]  # fmt: skip
+    assert all(line.endswith("kB freed.") for line in said)
+    tables = {n for (n,) in shop.execute("select split_part(relname, '_', 3)::int from pg_class where relispartition"
+                                         " and relkind = 'r' and relname ~ '^(item|ngram)_vectors'")}  # fmt: skip
+    assert tables == {2, 3, 6, 7}
+    shop.execute("select aisle.rollback('category')")
+    assert shop.value("select model_id from aisle._live_models") == 2
+
+    assert len(shop.execute("select aisle.prune(keep => 1)").fetchall()) == 2
+    assert left(shop) == {2, 7}, "The live model and the newest."
+    assert shop.execute("select aisle.prune(keep => 1)").fetchall() == []
+    with pytest.raises(psycopg.Error, match="keep must be at least 1"):
+        shop.execute("select aisle.prune(keep => 0)")
+
+
+def test_prune_keeps_the_model_by_which_a_recommender_reads_texts(shop: Shop, publish: Publish) -> None:
+    texts, *_ = publish(), publish()
+    shop.create()
+    shop.attach()
+    recommender = publish_tiny_recommender(shop.connection, {})
+    shop.execute(
+        "update aisle._models set parameters = parameters || jsonb_build_object('text_model', %s::int)"
+        " where model_id = %s",
+        [texts.model_id, recommender],
+    )
+    assert shop.execute("select aisle.prune(keep => 1)").fetchall() == []
+
+
+def test_prune_leaves_what_a_training_run_is_loading(shop: Shop, database_url: str, publish: Publish) -> None:
+    loading = publish(deploy=False)
+    shop.execute("update aisle._models set state = 'loading'")
+    with sql.connect(database_url) as other, only_trainer(other, "recommender"):
+        assert shop.execute("select aisle.prune()").fetchall() == []
+    assert left(shop) == {loading.model_id}
+    shop.execute("select aisle.prune()")
+    assert left(shop) == set()
+
+
+def test_a_long_query_is_not_stopped_and_stops_nobody(
+    shop: Shop, database_url: str, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To drop a partition is to lock the whole table: who waited for that would hold up everybody else."""
+    old, live = publish(dimensions=2), publish(dimensions=3)
+    monkeypatch.setattr(registry, "PATIENCE", 0.3)
+    with sql.connect(database_url, application_name="report") as other, other.transaction():
+        other.execute("select count(*) from aisle.ngram_vectors")
+        with pytest.raises(errors.BusyError, match=rf"in use \(server process {other.info.backend_pid}, report, since"):
+            registry.prune(shop.connection, "category", 1)
+        assert dimensions(shop.connection) == live.dimensions
+        registry.deploy(shop.connection, old.model_id)  # a deploy needs nothing that a query holds
+        registry.rollback(shop.connection, "category")
+    registry.prune(shop.connection, "category", 1)
+    assert left(shop) == {live.model_id}
+
+
+def test_of_two_deploys_the_second_waits_and_says_for_whom(
+    shop: Shop, database_url: str, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = publish(dimensions=2, deploy=False), publish(dimensions=3, deploy=False)
+    monkeypatch.setattr(registry, "PATIENCE", 0)
+    with sql.connect(database_url, application_name="aisle deploy") as other:
+        with other.transaction():
+            other.execute("select aisle.deploy(%s)", [first.model_id])
+            process = f"server process {other.info.backend_pid}, aisle deploy, since"
+            for action in (
+                lambda: registry.deploy(shop.connection, second.model_id),
+                lambda: registry.rollback(shop.connection, "category"),
+                lambda: registry.prune(shop.connection, None, 1),
+            ):
+                with pytest.raises(errors.BusyError, match=process):
+                    action()
+        registry.deploy(shop.connection, second.model_id)
+    assert dimensions(shop.connection) == second.dimensions

@@ -25,11 +25,16 @@ TRAPS = {
     16: "one broken model stops the others",
     17: "a slow result replaces a newer one",
     18: "a signal loses a batch, or is not heeded",
+    19: "vectors of another model are taken for the live one's",
+    20: "a prepared statement misses a deploy",
+    21: "a deploy that was taken back leaves nothing, or rollbacks swing to and fro",
     22: "an index of a generation is missing, or is not used",
     23: "a filter returns fewer rows than there are, or the wrong ones",
     24: "a role can do or read more than it was granted",
     25: "a name is run as SQL, or a trigger follows its caller's search path",
     26: "a model file carries code, or was changed, and is loaded",
+    28: "a training on too little does not say so, or harms the live model",
+    29: "a training that is killed leaves half a generation for good",
 }
 
 

@@ -26,6 +26,8 @@ create table aisle._models (
     metrics     jsonb not null default '{}',
     data        jsonb not null default '{}',  -- row counts and a fingerprint of what it was trained on
     environment jsonb not null default '{}',  -- library versions, hardware, seconds
+    passed_gate boolean,  -- whether it was better than the live model and the baselines; null: it was not compared
+    verdict     text,     -- the same in words
     created_at  timestamptz not null default clock_timestamp()
 );
 

@@ -1,18 +1,42 @@
--- Removes a model and its generation: for one that never became ready, or that nobody needs any longer.
-create or replace function aisle._drop_model(model_id integer) returns void
+-- Removes a model and its generation, for one that never became ready or that nobody needs any longer; returns how many bytes
+-- that frees. To drop a partition is to hold up everybody who asks for any of its table, so it does not wait for a query that
+-- takes long: it gives up after a tenth of a second, and may be called again.
+create or replace function aisle._drop_model(model_id integer) returns bigint
 language plpgsql volatile
+set lock_timeout = '100ms'
 as $function$
 declare
-    parent text;
+    model aisle._models;
+    partitions regclass[];
+    partition regclass;
+    freed bigint;
 begin
+    perform aisle._lock_deployments();
+    select * into model from aisle._models m where m.model_id = _drop_model.model_id;
     if exists (select from aisle._live_models l where l.model_id = _drop_model.model_id) then
         raise exception 'Model % is live.', model_id
             using errcode = 'AIS07', hint = 'Deploy another first: aisle deploy MODEL';
     end if;
-    foreach parent in array aisle._vector_tables((select m.task from aisle._models m where m.model_id = _drop_model.model_id)) loop
-        execute format('drop table if exists aisle.%I', parent || '_' || model_id);
-    end loop;
+    partitions := array(
+        select p from unnest(aisle._vector_tables(model.task)) parent, to_regclass(format('aisle.%I', parent || '_' || model.model_id)) p
+        where p is not null);
+    freed := coalesce((select sum(pg_total_relation_size(p)) from unnest(partitions) p), 0)
+             + coalesce((select sum(f.size) from aisle._model_files f where f.model_id = _drop_model.model_id), 0);
+    begin
+        foreach partition in array partitions loop
+            execute format('drop table %s', partition);
+        end loop;
+    exception when lock_not_available then
+        raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, (
+                select format('server process %s%s, since %s', a.pid, ', ' || nullif(a.application_name, ''), to_char(a.xact_start, 'HH24:MI'))
+                from pg_locks l join pg_stat_activity a using (pid)
+                where l.granted and l.pid <> pg_backend_pid() and l.relation = any (
+                    partitions || array(select to_regclass('aisle.' || t) from unnest(aisle._vector_tables(model.task)) t))
+                order by a.xact_start limit 1)
+            using errcode = 'AIS08', hint = 'Try again when that transaction has ended.';
+    end;
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;
     delete from aisle._models m where m.model_id = _drop_model.model_id;
+    return freed;
 end
 $function$;

@@ -1,21 +1,28 @@
-create or replace function aisle.deploy(model_id integer) returns text
+-- One row, for which no reader waits and which waits for no reader; for another deploy, two seconds at most.
+create or replace function aisle.deploy(model_id integer, force boolean default false) returns text
 language plpgsql volatile
+set lock_timeout = '2s'
 as $function$
 #variable_conflict use_column
 declare
     model aisle._models;
 begin
+    perform aisle._lock_deployments();
     select * into model from aisle._models m where m.model_id = deploy.model_id for share;
     if not found then
         raise exception 'There is no model %.', deploy.model_id using errcode = 'AIS07', hint = 'See: aisle models';
     elsif model.state <> 'ready' then
         raise exception 'Model % is %, not ready.', deploy.model_id, model.state
             using errcode = 'AIS07', hint = 'See: aisle models';
+    elsif not model.passed_gate and not force then
+        raise exception 'Model % lost: %.', deploy.model_id, model.verdict
+            using errcode = 'AIS07', hint = format('To deploy it all the same: aisle deploy %s --force', deploy.model_id);
     end if;
     insert into aisle._deployments (task, model_id, deployed_at) values (model.task, model.model_id, aisle._now());
     return format('Model %s now answers for %s.', model.model_id, model.task);
 end
 $function$;
 
-comment on function aisle.deploy(integer) is
-    'Lets a ready model answer from the next statement on. aisle.rollback undoes it.';
+comment on function aisle.deploy(integer, boolean) is
+    'Lets a ready model answer from the next statement on. One that was worse than the live model or a baseline needs '
+    'force => true. aisle.rollback undoes it.';

@@ -1,11 +1,13 @@
 create or replace function aisle.rollback(task text) returns text
 language plpgsql volatile
+set lock_timeout = '2s'
 as $function$
 #variable_conflict use_column
 declare
     live aisle._deployments;
     previous integer;
 begin
+    perform aisle._lock_deployments();
     select * into live from aisle._deployments d
     where d.task = rollback.task and d.rolled_back_at is null
     order by d.deployment_id desc limit 1 for update;
