@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
 from aisle import sql
+from aisle.sql import registry
 
 FROZEN = Path(__file__).parent / "frozen"
 SCHEMA = "aisle"
@@ -73,7 +74,8 @@ def head() -> str:
 def migrate(url: str, revision: str = "head") -> None:
     """Bring the schema to a revision, up or down, in one transaction. Safe to call from several processes at once.
 
-    Raises ConnectionFailedError, UnsupportedServerError, and InvalidArgumentError for an unknown revision.
+    Raises ConnectionFailedError, UnsupportedServerError, InvalidArgumentError for an unknown revision, and BusyError
+    while a training run is going on, or if a query holds for long what is to be changed.
     """
     sql.connect(url).close()  # SQLAlchemy's own complaints about a server that is not fit are hard to read
     config = configuration(url)
@@ -83,15 +85,15 @@ def migrate(url: str, revision: str = "head") -> None:
         raise sql.errors.InvalidArgumentError(
             f"There is no revision {revision!r}.", hint=f"Known revisions: {', '.join(sorted(known))}, head, base"
         )
+    is_upgrade = _is_upgrade(url, revision, script)
     try:
-        if _is_upgrade(url, revision, script):
-            command.upgrade(config, revision)
-        else:
-            command.downgrade(config, revision)
-    except DBAPIError as error:
-        if isinstance(error.orig, psycopg.Error):
-            raise error.orig from error  # as every other statement of ours fails
-        raise
+        registry.patiently(lambda: _run(config, revision, is_upgrade=is_upgrade))
+    except sql.errors.BusyError as error:
+        if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+            raise
+        with sql.connect(url) as connection:
+            user = sql.fetch_value(connection, sql.read("queries/user_of_our_tables"))
+        raise sql.errors.BusyError(f"Aisle's tables are in use ({user or 'the query has just ended'}).") from error
     if revision == "base":
         with sql.connect(url) as connection:
             connection.execute("drop schema aisle cascade")  # Alembic's version table is all that is left in it
@@ -111,6 +113,18 @@ def current(connection: Any) -> str | None:
         return None
     row = connection.execute("select version_num from aisle.alembic_version").fetchone()
     return row[0] if row else None
+
+
+def _run(config: Config, revision: str, *, is_upgrade: bool) -> None:
+    try:
+        if is_upgrade:
+            command.upgrade(config, revision)
+        else:
+            command.downgrade(config, revision)
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error):
+            raise error.orig from error  # as every other statement of ours fails
+        raise
 
 
 def _is_upgrade(url: str, revision: str, script: ScriptDirectory) -> bool:

@@ -7,6 +7,7 @@ from alembic import context
 from sqlalchemy import create_engine, pool
 
 from aisle import migrations, sql
+from aisle.sql import errors, registry
 
 LOCK_KEY = 4_150_711_053  # any constant: serialises concurrent migrations of one database
 
@@ -23,6 +24,16 @@ options: dict[str, Any] = {
     "transactional_ddl": True,
     "transaction_per_migration": False,
 }
+
+
+def forbid_training(connection: Any) -> None:
+    """Keep training runs away until the transaction ends; raise BusyError if one is going on."""
+    if not connection.exec_driver_sql(f"select pg_try_advisory_xact_lock({registry.TRAINING_LOCK})").scalar():
+        holder = connection.exec_driver_sql(f"select aisle._lock_holder({registry.TRAINING_LOCK})").scalar()
+        raise errors.BusyError(
+            f"A training run is going on ({holder or 'it has just ended'}).", hint="Wait for it, or stop it."
+        )
+
 
 if context.is_offline_mode():
     context.configure(dialect_name="postgresql", **options)
@@ -42,4 +53,9 @@ else:
         with context.begin_transaction():
             connection.exec_driver_sql(f"select pg_advisory_xact_lock({LOCK_KEY})")
             connection.exec_driver_sql(PREPARE, execution_options={"no_parameters": True})
+            current = context.get_context().get_current_revision()
+            if current is not None and current != context.get_revision_argument():
+                forbid_training(connection)
+            # Who waits for a table makes everybody wait who asks for it later: rather give up, and try again.
+            connection.exec_driver_sql("set local lock_timeout = '1s'")
             context.run_migrations()

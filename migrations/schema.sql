@@ -228,12 +228,11 @@ begin
          )
          select (row_number() over (order by s.score desc, s.item_id))::integer, s.item_id, s.score
          from scored s
-         where not $9 or s.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
          order by 1
          limit $8',
         'basket_items_' || model_id, vector_dims(cart))
     using cart, item_ids, k + 100, model_id, user_id, (known ->> 'companions')::double precision,
-          (known ->> 'rarest')::double precision, k, aisle._hides_items();
+          (known ->> 'rarest')::double precision, k;
 end
 $_$;
 
@@ -242,25 +241,6 @@ CREATE FUNCTION aisle._content_hash(name text, manufacturer text, details text) 
     AS $$
     select substr(sha256(convert_to(concat_ws(
         e'\x1f', coalesce(name, ''), coalesce(manufacturer, ''), coalesce(details, '')), 'UTF8')), 1, 16)
-$$;
-
-CREATE FUNCTION aisle._copy_grants(source regclass, target regclass) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $$
-declare
-    granted record;
-begin
-    execute format('revoke all on %s from public', target);
-    for granted in
-        select a.grantee::regrole as role, string_agg(a.privilege_type, ', ') as privileges
-        from pg_class c, aclexplode(c.relacl) a
-        where c.oid = source and a.grantee not in (0, c.relowner)
-        group by a.grantee
-    loop
-        execute format('grant %s on %s to %s', granted.privileges, target, granted.role);
-    end loop;
-end
 $$;
 
 CREATE FUNCTION aisle._create_generation(model_id integer) RETURNS void
@@ -279,7 +259,6 @@ begin
         -- Attaching, unlike `create … partition of`, waits for no reader and lets none wait.
         execute format('alter table aisle.%I attach partition aisle.%I for values in (%s)',
                        parent, parent || '_' || model_id, model_id);
-        perform aisle._copy_grants(format('aisle.%I', parent), format('aisle.%I', parent || '_' || model_id));
     end loop;
 end
 $_$;
@@ -427,12 +406,9 @@ begin
             execute format('drop table %s', partition);
         end loop;
     exception when lock_not_available then
-        raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, (
-                select format('server process %s%s, since %s', a.pid, ', ' || nullif(a.application_name, ''), to_char(a.xact_start, 'HH24:MI'))
-                from pg_locks l join pg_stat_activity a using (pid)
-                where l.granted and l.pid <> pg_backend_pid() and l.relation = any (
-                    partitions || array(select to_regclass('aisle.' || t) from unnest(aisle._vector_tables(model.task)) t))
-                order by a.xact_start limit 1)
+        raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, coalesce(
+                aisle._table_user(partitions || array(select to_regclass('aisle.' || t) from unnest(aisle._vector_tables(model.task)) t)),
+                'the query has just ended')
             using errcode = 'AIS08', hint = 'Try again when that transaction has ended.';
     end;
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;
@@ -628,22 +604,6 @@ CREATE FUNCTION aisle._has_index(target regclass, columns text[]) RETURNS boolea
     from pg_catalog.pg_class c where c.oid = target
 $$;
 
-CREATE FUNCTION aisle._hides_items() RETURNS boolean
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $$
-begin
-    return exists (
-        select from aisle._attachments a
-        join pg_class c on c.oid = a.relation
-        where a.kind = 'items' and (
-            row_security_active(c.oid)
-            or c.relkind = 'v' and exists (
-                select from pg_options_to_table(c.reloptions) o
-                where o.option_name = 'security_invoker' and o.option_value::boolean)));
-end
-$$;
-
 CREATE FUNCTION aisle._id_type(target regclass, column_name text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -690,9 +650,6 @@ CREATE FUNCTION aisle._item_vector(model_id integer, item_id text) RETURNS publi
 declare
     stored vector;
 begin
-    if aisle._hides_items() and not exists (select from aisle._read_items(array[item_id])) then
-        return null;
-    end if;
     select v.embedding into stored
     from aisle.item_vectors v
     where v.item_id = item_id and v.model_id = model_id;
@@ -774,8 +731,7 @@ declare
     first_key text;
     last_key text;
     of_category text := '';
-    hides constant boolean := aisle._hides_items();
-    is_exact boolean := hides;
+    is_exact boolean := false;
     ids text[];
     scores double precision[];
 begin
@@ -786,24 +742,19 @@ begin
         execute format('select count(*) < %s from (select from aisle.%I f where true %s limit %1$s) c',
                        exact_below, partition, replace(replace(of_category, '$4', '$1'), '$5', '$2'))
         into is_exact using first_key, last_key;
-        is_exact := is_exact or hides;
     end if;
     loop
         execute format(
             'select array_agg(n.item_id order by n.score desc, n.item_id), array_agg(n.score order by n.score desc, n.item_id)
-             from (%sselect f.item_id, -(f.embedding <#> $1) as score
+             from (select f.item_id, -(f.embedding <#> $1) as score
                    from aisle.%I f
                    where f.item_id <> all ($2) %s
                    order by %s
-                   %s) n',
-            case when hides then 'select n.* from (' end, partition, of_category,
+                   limit $3::bigint + %s) n',
+            partition, of_category,
             format(case when is_exact then 'f.embedding <#> $1' else 'f.embedding::halfvec(%1$s) <#> $1::halfvec(%1$s)' end,
                    vector_dims(query)),
-            case when not hides then format('limit $3::bigint + %s', case when is_exact then 0 else more end)
-                 else 'offset 0) n  -- sorts before it looks up
-                   where exists (select from aisle._read_items(array[n.item_id]))
-                   order by n.score desc
-                   limit $3' end)
+            case when is_exact then 0 else more end)
         into ids, scores using query, excluded, k, first_key, last_key;
         exit when is_exact or cardinality(ids) >= k;
         is_exact := true;  -- the index has no more: it is approximate, and there may be some
@@ -812,40 +763,27 @@ begin
 end
 $_$;
 
-CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text, vectors text DEFAULT 'item_vectors'::text, embedding text DEFAULT 'embedding'::text) RETURNS TABLE(rank integer, item_id text, score double precision)
+CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET "hnsw.iterative_scan" TO 'strict_order'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
-declare
-    candidates text := 'select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
-               from aisle.%2$I v
-               where $2 is null or v.item_id <> $2
-               order by v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s)
-               limit $3';
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
     elsif query is null or vector_norm(query) = 0 then
         return;
     end if;
-    if aisle._hides_items() then
-        candidates := 'select v.item_id, v.distance
-               from (select v.item_id, v.%3$I <=> $1 as distance
-                     from aisle.%2$I v
-                     where $2 is null or v.item_id <> $2
-                     order by 2
-                     offset 0) v  -- sorts before it looks up
-               where exists (select from aisle._read_items(array[v.item_id]))
-               order by v.distance
-               limit $3';
-    end if;
     return query execute format(
         'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
-         from (' || candidates || ') n
+         from (select v.item_id, v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
+               from aisle.%2$I v
+               where $2 is null or v.item_id <> $2
+               order by v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s)
+               limit $3) n
          where n.distance <> ''NaN''
          order by 1',
-        vector_dims(query), vectors || '_' || model_id, embedding)
+        vector_dims(query), 'item_vectors_' || model_id)
     using query, except_item, k;
 end
 $_$;
@@ -910,7 +848,6 @@ declare
     slow constant double precision := parameters -> 'decay' -> 0;
     fast constant double precision := parameters -> 'decay' -> 1;
     rarest constant double precision := parameters -> 'rarest';
-    hides constant boolean := aisle._hides_items();
     history record;
     orders integer;
     size double precision;
@@ -931,7 +868,7 @@ begin
                    ln(p.popularity / (1 - p.popularity)), p.popularity, false
             from (select b.item_id, least(greatest(b.popularity, rarest / 2), .999999) as popularity
                   from aisle.basket_items b
-                  where b.model_id = model_id and (not hides or exists (select from aisle._read_items(array[b.item_id])))
+                  where b.model_id = model_id
                   order by b.popularity desc, b.item_id
                   limit coalesce(k, round((parameters ->> 'size')::float8)::integer)) p;
         return;
@@ -960,16 +897,13 @@ begin
             select o.item_id from own o
             union (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
             union select unnest(near_state)
-        ), visible as (
-            select c.item_id from candidates c
-            where not hides or c.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
         ), known as (
             select c.item_id, o.item_id is not null as bought_before, o.recency, o.quick, o.ago,
                    ln(greatest(o.since, .04) / greatest((o.span + coalesce(b.gap, (parameters ->> 'gap')::float8)) / o.times, .04)) as late,
                    ln(coalesce(n.share, 0) + .001) as near,
                    ln(coalesce(b.popularity, 0) + rarest) as popular,
                    coalesce(-(b.embedding <#> state), (parameters ->> 'logit')::float8) as logit
-            from visible c
+            from candidates c
             left join aisle.basket_items b on b.model_id = model_id and b.item_id = c.item_id
             left join own o on o.item_id = c.item_id
             left join neighbours n on n.item_id = c.item_id
@@ -1063,11 +997,6 @@ begin
             '_' || source.kind,
             aisle._before(source, as_of))
         into latest;
-    end if;
-    if aisle._hides_items() then
-        select array_agg(l.item_id) into latest
-        from unnest(latest) l (item_id)
-        join aisle._read_items(array(select distinct l.item_id from unnest(latest) l (item_id))) i on i.item_id = l.item_id;
     end if;
     select array_agg(p.item_id), array_agg(p.share) into ids, shares
     from (select l.item_id, count(*)::float8 / cardinality(latest) as share
@@ -1234,7 +1163,6 @@ CREATE FUNCTION aisle._recommend(model_id integer, user_id text, k integer, cate
 declare
     source aisle._attachments := aisle._event_source();
     now constant timestamp := coalesce(as_of, aisle._now()) at time zone coalesce(source.time_zone, current_setting('TimeZone'));
-    hides constant boolean := aisle._hides_items();
     events record;
     query vector;
 begin
@@ -1259,8 +1187,7 @@ begin
                   from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n
                   union all
                   select r.item_id, r.score
-                  from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r
-                  where not hides or r.item_id in (select i.item_id from aisle._read_items(events.items) i)) a
+                  from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r) a
             order by 1
             limit k;
     end if;
@@ -1341,10 +1268,6 @@ declare
         join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
 begin
     revoke all on all functions in schema aisle from public;
-    -- PostgreSQL gives PUBLIC nothing of these; the database's default privileges may.
-    revoke all on schema aisle from public;
-    revoke all on all tables in schema aisle from public;
-    revoke all on all sequences in schema aisle from public;
     for signature in
         select p.oid from pg_catalog.pg_proc p
         join pg_catalog.pg_language l on l.oid = p.prolang
@@ -1355,30 +1278,16 @@ begin
 end
 $$;
 
-CREATE FUNCTION aisle._similar_items(item text, k integer, space text) RETURNS TABLE(rank integer, item_id text, score double precision)
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+CREATE FUNCTION aisle._table_user(tables regclass[]) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-#variable_conflict use_variable
-declare
-    model integer;
-begin
-    if space is distinct from 'category' and space is distinct from 'basket' then
-        raise exception 'There is no space %.', coalesce(space, 'null') using errcode = 'AIS06', hint = 'There are: category, basket';
-    end if;
-    model := aisle._live_model(space);
-    if aisle._hides_items() and not exists (select from aisle._read_items(array[item])) then
-        return;
-    end if;
-    return query select n.rank, n.item_id, n.score
-                 from aisle._nearest_items(
-                     model,
-                     case space when 'category' then aisle._item_vector(model, item) else (
-                         select b.co_purchase from aisle.basket_items b where b.model_id = model and b.item_id = item) end,
-                     k, item,
-                     case space when 'category' then 'item_vectors' else 'basket_items' end,
-                     case space when 'category' then 'embedding' else 'co_purchase' end) n;
-end
+    select format('server process %s%s%s', a.pid, ', ' || nullif(a.application_name, ''), ', since ' || to_char(a.xact_start, 'HH24:MI'))
+    from pg_catalog.pg_locks l
+    join pg_catalog.pg_stat_activity a using (pid)
+    where l.granted and l.pid <> pg_backend_pid() and l.relation = any (tables)
+          and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
+    order by a.xact_start
+    limit 1
 $$;
 
 CREATE FUNCTION aisle._tasks_of(topic text) RETURNS text[]
@@ -1538,7 +1447,6 @@ begin
         case when review is null then 'null::text' else format('nullif(e.%I::text, '''')', review) end,
         case when rating is null then 'null::text' else format('nullif(e.%I::text, '''')', rating) end,
         target);
-    perform aisle._copy_grants('aisle._attachments', 'aisle._interactions');
     if not aisle._has_index(target, array[user_id, at]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%I, %I);', target, user_id, at);
     end if;
@@ -1612,7 +1520,6 @@ begin
         case when category is null then 'null::text' else format('nullif(i.%I::text, %L)', category, '') end,
         case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
         target);
-    perform aisle._copy_grants('aisle._attachments', 'aisle._items');
     if not has_triggers then
         return format('Attached %s. It is a view or foreign table, so no triggers: `aisle embed` finds what changed.', target);
     end if;
@@ -1700,8 +1607,6 @@ begin
                    concat_ws(' ', o.order_id, o.item_id, o.quantity, extract(epoch from o.local_at)), 0)::numeric))), 'hex') as content_hash
         from aisle._orders o
         group by o.user_id;
-    perform aisle._copy_grants('aisle._attachments', 'aisle._orders');
-    perform aisle._copy_grants('aisle._embedding_jobs', 'aisle._customers');  -- only workers read it
     perform aisle._create_order_triggers();
     if not aisle._has_index(target, array[customer]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%s);', target,
@@ -1777,11 +1682,11 @@ begin
     end if;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
     if attachment.kind = 'items' then
-        truncate aisle.item_vectors, aisle.item_factors, aisle._item_predictions;  -- the shop's table is locked: be quick
+        perform aisle._forget_all_items();
         delete from aisle._changes c where c.topic = 'items';
         delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
     elsif attachment.kind = 'orders' then
-        truncate aisle.customer_vectors;
+        delete from aisle.customer_vectors;
         delete from aisle._changes c where c.topic = 'basket';
         delete from aisle._embedding_jobs j where j.task = 'basket';
     end if;
@@ -1970,21 +1875,23 @@ $$;
 
 COMMENT ON FUNCTION aisle.search_items(query text, k integer) IS 'The k attached items nearest to any text in the category model''s space; score is the cosine. A text without a known n-gram finds nothing.';
 
-CREATE FUNCTION aisle.similar_items(item_id bigint, k integer DEFAULT 10, space text DEFAULT 'category'::text) RETURNS TABLE(rank integer, item_id text, score double precision)
+CREATE FUNCTION aisle.similar_items(item_id bigint, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
     AS $$
-    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id::text, k, space) s
+    select s.rank, s.item_id, s.score from aisle.similar_items(similar_items.item_id::text, k) s
 $$;
 
-COMMENT ON FUNCTION aisle.similar_items(item_id bigint, k integer, space text) IS 'The k items most like an attached item; score is the cosine. In the space ''category'' by their texts, as the category model sees them; in the space ''basket'' by what they are bought with, as the basket model does. An unknown item has none.';
+COMMENT ON FUNCTION aisle.similar_items(item_id bigint, k integer) IS 'The k items most like an attached item in the category model''s space; score is the cosine. An unknown item has none.';
 
-CREATE FUNCTION aisle.similar_items(item_id text, k integer DEFAULT 10, space text DEFAULT 'category'::text) RETURNS TABLE(rank integer, item_id text, score double precision)
+CREATE FUNCTION aisle.similar_items(item_id text, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
     AS $$
-    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id, k, space) s
+    select n.rank, n.item_id, n.score
+    from aisle._live_model('category') model,
+         aisle._nearest_items(model, aisle._item_vector(model, similar_items.item_id), k, similar_items.item_id) n
 $$;
 
-COMMENT ON FUNCTION aisle.similar_items(item_id text, k integer, space text) IS 'The k items most like an attached item; score is the cosine. In the space ''category'' by their texts, as the category model sees them; in the space ''basket'' by what they are bought with, as the basket model does. An unknown item has none.';
+COMMENT ON FUNCTION aisle.similar_items(item_id text, k integer) IS 'The k items most like an attached item in the category model''s space; score is the cosine. An unknown item has none.';
 
 CREATE FUNCTION aisle.tg_items__delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2330,7 +2237,6 @@ CREATE TABLE aisle.basket_items (
     completion public.vector NOT NULL,
     companions text[] NOT NULL,
     cosines real[] NOT NULL,
-    co_purchase public.vector,
     popularity double precision NOT NULL,
     gap double precision NOT NULL,
     CONSTRAINT basket_items_check CHECK ((public.vector_dims(completion) = (public.vector_dims(cart) + 1))),
@@ -2347,8 +2253,6 @@ ALTER TABLE ONLY aisle.basket_items ALTER COLUMN taste SET STORAGE PLAIN;
 ALTER TABLE ONLY aisle.basket_items ALTER COLUMN cart SET STORAGE PLAIN;
 
 ALTER TABLE ONLY aisle.basket_items ALTER COLUMN completion SET STORAGE PLAIN;
-
-ALTER TABLE ONLY aisle.basket_items ALTER COLUMN co_purchase SET STORAGE PLAIN;
 
 COMMENT ON TABLE aisle.basket_items IS 'Vectors for each product of a basket model. Ask aisle.next_basket and aisle.complete_basket.';
 
@@ -2867,8 +2771,6 @@ REVOKE ALL ON FUNCTION aisle._complete_basket(model_id integer, item_ids text[],
 
 REVOKE ALL ON FUNCTION aisle._content_hash(name text, manufacturer text, details text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._copy_grants(source regclass, target regclass) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION aisle._create_generation(model_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) FROM PUBLIC;
@@ -2903,8 +2805,6 @@ REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._has_index(target regclass, columns text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._hides_items() FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION aisle._id_type(target regclass, column_name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._is_liked(model_id integer, rating text, review text) FROM PUBLIC;
@@ -2923,7 +2823,7 @@ REVOKE ALL ON FUNCTION aisle._lock_holder(key bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k integer, category text, excluded text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text, vectors text, embedding text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._nearest_products(model_id integer, state public.vector, k integer) FROM PUBLIC;
 
@@ -2955,7 +2855,7 @@ REVOKE ALL ON FUNCTION aisle._score_repeats(model_id integer, query public.vecto
 
 REVOKE ALL ON FUNCTION aisle._secure() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._similar_items(item text, k integer, space text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._table_user(tables regclass[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._tasks_of(topic text) FROM PUBLIC;
 
@@ -3007,9 +2907,9 @@ REVOKE ALL ON FUNCTION aisle.rollback(task text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.search_items(query text, k integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle.similar_items(item_id bigint, k integer, space text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle.similar_items(item_id bigint, k integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle.similar_items(item_id text, k integer, space text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle.similar_items(item_id text, k integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.tg_items__delete() FROM PUBLIC;
 

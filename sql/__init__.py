@@ -123,6 +123,7 @@ CREATION_ORDER = (
     "functions/detach",
     "functions/_create_generation",
     "functions/_lock_holder",
+    "functions/_table_user",
     "functions/_lock_deployments",
     "functions/_drop_model",
     "functions/_prunable",

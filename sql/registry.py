@@ -19,6 +19,8 @@ CHUNK_SIZE = 4 * 1024 * 1024  # bytes; well under the 1 GB limit of a value, and
 
 Answer = TypeVar("Answer")
 
+# Any constant, that of functions/prune.sql: of one database, one process at a time trains, migrates, or prunes.
+TRAINING_LOCK = 4_150_711_054
 PATIENCE = 20.0  # seconds for which a lock that another process holds is tried for
 
 # Formats that hold data only. Nothing that is read back can run code.
@@ -107,8 +109,8 @@ def prune(connection: Connection, task: str | None, keep: int) -> list[str]:
 def patiently(action: Callable[[], Answer]) -> Answer:
     """Return what a transaction comes to; while another process holds a lock that it needs, try it again.
 
-    No try waits for long, so that nobody queues up behind it. Raises BusyError after PATIENCE seconds, and
-    whatever else the transaction raises at once.
+    No try waits for long, so that nobody queues up behind it. Raises BusyError after PATIENCE seconds, other errors
+    of Aisle's as what they stand for, and whatever else the transaction raises as it is.
     """
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -116,6 +118,8 @@ def patiently(action: Callable[[], Answer]) -> Answer:
             return action()
         except psycopg.Error as error:
             translated = errors.translate(error)
+            if type(translated) is errors.AisleError:
+                raise
             if not isinstance(translated, errors.BusyError) or time.monotonic() > deadline:
                 raise translated from error
         time.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - others' turn

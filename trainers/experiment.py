@@ -14,7 +14,7 @@ import numpy as np
 from psycopg.types.json import Jsonb
 
 from aisle import sql
-from aisle.sql import errors
+from aisle.sql import errors, registry
 from aisle.trainers import ranking, recommender
 from aisle.trainers.events import read_events
 from aisle.trainers.run import Report, only_trainer
@@ -63,7 +63,7 @@ def compare_features(
                 factors = recommender.fit(test.events, options.validate_from, towers, seed, lambda line: None)
                 model_id = recommender.publish(connection, events, test, factors, towers, options)
                 ranked, relevant = recommender.answers(connection, model_id, model_id, options.top)
-                connection.execute("select aisle._drop_model(%s)", (model_id,))
+                registry.drop(connection, model_id)
                 recalls.append(ranking.measure(ranked, relevant, options.top).recall)
                 report(
                     f"{time.monotonic() - started:6.0f} s  {','.join(features)}, seed {seed}: "

@@ -15,8 +15,6 @@ from aisle.sql import Connection, errors, registry
 
 Report = Callable[[str], None]  # is given a line about how far it is
 
-TRAINING_LOCK = 4_150_711_054  # any constant, that of sql/functions/prune.sql: one training run of a database at a time
-
 
 @dataclass(frozen=True)
 class Result:
@@ -97,17 +95,18 @@ def _take_place(connection: Connection, task: str, model_id: int, compared_with:
 @contextlib.contextmanager
 def only_trainer(connection: Connection, task: str) -> Iterator[None]:
     """Hold the training lock, and clear away what a run of the task that was killed left behind."""
-    if not sql.fetch_value(connection, "select pg_try_advisory_lock(%s)", (TRAINING_LOCK,)):
-        holder = sql.fetch_value(connection, "select aisle._lock_holder(%s)", (TRAINING_LOCK,))
+    if not sql.fetch_value(connection, "select pg_try_advisory_lock(%s)", (registry.TRAINING_LOCK,)):
+        holder = sql.fetch_value(connection, "select aisle._lock_holder(%s)", (registry.TRAINING_LOCK,))
         raise errors.BusyError(
-            f"Another training run is going on ({holder or 'it has just ended'}).", hint="Wait for it, or stop it."
+            f"Another training run or migration is going on ({holder or 'it has just ended'}).",
+            hint="Wait for it, or stop it.",
         )
     try:
         _clear_away(connection, task)
         yield
     finally:
         if not connection.closed:
-            connection.execute("select pg_advisory_unlock(%s)", (TRAINING_LOCK,))
+            connection.execute("select pg_advisory_unlock(%s)", (registry.TRAINING_LOCK,))
 
 
 def _clear_away(connection: Connection, task: str) -> None:

@@ -27,12 +27,9 @@ begin
             execute format('drop table %s', partition);
         end loop;
     exception when lock_not_available then
-        raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, (
-                select format('server process %s%s, since %s', a.pid, ', ' || nullif(a.application_name, ''), to_char(a.xact_start, 'HH24:MI'))
-                from pg_locks l join pg_stat_activity a using (pid)
-                where l.granted and l.pid <> pg_backend_pid() and l.relation = any (
-                    partitions || array(select to_regclass('aisle.' || t) from unnest(aisle._vector_tables(model.task)) t))
-                order by a.xact_start limit 1)
+        raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, coalesce(
+                aisle._table_user(partitions || array(select to_regclass('aisle.' || t) from unnest(aisle._vector_tables(model.task)) t)),
+                'the query has just ended')
             using errcode = 'AIS08', hint = 'Try again when that transaction has ended.';
     end;
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;

@@ -16,7 +16,8 @@ from alembic.runtime.migration import MigrationContext
 
 from aisle import migrations, sql
 from aisle.migrations import __main__
-from aisle.sql import errors
+from aisle.sql import errors, registry
+from aisle.trainers.run import only_trainer
 from tests.conftest import POSTGRES, Server, Shop, publish_tiny_model
 
 # Everything that a migration can make, as the server describes it.
@@ -141,6 +142,30 @@ def test_four_processes_at_once(empty_url: str, database_url: str) -> None:
     failures = [errors for process in processes if (errors := process.communicate(timeout=60)[1]) or process.returncode]
     assert failures == [], "Concurrent migrations must wait for one another."
     assert catalogue(empty_url) == catalogue(database_url)
+
+
+def test_no_migration_during_a_training_run(database_url: str) -> None:
+    with (
+        sql.connect(database_url, application_name="aisle train basket") as other,
+        only_trainer(other, "basket"),
+    ):
+        migrations.migrate(database_url)  # there is nothing to do
+        process = f"server process {other.info.backend_pid}, aisle train basket, since"
+        with pytest.raises(errors.BusyError, match=process):
+            migrations.migrate(database_url, "base")
+        assert migrations.current(other) == migrations.head()
+
+
+def test_a_migration_gives_way_to_a_long_query(
+    database_url: str, connection: sql.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "PATIENCE", 0)
+    before = catalogue(database_url)
+    with sql.connect(database_url, application_name="report") as other, other.transaction():
+        other.execute("select count(*) from aisle.item_vectors")
+        with pytest.raises(errors.BusyError, match=rf"in use \(server process {other.info.backend_pid}, report, since"):
+            migrations.migrate(database_url, "base")
+    assert catalogue(database_url) == before
 
 
 def test_a_migration_that_fails_leaves_nothing(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,240 @@
+"""Models come, answer and are taken back while a shop asks and writes; a copy of the database answers alike."""
+
+import itertools
+import subprocess
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aisle import migrations, sql
+from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.pipeline import drain
+from aisle.sql import Connection, registry
+from aisle.trainers import category
+from aisle.trainers.run import conclude
+from tests.chaos import harness
+from tests.conftest import (
+    Server,
+    Shop,
+    TinyModel,
+    publish_tiny_basket,
+    publish_tiny_model,
+    publish_tiny_recommender,
+)
+
+Publish = Callable[..., TinyModel]
+CLIENTS, SWAPS = 4, 20
+REVISIONS = sorted(path.name for path in migrations.FROZEN.iterdir() if path.is_dir())
+
+# Of three models, all that an application may ask; `real` values as they are, so that equal means bit for bit.
+QUESTIONS = (
+    "select * from aisle.predict_category('녹차', k => 9)",
+    "select * from aisle.item_category(1, 9)",
+    "select * from aisle.similar_items(1)",
+    "select * from aisle.search_items('녹차 커피')",
+    "select aisle.embed_text('녹차')::text",
+    "select * from aisle.recommend('ann')",
+    "select * from aisle.recommend('stranger', exclude_seen => false)",
+    "select * from aisle.next_basket('ann')",
+    "select * from aisle.complete_basket('{1}')",
+    "select task, model_id from aisle._live_models",
+)
+
+
+def answers(connection: Connection) -> dict[str, Any]:
+    return {question: connection.execute(question.encode()).fetchall() for question in QUESTIONS}
+
+
+@pytest.fixture
+def models(shop: Shop) -> Shop:
+    """A shop in which a model of each task answers, and a category model has answered before."""
+    open_tiny_shop(shop)
+    return shop
+
+
+def open_tiny_shop(shop: Shop) -> None:
+    shop.create()
+    shop.attach()
+    shop.execute(
+        "create table shop.visits (who text, what bigint, seen_at timestamptz);"
+        "create index on shop.visits (who, seen_at); create index on shop.visits (seen_at);"
+        "select aisle.attach_interactions('shop.visits', 'who', 'what', 'seen_at');"
+        "create table shop.lines (number text, who text, at timestamptz, what bigint);"
+        "select aisle.attach_orders('shop.lines', 'number', 'what', 'who', 'at')"
+    )
+    shop.insert("녹차", "커피", "식빵", "녹차 커피")
+    shop.execute("insert into shop.visits values ('ann', 1, '2024-01-01'), ('bob', 3, '2024-01-02')")
+    shop.execute("insert into shop.lines values ('a', 'ann', '2024-01-01', 1), ('b', 'bob', '2024-01-02', 2)")
+    publish_tiny_model(shop.connection, dimensions=3, scale=2)
+    publish_tiny_model(shop.connection)
+    shop.execute("select aisle._enqueue_stale()")
+    drain(shop.connection, [ItemEmbedder()])
+    publish_tiny_recommender(
+        shop.connection, {1: (None, (1, 0), (0, 1)), 2: (None, (0.3, 2), (1, 0)), 3: (None, (0.1, 1), (1, 1))}
+    )
+    publish_tiny_basket(shop.connection, {"1": (1, 0), "2": (0.6, 0.8), "3": (0, 1)}, {"bob": ((0.6, 0.8), ("2", "3"))})
+
+
+# ---- deploys ----
+
+
+@pytest.mark.trap(20)
+def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: str, tmp_path: Path) -> None:
+    """Four clients ask and the shop writes, while an encoder's generation takes over and is taken back, many times."""
+    connection = shop.connection
+    harness.open_shop(connection, rows=60)
+    old = harness.publish(connection, "student", dimensions=harness.OTHER_DIMENSIONS)
+    drain(connection, [ItemEmbedder()])
+    stop, asked, rounds = threading.Event(), threading.Semaphore(0), [0] * CLIENTS
+
+    def ask(client: int) -> set[str]:
+        seen = set()
+        with sql.connect(database_url) as application:
+            while not stop.is_set():
+                text = harness.WORDS[rounds[client] % 16]
+                categories = application.execute(
+                    "select c.category from shop.products p, lateral aisle.item_category(p.id, 100) c where p.id < 0"
+                    " union all select category from aisle.predict_category(%s, k => 100)",
+                    [text],
+                    prepare=True,
+                ).fetchall()
+                assert len(categories) == 61 * len(harness.WORDS), "An answer has a gap."
+                (model,) = {name.split(harness.SEPARATOR)[0] for (name,) in categories}
+                seen.add(model)
+                for question in ("similar_items('-1')", f"search_items('{text}')"):
+                    found = application.execute(f"select item_id from aisle.{question}".encode()).fetchall()
+                    assert len(found) == 10, f"{question} has a gap."
+                rounds[client] += 1
+                asked.release()
+        return seen
+
+    def write() -> int:
+        with sql.connect(database_url) as application:
+            for number in itertools.count():
+                if not asked.acquire(timeout=harness.PATIENCE) or stop.is_set():
+                    break
+                name = f"{harness.WORDS[number % 16]} {number}"
+                application.execute("update shop.products set name = %s where id = %s", [name, -1 - number % 60])
+                application.execute("insert into shop.products (id, name) values (%s, %s)", [number, name])
+        return number
+
+    def embed() -> None:
+        with sql.connect(database_url) as worker:
+            while not stop.is_set():
+                drain(worker, [ItemEmbedder()], keep_on=lambda: not stop.is_set())
+
+    with ThreadPoolExecutor() as threads:
+        running: list[Future[Any]] = [threads.submit(ask, client) for client in range(CLIENTS)]
+        try:
+            new = harness.publish(connection, "encoder", encoder=harness.build_encoder(tmp_path), deploy=False)
+            drain(connection, [ItemEmbedder()])
+            running += [threads.submit(write), threads.submit(embed)]
+            for swap in range(SWAPS):
+                if swap % 2:
+                    registry.rollback(connection, "category")
+                else:
+                    registry.deploy(connection, new)
+                target = min(rounds) + 1
+                harness.wait_until(
+                    lambda target=target: min(rounds) > target or any(task.done() for task in running),
+                    "every client asks again",
+                )
+        finally:
+            stop.set()
+            asked.release()
+        *seen, written, _ = [task.result() for task in running]
+    assert seen == [{"student", "encoder"}] * CLIENTS
+    assert written > SWAPS
+    assert registry.live(connection, "category") == old
+
+
+@pytest.mark.trap(21)
+def test_after_a_rollback_the_answers_are_those_from_before(models: Shop) -> None:
+    before = answers(models.connection)
+    other = publish_tiny_model(models.connection, dimensions=4, scale=3, deploy=False)
+    models.execute("select aisle._enqueue_stale()")
+    drain(models.connection, [ItemEmbedder()])
+    assert answers(models.connection) == before, "A generation that is filled is not asked."
+    registry.deploy(models.connection, other.model_id)
+    changed = {question for question, rows in answers(models.connection).items() if rows != before[question]}
+    assert {QUESTIONS[0], QUESTIONS[4], QUESTIONS[-1]} <= changed
+    registry.rollback(models.connection, "category")
+    assert answers(models.connection) == before
+
+
+def test_a_model_that_is_compared_replaces_only_what_it_was_compared_with(shop: Shop, publish: Publish) -> None:
+    first, better, by_hand = publish(), publish(deploy=False), publish(deploy=False)
+    metrics = {"accuracy": 0.9, "live": {"model_id": first.model_id, "accuracy": 0.8}}
+
+    def end(told: bool | None) -> tuple[bool, str]:
+        verdict = category.judge(metrics)
+        result = conclude(
+            shop.connection, "category", better.model_id, metrics=metrics, data={}, seconds=1, verdict=verdict,
+            deploys=bool(verdict[0]), told=told,
+        )  # fmt: skip
+        return result.deployed, result.reason
+
+    registry.deploy(shop.connection, by_hand.model_id)
+    deployed, reason = end(None)
+    assert not deployed
+    assert "another model has been deployed since" in reason
+    assert registry.live(shop.connection, "category") == by_hand.model_id
+    assert not end(False)[0]
+    assert end(True)[0]
+    assert registry.live(shop.connection, "category") == better.model_id
+    registry.rollback(shop.connection, "category")
+    registry.rollback(shop.connection, "category")
+    assert end(None) == (True, "its accuracy 0.9000 is better than that of live, 0.8000")
+
+
+def test_a_category_model_is_compared_on_rows_that_neither_has_learned_from() -> None:
+    live = {"model_id": 1, "accuracy": 0.8, "against": {"accuracy": 0.79}}
+    assert category.judge({"accuracy": 0.9, "live": live, "svm": {"accuracy": 0.7}}) == (
+        False,
+        "its accuracy 0.7900 is not better than that of live, 0.8000",
+    )
+    assert category.judge({"accuracy": 0.9, "live": {"model_id": 1}})[0] is None, "There was no such row."
+
+
+# ---- back-ups and upgrades ----
+
+
+def program(server: Server, name: str) -> Path:
+    path = server.program(name)
+    if not path.exists():
+        pytest.skip(f"The embedded PostgreSQL comes without {name}.")
+    return path
+
+
+def test_a_restored_copy_answers_alike(models: Shop, database_url: str, server: Server, tmp_path: Path) -> None:
+    before = answers(models.connection)
+    archive = tmp_path / "shop.dump"
+    dump, restore = program(server, "pg_dump"), program(server, "pg_restore")
+    subprocess.run([dump, "--format=custom", f"--file={archive}", database_url], check=True)
+    with server.database("template template0") as copy_url:
+        subprocess.run([restore, "--exit-on-error", f"--dbname={copy_url}", archive], check=True)
+        with sql.connect(copy_url) as connection:
+            assert answers(connection) == before
+            copy = Shop(connection)
+            copy.insert_more(9, "식빵")
+            assert "9" in copy.vectors(), "Triggers work in the copy."
+            registry.rollback(connection, "category")
+            assert answers(connection) != before
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_an_upgrade_keeps_models_and_answers(revision: str, empty_url: str) -> None:
+    """From each revision that was released, with a shop and models in it; a new one is covered by being there."""
+    migrations.migrate(empty_url, revision)
+    with sql.connect(empty_url) as connection:
+        open_tiny_shop(Shop(connection))
+        before = answers(connection)
+        migrations.migrate(empty_url)
+        assert migrations.current(connection) == migrations.head()
+        assert answers(connection) == before
+        registry.rollback(connection, "category")
+        Shop(connection).insert_more(9, "식빵")
