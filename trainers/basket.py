@@ -24,7 +24,7 @@ from aisle.embedder import customers as customer_files
 from aisle.embedder.customers import CustomerEmbedder, CustomerGeneration, columns
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import basket_baselines, completion, ranking
+from aisle.trainers import basket_baselines, completion, ranking, shadow
 from aisle.trainers.basket_score import (
     DECAY,
     TERMS,
@@ -439,6 +439,7 @@ def measure(
     if live is not None:
         ranked = [items for items, _ in answers(connection, live, model_id, history, test, k)]
         metrics["live"] = {"model_id": live, **ranking.measure_baskets(ranked, wanted, seen, k).means()}
+        metrics["shadow"] = shadow.compare(connection, "basket", live, model_id, k)
     metrics["completion"] = measure_completion(connection, model_id, history, test, k, options.seed)
     for name in GATE:
         report(f"Fitting the baseline {name} …")

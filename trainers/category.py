@@ -18,7 +18,7 @@ import numpy.typing as npt
 from aisle import sql
 from aisle.embedder.generation import Generation, Head
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import linear_svm, publish
+from aisle.trainers import linear_svm, publish, shadow
 from aisle.trainers.calibration import fit_scales
 from aisle.trainers.catalogue import Catalogue, read_catalogue, select_ngrams
 from aisle.trainers.fine_tuning import FineTuningOptions, fine_tune
@@ -99,6 +99,7 @@ def measure(
     live = registry.live(connection, "category")
     if live is not None:
         metrics["live"] = {"model_id": live} | _measure_live(connection, live, model_id, held_out)
+        metrics["shadow"] = shadow.compare(connection, "category", live, model_id, shadow.CATEGORIES)
     training = rows_of(catalogue, "train", categories) | rows_of(catalogue, "valid", categories)
     is_affordable = np.count_nonzero(training) * len(categories) <= linear_svm.AFFORDABLE
     if held_out and (is_affordable if options.baseline is None else options.baseline):

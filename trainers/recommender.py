@@ -20,7 +20,7 @@ from aisle.embedder import factors as factor_files
 from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, preference, ranking, towers
+from aisle.trainers import baselines, preference, ranking, shadow, towers
 from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
 from aisle.trainers.events import Events, Ints, read_events
 from aisle.trainers.run import Report, Result, beats_all, conclude, failing, only_trainer
@@ -336,6 +336,9 @@ def measure(connection: Connection, model_id: int, test: HeldOut, options: Optio
     live = registry.live(connection, "recommender")
     if live is not None:
         metrics["live"] = {"model_id": live, **ranking.measure(*answers(connection, live, model_id, k), k).means()}
+        metrics["shadow"] = shadow.compare(
+            connection, "recommender", live, model_id, k, exclude_seen=not options.repeats
+        )
     for name in rivals(test, repeats=options.repeats):
         if name in ("item-knn", "ials") and find_spec("implicit") is None:
             report(f"Not compared with {name}: pip install 'aisle[baselines]'")

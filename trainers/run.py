@@ -64,6 +64,9 @@ def conclude(
     told, it takes the place only of the model that it was compared with.
     """
     passed, reason = verdict
+    for name, share in metrics.get("shadow", {}).items():
+        if name.startswith("overlap"):
+            reason += f"; {share:.0%} of its answers are those of the live model ({name})"
     with failing(connection, model_id):
         connection.execute(
             "update aisle._models set state = 'ready', metrics = %s, data = %s, environment = %s, passed_gate = %s, "

@@ -14,7 +14,7 @@ from aisle import migrations, sql
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, registry
-from aisle.trainers import category
+from aisle.trainers import category, shadow
 from aisle.trainers.run import conclude
 from tests.chaos import harness
 from tests.conftest import (
@@ -198,6 +198,29 @@ def test_a_category_model_is_compared_on_rows_that_neither_has_learned_from() ->
         "its accuracy 0.7900 is not better than that of live, 0.8000",
     )
     assert category.judge({"accuracy": 0.9, "live": {"model_id": 1}})[0] is None, "There was no such row."
+
+
+def test_a_candidate_is_asked_what_the_live_model_is_asked(models: Shop) -> None:
+    """A candidate of the same vectors answers alike; one that knows other categories, users and items does not."""
+    connection = models.connection
+    twin = publish_tiny_model(connection, deploy=False).model_id
+    live = registry.require_live(connection, "category")
+    assert shadow.compare(connection, "category", live, twin, 2) == {"asked": 4, "overlap@2": 1}
+    models.execute(
+        "update aisle.category_vectors set category = category || '!' where model_id = %s and category like '음료%%'",
+        [twin],
+    )
+    # Of tea, coffee and bread only bread has its name in both; among the first two it comes for all four items.
+    compared = shadow.compare(connection, "category", live, twin, 3)
+    assert compared == {"asked": 4, "overlap@3": pytest.approx(1 / 3)}
+
+    live = registry.require_live(connection, "recommender")
+    other = publish_tiny_recommender(connection, {2: (None, (1, 0), (0, 1)), 3: (None, (0.1, 1), (1, 1))})
+    # Ann has seen 1 and is told 2 and 3 by both; Bob, who has seen 3, is told 1 and 2 by the one and 2 by the other.
+    assert shadow.compare(connection, "recommender", live, other, 5) == {"asked": 2, "overlap@5": 0.75}
+
+    live = registry.require_live(connection, "basket")
+    assert shadow.compare(connection, "basket", live, live, 5) == {"asked": 2, "overlap@5": 1}
 
 
 # ---- back-ups and upgrades ----
