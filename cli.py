@@ -23,6 +23,7 @@ SECTIONS = {
         models.deploy,
         models.rollback,
         models.prune,
+        models.index,
     ),
     "Vectors": (vectors.embed, vectors.backfill, vectors.worker, vectors.status, vectors.failures),
     "Answers, as SQL gives them": (

@@ -34,7 +34,7 @@ from psycopg import sql as compose
 from aisle import migrations, sql
 from aisle.sql import embedded, registry, transfer
 from aisle.trainers import basket, basket_score, evaluation
-from aisle.trainers.bulk import copy_rows
+from aisle.trainers.bulk import copy_rows, index_generation
 
 FILES = {
     "tafeng": ("orders", "order_items"),
@@ -164,7 +164,7 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
                 for c in range(customers)
             ),
         )
-        basket.create_indexes(connection, model_id)
+        index_generation(connection, "basket", model_id)
         connection.execute("update aisle._models set state = 'ready'")
         connection.execute("select aisle.deploy(%s)", (model_id,))
         connection.execute("vacuum analyze")

@@ -1,4 +1,4 @@
-"""Models: `aisle evaluate`, `models`, `deploy`, `rollback`, `prune`."""
+"""Models: `aisle evaluate`, `models`, `deploy`, `rollback`, `prune`, `index`."""
 
 import click
 
@@ -83,3 +83,23 @@ def prune(database: Database, task: str | None, keep: int) -> None:
     with database.connect() as connection:
         removed = registry.prune(connection, task, keep)
     click.echo("\n".join(removed) or "There is nothing to remove.")
+
+
+@click.command()
+@click.argument("task", type=click.Choice(TASKS), required=False)
+@pass_database
+def index(database: Database, task: str | None) -> None:
+    """Build the indexes of live models anew, where there are enough vectors for an index to pay.
+
+    Queries are answered by the old index until the new one is ready. Of use after very many changes.
+    """
+    from aisle.trainers import bulk
+
+    with database.connect() as connection:
+        for name in [task] if task else TASKS:
+            model_id = registry.live(connection, name)
+            if model_id is None:
+                continue
+            built = bulk.index_generation(connection, name, model_id)
+            what = ", ".join(built) or "no index, which pays from 10,000 vectors on"
+            click.echo(f"Model {model_id} ({name}): {what}.")

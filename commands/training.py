@@ -265,7 +265,7 @@ def train_recommender(
         [
             (who, m[name], m[f"hit@{options.top}"], m[f"ndcg@{options.top}"])
             for who, m in [(f"model {result.model_id}", result.metrics), *result.metrics.items()]
-            if isinstance(m, dict)
+            if isinstance(m, dict) and name in m
         ],
         as_json=False,
     )

@@ -248,6 +248,7 @@ CREATE FUNCTION aisle._create_generation(model_id integer) RETURNS void
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 declare
+    reader regrole;
     model aisle._models := (select m from aisle._models m where m.model_id = _create_generation.model_id);
     parent text;
 begin
@@ -256,6 +257,13 @@ begin
             'create table aisle.%1$I (like aisle.%2$I including all,
                                       check (model_id = %3$s), check (vector_dims(embedding) = %4$s))',
             parent || '_' || model_id, parent, model_id, model.dimensions);
+        -- Who may read the other generations is to read this one when it is deployed.
+        for reader in
+            select a.grantee from pg_class c, aclexplode(c.relacl) a
+            where c.oid = format('aisle.%I', parent)::regclass and a.privilege_type = 'SELECT' and a.grantee not in (0, c.relowner)
+        loop
+            execute format('grant select on aisle.%I to %s', parent || '_' || model_id, reader);
+        end loop;
         -- Attaching, unlike `create … partition of`, waits for no reader and lets none wait.
         execute format('alter table aisle.%I attach partition aisle.%I for values in (%s)',
                        parent, parent || '_' || model_id, model_id);
@@ -587,6 +595,13 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._further(partition text) RETURNS integer
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$
+    select 80 * greatest(ceil(log(greatest(c.reltuples, 1)::numeric / 100000)), 0)::integer
+    from pg_catalog.pg_class c where c.oid = to_regclass(format('aisle.%I', partition))
+$$;
+
 CREATE FUNCTION aisle._has_index(target regclass, columns text[]) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
@@ -726,8 +741,7 @@ CREATE FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k 
 declare
     exact_below constant integer := 20000;  -- candidates, which take about 10 ms
     partition constant text := 'item_factors_' || model_id;
-    -- A scan that goes on finds, among what is farther, some that is nearer than what it has found.
-    more constant integer := least(cardinality(excluded) / 10, 40);
+    more constant integer := least(cardinality(excluded) / 10, 40) + aisle._further(partition);
     first_key text;
     last_key text;
     of_category text := '';
@@ -765,9 +779,12 @@ $_$;
 
 CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET "hnsw.iterative_scan" TO 'strict_order'
+    SET "hnsw.iterative_scan" TO 'relaxed_order'
+    SET "hnsw.ef_search" TO '40'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
+declare
+    partition constant text := 'item_vectors_' || model_id;
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
@@ -780,11 +797,12 @@ begin
                from aisle.%2$I v
                where $2 is null or v.item_id <> $2
                order by v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s)
-               limit $3) n
+               limit $3::bigint + $4) n
          where n.distance <> ''NaN''
-         order by 1',
-        vector_dims(query), 'item_vectors_' || model_id)
-    using query, except_item, k;
+         order by 1
+         limit $3',
+        vector_dims(query), partition)
+    using query, except_item, k, aisle._further(partition);
 end
 $_$;
 
@@ -2802,6 +2820,8 @@ REVOKE ALL ON FUNCTION aisle._forget_gone_customers() FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle._forget_gone_items() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._further(partition text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._has_index(target regclass, columns text[]) FROM PUBLIC;
 

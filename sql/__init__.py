@@ -62,6 +62,7 @@ CREATION_ORDER = (
     "functions/_hides_items",
     "functions/_item_vector",
     "functions/_categorise",
+    "functions/_further",
     "functions/_nearest_items",
     "functions/embed_text",
     "functions/predict_category",

@@ -380,6 +380,7 @@ def publish_tiny_basket(
     connection: sql.Connection,
     items: Mapping[str, tuple[float, float]],
     customers: Mapping[str, tuple[tuple[float, float] | None, Sequence[str]]] | None = None,
+    dimensions: int = 2,
     **parameters: Any,
 ) -> int:
     """Deploy a basket model of two dimensions, from items' tastes and, of customers, the taste and what came next."""
@@ -389,9 +390,9 @@ def publish_tiny_basket(
     }  # fmt: skip
     model_id: int = sql.fetch_value(
         connection,
-        "insert into aisle._models (task, state, dimensions, parameters) values ('basket', 'ready', 2, %s) "
+        "insert into aisle._models (task, state, dimensions, parameters) values ('basket', 'ready', %s, %s) "
         "returning model_id",
-        [Jsonb(given | parameters)],
+        [dimensions, Jsonb(given | parameters)],
     )
     connection.execute("select aisle._create_generation(%s)", [model_id])
     with connection.cursor() as cursor:

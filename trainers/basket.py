@@ -24,7 +24,7 @@ from aisle.embedder import customers as customer_files
 from aisle.embedder.customers import CustomerEmbedder, CustomerGeneration, columns
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import basket_baselines, completion, ranking, shadow
+from aisle.trainers import basket_baselines, completion, ranking, retrieval, shadow
 from aisle.trainers.basket_score import (
     DECAY,
     TERMS,
@@ -38,7 +38,7 @@ from aisle.trainers.basket_score import (
     neighbours_of,
 )
 from aisle.trainers.baskets import Baskets, Floats, Targets, check_attached, read_baskets
-from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
+from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.events import read_items
 from aisle.trainers.run import Report, Result, beats_all, conclude, failing, only_trainer
 
@@ -332,7 +332,7 @@ def publish(
             "relevant": [sql.array([baskets.item_ids[i] for i in test.basket(t)]) for t in range(len(test))],
         },
     )
-    create_indexes(connection, model_id)
+    index_generation(connection, "basket", model_id)
     # From here on the worker keeps this generation in step.
     connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))
     connection.execute("select aisle._enqueue_stale()")
@@ -347,24 +347,6 @@ def _companions(cosines: sparse.csr_array, item_ids: Sequence[str]) -> tuple[lis
         names.append([item_ids[i] for i in cosines.indices[start:stop]])
         values.append(cosines.data[start:stop].tolist())
     return names, values
-
-
-def create_indexes(connection: Connection, model_id: int) -> None:
-    """Index a loaded generation where that pays, and count its rows for the planner."""
-    for table, column, operators in (
-        ("basket_items", "embedding", "halfvec_ip_ops"),
-        ("basket_items", "completion", "halfvec_ip_ops"),
-        ("basket_items", "co_purchase", "halfvec_cosine_ops"),
-        ("customer_vectors", "taste", "halfvec_ip_ops"),
-    ):
-        partition = f"{table}_{model_id}"
-        rows, dimensions = sql.fetch_row(
-            connection,
-            f"select count({column}), max(vector_dims({column})) from aisle.{partition}",  # noqa: S608 - ours
-        )
-        if rows >= INDEX_FROM:
-            create_index(connection, partition, dimensions, operators, column=column)
-        connection.execute(f"analyze aisle.{partition}".encode())
 
 
 def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple[Learned, Weights]:
@@ -435,6 +417,8 @@ def measure(
     metrics |= ranking.measure_baskets([items[:k] for items, _ in longest], wanted, seen, k).means()
     best_sets = [items for items, _ in answers(connection, model_id, model_id, history, test, None)]
     metrics["f1-optimal"] = ranking.measure_sets(best_sets, wanted) | _best_rules(longest, wanted)
+    if found := retrieval.recall(connection, "basket", model_id):
+        metrics["index recall@10"] = found
     live = registry.live(connection, "basket")
     if live is not None:
         ranked = [items for items, _ in answers(connection, live, model_id, history, test, k)]

@@ -16,6 +16,19 @@ from aisle.sql import Connection, errors
 INDEX_FROM = sql.INDEX_FROM
 EF_CONSTRUCTION = 128  # pgvector's default is 64; longer to build, and fewer candidates for the same recall
 GRAPH = 1000  # bytes that an item takes in the graph of an index while that is built, beside its vector
+MOST_MEMORY = 8 * 1024 * 1024  # kB that a build is given at most, unless the server's own setting is higher
+
+# Of each task: table, column, and the operators by which it is searched.
+INDEXES = {
+    "category": [("item_vectors", "embedding", "halfvec_cosine_ops")],
+    "recommender": [("item_factors", "embedding", "halfvec_ip_ops")],
+    "basket": [
+        ("basket_items", "embedding", "halfvec_ip_ops"),
+        ("basket_items", "completion", "halfvec_ip_ops"),
+        ("basket_items", "co_purchase", "halfvec_cosine_ops"),
+        ("customer_vectors", "taste", "halfvec_ip_ops"),
+    ],
+}
 
 
 def record_batches(connection: Connection, query: str) -> Iterator[Any]:
@@ -62,6 +75,25 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: 
             copy.write_row([Vector(x).to_text() if isinstance(x, np.ndarray) else x for x in row])
 
 
+def index_generation(connection: Connection, task: str, model_id: int) -> list[str]:
+    """Index a generation's vectors where that pays, and count its rows for the planner; return the indexes' names.
+
+    An index that is there is built anew and takes the old one's place when it is ready; queries go on all the while.
+    """
+    names = []
+    for table, column, operators in INDEXES.get(task, []):
+        partition = f"{table}_{model_id}"
+        count = compose.SQL("select count({0}), max(vector_dims({0})) from {1}").format(
+            compose.Identifier(column), compose.Identifier("aisle", partition)
+        )
+        rows, dimensions = connection.execute(count).fetchall()[0]
+        if rows >= INDEX_FROM:
+            create_index(connection, partition, dimensions, operators, column=column)
+            names.append(f"{partition}_{column}")
+        connection.execute(compose.SQL("analyze {}").format(compose.Identifier("aisle", partition)))
+    return names
+
+
 def create_index(
     connection: Connection, partition: str, dimensions: int, operators: str, *, column: str = "embedding"
 ) -> None:
@@ -72,9 +104,13 @@ def create_index(
     connection.execute(
         compose.SQL(
             "select set_config('maintenance_work_mem',"
-            " greatest((select 16384 + count(*) * {} / 1024 from {}), s.setting::bigint) || 'kB', false)"
+            " greatest(least((select 16384 + count(*) * {} / 1024 from {}), {}), s.setting::bigint) || 'kB', false)"
             " from pg_settings s where s.name = 'maintenance_work_mem'"
-        ).format(compose.Literal(2 * dimensions + GRAPH), compose.Identifier("aisle", partition))
+        ).format(
+            compose.Literal(2 * dimensions + GRAPH),
+            compose.Identifier("aisle", partition),
+            compose.Literal(MOST_MEMORY),
+        )
     )
     try:
         _build_index(connection, partition, dimensions, operators, column)
@@ -94,13 +130,14 @@ def _build_index(connection: Connection, partition: str, dimensions: int, operat
         )
     )
     name = f"{partition}_{column}"
+    old, new = compose.Identifier("aisle", name), compose.Identifier("aisle", f"{name}_new")
     # A build that fails leaves an index behind that serves nobody.
-    connection.execute(compose.SQL("drop index concurrently if exists {}").format(compose.Identifier("aisle", name)))
+    connection.execute(compose.SQL("drop index concurrently if exists {}").format(new))
     connection.execute(
         compose.SQL(
             "create index concurrently {} on {} using hnsw (({}::{}.halfvec({})) {}.{}) with (ef_construction = {})"
         ).format(
-            compose.Identifier(name),
+            compose.Identifier(f"{name}_new"),
             compose.Identifier("aisle", partition),
             compose.Identifier(column),
             vector_schema,
@@ -110,3 +147,5 @@ def _build_index(connection: Connection, partition: str, dimensions: int, operat
             compose.Literal(EF_CONSTRUCTION),
         )
     )
+    connection.execute(compose.SQL("drop index concurrently if exists {}").format(old))
+    connection.execute(compose.SQL("alter index {} rename to {}").format(new, compose.Identifier(name)))

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from aisle import sql
 from aisle.embedder.generation import Generation, Head
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import linear_svm, publish, shadow
+from aisle.trainers import linear_svm, publish, retrieval, shadow
 from aisle.trainers.calibration import fit_scales
 from aisle.trainers.catalogue import Catalogue, read_catalogue, select_ngrams
 from aisle.trainers.fine_tuning import FineTuningOptions, fine_tune
@@ -96,6 +96,8 @@ def measure(
     testing = rows_of(catalogue, "test", categories)
     held_out = catalogue.item_ids[testing].tolist()
     metrics: dict[str, Any] = publish.measure(connection, model_id, held_out)
+    if found := retrieval.recall(connection, "category", model_id):
+        metrics["index recall@10"] = found
     live = registry.live(connection, "category")
     if live is not None:
         metrics["live"] = {"model_id": live} | _measure_live(connection, live, model_id, held_out)

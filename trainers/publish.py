@@ -14,7 +14,7 @@ from aisle.embedder.generation import Generation, Head
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, registry
-from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
+from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.catalogue import Catalogue
 
 
@@ -105,9 +105,8 @@ def load_items(connection: Connection, generation: Generation, catalogue: Catalo
             )
         ),
     )
-    if len(catalogue) >= INDEX_FROM:
-        create_index(connection, f"item_vectors_{model_id}", vectors.shape[1], "halfvec_cosine_ops")
-    for table in ("item_vectors", "ngram_vectors", "category_vectors"):
+    index_generation(connection, "category", model_id)
+    for table in ("ngram_vectors", "category_vectors"):
         connection.execute(compose.SQL("analyze {}").format(compose.Identifier("aisle", f"{table}_{model_id}")))
     # From here on the worker keeps this generation in step; what changed since the rows were read is queued for it.
     connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))

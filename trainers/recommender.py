@@ -20,8 +20,8 @@ from aisle.embedder import factors as factor_files
 from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, preference, ranking, shadow, towers
-from aisle.trainers.bulk import INDEX_FROM, copy_rows, create_index
+from aisle.trainers import baselines, preference, ranking, retrieval, shadow, towers
+from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.events import Events, Ints, read_events
 from aisle.trainers.run import Report, Result, beats_all, conclude, failing, only_trainer
 
@@ -277,9 +277,8 @@ def publish(
         ((model_id, place, zeros + weight) for place, weight in enumerate(factors.recency, start=1)),
     )
     _hold_out_users(connection, model_id, test)
-    if len(items) >= INDEX_FROM:
-        create_index(connection, f"item_factors_{model_id}", dimensions, "halfvec_ip_ops")
-    for table in ("item_factors", "user_vectors", "context_vectors"):
+    index_generation(connection, "recommender", model_id)
+    for table in ("user_vectors", "context_vectors"):
         connection.execute(f"analyze aisle.{table}_{model_id}".encode())
     # From here on the worker keeps this generation in step.
     connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))
@@ -333,6 +332,8 @@ def measure(connection: Connection, model_id: int, test: HeldOut, options: Optio
     report("Measuring on held-out users, through SQL …")
     metrics: dict[str, Any] = {"users": len(test.user)}
     metrics |= ranking.measure(*answers(connection, model_id, model_id, k), k).means()
+    if found := retrieval.recall(connection, "recommender", model_id):
+        metrics["index recall@10"] = found
     live = registry.live(connection, "recommender")
     if live is not None:
         metrics["live"] = {"model_id": live, **ranking.measure(*answers(connection, live, model_id, k), k).means()}

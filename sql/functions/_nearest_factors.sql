@@ -11,8 +11,7 @@ as $function$
 declare
     exact_below constant integer := 20000;  -- candidates, which take about 10 ms
     partition constant text := 'item_factors_' || model_id;
-    -- A scan that goes on finds, among what is farther, some that is nearer than what it has found.
-    more constant integer := least(cardinality(excluded) / 10, 40);
+    more constant integer := least(cardinality(excluded) / 10, 40) + aisle._further(partition);
     first_key text;
     last_key text;
     of_category text := '';

@@ -5,19 +5,23 @@ from collections.abc import Callable
 import pytest
 
 from aisle.sql import Connection, registry
-from aisle.trainers import bulk
-from tests.conftest import Shop, TinyModel, scans
+from aisle.trainers import bulk, retrieval
+from tests.conftest import Shop, TinyModel, publish_tiny_basket, scans
 
 NGRAMS = 200_000
 CALLS = 20
 ITEMS, DIMENSIONS = 20_000, 8
-# Directions in which items lie evenly, so that each query has its own near ones; every hundredth item is tea.
-FILL_FACTORS = """
+# Directions in which items lie evenly, so that each query has its own near ones.
+VECTORS = """
+select i::text as item, l2_normalize(array[sin(i), cos(i), sin(2.7 * i), cos(3.1 * i), sin(5.3 * i), cos(7.7 * i),
+                                           sin(i / 9.1), cos(i / 5.9)]::vector) as out
+from generate_series(1, %(items)s) i
+"""
+# Every hundredth item is tea.
+FILL_FACTORS = f"""
 insert into aisle.item_factors (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin)
-select %(model)s, i, case when i %% 100 = 0 then 'tea > ' else 'other > ' end, v, v, '', 'events'
-from (select i, l2_normalize(array[sin(i), cos(i), sin(2.7 * i), cos(3.1 * i), sin(5.3 * i), cos(7.7 * i), sin(i / 9.1),
-                                   cos(i / 5.9)]::vector) as v
-      from generate_series(1, %(items)s) i) f
+select %(model)s, item, case when item::int %% 100 = 0 then 'tea > ' else 'other > ' end, out, out, '', 'events'
+from ({VECTORS}) f
 """
 
 
@@ -182,3 +186,118 @@ def test_the_index_finds_what_an_exact_search_finds(recommender: Shop, k: int, e
         found += len({item for item, _ in rows} & set(shop.value(exact, wanted)))
         all_ += len(rows)
     assert found / all_ >= 0.99, f"recall@{k} is {found / all_:.3f} with the {excluded} nearest left out."
+
+
+# Shares of 0.1, 1, 10 and 100 % of the items, one within the other.
+NESTED = """
+update aisle.item_factors set category_key = case
+    when item_id::int % 1000 = 0 then 'drink > tea > green > ' when item_id::int % 100 = 0 then 'drink > tea > '
+    when item_id::int % 10 = 0 then 'drink > ' else 'food > ' end
+"""
+SHARES = {"drink > tea > green": 0.001, "drink > tea": 0.01, "drink": 0.1, None: 1.0}
+
+
+@pytest.mark.trap(23)
+def test_a_filter_finds_as_many_as_there_are_whatever_its_share(recommender: Shop) -> None:
+    shop = recommender
+    shop.execute(NESTED)
+    shop.execute("analyze aisle.item_factors")
+    for category, share in SHARES.items():
+        for k in (10, 150):
+            rows = shop.execute("select item_id from aisle.recommend('nobody', %s, %s)", [k, category]).fetchall()
+            assert len(set(rows)) == min(k, share * ITEMS), f"{category}, k = {k}"
+    found = retrieval.recall(shop.connection, "recommender", shop.value("select aisle._live_model('recommender')"))
+    assert found.keys() == {"0.1 %", "1 %", "10 %", "100 %"}
+    assert min(found.values()) >= 0.99, found
+
+
+@pytest.mark.trap(22)
+def test_an_index_is_built_anew_and_takes_the_old_ones_place(recommender: Shop) -> None:
+    shop = recommender
+    model = shop.value("select aisle._live_model('recommender')")
+    name = f"item_factors_{model}_embedding"
+    old = shop.value("select to_regclass('aisle.' || %s)::oid", [name])
+    answer = shop.execute("select item_id from aisle.recommend(5, 1)").fetchall()
+    assert bulk.index_generation(shop.connection, "recommender", model) == [name]
+    hnsw = shop.execute(
+        "select indexrelid::regclass::text, indisvalid, indexrelid <> %s from pg_index i join pg_class c"
+        " on c.oid = i.indexrelid join pg_am a on a.oid = c.relam where a.amname = 'hnsw'",
+        [old],
+    ).fetchall()
+    assert hnsw == [(f"aisle.{name}", True, True)]
+    assert shop.execute("select item_id from aisle.recommend(5, 1)").fetchall() == answer
+    assert index_scans(shop)["embedding"] == 1, "The new index was not used."
+
+
+@pytest.mark.trap(22)
+def test_like_items_are_found_by_the_index(connection: Connection, publish: Callable[..., TinyModel]) -> None:
+    shop, model = Shop(connection), publish(dimensions=DIMENSIONS).model_id
+    shop.create()
+    shop.attach()
+    shop.execute(
+        "insert into aisle.item_vectors (model_id, item_id, embedding, content_hash, is_draft)"
+        " select %(model)s, item, out, '', false from (" + VECTORS + ") v",
+        {"model": model, "items": bulk.INDEX_FROM},
+    )
+    assert bulk.index_generation(connection, "category", model) == [f"item_vectors_{model}_embedding"]
+    partition = f"aisle.item_vectors_{model}"
+    before = scans(shop, partition)
+    for item in range(1, CALLS + 1):
+        assert len(shop.execute("select * from aisle.similar_items(%s)", [item]).fetchall()) == 10
+        assert len(shop.execute("select * from aisle.search_items('녹차', 100)").fetchall()) == 100
+    after = scans(shop, partition)
+    assert after[0] == before[0], "A call reads all items."
+    assert after[1] == before[1] + 3 * CALLS, "An item is one look-up, and either search one scan of the index."
+    assert retrieval.recall(connection, "category", model)["100 %"] >= 0.99
+
+
+@pytest.mark.trap(22)
+def test_the_next_basket_and_the_rest_of_a_cart_are_found_by_indexes(connection: Connection) -> None:
+    shop = Shop(connection)
+    shop.execute("create schema shop")
+    shop.execute("create table shop.lines (number text, who text, at timestamptz, what text)")
+    shop.execute("create index on shop.lines (who, at)")
+    shop.execute("select aisle.attach_orders('shop.lines', 'number', 'what', 'who', 'at')")
+    shop.execute(
+        "insert into shop.lines select i / 5, i / 10, now() - i * interval '1 hour', 1 + i %% %s"
+        " from generate_series(0, 20000) i",
+        [ITEMS],
+    )
+    shop.execute("analyze shop.lines")
+    model = publish_tiny_basket(connection, {}, dimensions=DIMENSIONS)
+    shop.execute(
+        "insert into aisle.basket_items (model_id, item_id, embedding, taste, cart, completion, companions, cosines,"
+        " popularity, gap) select %(model)s, item, out, out, out, out || '[0]', '{}', '{}', .001, 10"
+        " from (" + VECTORS + ") v",
+        {"model": model, "items": ITEMS},
+    )
+    shop.execute(
+        "insert into aisle.customer_vectors (model_id, user_id, embedding, taste, next_items, known_at, content_hash)"
+        " select %(model)s, item, out, out, array[item, '7'], 0, '' from (" + VECTORS + ") v",
+        {"model": model, "items": bulk.INDEX_FROM},
+    )
+    assert len(bulk.index_generation(connection, "basket", model)) == 3
+    tables = [f"aisle.{table}_{model}" for table in ("basket_items", "customer_vectors")]
+    before = [scans(shop, table)[0] for table in tables]
+    for customer in range(1, CALLS + 1):
+        assert len(shop.execute("select * from aisle.next_basket(%s)", [customer]).fetchall()) == 10
+        assert len(shop.execute("select * from aisle.complete_basket(array['5', '9'])").fetchall()) == 10
+    assert [scans(shop, table)[0] for table in tables] == before, "A call reads all products or all customers."
+    used = dict(
+        shop.execute(
+            "select regexp_replace(indexrelname, '_[0-9]+_', ' '), idx_scan from pg_stat_user_indexes"
+            " where indexrelname ~ '_(embedding|completion|taste)$'"
+        ).fetchall()
+    )
+    assert used == {"basket_items embedding": CALLS, "basket_items completion": CALLS, "customer_vectors taste": CALLS}
+    assert retrieval.recall(connection, "basket", model)["100 %"] >= 0.99
+
+
+@pytest.mark.trap(23)
+@pytest.mark.parametrize(("rows", "further"), [(0, 0), (100_000, 0), (100_001, 80), (1_000_000, 80), (2_000_000, 160)])
+def test_a_larger_index_is_searched_further(
+    connection: Connection, tiny_model: TinyModel, rows: int, further: int
+) -> None:
+    shop, partition = Shop(connection), f"item_vectors_{tiny_model.model_id}"
+    shop.execute("update pg_class set reltuples = %s where relname = %s", [rows, partition])
+    assert shop.value("select aisle._further(%s)", [partition]) == further

@@ -7,14 +7,16 @@ create or replace function aisle._nearest_items(
     embedding text default 'embedding')
 returns table (rank integer, item_id text, score double precision)
 language plpgsql stable parallel safe
-set hnsw.iterative_scan = 'strict_order'  -- go on until there are k, however many an index scan looks at
+set hnsw.iterative_scan = 'relaxed_order'  -- go on until there are k, however many an index scan looks at
+set hnsw.ef_search = 40
 as $function$
 declare
+    partition constant text := vectors || '_' || model_id;
     candidates text := 'select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
                from aisle.%2$I v
                where $2 is null or v.item_id <> $2
                order by v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s)
-               limit $3';
+               limit $3::bigint + $4';
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
@@ -36,8 +38,9 @@ begin
         'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
          from (' || candidates || ') n
          where n.distance <> ''NaN''
-         order by 1',
-        vector_dims(query), vectors || '_' || model_id, embedding)
-    using query, except_item, k;
+         order by 1
+         limit $3',
+        vector_dims(query), partition, embedding)
+    using query, except_item, k, aisle._further(partition);
 end
 $function$;
