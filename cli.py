@@ -16,6 +16,7 @@ SECTIONS = {
     "The shop's tables": (shop.attach, shop.detach, shop.import_, shop.export),
     "Models": (
         training.train,
+        training.retrain,
         training.label,
         models.evaluate,
         training.experiment,

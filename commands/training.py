@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from aisle.commands import Database, json_option, pass_database, print_dicts, print_json, print_rows
+from aisle.commands.models import TASKS
 from aisle.commands.progress import transfer_progress
+from aisle.sql import registry
 
 
 @click.group()
@@ -171,6 +173,58 @@ def _progress(database: Database) -> Callable[[str], None]:
         pass  # a schema of the wrong version is said before anything is trained
     started = time.monotonic()
     return lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=True)
+
+
+@click.command()
+@click.argument("task", type=click.Choice(TASKS), required=False)
+@click.option("--if-stale", is_flag=True, help="Only where the shop has moved on by more than the limits; for cron.")
+@click.option(
+    "--new-rows",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Limit: share of the rows that came, changed or went since the last training.",
+)
+@click.option(
+    "--mix",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Limit: share of the items that would have to change their category for the mix to be as it was.",
+)
+@click.option(
+    "--confidence",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Limit: how much less sure the category model is of new items than of those it was measured on.",
+)
+@pass_database
+def retrain(
+    database: Database, task: str | None, if_stale: bool, new_rows: float, mix: float, confidence: float
+) -> None:
+    """Train what is live again, with the same settings, and deploy it if it is better.
+
+    The exit code is 0 whether anything is trained and deployed or not.
+    """
+    from aisle.trainers import staleness
+
+    limits = staleness.Limits(new_rows, mix, confidence)
+    report = _progress(database)
+    with database.connect() as connection:
+        tasks = [task] if task else [name for name in TASKS if registry.live(connection, name) is not None]
+        if not tasks:
+            click.echo("No model is live. Train one: aisle train category")
+        for name in tasks:
+            if if_stale:
+                reasons = staleness.examine(connection, name).reasons(limits)
+                click.echo(f"{name}: {'stale, ' + '; '.join(reasons) if reasons else 'not stale'}.")
+                if not reasons:
+                    continue
+            result = staleness.retrain(connection, database.url, name, report)
+            click.echo(
+                f"Model {result.model_id} ({name}) is {'live' if result.deployed else 'not deployed'}: {result.reason}."
+            )
 
 
 @click.group()

@@ -40,7 +40,7 @@ from aisle.trainers.basket_score import (
 from aisle.trainers.baskets import Baskets, Floats, Targets, check_attached, read_baskets
 from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.events import read_items
-from aisle.trainers.run import Report, Result, beats_all, conclude, failing, only_trainer
+from aisle.trainers.run import Report, Result, beats_all, conclude, count_rows, failing, only_trainer
 
 if TYPE_CHECKING:
     from aisle.trainers.order_networks import ProductVectors
@@ -103,6 +103,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             model_id,
             metrics=metrics,
             data={
+                "rows": count_rows(connection, "basket"),
                 "orders": len(baskets),
                 "customers": baskets.customers,
                 "items": baskets.items,

@@ -22,7 +22,7 @@ from aisle.trainers import publish
 from aisle.trainers.catalogue import Catalogue, read_reviews
 from aisle.trainers.category import TextOptions, fit, rows_of
 from aisle.trainers.fine_tuning import FineTuningOptions
-from aisle.trainers.run import Report, Result, beats_all, conclude, failing, only_trainer
+from aisle.trainers.run import Report, Result, beats_all, conclude, count_rows, failing, only_trainer
 from aisle.trainers.student import StudentOptions
 
 LIKED, NOT_LIKED = CATEGORIES = ["liked", "not liked"]
@@ -77,7 +77,12 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             "preference",
             model_id,
             metrics=metrics,
-            data={"reviews": len(reviews), "liked": liked, "fingerprint": reviews.fingerprint()},
+            data={
+                "rows": count_rows(connection, "preference"),
+                "reviews": len(reviews),
+                "liked": liked,
+                "fingerprint": reviews.fingerprint(),
+            },
             seconds=time.monotonic() - started,
             verdict=verdict,
             deploys=verdict[0] and registry.live(connection, "preference") is None,

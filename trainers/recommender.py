@@ -23,7 +23,7 @@ from aisle.sql import Connection, errors, registry
 from aisle.trainers import baselines, preference, ranking, retrieval, shadow, towers
 from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.events import Events, Ints, read_events
-from aisle.trainers.run import Report, Result, beats_all, conclude, failing, only_trainer
+from aisle.trainers.run import Report, Result, beats_all, conclude, count_rows, failing, only_trainer
 
 EASE_ITEMS = 6000  # beyond, it is left to `aisle evaluate recommender --baseline`: it takes 4 bytes × items²
 
@@ -85,6 +85,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             model_id,
             metrics=metrics,
             data={
+                "rows": count_rows(connection, "recommender"),
                 "events": len(events),
                 "users": len(events.user_ids),
                 "items": len(events.items),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from psycopg import sql as compose
 from psycopg.types.json import Jsonb
 
 from aisle import sql
@@ -46,6 +47,15 @@ def beats_all(metrics: dict[str, Any], name: str) -> tuple[bool, str]:
     )
 
 
+def count_rows(connection: Connection, task: str) -> int:
+    """Return how many rows there are of what a model of a task learns from."""
+    view = {"category": "_items", "preference": "_interactions", "basket": "_orders"}.get(task)
+    if view is None:
+        view = f"_{sql.fetch_value(connection, 'select (aisle._event_source()).kind')}"
+    query = compose.SQL("select count(*) from {}").format(compose.Identifier("aisle", view))
+    return int(connection.execute(query).fetchall()[0][0])
+
+
 def conclude(
     connection: Connection,
     task: str,
@@ -69,9 +79,9 @@ def conclude(
             reason += f"; {share:.0%} of its answers are those of the live model ({name})"
     with failing(connection, model_id):
         connection.execute(
-            "update aisle._models set state = 'ready', metrics = %s, data = %s, environment = %s, passed_gate = %s, "
-            "verdict = %s where model_id = %s",
-            (Jsonb(metrics), Jsonb(data), Jsonb(environment(seconds)), passed, reason, model_id),
+            "update aisle._models set state = 'ready', metrics = %s, data = %s, passed_gate = %s, verdict = %s, "
+            "environment = %s || jsonb_build_object('finished_at', clock_timestamp()) where model_id = %s",
+            (Jsonb(metrics), Jsonb(data), passed, reason, Jsonb(environment(seconds)), model_id),
         )
     if told is not None:
         deploys, reason = told, f"as told; {reason}"

@@ -101,6 +101,20 @@ def test_the_next_model_waits_to_be_deployed_and_can_be_rolled_back(shop: Aisle)
     assert "no" in shop.refusal("rollback", "category").lower()
 
 
+def test_training_again_only_when_the_shop_has_moved_on(shop: Aisle) -> None:
+    live = shop.json("status")[0]["live_model"]
+    assert "category: not stale." in shop("retrain", "--if-stale")
+    shop.query("update shop.products set name = name || ' 새 상품' where id::int % 4 = 0")
+    shop("embed")
+    said = shop("retrain", "category", "--if-stale")
+    share = shop.value("select avg((id::int % 4 = 0)::int) from shop.products")
+    assert f"category: stale, {share:.1%} of the rows are new or gone (limit: 0.1)" in said
+    assert f"Model {live + 1} (category) is" in said
+    assert shop.json("models")[-1]["parameters"]["student"] == shop.json("models")[0]["parameters"]["student"]
+    assert "no index" in shop("index", "category")
+    assert shop("prune") == "There is nothing to remove.\n"
+
+
 def test_embed_catches_up_once(shop: Aisle) -> None:
     shop.query(
         "insert into shop.products (id, name) select 10000 + i, '초코 과자 ' || i from generate_series(1, 300) i"

@@ -14,7 +14,7 @@ from aisle import migrations, sql
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, registry
-from aisle.trainers import category, shadow
+from aisle.trainers import category, shadow, staleness
 from aisle.trainers.run import conclude
 from tests.chaos import harness
 from tests.conftest import (
@@ -221,6 +221,55 @@ def test_a_candidate_is_asked_what_the_live_model_is_asked(models: Shop) -> None
 
     live = registry.require_live(connection, "basket")
     assert shadow.compare(connection, "basket", live, live, 5) == {"asked": 2, "overlap@5": 1}
+
+
+# ---- stale models ----
+
+
+def test_a_category_model_is_stale_when_the_shop_has_moved_on(shop: Shop) -> None:
+    """40 items, tea and coffee by halves, of which the model was sure; then 60 of bread come, of which it is not."""
+    shop.create()
+    shop.attach()
+    model = publish_tiny_model(shop.connection)
+
+    def insert(first: int, last: int, kind: str) -> None:
+        shop.execute(
+            "insert into shop.products (id, name, category) select i, %s || i, %s from generate_series(%s::int, %s) i",
+            [kind, kind, first, last],
+        )
+        shop.execute("select aisle._enqueue_stale()")
+        drain(shop.connection, [ItemEmbedder()])
+
+    insert(1, 20, model.tea)
+    insert(21, 40, model.coffee)
+    shop.execute("delete from aisle.category_vectors where category = '빵'")
+    shop.execute("update aisle.category_vectors set support = 20")
+    shop.execute(
+        "insert into aisle._heldout_predictions select model_id, item_id, 'x', 'x', 0.9, 0.9, 'x'"
+        " from aisle.item_vectors"
+    )
+    shop.execute("update aisle._models set environment = jsonb_build_object('finished_at', clock_timestamp())")
+    fresh = staleness.examine(shop.connection, "category")
+    assert (fresh.new_rows, fresh.mix, fresh.confidence) == (0, 0, None)
+    assert fresh.reasons(staleness.Limits()) == []
+
+    insert(41, 100, model.bread)
+    stale = staleness.examine(shop.connection, "category")
+    assert stale.new_rows == pytest.approx(0.6)
+    assert stale.mix == pytest.approx(0.6)
+    assert stale.confidence == pytest.approx(0.9 - 0.5, abs=1e-4), "Tea or coffee: it does not know."
+    assert len(stale.reasons(staleness.Limits())) == 3
+    assert stale.reasons(staleness.Limits(new_rows=0.7, mix=0.7)) == [
+        "it is less sure of new items by 0.400 (limit: 0.05)"
+    ]
+
+
+def test_a_basket_model_is_stale_when_orders_have_come(models: Shop) -> None:
+    models.execute("update aisle._models set data = '{\"rows\": 2}' where task = 'basket'")
+    assert staleness.examine(models.connection, "basket").reasons(staleness.Limits()) == []
+    models.execute("insert into shop.lines values ('c', 'bob', '2024-01-03', 2)")
+    (reason,) = staleness.examine(models.connection, "basket").reasons(staleness.Limits())
+    assert reason.startswith("50.0% of the rows are new or gone")
 
 
 # ---- back-ups and upgrades ----

@@ -101,7 +101,7 @@ def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
     assert model.metrics["users"] > USERS
     for who in (model.metrics, model.metrics["popularity"], model.metrics["ials"]):
         assert 0 <= who["ndcg@10"] <= who["recall@10"] <= who["hit@10"] < 1
-    assert model.data.keys() == {"events", "users", "items", "fingerprint"}
+    assert model.data.keys() == {"rows", "events", "users", "items", "fingerprint"}
     assert any("validation recall@10" in line for line in lines)
 
     again = recommender.train(demo_url, options)

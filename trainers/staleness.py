@@ -1,0 +1,124 @@
+"""Says whether a live model has fallen behind the shop, and trains its task again as it was trained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aisle import sql
+from aisle.sql import Connection, registry
+from aisle.trainers import run
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From where on a model is stale."""
+
+    new_rows: float = 0.1  # share of the rows that have come, changed or gone since the training
+    mix: float = 0.1  # share of the items that would have to change their category for the old mix
+    confidence: float = 0.05  # how much less sure it is of new items than it was of the held-out ones
+
+
+@dataclass(frozen=True)
+class Staleness:
+    """How far a model has fallen behind; None: it does not apply, or too little is known."""
+
+    task: str
+    model_id: int
+    new_rows: float | None
+    mix: float | None
+    confidence: float | None
+
+    def reasons(self, limits: Limits) -> list[str]:
+        """Return what is beyond the limits, in words; empty for a model that is not stale."""
+        texts = {
+            "new_rows": "{:.1%} of the rows are new or gone",
+            "mix": "the mix of categories has moved by {:.3f}",
+            "confidence": "it is less sure of new items by {:.3f}",
+        }
+        return [
+            f"{text.format(value)} (limit: {limit:g})"
+            for name, text in texts.items()
+            if (value := getattr(self, name)) is not None and value > (limit := getattr(limits, name))
+        ]
+
+
+def examine(connection: Connection, task: str) -> Staleness:
+    """Compare what the newest model of a task learned from with what is there now; raises NoLiveModelError.
+
+    The newest one, live or not: what it could not improve upon, another training on the same rows will not either.
+    """
+    registry.require_live(connection, task)
+    model_id = sql.fetch_value(
+        connection, "select max(model_id) from aisle._models where task = %s and state = 'ready'", (task,)
+    )
+    if task == "category":
+        row = connection.execute(sql.read("queries/drift_of_categories"), {"model_id": model_id}).fetchall()[0]
+        return Staleness(task, model_id, *row)
+    then = registry.get(connection, model_id).data.get("rows")
+    now = run.count_rows(connection, task)
+    return Staleness(task, model_id, None if then is None else abs(now - then) / max(then, 1), None, None)
+
+
+def retrain(connection: Connection, url: str, task: str, report: run.Report) -> run.Result:
+    """Train a task again with what its live model was trained with; raises NoLiveModelError."""
+    model = registry.get(connection, registry.require_live(connection, task))
+    again: dict[str, Callable[[str, registry.Model, run.Report], run.Result]] = {
+        "category": _category,
+        "preference": _preference,
+        "recommender": _recommender,
+        "basket": _basket,
+    }
+    return again[task](url, model, report)
+
+
+def _text_options(model: registry.Model) -> dict[str, Any]:
+    from aisle.trainers.fine_tuning import FineTuningOptions
+    from aisle.trainers.student import StudentOptions
+
+    given = {
+        "encoder": model.encoder,
+        "seed": model.parameters["seed"],
+        "student": StudentOptions(**model.parameters["student"]),
+    }
+    if "fine_tuning" in model.parameters:
+        given["fine_tuning"] = FineTuningOptions(**model.parameters["fine_tuning"])
+    return given
+
+
+def _category(url: str, model: registry.Model, report: run.Report) -> run.Result:
+    from aisle.trainers import category
+
+    own = {name: model.parameters[name] for name in ("split_column", "min_rows")}
+    return category.train(url, category.Options(**_text_options(model), **own), report)
+
+
+def _preference(url: str, model: registry.Model, report: run.Report) -> run.Result:
+    from aisle.trainers import preference
+
+    rule = model.parameters["liked"]
+    options = preference.Options(
+        **_text_options(model), liked_from=rule.get("from"), liked=tuple(rule.get("values", ()))
+    )
+    return preference.train(url, options, report)
+
+
+def _recommender(url: str, model: registry.Model, report: run.Report) -> run.Result:
+    from aisle.trainers import recommender, towers
+
+    given = model.parameters
+    features = tuple(given["features"])
+    options = recommender.Options(
+        features=features,
+        liked_only=given["liked_only"],
+        repeats=given["recommends_seen"],
+        top=given["top"],
+        seed=given["seed"],
+        tower_options=towers.Options(**given["towers"] | {"features": features}),
+    )
+    return recommender.train(url, options, report)
+
+
+def _basket(url: str, model: registry.Model, report: run.Report) -> run.Result:
+    from aisle.trainers import basket
+
+    return basket.train(url, basket.Options(**model.parameters["options"]), report)
