@@ -777,14 +777,14 @@ begin
 end
 $_$;
 
-CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text) RETURNS TABLE(rank integer, item_id text, score double precision)
+CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text, vectors text DEFAULT 'item_vectors'::text, embedding text DEFAULT 'embedding'::text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET "hnsw.iterative_scan" TO 'relaxed_order'
     SET "hnsw.ef_search" TO '40'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 declare
-    partition constant text := 'item_vectors_' || model_id;
+    partition constant text := vectors || '_' || model_id;
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
@@ -793,15 +793,15 @@ begin
     end if;
     return query execute format(
         'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
-         from (select v.item_id, v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
+         from (select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
                from aisle.%2$I v
                where $2 is null or v.item_id <> $2
-               order by v.embedding::halfvec(%1$s) <=> $1::halfvec(%1$s)
+               order by v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s)
                limit $3::bigint + $4) n
          where n.distance <> ''NaN''
          order by 1
          limit $3',
-        vector_dims(query), partition)
+        vector_dims(query), partition, embedding)
     using query, except_item, k, aisle._further(partition);
 end
 $_$;
@@ -1293,6 +1293,29 @@ begin
     loop
         execute pg_catalog.format('alter function %s set search_path = pg_catalog, %I, pg_temp', signature, vector_schema);
     end loop;
+end
+$$;
+
+CREATE FUNCTION aisle._similar_items(item text, k integer, space text) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    model integer;
+begin
+    if space is distinct from 'category' and space is distinct from 'basket' then
+        raise exception 'There is no space %.', coalesce(space, 'null') using errcode = 'AIS06', hint = 'There are: category, basket';
+    end if;
+    model := aisle._live_model(space);
+    return query select n.rank, n.item_id, n.score
+                 from aisle._nearest_items(
+                     model,
+                     case space when 'category' then aisle._item_vector(model, item) else (
+                         select b.co_purchase from aisle.basket_items b where b.model_id = model and b.item_id = item) end,
+                     k, item,
+                     case space when 'category' then 'item_vectors' else 'basket_items' end,
+                     case space when 'category' then 'embedding' else 'co_purchase' end) n;
 end
 $$;
 
@@ -1893,23 +1916,21 @@ $$;
 
 COMMENT ON FUNCTION aisle.search_items(query text, k integer) IS 'The k attached items nearest to any text in the category model''s space; score is the cosine. A text without a known n-gram finds nothing.';
 
-CREATE FUNCTION aisle.similar_items(item_id bigint, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision)
+CREATE FUNCTION aisle.similar_items(item_id bigint, k integer DEFAULT 10, space text DEFAULT 'category'::text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
     AS $$
-    select s.rank, s.item_id, s.score from aisle.similar_items(similar_items.item_id::text, k) s
+    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id::text, k, space) s
 $$;
 
-COMMENT ON FUNCTION aisle.similar_items(item_id bigint, k integer) IS 'The k items most like an attached item in the category model''s space; score is the cosine. An unknown item has none.';
+COMMENT ON FUNCTION aisle.similar_items(item_id bigint, k integer, space text) IS 'The k items most like an attached item; score is the cosine. In the space ''category'' by their texts, as the category model sees them; in the space ''basket'' by what they are bought with, as the basket model does. An unknown item has none.';
 
-CREATE FUNCTION aisle.similar_items(item_id text, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision)
+CREATE FUNCTION aisle.similar_items(item_id text, k integer DEFAULT 10, space text DEFAULT 'category'::text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
     AS $$
-    select n.rank, n.item_id, n.score
-    from aisle._live_model('category') model,
-         aisle._nearest_items(model, aisle._item_vector(model, similar_items.item_id), k, similar_items.item_id) n
+    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id, k, space) s
 $$;
 
-COMMENT ON FUNCTION aisle.similar_items(item_id text, k integer) IS 'The k items most like an attached item in the category model''s space; score is the cosine. An unknown item has none.';
+COMMENT ON FUNCTION aisle.similar_items(item_id text, k integer, space text) IS 'The k items most like an attached item; score is the cosine. In the space ''category'' by their texts, as the category model sees them; in the space ''basket'' by what they are bought with, as the basket model does. An unknown item has none.';
 
 CREATE FUNCTION aisle.tg_items__delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2255,6 +2276,7 @@ CREATE TABLE aisle.basket_items (
     completion public.vector NOT NULL,
     companions text[] NOT NULL,
     cosines real[] NOT NULL,
+    co_purchase public.vector,
     popularity double precision NOT NULL,
     gap double precision NOT NULL,
     CONSTRAINT basket_items_check CHECK ((public.vector_dims(completion) = (public.vector_dims(cart) + 1))),
@@ -2271,6 +2293,8 @@ ALTER TABLE ONLY aisle.basket_items ALTER COLUMN taste SET STORAGE PLAIN;
 ALTER TABLE ONLY aisle.basket_items ALTER COLUMN cart SET STORAGE PLAIN;
 
 ALTER TABLE ONLY aisle.basket_items ALTER COLUMN completion SET STORAGE PLAIN;
+
+ALTER TABLE ONLY aisle.basket_items ALTER COLUMN co_purchase SET STORAGE PLAIN;
 
 COMMENT ON TABLE aisle.basket_items IS 'Vectors for each product of a basket model. Ask aisle.next_basket and aisle.complete_basket.';
 
@@ -2843,7 +2867,7 @@ REVOKE ALL ON FUNCTION aisle._lock_holder(key bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k integer, category text, excluded text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text, vectors text, embedding text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._nearest_products(model_id integer, state public.vector, k integer) FROM PUBLIC;
 
@@ -2874,6 +2898,8 @@ REVOKE ALL ON FUNCTION aisle._relation_to_attach(relation text, columns text[]) 
 REVOKE ALL ON FUNCTION aisle._score_repeats(model_id integer, query public.vector, category text, items text[], contexts jsonb[], given jsonb, local_at timestamp without time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._secure() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._similar_items(item text, k integer, space text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._table_user(tables regclass[]) FROM PUBLIC;
 
@@ -2927,9 +2953,9 @@ REVOKE ALL ON FUNCTION aisle.rollback(task text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.search_items(query text, k integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle.similar_items(item_id bigint, k integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle.similar_items(item_id bigint, k integer, space text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle.similar_items(item_id text, k integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle.similar_items(item_id text, k integer, space text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.tg_items__delete() FROM PUBLIC;
 
