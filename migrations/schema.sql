@@ -228,11 +228,12 @@ begin
          )
          select (row_number() over (order by s.score desc, s.item_id))::integer, s.item_id, s.score
          from scored s
+         where not $9 or s.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
          order by 1
          limit $8',
         'basket_items_' || model_id, vector_dims(cart))
     using cart, item_ids, k + 100, model_id, user_id, (known ->> 'companions')::double precision,
-          (known ->> 'rarest')::double precision, k;
+          (known ->> 'rarest')::double precision, k, aisle._hides_items();
 end
 $_$;
 
@@ -243,12 +244,30 @@ CREATE FUNCTION aisle._content_hash(name text, manufacturer text, details text) 
         e'\x1f', coalesce(name, ''), coalesce(manufacturer, ''), coalesce(details, '')), 'UTF8')), 1, 16)
 $$;
 
+CREATE FUNCTION aisle._copy_grants(source regclass, target regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    granted record;
+begin
+    execute format('revoke all on %s from public', target);
+    for granted in
+        select a.grantee::regrole as role, string_agg(a.privilege_type, ', ') as privileges
+        from pg_class c, aclexplode(c.relacl) a
+        where c.oid = source and a.grantee not in (0, c.relowner)
+        group by a.grantee
+    loop
+        execute format('grant %s on %s to %s', granted.privileges, target, granted.role);
+    end loop;
+end
+$$;
+
 CREATE FUNCTION aisle._create_generation(model_id integer) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 declare
-    reader regrole;
     model aisle._models := (select m from aisle._models m where m.model_id = _create_generation.model_id);
     parent text;
 begin
@@ -257,16 +276,10 @@ begin
             'create table aisle.%1$I (like aisle.%2$I including all,
                                       check (model_id = %3$s), check (vector_dims(embedding) = %4$s))',
             parent || '_' || model_id, parent, model_id, model.dimensions);
-        -- Who may read the other generations is to read this one when it is deployed.
-        for reader in
-            select a.grantee from pg_class c, aclexplode(c.relacl) a
-            where c.oid = format('aisle.%I', parent)::regclass and a.privilege_type = 'SELECT' and a.grantee not in (0, c.relowner)
-        loop
-            execute format('grant select on aisle.%I to %s', parent || '_' || model_id, reader);
-        end loop;
         -- Attaching, unlike `create … partition of`, waits for no reader and lets none wait.
         execute format('alter table aisle.%I attach partition aisle.%I for values in (%s)',
                        parent, parent || '_' || model_id, model_id);
+        perform aisle._copy_grants(format('aisle.%I', parent), format('aisle.%I', parent || '_' || model_id));
     end loop;
 end
 $_$;
@@ -619,6 +632,22 @@ CREATE FUNCTION aisle._has_index(target regclass, columns text[]) RETURNS boolea
     from pg_catalog.pg_class c where c.oid = target
 $$;
 
+CREATE FUNCTION aisle._hides_items() RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+begin
+    return exists (
+        select from aisle._attachments a
+        join pg_class c on c.oid = a.relation
+        where a.kind = 'items' and (
+            row_security_active(c.oid)
+            or c.relkind = 'v' and exists (
+                select from pg_options_to_table(c.reloptions) o
+                where o.option_name = 'security_invoker' and o.option_value::boolean)));
+end
+$$;
+
 CREATE FUNCTION aisle._id_type(target regclass, column_name text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -665,6 +694,9 @@ CREATE FUNCTION aisle._item_vector(model_id integer, item_id text) RETURNS publi
 declare
     stored vector;
 begin
+    if aisle._hides_items() and not exists (select from aisle._read_items(array[item_id])) then
+        return null;
+    end if;
     select v.embedding into stored
     from aisle.item_vectors v
     where v.item_id = item_id and v.model_id = model_id;
@@ -745,7 +777,8 @@ declare
     first_key text;
     last_key text;
     of_category text := '';
-    is_exact boolean := false;
+    hides constant boolean := aisle._hides_items();
+    is_exact boolean := hides;
     ids text[];
     scores double precision[];
 begin
@@ -756,19 +789,24 @@ begin
         execute format('select count(*) < %s from (select from aisle.%I f where true %s limit %1$s) c',
                        exact_below, partition, replace(replace(of_category, '$4', '$1'), '$5', '$2'))
         into is_exact using first_key, last_key;
+        is_exact := is_exact or hides;
     end if;
     loop
         execute format(
             'select array_agg(n.item_id order by n.score desc, n.item_id), array_agg(n.score order by n.score desc, n.item_id)
-             from (select f.item_id, -(f.embedding <#> $1) as score
+             from (%sselect f.item_id, -(f.embedding <#> $1) as score
                    from aisle.%I f
                    where f.item_id <> all ($2) %s
                    order by %s
-                   limit $3::bigint + %s) n',
-            partition, of_category,
+                   %s) n',
+            case when hides then 'select n.* from (' end, partition, of_category,
             format(case when is_exact then 'f.embedding <#> $1' else 'f.embedding::halfvec(%1$s) <#> $1::halfvec(%1$s)' end,
                    vector_dims(query)),
-            case when is_exact then 0 else more end)
+            case when not hides then format('limit $3::bigint + %s', case when is_exact then 0 else more end)
+                 else 'offset 0) n  -- sorts before it looks up
+                   where exists (select from aisle._read_items(array[n.item_id]))
+                   order by n.score desc
+                   limit $3' end)
         into ids, scores using query, excluded, k, first_key, last_key;
         exit when is_exact or cardinality(ids) >= k;
         is_exact := true;  -- the index has no more: it is approximate, and there may be some
@@ -785,19 +823,31 @@ CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k in
     AS $_$
 declare
     partition constant text := vectors || '_' || model_id;
+    candidates text := 'select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
+               from aisle.%2$I v
+               where $2 is null or v.item_id <> $2
+               order by v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s)
+               limit $3::bigint + $4';
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
     elsif query is null or vector_norm(query) = 0 then
         return;
     end if;
+    if aisle._hides_items() then
+        candidates := 'select v.item_id, v.distance
+               from (select v.item_id, v.%3$I <=> $1 as distance
+                     from aisle.%2$I v
+                     where $2 is null or v.item_id <> $2
+                     order by 2
+                     offset 0) v  -- sorts before it looks up
+               where exists (select from aisle._read_items(array[v.item_id]))
+               order by v.distance
+               limit $3';
+    end if;
     return query execute format(
         'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
-         from (select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
-               from aisle.%2$I v
-               where $2 is null or v.item_id <> $2
-               order by v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s)
-               limit $3::bigint + $4) n
+         from (' || candidates || ') n
          where n.distance <> ''NaN''
          order by 1
          limit $3',
@@ -866,6 +916,7 @@ declare
     slow constant double precision := parameters -> 'decay' -> 0;
     fast constant double precision := parameters -> 'decay' -> 1;
     rarest constant double precision := parameters -> 'rarest';
+    hides constant boolean := aisle._hides_items();
     history record;
     orders integer;
     size double precision;
@@ -886,7 +937,7 @@ begin
                    ln(p.popularity / (1 - p.popularity)), p.popularity, false
             from (select b.item_id, least(greatest(b.popularity, rarest / 2), .999999) as popularity
                   from aisle.basket_items b
-                  where b.model_id = model_id
+                  where b.model_id = model_id and (not hides or exists (select from aisle._read_items(array[b.item_id])))
                   order by b.popularity desc, b.item_id
                   limit coalesce(k, round((parameters ->> 'size')::float8)::integer)) p;
         return;
@@ -915,13 +966,16 @@ begin
             select o.item_id from own o
             union (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
             union select unnest(near_state)
+        ), visible as (
+            select c.item_id from candidates c
+            where not hides or c.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
         ), known as (
             select c.item_id, o.item_id is not null as bought_before, o.recency, o.quick, o.ago,
                    ln(greatest(o.since, .04) / greatest((o.span + coalesce(b.gap, (parameters ->> 'gap')::float8)) / o.times, .04)) as late,
                    ln(coalesce(n.share, 0) + .001) as near,
                    ln(coalesce(b.popularity, 0) + rarest) as popular,
                    coalesce(-(b.embedding <#> state), (parameters ->> 'logit')::float8) as logit
-            from candidates c
+            from visible c
             left join aisle.basket_items b on b.model_id = model_id and b.item_id = c.item_id
             left join own o on o.item_id = c.item_id
             left join neighbours n on n.item_id = c.item_id
@@ -1015,6 +1069,11 @@ begin
             '_' || source.kind,
             aisle._before(source, as_of))
         into latest;
+    end if;
+    if aisle._hides_items() then
+        select array_agg(l.item_id) into latest
+        from unnest(latest) l (item_id)
+        join aisle._read_items(array(select distinct l.item_id from unnest(latest) l (item_id))) i on i.item_id = l.item_id;
     end if;
     select array_agg(p.item_id), array_agg(p.share) into ids, shares
     from (select l.item_id, count(*)::float8 / cardinality(latest) as share
@@ -1181,6 +1240,7 @@ CREATE FUNCTION aisle._recommend(model_id integer, user_id text, k integer, cate
 declare
     source aisle._attachments := aisle._event_source();
     now constant timestamp := coalesce(as_of, aisle._now()) at time zone coalesce(source.time_zone, current_setting('TimeZone'));
+    hides constant boolean := aisle._hides_items();
     events record;
     query vector;
 begin
@@ -1205,7 +1265,8 @@ begin
                   from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n
                   union all
                   select r.item_id, r.score
-                  from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r) a
+                  from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r
+                  where not hides or r.item_id in (select i.item_id from aisle._read_items(events.items) i)) a
             order by 1
             limit k;
     end if;
@@ -1286,6 +1347,10 @@ declare
         join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
 begin
     revoke all on all functions in schema aisle from public;
+    -- PostgreSQL gives PUBLIC nothing of these; the database's default privileges may.
+    revoke all on schema aisle from public;
+    revoke all on all tables in schema aisle from public;
+    revoke all on all sequences in schema aisle from public;
     for signature in
         select p.oid from pg_catalog.pg_proc p
         join pg_catalog.pg_language l on l.oid = p.prolang
@@ -1308,6 +1373,9 @@ begin
         raise exception 'There is no space %.', coalesce(space, 'null') using errcode = 'AIS06', hint = 'There are: category, basket';
     end if;
     model := aisle._live_model(space);
+    if aisle._hides_items() and not exists (select from aisle._read_items(array[item])) then
+        return;
+    end if;
     return query select n.rank, n.item_id, n.score
                  from aisle._nearest_items(
                      model,
@@ -1488,6 +1556,7 @@ begin
         case when review is null then 'null::text' else format('nullif(e.%I::text, '''')', review) end,
         case when rating is null then 'null::text' else format('nullif(e.%I::text, '''')', rating) end,
         target);
+    perform aisle._copy_grants('aisle._attachments', 'aisle._interactions');
     if not aisle._has_index(target, array[user_id, at]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%I, %I);', target, user_id, at);
     end if;
@@ -1561,6 +1630,7 @@ begin
         case when category is null then 'null::text' else format('nullif(i.%I::text, %L)', category, '') end,
         case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
         target);
+    perform aisle._copy_grants('aisle._attachments', 'aisle._items');
     if not has_triggers then
         return format('Attached %s. It is a view or foreign table, so no triggers: `aisle embed` finds what changed.', target);
     end if;
@@ -1648,6 +1718,8 @@ begin
                    concat_ws(' ', o.order_id, o.item_id, o.quantity, extract(epoch from o.local_at)), 0)::numeric))), 'hex') as content_hash
         from aisle._orders o
         group by o.user_id;
+    perform aisle._copy_grants('aisle._attachments', 'aisle._orders');
+    perform aisle._copy_grants('aisle._embedding_jobs', 'aisle._customers');  -- only workers read it
     perform aisle._create_order_triggers();
     if not aisle._has_index(target, array[customer]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%s);', target,
@@ -1723,11 +1795,11 @@ begin
     end if;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
     if attachment.kind = 'items' then
-        perform aisle._forget_all_items();
+        truncate aisle.item_vectors, aisle.item_factors, aisle._item_predictions;  -- the shop's table is locked: be quick
         delete from aisle._changes c where c.topic = 'items';
         delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
     elsif attachment.kind = 'orders' then
-        delete from aisle.customer_vectors;
+        truncate aisle.customer_vectors;
         delete from aisle._changes c where c.topic = 'basket';
         delete from aisle._embedding_jobs j where j.task = 'basket';
     end if;
@@ -2813,6 +2885,8 @@ REVOKE ALL ON FUNCTION aisle._complete_basket(model_id integer, item_ids text[],
 
 REVOKE ALL ON FUNCTION aisle._content_hash(name text, manufacturer text, details text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._copy_grants(source regclass, target regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._create_generation(model_id integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) FROM PUBLIC;
@@ -2848,6 +2922,8 @@ REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle._further(partition text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._has_index(target regclass, columns text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._hides_items() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._id_type(target regclass, column_name text) FROM PUBLIC;
 
