@@ -156,17 +156,6 @@ def test_a_model_that_lost_is_deployed_only_by_force(shop: Shop, publish: Publis
     assert dimensions(shop.connection) == lost.dimensions
 
 
-def test_who_may_read_one_generation_may_read_the_next(
-    shop: Shop, publish: Publish, login: Callable[..., Connection]
-) -> None:
-    application = login("usage on schema aisle", "select on aisle.item_vectors")
-    model = publish()
-    partition = f"aisle.item_vectors_{model.model_id}".encode()
-    assert application.execute(b"select * from " + partition).fetchall() == []
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        application.execute(f"select * from aisle.ngram_vectors_{model.model_id}".encode())
-
-
 # ---- prune ----
 
 
