@@ -84,12 +84,6 @@ class WrongAddressError(ConnectionFailedError):
     """The database's address, user or password is wrong; there is nothing to wait for."""
 
 
-class LockedError(AisleError):
-    """Another transaction holds a lock that this needs."""
-
-    hint = "Try again at a quiet hour, or end it: select pg_terminate_backend(PROCESS)"
-
-
 class UnsupportedServerError(AisleError):
     """The server is too old, or lacks pgvector."""
 

@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 def giving_way(connection: Connection, action: Callable[[], Result]) -> Result:
     """Do in one transaction what takes strong locks; again, if they cannot be had at once.
 
-    Raises LockedError after `PATIENCE` seconds.
+    Raises BusyError after `PATIENCE` seconds.
     """
     pause, deadline = FIRST_PAUSE, time.monotonic() + PATIENCE
     while True:
@@ -40,8 +40,9 @@ def giving_way(connection: Connection, action: Callable[[], Result]) -> Result:
             seconds = pause * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
             culprit = oldest_transaction(connection)
             if time.monotonic() + seconds > deadline:
-                raise errors.LockedError(
-                    f"Another transaction is in the way, and did not end in {PATIENCE:g} seconds. {culprit}"
+                raise errors.BusyError(
+                    f"Another transaction is in the way, and did not end in {PATIENCE:g} seconds. {culprit}",
+                    hint="Try again at a quiet hour, or end it: select pg_terminate_backend(PROCESS)",
                 ) from error
             logger.warning("Another transaction is in the way, trying again in %.1f s. %s", seconds, culprit)
         time.sleep(seconds)

@@ -72,6 +72,6 @@ def test_who_is_in_the_way_for_too_long_is_named(
     at_pauses(lambda: pytest.fail("There is no time to pause."))
     monkeypatch.setattr(locks, "PATIENCE", 0)
     outcome = invoke(database_url, "attach", "items", "shop.products")
-    assert isinstance(outcome.exception, errors.LockedError)
+    assert isinstance(outcome.exception, errors.BusyError)
     assert f"process {holder.info.backend_pid} (monthly report)" in str(outcome.exception)
     assert shop.value("select count(*) from aisle._attachments") == 0
