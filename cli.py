@@ -20,6 +20,7 @@ SECTIONS = {
         training.label,
         models.evaluate,
         training.experiment,
+        models.report,
         models.models,
         models.deploy,
         models.rollback,

@@ -1,4 +1,6 @@
-"""Models: `aisle evaluate`, `models`, `deploy`, `rollback`, `prune`, `index`."""
+"""Models: `aisle evaluate`, `report`, `models`, `deploy`, `rollback`, `prune`, `index`."""
+
+from pathlib import Path
 
 import click
 
@@ -6,6 +8,7 @@ from aisle.commands import Database, json_option, pass_database, print_dicts, pr
 from aisle.sql import registry
 
 TASKS = ["category", "recommender", "basket", "preference"]
+REPORTS = ["category", "recommender", "basket", "freshness"]
 
 
 @click.command()
@@ -32,6 +35,27 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
                 "basket": evaluation.evaluate_basket,
             }[task]
             print_dicts(evaluated(connection, baseline=baseline), as_json)
+
+
+@click.command()
+@click.argument("task", type=click.Choice(REPORTS))
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.html",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write it.",
+)
+@click.option("--model", "model_id", metavar="MODEL", type=int, help="About this one.  [default: the live one]")
+@pass_database
+def report(database: Database, task: str, output: Path, model_id: int | None) -> None:
+    """Write what is known of a task as one HTML file, with figures."""
+    from aisle import reports
+
+    with database.connect() as connection:
+        reports.write(connection, task, output, model_id)
+    click.echo(f"The report is in {output.resolve()}")
 
 
 @click.command()

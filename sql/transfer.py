@@ -121,7 +121,7 @@ def export_table(
     path = Path(path)
     query = relation if isinstance(relation, sql.Composable) else _select_all(connection, relation)
     if path.suffix.lower() != ".parquet":
-        with _replacing(path) as file, connection.transaction():
+        with replacing(path) as file, connection.transaction():
             return _write_csv(
                 connection, query, file, compress=path.suffix.lower() == ".gz", excel=excel, progress=progress
             )
@@ -129,12 +129,29 @@ def export_table(
         raise errors.InvalidArgumentError("Only a CSV file can be written for Excel.", hint="Name the file ….csv")
     arrow = _arrow()
     try:
-        with _replacing(path) as file, connection.transaction():
+        with replacing(path) as file, connection.transaction():
             return _write_parquet(arrow, connection, query, file, progress)
     except arrow.ArrowInvalid as error:
         raise errors.AisleError(
             f"A value has no equal in Parquet: {error}", hint="Export a query that leaves it out, or export CSV"
         ) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a new file that takes the place of `path` when all went well, and is removed otherwise."""
+    target = path.resolve()  # what a link points to is replaced, not the link
+    if target.exists() and not target.is_file():
+        raise errors.InvalidArgumentError(f"{path} is no file that could be replaced.")
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with partial.open("xb") as file:
+            yield file
+        partial.replace(target)
+    except OSError as error:
+        raise errors.AisleError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 # ---- files ----
@@ -674,23 +691,6 @@ def _parse_csv(arrow: ModuleType, lines: bytes, schema: Any) -> Any:
             false_values=["f"],
         ),
     )
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a new file that takes the place of `path` when all went well, and is removed otherwise."""
-    target = path.resolve()  # what a link points to is replaced, not the link
-    if target.exists() and not target.is_file():
-        raise errors.InvalidArgumentError(f"{path} is no file that could be replaced.")
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with partial.open("xb") as file:
-            yield file
-        partial.replace(target)
-    except OSError as error:
-        raise errors.AisleError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -180,7 +180,8 @@ def fit(
     report("Fitting, to be stopped by validation …")
     first = towers.fit(validation.events, validation.relevant, options, seed=seed, progress=progress)
     report(f"Fitting again on all that is not held out, for {first.epochs_run} epochs …")
-    return towers.fit(events, None, options, seed=seed, progress=progress, like=first)
+    factors = towers.fit(events, None, options, seed=seed, progress=progress, like=first)
+    return replace(factors, validation=first.validation)
 
 
 def publish(
@@ -219,6 +220,7 @@ def publish(
             "seed": options.seed,
             "top": options.top,
             "epochs": factors.epochs_run,
+            "validation": [round(recall, 4) for recall in factors.validation],  # every so many epochs
             "towers": asdict(tower_options),
         },
     )

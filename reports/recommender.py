@@ -1,0 +1,95 @@
+"""The page on a recommender: beside what it was measured, what experiments showed, how validation went."""
+
+from functools import partial
+
+from aisle.reports import figures, pages
+from aisle.reports.pages import Figure, Section, Table, with_spread
+from aisle.sql import Connection
+
+NO_EXPERIMENT = (
+    "No experiment has been run: aisle experiment recommender --features user,item --features user,item,text"
+)
+
+
+def read(connection: Connection, model: pages.Model) -> pages.Page:
+    """Read the page on a model."""
+    return pages.of_model(
+        connection,
+        model,
+        [
+            Section("Metrics", comparison(model, "users")),
+            Section("Experiments", _experiments(connection)),
+            Section("Validation", _validation(model)),
+        ],
+    )
+
+
+def comparison(model: pages.Model, who: str) -> list[str | Figure | Table]:
+    """Return the metrics of a model beside those of all that was measured on the same held-out users or customers."""
+    measured = pages.measures(model)
+    if model.name not in measured:
+        return [f"None are stored: aisle evaluate {model.task}"]
+    name = f"recall@{model.parameters.get('top', 10)}"
+    metrics = list(measured[model.name])
+    best = sorted(measured, key=lambda other: -measured[other].get(name, 0.0))
+    rows = [model.name, *(other for other in best if other != model.name)]
+    held_out = model.metrics.get(who)
+    return [
+        *([f"Of {held_out:,} {who} the last was held out, and asked for through SQL."] if held_out else []),
+        Figure(
+            f"{name} on the held-out {who}",
+            partial(figures.bars, best, [measured[b].get(name, 0.0) for b in best], ours=[model.name]),
+        ),
+        Table(("", *metrics), [(other, *(measured[other].get(metric) for metric in metrics)) for other in rows]),
+        *([] if len(measured) > 1 else [f"It was measured beside nothing: aisle evaluate {model.task} --baseline"]),
+    ]
+
+
+def _experiments(connection: Connection) -> list[str | Figure | Table]:
+    rows = connection.execute(
+        "select experiment_id, measure, users, created_at, features, mean, sd, difference, p, verdict "
+        "from aisle.experiments where task = 'recommender'"
+    ).fetchall()
+    if not rows:
+        return [NO_EXPERIMENT]
+    parts: list[str | Figure | Table] = [
+        "Mean and standard deviation over seeds; p by a paired bootstrap over users, against the first set of features."
+    ]
+    for experiment_id in sorted({row[0] for row in rows}, reverse=True):
+        arms = [row[1:] for row in rows if row[0] == experiment_id]
+        measure, users, created_at = arms[0][:3]
+        labels = [_features(arm[3]) for arm in arms]
+        title = f"Experiment {experiment_id}: {measure} on {users:,} users, {created_at:%Y-%m-%d}"
+        parts += [
+            Figure(
+                title, partial(figures.intervals, labels, [arm[4] for arm in arms], [arm[5] for arm in arms], measure)
+            ),
+            Table(
+                ("features", measure, "difference", "p", "verdict"),
+                [
+                    (label, with_spread(arm[4], arm[5]), arm[6], arm[7], arm[8])
+                    for label, arm in zip(labels, arms, strict=True)
+                ],
+            ),
+        ]
+    return parts
+
+
+def _features(text: str) -> str:
+    """Return an arm's features as they are given on the command line; they are stored as a JSON array."""
+    return text.strip("[]").replace('"', "").replace(", ", ",") if text.startswith("[") else text
+
+
+def _validation(model: pages.Model) -> list[str | Figure | Table]:
+    recalls = model.parameters.get("validation")
+    if not recalls:
+        return ["It is not stored how validation went; a model that is trained now has it."]
+    towers = model.parameters.get("towers", {})
+    every, k = towers.get("evaluate_every", 1), towers.get("evaluate_at", 10)
+    epochs = [every * (place + 1) for place in range(len(recalls))]
+    return [
+        Figure(
+            f"Recall@{k} on validation users; the dashed line is the epoch that was chosen",
+            partial(figures.curve, epochs, recalls, "epoch", f"recall@{k}", chosen=model.parameters.get("epochs")),
+        )
+    ]
