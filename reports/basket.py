@@ -25,7 +25,7 @@ def read(connection: Connection, model: pages.Model) -> pages.Page:
         connection,
         model,
         [
-            Section("Metrics", comparison(model, "customers")),
+            Section("Metrics", comparison(model, "customers", "order")),
             Section("The best set", _best_sets(model)),
             Section("Completing a cart", _completion(model)),
             Section("Grid of networks", _grids(connection)),
@@ -38,10 +38,10 @@ def _best_sets(model: pages.Model) -> list[str | Figure | Table]:
     if not sets:
         return ["It was not measured; a model that is trained now has it."]
     rows: list[tuple[Any, ...]] = [("each customer's own: k => null", None, sets["f1"])]
+    rules = [(name, of) for name, of in sets.items() if isinstance(of, dict)]
     rows += [
-        (f"{name.removeprefix('best ')} for all, the best afterwards", of["value"], of["f1"])
-        for name, of in sets.items()
-        if isinstance(of, dict)
+        (f"{name.removeprefix('best ')} for all, the best afterwards", str(of["value"]), of["f1"])
+        for name, of in sorted(rules, key=lambda rule: -rule[1]["f1"])
     ]
     return [
         f"next_basket(…, k => null) returns {sets['size']:.1f} products on average; over all pairs of customer and "

@@ -299,6 +299,6 @@ def _svg(figure: Figure) -> str:
     )
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    used = set(re.findall(r"#([\w-]+)", text))
-    # Ids repeat from figure to figure of a page.
-    return re.sub(r' id="([\w-]+)"', lambda match: match[0] if match[1] in used else "", text).strip()
+    used = set(re.findall(r"#([\w.-]+)", text))
+    # Ids that nothing refers to are the same in each figure, and a page may have none twice.
+    return re.sub(r' id="([\w.-]+)"', lambda match: match[0] if match[1] in used else "", text).strip()

@@ -102,7 +102,7 @@ def of_model(connection: Connection, model: Model, sections: Sequence[Section]) 
         "answers since": model.deployed_at,
         "encoder": model.encoder,
         "dimensions": model.dimensions,
-        "seconds": model.environment.get("seconds"),
+        "seconds of training": model.environment.get("seconds"),
         **{name: value for name, value in model.data.items() if isinstance(value, int)},
     }
     parts: list[str | Figure | Table] = [

@@ -17,30 +17,35 @@ def read(connection: Connection, model: pages.Model) -> pages.Page:
         connection,
         model,
         [
-            Section("Metrics", comparison(model, "users")),
+            Section("Metrics", comparison(model, "users", "event")),
             Section("Experiments", _experiments(connection)),
             Section("Validation", _validation(model)),
         ],
     )
 
 
-def comparison(model: pages.Model, who: str) -> list[str | Figure | Table]:
+def comparison(model: pages.Model, who: str, what: str) -> list[str | Figure | Table]:
     """Return the metrics of a model beside those of all that was measured on the same held-out users or customers."""
     measured = pages.measures(model)
     if model.name not in measured:
         return [f"None are stored: aisle evaluate {model.task}"]
-    name = f"recall@{model.parameters.get('top', 10)}"
-    metrics = list(measured[model.name])
+    top = model.parameters.get("top", 10)
+    name = f"recall@{top}"
+    metrics = sorted(measured[model.name], key=lambda metric: metric != name)  # this one first
     best = sorted(measured, key=lambda other: -measured[other].get(name, 0.0))
     rows = [model.name, *(other for other in best if other != model.name)]
     held_out = model.metrics.get(who)
     return [
-        *([f"Of {held_out:,} {who} the last was held out, and asked for through SQL."] if held_out else []),
+        *([f"The last {what} of {held_out:,} {who} was held out, and asked for through SQL."] if held_out else []),
         Figure(
             f"{name} on the held-out {who}",
             partial(figures.bars, best, [measured[b].get(name, 0.0) for b in best], ours=[model.name]),
         ),
-        Table(("", *metrics), [(other, *(measured[other].get(metric) for metric in metrics)) for other in rows]),
+        Table(
+            ("", *(metric.removesuffix(f"@{top}") for metric in metrics)),
+            [(other, *(measured[other].get(metric) for metric in metrics)) for other in rows],
+            f"Of the first {top}",
+        ),
         *([] if len(measured) > 1 else [f"It was measured beside nothing: aisle evaluate {model.task} --baseline"]),
     ]
 
