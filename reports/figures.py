@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from aisle.reports.pages import clip
 
@@ -117,6 +118,7 @@ def intervals(labels: Sequence[str], means: Sequence[float], sds: Sequence[float
     axes.errorbar(means, np.arange(len(labels)), xerr=spread, fmt="o", color=MAIN, markersize=5, capsize=3, linewidth=1)
     axes.axvline(means[0], color="#8a9099", linewidth=0.8, linestyle=(0, (4, 3)))
     axes.margins(x=0.15)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid(axis="x")
     axes.set_xlabel(axis)
     return figure
@@ -156,7 +158,7 @@ def heat_map(columns: Sequence[str], rows: Sequence[str], values: Array, across:
     best = np.unravel_index(np.nanargmax(values), values.shape)
     for row, column in np.argwhere(~np.isnan(values)):
         value = values[row, column]
-        is_dark = high > low and (value - low) / (high - low) > 0.6
+        is_dark = high > low and (value - low) / (high - low) > 0.5
         axes.text(
             column + 0.5, row + 0.5, f"{value:.3f}", ha="center", va="center", color="white" if is_dark else INK,
             weight="bold" if (row, column) == best else "normal",
@@ -204,7 +206,7 @@ def curve(x: Sequence[float], y: Sequence[float], across: str, down: str, *, cho
         axes.axvline(chosen, color=WRONG, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set(xlabel=across, ylabel=down)
     axes.grid(axis="y")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -218,6 +220,9 @@ def percentiles(
         seconds.plot(times, values, "o-", color=colour, markersize=2.5, linewidth=1.2, label=name)
     if min(map(min, lines.values())) > 0:
         seconds.set_yscale("log")
+        seconds.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        seconds.yaxis.set_minor_locator(NullLocator())
+        seconds.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     seconds.set_ylabel("seconds")
     seconds.grid(axis="y")
     seconds.legend(loc="lower left", ncols=len(lines), bbox_to_anchor=(0, 1))
@@ -230,8 +235,8 @@ def percentiles(
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=times[0].tzinfo))  # type: ignore[no-untyped-call]
         axes.set_xlim(times[0] - margin, times[-1] + margin)
+        axes.yaxis.set_label_coords(-0.065, 0.5)
     figure.subplots_adjust(left=0.09, right=0.98, top=0.91, bottom=0.12, hspace=0.15)
-    figure.align_ylabels()
     return figure
 
 
@@ -267,7 +272,7 @@ def _place(figure: Figure, labels: Sequence[str], *, top: float, bottom: float, 
     """Leave so many inches above and below, and to the left what the labels need."""
     height = float(figure.get_figheight())
     figure.subplots_adjust(
-        left=(_width(labels) + 0.15 + extra) / WIDTH, right=0.99, top=1 - top / height, bottom=bottom / height
+        left=(_width(labels) + 0.15 + extra) / WIDTH, right=0.97, top=1 - top / height, bottom=bottom / height
     )
 
 

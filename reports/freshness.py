@@ -46,7 +46,12 @@ def _over_time(connection: Connection) -> list[str | Figure | Table]:
     for task in sorted({row[0] for row in rows}):
         times, embedded, *waits = zip(*(row[1:] for row in rows if row[0] == task), strict=True)
         lines = dict(zip(("p50", "p95", "p99"), waits, strict=True))
-        parts.append(Figure(task.capitalize(), partial(figures.percentiles, times, lines, embedded, STEP)))
+        parts.append(
+            Figure(
+                f"{task.capitalize()}: seconds, and rows that changed",
+                partial(figures.percentiles, times, lines, embedded, STEP),
+            )
+        )
     return parts
 
 

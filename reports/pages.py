@@ -34,6 +34,10 @@ class Table:
     rows: Sequence[Sequence[Any]]
     title: str = ""
 
+    def is_number(self, column: int) -> bool:
+        """Say whether numbers are in a column, counted from 0."""
+        return any(isinstance(row[column], int | float) for row in self.rows)
+
 
 @dataclass(frozen=True)
 class Section:

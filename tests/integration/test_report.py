@@ -387,7 +387,7 @@ def test_the_page_on_freshness(report: Callable[..., Parsed], shop: Shop, tiny_m
     page = report("freshness")
     now = dict(zip(*page.rows["Now"][:2], strict=True))
     assert (now["task"], now["pending"], now["p50 seconds"]) == ("category", "1", "1.0000")
-    assert {"p50", "p95", "p99", "seconds", "rows"} <= set(page.figure("Category"))
+    assert {"p50", "p95", "p99", "seconds", "rows"} <= set(page.figure("Category: seconds"))
     assert page.rows["Rows that were given up"][1][:4] == ["category", "7", "5", f"너무 길다 {SCRIPT}"]
     assert page.rows["Warnings"][1][0].startswith("1 rows wait")
     assert page.rows["Warnings"][1][1] == "Is a worker running? aisle worker"
