@@ -127,17 +127,17 @@ def _confusion(connection: Connection, answers: Answers) -> list[str | Figure | 
     pairs: dict[tuple[str, str], list[int]] = {}
     for place in answers.surest(~answers.correct).tolist():
         pairs.setdefault((str(answers.category[place]), str(answers.predicted[place])), []).append(place)
-    most = sorted(pairs.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    most = sorted(pairs.items(), key=lambda found: (-len(found[1]), found[0]))
     shown = most[:MOST_PAIRS]
     names = _names(connection, [str(answers.item_id[p]) for _, places in shown for p in places[:EXAMPLES]])
     mistakes: dict[str, int] = {}
-    for (given, predicted), places in most:
-        for category in (given, predicted):
+    for pair, places in most:
+        for category in pair:
             mistakes[category] = mistakes.get(category, 0) + len(places)
     confused = sorted(sorted(mistakes, key=lambda category: (-mistakes[category], category))[:MOST_CONFUSED])
-    counts = np.array(
-        [[np.sum((answers.category == a) & (answers.predicted == b)) for b in confused] for a in confused]
-    )
+    given = [answers.category == category for category in confused]
+    said = [answers.predicted == category for category in confused]
+    counts = np.array([[np.sum(mine & theirs) for theirs in said] for mine in given])  # (categories, categories)
     return [
         f"{len(wrong):,} of {len(answers.correct):,} answers are wrong, in {len(pairs):,} ways.",
         Figure(
@@ -148,13 +148,12 @@ def _confusion(connection: Connection, answers: Answers) -> list[str | Figure | 
             ("category", "predicted", "rows", "mean confidence", "surest mistakes"),
             [
                 (
-                    given,
-                    predicted,
+                    *pair,
                     len(places),
                     float(answers.confidence[places].mean()),
                     [names.get(str(answers.item_id[p]), "") for p in places[:EXAMPLES]],
                 )
-                for (given, predicted), places in shown
+                for pair, places in shown
             ],
             f"The {len(shown)} most frequent confusions" if len(shown) < len(most) else "All confusions",
         ),

@@ -135,7 +135,11 @@ def now(connection: Connection) -> datetime:
 def measures(model: Model) -> dict[str, dict[str, float]]:
     """Return the metrics by who reached them: the model, and what it was measured beside."""
     name = f"recall@{model.parameters.get('top', 10)}"
-    beside = {who: m for who, m in model.metrics.items() if isinstance(m, dict) and name in m}
+    beside = {
+        "live before" if who == "live" else who: m
+        for who, m in model.metrics.items()
+        if isinstance(m, dict) and name in m
+    }
     own = {metric: model.metrics[metric] for metric in next(iter(beside.values()), {}) if metric in model.metrics}
     own = own or {metric: value for metric, value in model.metrics.items() if "@" in metric}
     return ({model.name: own} if own else {}) | beside

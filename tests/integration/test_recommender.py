@@ -54,6 +54,14 @@ def published(connection: Connection, *, repeats: bool, **changes: Any) -> tuple
     return model_id, events, test.events, factors
 
 
+def test_how_validation_went_is_stored_with_the_model(demo: Connection) -> None:
+    model_id, _, _, _ = published(demo, repeats=False, epochs=3)
+    parameters = registry.get(demo, model_id).parameters
+    recalls = parameters["validation"]
+    assert len(recalls) >= parameters["epochs"] >= 1
+    assert recalls[parameters["epochs"] - 1] == max(recalls) > 0
+
+
 @pytest.mark.parametrize(("repeats", "cosine"), [(False, True), (True, True), (False, False)])
 def test_sql_and_torch_give_the_same_scores(demo: Connection, repeats: bool, cosine: bool) -> None:
     _, events, learned_from, factors = published(demo, repeats=repeats, cosine=cosine)

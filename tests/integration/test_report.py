@@ -259,6 +259,17 @@ def test_a_report_changes_nothing_and_leaves_no_transaction(
     assert connection.info.transaction_status.name == "IDLE"
 
 
+def test_an_administrator_may_report(
+    held_out: TinyModel, login: Callable[..., Connection], database_url: str, tmp_path: Path
+) -> None:
+    admin = login("usage on schema shop", "select (id, name, maker, category) on shop.products")
+    granted = CliRunner().invoke(aisle, ["--database-url", database_url, "grant", "--admin", admin.info.user])
+    assert granted.exit_code == 0, granted.output
+    for task in ("category", "freshness"):
+        reports.write(admin, task, tmp_path / f"{task}.html")
+    assert "우유 식빵" in (tmp_path / "category.html").read_text(encoding="utf-8")
+
+
 def test_without_matplotlib_the_error_names_the_extra() -> None:
     program = (
         "import sys; sys.modules['matplotlib'] = None\n"
@@ -282,6 +293,7 @@ def recommender(shop: Shop, tiny_model: TinyModel) -> int:
         [
             Jsonb({"top": 10, "epochs": 4, "validation": [0.1, 0.3, 0.2], "towers": {"evaluate_every": 2}}),
             Jsonb({"users": 50, "recall@10": 0.25, "hit@10": 0.5, "ndcg@10": 0.125,
+                   "live": {"recall@10": 0.22, "hit@10": 0.4, "ndcg@10": 0.1},
                    "popularity": {"recall@10": 0.0625, "hit@10": 0.1, "ndcg@10": 0.03},
                    "ials": {"recall@10": 0.2, "hit@10": 0.4, "ndcg@10": 0.1}}),
             model_id,
@@ -303,7 +315,8 @@ def test_the_page_on_a_recommender(report: Callable[..., Parsed], recommender: i
     )
     page = report("recommender")
     assert [row[:2] for row in page.rows["Metrics"]] == [
-        ["", "recall"], [f"model {recommender}", "0.2500"], ["ials", "0.2000"], ["popularity", "0.0625"]
+        ["", "recall"], [f"model {recommender}", "0.2500"], ["live before", "0.2200"], ["ials", "0.2000"],
+        ["popularity", "0.0625"],
     ]  # fmt: skip
     assert page.texts["Metrics"] == ["The last event of 50 users was held out, and asked for through SQL."]
     assert {f"model {recommender}", "ials", "popularity", "0.250", "0.062"} <= set(page.figure("recall@10 on"))
