@@ -36,7 +36,7 @@ class Table:
 
     def is_number(self, column: int) -> bool:
         """Say whether numbers are in a column, counted from 0."""
-        return any(isinstance(row[column], int | float) for row in self.rows)
+        return any(is_number(row[column]) for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Model:
     environment: dict[str, Any]
     created_at: datetime
     deployed_at: datetime | None
+    verdict: str | None
 
     @property
     def name(self) -> str:
@@ -86,7 +87,7 @@ def find_model(connection: Connection, task: str, model_id: int | None) -> Model
     with connection.cursor(row_factory=class_row(Model)) as cursor:
         model = cursor.execute(
             "select model_id, task, state, encoder, dimensions, metrics, parameters, data, environment, created_at, "
-            "deployed_at from aisle.models where model_id = %s",
+            "deployed_at, verdict from aisle.models where model_id = %s",
             (model_id,),
         ).fetchone()
     if model is None:
@@ -104,6 +105,7 @@ def of_model(connection: Connection, model: Model, sections: Sequence[Section]) 
         "state": model.state,
         "trained": model.created_at,
         "answers since": model.deployed_at,
+        "verdict": model.verdict,
         "encoder": model.encoder,
         "dimensions": model.dimensions,
         "seconds of training": model.environment.get("seconds"),
@@ -135,14 +137,22 @@ def now(connection: Connection) -> datetime:
 def measures(model: Model) -> dict[str, dict[str, float]]:
     """Return the metrics by who reached them: the model, and what it was measured beside."""
     name = f"recall@{model.parameters.get('top', 10)}"
-    beside = {
-        "live before" if who == "live" else who: m
-        for who, m in model.metrics.items()
-        if isinstance(m, dict) and name in m
-    }
+    beside = {rival(who, m): m for who, m in model.metrics.items() if isinstance(m, dict) and name in m}
     own = {metric: model.metrics[metric] for metric in next(iter(beside.values()), {}) if metric in model.metrics}
-    own = own or {metric: value for metric, value in model.metrics.items() if "@" in metric}
+    own = own or {metric: value for metric, value in model.metrics.items() if "@" in metric and is_number(value)}
     return ({model.name: own} if own else {}) | beside
+
+
+def rival(who: str, metrics: Mapping[str, Any]) -> str:
+    """Return what tables and figures call that which a model was measured beside."""
+    if who != "live":
+        return who
+    return f"model {metrics['model_id']}, live before" if "model_id" in metrics else "live before"
+
+
+def is_number(value: Any) -> bool:
+    """Say whether a value is shown as a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def flatten(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

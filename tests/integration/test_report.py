@@ -122,7 +122,9 @@ def held_out(shop: Shop, tiny_model: TinyModel) -> TinyModel:
         "update aisle._models set metrics = %s, data = %s, environment = %s where model_id = %s",
         [
             Jsonb({"held_out_rows": 6, "accuracy": 0.5, "macro_f1": 0.4321, "ece": 0.1234}
-                  | {"student_accuracy": 0.3333, "student_macro_f1": 0.25}),
+                  | {"student_accuracy": 0.3333, "student_macro_f1": 0.25}
+                  | {"TF-IDF + linear SVM": {"accuracy": 0.4567, "macro_f1": 0.3456}}
+                  | {"live": {"model_id": 3, "held_out_rows": 4, "accuracy": 0.25, "macro_f1": 0.125, "ece": 0.5}}),
             Jsonb({"items": 1234567, "fingerprint": "c0ffee"}),
             Jsonb({"seconds": 12.5, "versions": {"torch": "2.13.0"}}),
             tiny_model.model_id,
@@ -134,6 +136,8 @@ def held_out(shop: Shop, tiny_model: TinyModel) -> TinyModel:
 def test_the_page_on_a_category_model(report: Callable[..., Parsed], held_out: TinyModel, shop: Shop) -> None:
     page = report("category")
     assert ["item_category: a row's vector", "6", "0.5000", "0.4321", "0.1234"] in page.rows["Metrics"]
+    assert ["TF-IDF + linear SVM", "6", "0.4567", "0.3456", ""] in page.rows["Metrics"]
+    assert ["model 3, live before", "4", "0.2500", "0.1250", "0.5000"] in page.rows["Metrics"]
     assert ["versions.torch", "2.13.0"] in page.rows["How it was trained"]
     assert ["fingerprint", "c0ffee"] in page.rows["How it was trained"]
     assert "1,234,567" in page.html
@@ -293,7 +297,7 @@ def recommender(shop: Shop, tiny_model: TinyModel) -> int:
         [
             Jsonb({"top": 10, "epochs": 4, "validation": [0.1, 0.3, 0.2], "towers": {"evaluate_every": 2}}),
             Jsonb({"users": 50, "recall@10": 0.25, "hit@10": 0.5, "ndcg@10": 0.125,
-                   "live": {"recall@10": 0.22, "hit@10": 0.4, "ndcg@10": 0.1},
+                   "live": {"model_id": 1, "recall@10": 0.22, "hit@10": 0.4, "ndcg@10": 0.1},
                    "popularity": {"recall@10": 0.0625, "hit@10": 0.1, "ndcg@10": 0.03},
                    "ials": {"recall@10": 0.2, "hit@10": 0.4, "ndcg@10": 0.1}}),
             model_id,
@@ -315,7 +319,7 @@ def test_the_page_on_a_recommender(report: Callable[..., Parsed], recommender: i
     )
     page = report("recommender")
     assert [row[:2] for row in page.rows["Metrics"]] == [
-        ["", "recall"], [f"model {recommender}", "0.2500"], ["live before", "0.2200"], ["ials", "0.2000"],
+        ["", "recall"], [f"model {recommender}", "0.2500"], ["model 1, live before", "0.2200"], ["ials", "0.2000"],
         ["popularity", "0.0625"],
     ]  # fmt: skip
     assert page.texts["Metrics"] == ["The last event of 50 users was held out, and asked for through SQL."]
