@@ -417,3 +417,33 @@ def publish_tiny_basket(
         )
     connection.execute("select aisle.deploy(%s)", [model_id])
     return model_id
+
+
+@pytest.fixture
+def documented_shop(connection: sql.Connection, tiny_model: TinyModel) -> Iterator[Shop]:
+    """The tables that docs and examples speak of, attached, with three tiny models; drops the roles they create."""
+    shop = Shop(connection)
+    shop.execute(
+        "create schema shop; create table shop.products (id bigint primary key, name text, manufacturer text,"
+        " category text, specifications text, price integer, stock integer);"
+        " insert into shop.products (id, name) values (41, '홍차'), (42, '녹차');"
+        " create schema public1; create table public1.products as table shop.products;"
+        " create table shop.visits (customer_id text, product_id bigint, visited_at timestamptz, meal_time text);"
+        " create table shop.order_lines (order_id bigint, customer_id text, product_id bigint, ordered_at timestamptz)"
+    )
+    shop.attach(manufacturer="manufacturer", text_columns=["specifications"])
+    shop.execute("insert into shop.products (id, name) values (43, '커피')")
+    shop.execute(
+        "select aisle.attach_interactions('shop.visits', 'customer_id', 'product_id', 'visited_at',"
+        " context_columns => array['meal_time'])"
+    )
+    publish_tiny_recommender(shop.connection, {41: (None, (1, 0), (0, 1)), 42: (None, (0, 1), (1, 0))})
+    shop.execute(
+        "select aisle.attach_orders('shop.order_lines', 'order_id', 'product_id', 'customer_id', 'ordered_at');"
+        " insert into shop.order_lines values (1, 'ann', 41, now())"
+    )
+    publish_tiny_basket(shop.connection, {"41": (1, 0), "42": (0, 1)}, {"bob": ((1, 0), ["42"])})
+    yield shop
+    for role in ("shop_app", "shop_watch", "shop_http", "web_anon"):
+        if shop.execute("select from pg_roles where rolname = %s", [role]).fetchone() is not None:
+            shop.execute(f"drop owned by {role}; drop role {role}")

@@ -8,6 +8,7 @@ model.
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -21,11 +22,11 @@ from click.testing import CliRunner
 from aisle import sql
 from aisle.cli import SECTIONS, aisle
 from aisle.sql import errors, rights
-from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_recommender
+from tests.conftest import Shop
 
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "docs/cli.md"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("examples/*.md"))]
 RENEW = "Renew docs/cli.md: python -m tests.unit.test_docs"
 WIDTH = 100  # columns
 
@@ -88,6 +89,16 @@ RUNNABLE = [
     for page in PAGES
     for number, block in enumerate(re.findall(r"^```sql run\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S), 1)
 ]
+# `aisle …` within a line, and each command of a block, with the lines that it goes on in.
+COMMANDS = re.compile(r"(?<!`)`(aisle [^`]+)`|^ *(aisle (?:[^\\\n]|\\\n?)+)$", re.M)
+USES = [
+    pytest.param(page, line, id=f"{page.name}-{line}")
+    for page in PAGES
+    if page != CLI
+    for line in dict.fromkeys(
+        " ".join("".join(found).replace("\\\n", " ").split()) for found in COMMANDS.findall(page.read_text("utf-8"))
+    )
+]
 LINKS = [
     pytest.param(page, target, id=f"{page.name}-{target}")
     for page in PAGES
@@ -140,6 +151,32 @@ def test_every_sqlstate_is_in_the_docs() -> None:
     assert documented == used, "The table of errors in docs/sql-api.md must list exactly those that are raised."
 
 
+@pytest.mark.parametrize(("page", "line"), USES)
+def test_commands_in_the_docs_exist(page: Path, line: str) -> None:
+    command: click.Command = aisle
+    for word in shlex.split(line, comments=True)[1:]:
+        if re.match(r"--?[a-z]", word):
+            options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+            assert word.partition("=")[0] in options | {"-h", "--help"}, f"{page.name}: {line}: there is no {word}."
+        elif isinstance(command, click.Group) and word != "…":
+            assert word in command.commands, f"{page.name}: {line}: there is no command {word}."
+            command = command.commands[word]
+
+
+def test_the_korean_readme_shows_the_same_code() -> None:
+    blocks = re.compile(r"^```[^`]*^```$|(?:^    .*\n)+", re.M)
+    assert blocks.findall(text_of("README.ko.md")) == blocks.findall(text_of("README.md")), (
+        "README.ko.md must have the code blocks of README.md, in the same order."
+    )
+
+
+def test_the_korean_readme_leads_where_the_english_one_does() -> None:
+    def targets(name: str) -> list[str]:
+        return [target for target in re.findall(r"\]\(([^)]+)\)", text_of(name)) if not target.startswith("README")]
+
+    assert targets("README.ko.md") == targets("README.md"), "README.ko.md must have the links of README.md."
+
+
 @pytest.mark.parametrize(("page", "target"), LINKS)
 def test_links_lead_somewhere(page: Path, target: str) -> None:
     name, _, fragment = target.partition("#")
@@ -154,34 +191,6 @@ def test_the_readme_names_the_tested_pytorch() -> None:
     pinned = re.search(r"^torch==\S+", text_of("constraints.txt"), re.M)
     assert pinned
     assert f" {pinned[0]} " in text_of("README.md"), f"README.md must say {pinned[0]}, as constraints.txt does."
-
-
-@pytest.fixture
-def documented_shop(shop: Shop, tiny_model: TinyModel) -> Iterator[Shop]:
-    """The table that the docs speak of, attached, and the roles that a block may create."""
-    shop.execute(
-        "create schema shop; create table shop.products (id bigint primary key, name text, manufacturer text,"
-        " category text, specifications text, price integer, stock integer);"
-        " insert into shop.products (id, name) values (41, '홍차'), (42, '녹차');"
-        " create table shop.visits (customer_id text, product_id bigint, visited_at timestamptz, meal_time text);"
-        " create table shop.order_lines (order_id bigint, customer_id text, product_id bigint, ordered_at timestamptz)"
-    )
-    shop.attach(manufacturer="manufacturer", text_columns=["specifications"])
-    shop.execute("insert into shop.products (id, name) values (43, '커피')")
-    shop.execute(
-        "select aisle.attach_interactions('shop.visits', 'customer_id', 'product_id', 'visited_at',"
-        " context_columns => array['meal_time'])"
-    )
-    publish_tiny_recommender(shop.connection, {41: (None, (1, 0), (0, 1)), 42: (None, (0, 1), (1, 0))})
-    shop.execute(
-        "select aisle.attach_orders('shop.order_lines', 'order_id', 'product_id', 'customer_id', 'ordered_at');"
-        " insert into shop.order_lines values (1, 'ann', 41, now())"
-    )
-    publish_tiny_basket(shop.connection, {"41": (1, 0), "42": (0, 1)}, {"bob": ((1, 0), ["42"])})
-    yield shop
-    for role in ("shop_app", "shop_watch"):
-        if shop.execute("select from pg_roles where rolname = %s", [role]).fetchone() is not None:
-            shop.execute(f"drop owned by {role}; drop role {role}")
 
 
 @pytest.mark.parametrize("block", RUNNABLE)
