@@ -64,7 +64,7 @@ class Sections(click.Group):
 @click.version_option(package_name="aisle")
 @click.pass_context
 def aisle(context: click.Context, database_url: str | None, verbose: bool, log_format: str) -> None:
-    """Category classifier, recommender and next-basket predictor inside the shop's own PostgreSQL."""
+    """Classify, recommend and foresee baskets inside the shop's own PostgreSQL."""
     logs.configure(verbose, log_format)
     context.obj = commands.Database(database_url)
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from aisle import sql
 from aisle.sql import Connection
@@ -62,6 +60,9 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: b
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")

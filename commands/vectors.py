@@ -41,7 +41,10 @@ def embed(database: Database, batch_size: int) -> None:
 @click.command()
 @pass_database
 def backfill(database: Database) -> None:
-    """Queue every row that lacks a current vector; the workers fill in while the live model answers."""
+    """Queue every row without a current vector, for the workers.
+
+    They fill in while the live model answers.
+    """
     with database.connect() as connection:
         queued = sql.fetch_value(connection, "select aisle._enqueue_stale()")
     click.echo(f"{queued:,} rows queued. How far the workers are: aisle status")

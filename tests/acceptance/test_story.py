@@ -82,7 +82,8 @@ def test_from_a_file_to_answers_and_out_again(bare: Aisle, csv_file: Path, tmp_p
 
 
 def test_what_people_see(shop: Aisle) -> None:
-    assert "confidence" in shop("predict-category", "초코 과자")
+    assert "confidence" in (printed := shop("predict-category", "초코 과자"))
+    assert "\x1b" not in printed, "A pipe gets no bold letters."
     for command in ("models", "status", "doctor", "failures"):
         assert shop(command)
     assert "held out rows" in shop("evaluate", "category")

@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,13 +30,21 @@ CLI = ROOT / "docs/cli.md"
 PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("examples/*.md"))]
 RENEW = "Renew docs/cli.md: python -m tests.unit.test_docs"
 WIDTH = 100  # columns
+SCREEN = 50  # lines
 
 INTRODUCTION = """\
 # The command line
 
 Written by `python -m tests.unit.test_docs` from `aisle … --help`. Every option can be given as an environment variable,
 too: `AISLE_`, the command and the option in capitals, such as `AISLE_TRAIN_CATEGORY_SEED`. Errors are one sentence and
-a hint on stderr, with exit code 1 (2: wrong usage; 130: interrupted).
+a hint on stderr, with exit code 1 (2: wrong usage; 130: interrupted). Tables have bold headings on a terminal only; in
+a pipe or a file they are plain, and no line is folded. `--json` is for programs.
+
+Commands and options complete on Tab after one of these lines, in the shell's start-up file or by hand:
+
+    eval "$(_AISLE_COMPLETE=bash_source aisle)"     # bash 4.4 or newer, ~/.bashrc
+    eval "$(_AISLE_COMPLETE=zsh_source aisle)"      # zsh, ~/.zshrc
+    _AISLE_COMPLETE=fish_source aisle | source      # fish, ~/.config/fish/config.fish
 """
 
 
@@ -104,6 +113,19 @@ LINKS = [
     for page in PAGES
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text("utf-8"))
 ]
+
+
+def test_help_fits_a_screen() -> None:
+    shown = CliRunner().invoke(aisle, ["--help"], prog_name="aisle", terminal_width=80).output
+    assert len(shown.splitlines()) <= SCREEN, "Say less, or join commands in a group."
+    assert "..." not in shown.partition("Options:")[2], "Shorten the first sentence of the command that is cut off."
+
+
+def test_the_shell_completes_commands() -> None:
+    program = Path(sys.executable).with_name("aisle")
+    asked = {"_AISLE_COMPLETE": "bash_complete", "COMP_WORDS": "aisle train ca", "COMP_CWORD": "2"}
+    done = subprocess.run([program], env={**os.environ, **asked}, capture_output=True, text=True, check=True)
+    assert done.stdout == "plain,category\n"
 
 
 @pytest.mark.parametrize("path", [path for _, path in commands()], ids=" ".join)

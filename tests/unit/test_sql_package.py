@@ -134,5 +134,5 @@ def test_import_is_light(module: str) -> None:
 
 
 def test_help_waits_for_no_library_that_it_does_not_need() -> None:
-    loaded = modules_after("import aisle.cli") & {"alembic", "numpy", "sqlalchemy"}
+    loaded = modules_after("import aisle.cli") & {"alembic", "numpy", "rich", "sqlalchemy"}
     assert not loaded, f"`aisle --help` loads {loaded}: import them inside the commands that need them."
