@@ -171,6 +171,10 @@ def _progress(database: Database) -> Callable[[str], None]:
     """Return what tells how training goes, on stderr."""
     with database.connect():
         pass  # a schema of the wrong version is said before anything is trained
+    from aisle.trainers import run
+
+    if not run.is_leader():
+        return lambda line: None  # of the processes that share a run, one tells
     started = time.monotonic()
     return lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=True)
 
@@ -394,12 +398,7 @@ def train_basket(database: Database, /, as_json: bool, **given: Any) -> None:
     from aisle.trainers import basket
 
     options = _basket(**given)
-    started = time.monotonic()
-    with database.connect():
-        pass  # a schema of the wrong version is said before anything is trained
-    result = basket.train(
-        database.url, options, lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=True)
-    )
+    result = basket.train(database.url, options, _progress(database))
     if as_json:
         print_json(vars(result))
         return

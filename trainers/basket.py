@@ -40,7 +40,16 @@ from aisle.trainers.basket_score import (
 from aisle.trainers.baskets import Baskets, Floats, Targets, check_attached, read_baskets
 from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.events import read_items
-from aisle.trainers.run import Report, Result, beats_all, conclude, count_rows, failing, only_trainer
+from aisle.trainers.run import (
+    Report,
+    Result,
+    beats_all,
+    conclude,
+    count_rows,
+    failing,
+    leave_unless_leader,
+    only_trainer,
+)
 
 if TYPE_CHECKING:
     from aisle.trainers.order_networks import ProductVectors
@@ -79,7 +88,10 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
     Raises TrainingDataError when there is too little to learn from. No failure touches the live model.
     """
     started = time.monotonic()
-    with sql.connect(url, application_name="aisle train basket") as connection, only_trainer(connection, "basket"):
+    with (
+        sql.connect(url, application_name="aisle train basket") as connection,
+        only_trainer(connection, "basket", shared=True),
+    ):
         # Read before the orders: of a customer whose orders change in between, the hash is that of the older ones.
         hashes = read_hashes(connection)
         baskets = read_baskets(connection)
@@ -91,6 +103,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         by_time = has_times(connection)
         texts = read_texts(connection, baskets.item_ids) if options.text_vectors else None
         learned, weights = fit(history, test, options, by_time, report, texts=texts)
+        leave_unless_leader()
         model_id = publish(connection, baskets, test, learned, weights, hashes, options, by_time)
         with failing(connection, model_id):
             metrics = measure(connection, model_id, history, test, options, report)

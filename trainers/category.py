@@ -22,7 +22,7 @@ from aisle.trainers import linear_svm, publish, retrieval, shadow
 from aisle.trainers.calibration import fit_scales
 from aisle.trainers.catalogue import Catalogue, read_catalogue, select_ngrams
 from aisle.trainers.fine_tuning import FineTuningOptions, fine_tune
-from aisle.trainers.run import Report, Result, beats_all, conclude, failing, only_trainer
+from aisle.trainers.run import Report, Result, beats_all, conclude, failing, leave_unless_leader, only_trainer
 from aisle.trainers.student import Student, StudentOptions, fit_student, shared_head
 
 MIN_ROWS = 3  # a category with fewer labelled rows cannot be learned, calibrated and checked
@@ -55,12 +55,16 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
     Raises TrainingDataError when there is too little to learn from. No failure touches the live model.
     """
     started = time.monotonic()
-    with sql.connect(url, application_name="aisle train category") as connection, only_trainer(connection, "category"):
+    with (
+        sql.connect(url, application_name="aisle train category") as connection,
+        only_trainer(connection, "category", shared=True),
+    ):
         catalogue = read_catalogue(connection, split_column=options.split_column, seed=options.seed)
         categories = _categories(catalogue, options.min_rows)
         report(f"{len(catalogue):,} items in {len(categories)} categories, {_describe(catalogue)}.")
         separator = _separator(connection)
         model = fit(catalogue, categories, separator, options, report)
+        leave_unless_leader()
         model_id = publish.load(
             connection,
             "category",

@@ -25,7 +25,7 @@ from aisle.embedder.encoders import Encoder, Floats, bf16_is_native, load_pretra
 from aisle.sql import embedded, errors
 from aisle.trainers.catalogue import Catalogue
 from aisle.trainers.hierarchy import PathLoss
-from aisle.trainers.run import Report
+from aisle.trainers.run import Report, leave_unless_leader
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -289,6 +289,8 @@ def _run(
     if checkpoint:
         report("Going on from the last epoch of an earlier run.")
     trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.accelerator.wait_for_everyone()  # another process may be reading a checkpoint
+    leave_unless_leader()
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 

@@ -22,7 +22,16 @@ from aisle.trainers import publish
 from aisle.trainers.catalogue import Catalogue, read_reviews
 from aisle.trainers.category import TextOptions, fit, rows_of
 from aisle.trainers.fine_tuning import FineTuningOptions
-from aisle.trainers.run import Report, Result, beats_all, conclude, count_rows, failing, only_trainer
+from aisle.trainers.run import (
+    Report,
+    Result,
+    beats_all,
+    conclude,
+    count_rows,
+    failing,
+    leave_unless_leader,
+    only_trainer,
+)
 from aisle.trainers.student import StudentOptions
 
 LIKED, NOT_LIKED = CATEGORIES = ["liked", "not liked"]
@@ -60,13 +69,14 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
     started = time.monotonic()
     with (
         sql.connect(url, application_name="aisle train preference") as connection,
-        only_trainer(connection, "preference"),
+        only_trainer(connection, "preference", shared=True),
     ):
         rule = _rule(connection, options)
         reviews = rated_reviews(connection, rule, options.seed)
         liked = int((reviews.categories == LIKED).sum())
         report(f"{len(reviews):,} rated reviews, {liked:,} of them liked.")
         model = fit(reviews, CATEGORIES, SEPARATOR, options, report)
+        leave_unless_leader()
         model_id = publish.load(connection, "preference", model, SEPARATOR, {"liked": rule})
         with failing(connection, model_id):
             report("Measuring on held-out reviews …")

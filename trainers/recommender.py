@@ -23,7 +23,16 @@ from aisle.sql import Connection, errors, registry
 from aisle.trainers import baselines, preference, ranking, retrieval, shadow, towers
 from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.events import Events, Ints, read_events
-from aisle.trainers.run import Report, Result, beats_all, conclude, count_rows, failing, only_trainer
+from aisle.trainers.run import (
+    Report,
+    Result,
+    beats_all,
+    conclude,
+    count_rows,
+    failing,
+    leave_unless_leader,
+    only_trainer,
+)
 
 EASE_ITEMS = 6000  # beyond, it is left to `aisle evaluate recommender --baseline`: it takes 4 bytes × items²
 
@@ -61,7 +70,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
     started = time.monotonic()
     with (
         sql.connect(url, application_name="aisle train recommender") as connection,
-        only_trainer(connection, "recommender"),
+        only_trainer(connection, "recommender", shared=True),
     ):
         features = options.features or default_features(connection)
         events = read_events(connection, features, liked_only=options.liked_only)
@@ -75,6 +84,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             f"{len(test.user):,} users' last are held out."
         )
         factors = fit(test.events, options.validate_from, tower_options, options.seed, report)
+        leave_unless_leader()
         model_id = publish(connection, events, test, factors, tower_options, options)
         with failing(connection, model_id):
             metrics = measure(connection, model_id, test, options, report)

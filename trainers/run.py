@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -105,9 +106,26 @@ def _take_place(connection: Connection, task: str, model_id: int, compared_with:
     return True
 
 
+def is_leader() -> bool:
+    """Return whether this process publishes: `torchrun` and `accelerate launch` start others, to share in fitting."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def leave_unless_leader() -> None:
+    """End a process that has nothing more to share in: what all have fitted, the leader publishes."""
+    if not is_leader():
+        sys.exit()
+
+
 @contextlib.contextmanager
-def only_trainer(connection: Connection, task: str) -> Iterator[None]:
-    """Hold the training lock, and clear away what a run of the task that was killed left behind."""
+def only_trainer(connection: Connection, task: str, *, shared: bool = False) -> Iterator[None]:
+    """Hold the training lock, and clear away what a run of the task that was killed left behind.
+
+    In a run that processes share, the leader does this for all. It must then end the others by `leave_unless_leader`.
+    """
+    if shared and not is_leader():
+        yield
+        return
     if not sql.fetch_value(connection, "select pg_try_advisory_lock(%s)", (registry.TRAINING_LOCK,)):
         holder = sql.fetch_value(connection, "select aisle._lock_holder(%s)", (registry.TRAINING_LOCK,))
         raise errors.BusyError(
