@@ -99,7 +99,10 @@ def migrate(database: Database, as_sql: bool, revision: str) -> None:
 def grant(
     database: Database, reader: tuple[str, ...], worker: tuple[str, ...], admin: tuple[str, ...], print_sql: bool
 ) -> None:
-    """Let roles use Aisle, for good: later models are theirs to use, too. Each option may be repeated."""
+    """Let roles use Aisle, for good.
+
+    Later models are theirs to use, too. Each option may be repeated.
+    """
     from aisle.sql import rights
 
     granted = [

@@ -6,7 +6,9 @@
 --
 -- A schema of its own, because PostgREST shows every function of a schema that it serves, and cannot tell
 -- recommend(text) from recommend(bigint). The functions run with their owner's rights, so that the roles below need none
--- on the schema `aisle` or the shop's tables: what can be asked over HTTP is what stands here, and nothing else.
+-- on the schema `aisle` or the shop's tables: what can be asked over HTTP is what stands here, and nothing else. Policies of
+-- the shop's tables hold as they do for the owner. Where they must hold for the caller, leave `security definer` out, and give
+-- web_anon what any application needs: aisle grant --reader web_anon
 --
 -- Whoever reaches the port may ask about any user. Keep it behind the shop's own backend; or take the user from the token
 -- instead of an argument: current_setting('request.jwt.claims', true)::jsonb ->> 'sub'.

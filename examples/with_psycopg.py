@@ -2,7 +2,7 @@
 
     DATABASE_URL=postgresql://… python examples/with_psycopg.py USER 'a product name'
 
-The role needs the rights that docs/sql-api.md lists under Rights.
+The role gets its rights by: aisle grant --reader ROLE
 """
 
 import os

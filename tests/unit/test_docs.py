@@ -30,7 +30,7 @@ CLI = ROOT / "docs/cli.md"
 PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("examples/*.md"))]
 RENEW = "Renew docs/cli.md: python -m tests.unit.test_docs"
 WIDTH = 100  # columns
-SCREEN = 50  # lines
+SCREEN = 54  # lines: a window as high as a laptop's screen
 
 INTRODUCTION = """\
 # The command line
