@@ -103,7 +103,10 @@ def rollback(database: Database, task: str) -> None:
 )
 @pass_database
 def prune(database: Database, task: str | None, keep: int) -> None:
-    """Remove the models of a task, or of all, that nobody needs: old ones, failed ones, what a killed training left."""
+    """Remove the models of a task, or of all, that nobody needs.
+
+    These are old ones, failed ones, and what a killed training left.
+    """
     with database.connect() as connection:
         removed = registry.prune(connection, task, keep)
     click.echo("\n".join(removed) or "There is nothing to remove.")
@@ -113,9 +116,10 @@ def prune(database: Database, task: str | None, keep: int) -> None:
 @click.argument("task", type=click.Choice(TASKS), required=False)
 @pass_database
 def index(database: Database, task: str | None) -> None:
-    """Build the indexes of live models anew, where there are enough vectors for an index to pay.
+    """Build the indexes of live models anew.
 
-    Queries are answered by the old index until the new one is ready. Of use after very many changes.
+    Only where there are enough vectors for an index to pay. Queries are answered by the old index until the new one is
+    ready. Of use after very many changes.
     """
     from aisle.trainers import bulk
 

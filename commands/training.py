@@ -207,9 +207,9 @@ def _progress(database: Database) -> Callable[[str], None]:
 def retrain(
     database: Database, task: str | None, if_stale: bool, new_rows: float, mix: float, confidence: float
 ) -> None:
-    """Train what is live again, with the same settings, and deploy it if it is better.
+    """Train what is live again, and deploy it if it is better.
 
-    The exit code is 0 whether anything is trained and deployed or not.
+    The settings are those of the live model. The exit code is 0 whether anything is trained and deployed or not.
     """
     from aisle.trainers import staleness
 
