@@ -50,7 +50,7 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
 @click.option("--model", "model_id", metavar="MODEL", type=int, help="About this one.  [default: the live one]")
 @pass_database
 def report(database: Database, task: str, output: Path, model_id: int | None) -> None:
-    """Write what is known of a task as one HTML file, with figures."""
+    """Write what is known of a task as one HTML file."""
     from aisle import reports
 
     with database.connect() as connection:
