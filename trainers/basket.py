@@ -205,6 +205,8 @@ def fit(
     found = candidates(
         before, wanted, learned, pool, neighbours=options.neighbours, nearest=options.nearest, by_time=by_time
     )
+    # An open cart is completed by whatever has been bought together, by whomever.
+    fitted = replace(fitted, companions=completion.companions(history))
     return learn(own, fitted, options.seed), fit_weights(found, wanted)
 
 
