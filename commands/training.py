@@ -355,7 +355,9 @@ _BASKET_OPTIONS = (
     click.option("--heads", type=click.IntRange(min=1), help="Of attention.  [default: 4]"),
     click.option("--layers", type=click.IntRange(min=1), help="Of attention.  [default: 1]"),
     click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Of the network.  [default: 0.3]"),
-    click.option("--loss", type=click.Choice(["softmax", "bce"]), help="Of the network.  [default: softmax; experiments: bce]"),
+    click.option(
+        "--loss", type=click.Choice(["softmax", "bce"]), help="Of the network.  [default: softmax; in experiments bce]"
+    ),
     click.option("--epochs", type=click.IntRange(min=1), help="Passes over the orders, at most.  [default: 4]"),
     click.option("--batch-size", type=click.IntRange(min=1), help="Customers a step.  [default: 64]"),
     click.option("--learning-rate", type=float, help="Peak of the network's.  [default: 0.003]"),

@@ -2397,7 +2397,9 @@ CREATE VIEW aisle.category_report AS
              JOIN aisle._models m ON ((m.model_id = h.model_id)))
              JOIN aisle.category_vectors given ON (((given.model_id = h.model_id) AND (given.category = h.category))))
              JOIN aisle.category_vectors found ON (((found.model_id = h.model_id) AND (found.category = h.predicted))))
-             CROSS JOIN LATERAL generate_series(1, GREATEST(cardinality(given.path), cardinality(found.path))) n(level))
+             CROSS JOIN LATERAL generate_series(1, ( SELECT max(cardinality(v.path)) AS max
+                   FROM aisle.category_vectors v
+                  WHERE (v.model_id = h.model_id))) n(level))
         ), counted AS (
          SELECT a.level,
             c.category,

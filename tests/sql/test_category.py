@@ -169,3 +169,17 @@ def test_no_live_model_names_the_command(connection: Any, call: str) -> None:
 
 def test_the_tiny_model_is_what_its_docstring_says() -> None:
     assert list(TINY_CATEGORIES) == [TinyModel.tea, TinyModel.coffee, TinyModel.bread]
+
+
+def test_a_category_without_lower_levels_is_counted_whole_at_each(shop: Shop, tiny_model: TinyModel) -> None:
+    bread, tea = TinyModel.bread, TinyModel.tea
+    for item, (given, predicted) in enumerate([(bread, bread)] * 3 + [(bread, tea), (tea, tea)]):
+        shop.execute(
+            "insert into aisle._heldout_predictions values (%s, %s, %s, %s, 1, 1, %s)",
+            [tiny_model.model_id, str(item), given, predicted, predicted],
+        )
+    rows = shop.execute("select level, category, precision, recall, support from aisle.category_report").fetchall()
+    assert rows == [
+        (1, bread, 1, 0.75, 4), (1, "음료", 0.5, 1, 1),
+        (2, bread, 1, 0.75, 4), (2, tea, 0.5, 1, 1),
+    ]  # fmt: skip
