@@ -206,6 +206,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", default="taste", choices=["taste", "cnn-gru", "attention-gru"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[7])
+    parser.add_argument("--customers", type=int, default=100_000, help="of latency")
     parser.add_argument("--baselines", action="store_true", help="also measure UP-CF, XGBoost and the others")
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -214,7 +215,7 @@ def main() -> None:
     for run in arguments.runs:
         name, _, fold = run.partition(":")
         if name == "latency":
-            for products, customers in ((12_000, 100_000), (50_000, 10)):
+            for products, customers in ((12_000, arguments.customers), (50_000, 10)):
                 measured = measure_latency(server, arguments.data, products, customers)
                 print(json.dumps({"commit": commit, "data": run, **measured}), flush=True)
             continue

@@ -41,7 +41,7 @@ def test_a_worker_works_and_an_administrator_looks_and_deploys(shop: Aisle, role
     assert "aisle grant" in worker.refusal("deploy", "1")
 
     assert admin.json("models")[0]["state"] == "live"
-    admin("deploy", "1")
+    admin("deploy", "1", "--force")
     admin("rollback", "category")
     admin("failures", "--requeue")
     assert admin.json("evaluate", "category")
