@@ -12,7 +12,7 @@ import pytest
 from aisle import sql
 from aisle.embedder.generation import Generation
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import evaluation, preference, recommender, towers
+from aisle.trainers import evaluation, linear_svm, preference, recommender, towers
 from aisle.trainers.events import read_events
 from aisle.trainers.fine_tuning import FineTuningOptions
 from aisle.trainers.student import StudentOptions
@@ -125,7 +125,7 @@ def test_the_same_seed_gives_the_same_model_and_evaluation_finds_the_same_review
     assert first.deployed
     assert not second.deployed, "A model is live already."
     table = evaluation.evaluate_preference(shop.connection, baseline=True)
-    assert [row["answer"] for row in table] == [f"model {first.model_id}", "majority", evaluation.SVM]
+    assert [row["answer"] for row in table] == [f"model {first.model_id}", "majority", linear_svm.NAME]
     assert table[0]["auc"] == pytest.approx(first.metrics["auc"])
     assert table[2]["accuracy"] > table[1]["accuracy"]
     assert table[2]["auc"] > 0.9, "Its certainty grows with `liked`."
