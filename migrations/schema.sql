@@ -402,7 +402,7 @@ $$;
 
 CREATE FUNCTION aisle._drop_model(model_id integer) RETURNS bigint
     LANGUAGE plpgsql
-    SET lock_timeout TO '100ms'
+    SET lock_timeout TO '40ms'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
 declare

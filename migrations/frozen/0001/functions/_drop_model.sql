@@ -1,9 +1,9 @@
 -- Removes a model and its generation, for one that never became ready or that nobody needs any longer; returns how many bytes
 -- that frees. To drop a partition is to hold up everybody who asks for any of its table, so it does not wait for a query that
--- takes long: it gives up after a tenth of a second, and may be called again.
+-- takes long: it gives up after 40 ms, and may be called again.
 create or replace function aisle._drop_model(model_id integer) returns bigint
 language plpgsql volatile
-set lock_timeout = '100ms'
+set lock_timeout = '40ms'
 as $function$
 declare
     model aisle._models;
