@@ -34,7 +34,7 @@ def demo(
 ) -> None:
     """Fill a shop, train on it, and ask it things in SQL."""
     from aisle import migrations
-    from aisle.trainers import basket, recommender
+    from aisle.trainers import basket, recommender, towers
     from aisle.trainers import category as trainer
 
     _say("Preparing the database …")
@@ -55,7 +55,8 @@ def demo(
         if generated:
             _attach_history(connection)
             if not _is_live(connection, "recommender"):
-                recommender.train(database.url, recommender.Options(deploy=True), _say)
+                few = towers.Options(epochs=8)  # enough to see it work
+                recommender.train(database.url, recommender.Options(deploy=True, tower_options=few), _say)
             if not _is_live(connection, "basket"):
                 basket.train(database.url, basket.Options(deploy=True), _say)
         _show(connection, generated=generated)
