@@ -92,6 +92,7 @@ def prepare(server: str, data: Path, folder: str, script: str) -> str:
 
 
 # 50 orders of those who are asked for, and one of everybody else.
+CUSTOMERS = 100_000  # of latency
 LATENCY = """
 create schema shop;
 create table shop.orders as
@@ -206,7 +207,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", default="taste", choices=["taste", "cnn-gru", "attention-gru"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[7])
-    parser.add_argument("--customers", type=int, default=100_000, help="of latency")
+    parser.add_argument("--customers", type=int, default=CUSTOMERS, help="of latency; products in proportion")
     parser.add_argument("--baselines", action="store_true", help="also measure UP-CF, XGBoost and the others")
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -215,8 +216,9 @@ def main() -> None:
     for run in arguments.runs:
         name, _, fold = run.partition(":")
         if name == "latency":
+            share = arguments.customers / CUSTOMERS
             for products, customers in ((12_000, arguments.customers), (50_000, 10)):
-                measured = measure_latency(server, arguments.data, products, customers)
+                measured = measure_latency(server, arguments.data, max(1000, int(share * products)), customers)
                 print(json.dumps({"commit": commit, "data": run, **measured}), flush=True)
             continue
         folder = name.replace("-", "_")
