@@ -14,7 +14,8 @@ online-retail     customers with 3 to 50 orders, items in 5 or more orders befor
                   Neighbours are only those of whom everything was known before the order that is asked for.
 instacart         one order a customer: orders are held out, a product of each is hidden, and the rest is completed.
 latency           100,000 customers, 12,000 products, 50 orders of 10 items each for those who are asked for; carts of
-                  10 items among 50,000 products. All vectors are drawn at random around 100 centres.
+                  10 items among 50,000 products. Products' vectors are drawn at random around 100 centres, and
+                  customers buy mostly what is near three of them.
 """
 
 import argparse
@@ -32,6 +33,9 @@ import numpy as np
 from psycopg import sql as compose
 
 from aisle import migrations, sql
+from aisle.embedder.baskets import Baskets, group
+from aisle.embedder.customers import CustomerGeneration, TasteStates
+from aisle.embedder.customers import columns as made_of
 from aisle.sql import embedded, registry, transfer
 from aisle.trainers import basket, basket_score, evaluation
 from aisle.trainers.bulk import copy_rows, index_generation
@@ -91,34 +95,55 @@ def prepare(server: str, data: Path, folder: str, script: str) -> str:
     return url
 
 
-# 50 orders of those who are asked for, and one of everybody else.
 CUSTOMERS = 100_000  # of latency
+KINDS = 100
 LATENCY = """
 create schema shop;
-create table shop.orders as
-select row_number() over () as id, c as customer_id,
-       timestamptz '2024-01-01' + n * interval '5 days' + random() * interval '1 day' as ordered_at
-from generate_series(1, {customers}) c, generate_series(1, 50) n where n = 1 or c <= {asked};
-create table shop.lines as
-select o.id as order_id, (power(random(), 2) * {products})::integer as product_id
-from shop.orders o, generate_series(1, 10);
+create table shop.orders (id integer, customer_id integer, ordered_at timestamptz);
+create table shop.lines (order_id integer, product_id integer);
 create index on shop.orders (customer_id, ordered_at);
 create index on shop.orders (id);
 create index on shop.lines (order_id);
 select aisle.attach_orders('shop.orders', 'id', 'product_id', 'customer_id', 'ordered_at', lines => 'shop.lines',
                            line_order_id => 'order_id', time_zone => 'UTC');
 """
+FILL_ORDERS = """
+insert into shop.orders
+select o.id, o.customer_id, timestamptz '1970-01-01' + o.day * interval '1 day'
+from unnest(%s::integer[], %s::integer[], %s::float8[]) o (id, customer_id, day)
+order by o.day
+"""
+FILL_LINES = """
+insert into shop.lines
+select l.* from unnest(%s::integer[], %s::integer[]) l (order_id, product_id) join shop.orders o on o.id = l.order_id
+order by o.ordered_at, l.order_id
+"""
+
+
+def made_up_orders(random: np.random.Generator, products: int, customers: int, asked: int) -> Baskets:
+    """Draw 50 orders for each of those who are asked for and two for everybody else, 10 items each, as they come.
+
+    Four items of five are of the three kinds that a customer likes: product p is of kind p % KINDS.
+    """
+    orders_of = np.where(np.arange(customers) < asked, 50, 2)
+    customer = np.repeat(np.arange(customers), orders_of).repeat(10)
+    day = random.uniform(19_700, 19_950, size=int(orders_of.sum()))
+    liked = random.integers(KINDS, size=(customers, 3))[customer, random.integers(3, size=len(customer))]
+    item = (random.random(len(customer)) ** 2 * products).astype(int)  # some are bought more often
+    item = np.where(random.random(len(customer)) < 0.8, (item - item % KINDS + liked) % products, item)
+    quantity = np.ones(len(item), dtype=np.float32)
+    ids = list(map(str, range(customers))), list(map(str, range(products)))
+    return group(customer, np.arange(len(day)).repeat(10), day.repeat(10), item, quantity, *ids)
 
 
 def measure_latency(server: str, data: Path, products: int, customers: int, asked: int = 300) -> dict[str, Any]:
     """Publish a generation of random vectors, ask it, and return percentiles in milliseconds."""
-    script = LATENCY.format(customers=customers, products=products - 1, asked=asked)
-    url = prepare(server, data, "latency", script)
+    url = prepare(server, data, "latency", LATENCY)
     random = np.random.default_rng(7)
 
-    def vectors(rows: int, dimensions: int) -> Any:
-        centres = random.normal(size=(100, dimensions))
-        drawn = centres[random.integers(100, size=rows)] + random.normal(size=(rows, dimensions))
+    def vectors(dimensions: int) -> Any:
+        drawn = random.normal(size=(KINDS, dimensions))[np.arange(products) % KINDS]
+        drawn += random.normal(size=(products, dimensions))
         return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
 
     with sql.connect(url) as connection:
@@ -144,8 +169,8 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
             "companions",
             "cosines",
         )
-        parts = (vectors(products, 65), vectors(products, 128), vectors(products, 64), vectors(products, 65))
-        rows = enumerate(zip(*parts, strict=True))
+        embedding, taste, cart, completion = (vectors(dimensions) for dimensions in (65, 128, 64, 65))
+        rows = enumerate(zip(embedding, taste, cart, completion, strict=True))
 
         def companions() -> tuple[list[str], list[float]]:
             return list(map(str, random.choice(products, 100))), [0.1] * 100
@@ -153,24 +178,21 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
         copy_rows(
             connection, "basket_items", columns, ((model_id, str(i), *row, 0.001, 20, *companions()) for i, row in rows)
         )
-        states, tastes = vectors(customers, 65), vectors(customers, 128)
-        then = (random.random((customers, 10)) ** 2 * products).astype(int)
+        baskets = made_up_orders(random, products, customers, asked)
+        order, customer = np.arange(len(baskets)), baskets.customer_of_order
+        connection.execute(FILL_ORDERS, (order.tolist(), customer.tolist(), baskets.at.tolist()))
+        connection.execute(FILL_LINES, (baskets.order_of_line.tolist(), baskets.item.tolist()))
+        states: Any = TasteStates(embedding, basket_score.DECAY[0])
+        known = made_of(CustomerGeneration(model_id, {}, taste, basket_score.DECAY[0], states), baskets)
         columns = ("model_id", "user_id", "embedding", "taste", "next_items", "known_at", "content_hash")
-        copy_rows(
-            connection,
-            "customer_vectors",
-            columns,
-            (
-                (model_id, str(c + 1), states[c], tastes[c], list(map(str, set(then[c].tolist()))), 0, b"")
-                for c in range(customers)
-            ),
-        )
+        rows = zip(*known.values(), strict=True)
+        copy_rows(connection, "customer_vectors", columns, ((model_id, *row, b"") for row in rows))
         index_generation(connection, "basket", model_id)
         connection.execute("update aisle._models set state = 'ready'")
         connection.execute("select aisle.deploy(%s)", (model_id,))
         connection.execute("vacuum analyze")
         carts = [list(map(str, random.integers(products, size=10))) for _ in range(asked)]
-        customers_asked = [(c,) for c in range(1, asked + 1)]
+        customers_asked = [(c,) for c in range(asked)]
         return {
             "products": products,
             "customers": customers,

@@ -175,7 +175,7 @@ $$;
 CREATE FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
     SET "hnsw.iterative_scan" TO 'strict_order'
-    SET "hnsw.ef_search" TO '100'
+    SET "hnsw.ef_search" TO '120'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 #variable_conflict use_variable
@@ -877,7 +877,7 @@ $_$;
 CREATE FUNCTION aisle._neighbours_bought(model_id integer, user_id text, taste public.vector, neighbours integer, known_before double precision, heldout_of integer) RETURNS TABLE(item_id text, share double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET "hnsw.iterative_scan" TO 'strict_order'
-    SET "hnsw.ef_search" TO '200'
+    SET "hnsw.ef_search" TO '220'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 begin
@@ -921,10 +921,7 @@ declare
     orders integer;
     size double precision;
     state vector;
-    taste vector;
     near_state text[];
-    bought text[];
-    recency double precision[];
 begin
     if k < 1 then
         raise exception 'k must be at least 1, not %.', k using errcode = 'AIS06';
@@ -945,40 +942,45 @@ begin
     size := cardinality(history.items) / orders::float8;
     state := case when as_of is null then
         (select c.embedding from aisle.customer_vectors c where c.model_id = model_id and c.user_id = user_id) else as_of_state end;
-    select array_agg(o.item_id), array_agg(o.recency) into bought, recency
-    from (select h.item_id, sum(power(slow, h.ago)) as recency
-          from unnest(history.items, history.ago) h (item_id, ago) group by h.item_id) o;
-    taste := aisle._taste(model_id, bought, recency);
     near_state := aisle._nearest_products(model_id, state, (parameters ->> 'nearest')::integer);
     return query
-        with own as (
-            select h.item_id, sum(power(slow, h.ago)) as recency, sum(power(fast, h.ago)) as quick, min(h.ago) as ago,
-                   count(*) as times, history.now - max(h.day) as since, max(h.day) - min(h.day) as span
-            from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
-            group by h.item_id
+        with own as materialized (
+            select h.*, b.taste, b.gap, b.popularity, -(b.embedding <#> state) as logit
+            from (select h.item_id, sum(power(slow, h.ago)) as recency, sum(power(fast, h.ago)) as quick, min(h.ago) as ago,
+                         count(*) as times, history.now - max(h.day) as since, max(h.day) - min(h.day) as span
+                  from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
+                  group by h.item_id) h
+            left join aisle.basket_items b on b.model_id = model_id and b.item_id = h.item_id
+        ), taste as (
+            select l2_normalize(sum(same.taste * array_fill(ln(1 + same.recency), array[vector_dims(same.taste)])::vector)) as taste
+            -- Scaling is dear, and many items were bought once in the same order: they are added up before.
+            from (select o.recency, sum(o.taste) as taste from own o where o.taste is not null group by o.recency) same
         ), neighbours as materialized (
             select n.item_id, n.share
-            from aisle._neighbours_bought(
-                model_id, user_id, taste, (parameters ->> 'neighbours')::integer,
+            from taste t, aisle._neighbours_bought(
+                model_id, user_id, t.taste, (parameters ->> 'neighbours')::integer,
                 case when parameters ->> 'time' = 'days' and as_of is not null then history.now end,
                 case when parameters ->> 'time' = 'numbers' then heldout_of end) n
-        ), candidates as (
-            select o.item_id from own o
-            union (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
+        ), new as (
+            (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
             union select unnest(near_state)
-        ), visible as (
-            select c.item_id from candidates c
-            where not hides or c.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
+            except select o.item_id from own o
+        ), candidates as (
+            select o.item_id, true as bought_before, o.recency, o.quick, o.ago, o.times, o.since, o.span, o.gap, o.popularity, o.logit
+            from own o
+            union all
+            select n.item_id, false, null, null, null, null, null, null, null, b.popularity, -(b.embedding <#> state)
+            from new n
+            left join aisle.basket_items b on b.model_id = model_id and b.item_id = n.item_id
         ), known as (
-            select c.item_id, o.item_id is not null as bought_before, o.recency, o.quick, o.ago,
-                   ln(greatest(o.since, .04) / greatest((o.span + coalesce(b.gap, (parameters ->> 'gap')::float8)) / o.times, .04)) as late,
+            select c.item_id, c.bought_before, c.recency, c.quick, c.ago,
+                   ln(greatest(c.since, .04) / greatest((c.span + coalesce(c.gap, (parameters ->> 'gap')::float8)) / c.times, .04)) as late,
                    ln(coalesce(n.share, 0) + .001) as near,
-                   ln(coalesce(b.popularity, 0) + rarest) as popular,
-                   coalesce(-(b.embedding <#> state), (parameters ->> 'logit')::float8) as logit
-            from visible c
-            left join aisle.basket_items b on b.model_id = model_id and b.item_id = c.item_id
-            left join own o on o.item_id = c.item_id
+                   ln(coalesce(c.popularity, 0) + rarest) as popular,
+                   coalesce(c.logit, (parameters ->> 'logit')::float8) as logit
+            from candidates c
             left join neighbours n on n.item_id = c.item_id
+            where not hides or c.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
         ), scored as (
             select x.item_id, x.bought_before,
                    case when x.bought_before then
@@ -1210,17 +1212,15 @@ begin
         return;
     end if;
     execute format(
-        'select array_agg(l.item_id), array_agg(l.ago), array_agg(extract(epoch from l.ordered_at) / 86400)
-         from (select o.item_id, min(o.ordered_at) as ordered_at,
-                      dense_rank() over (order by min(o.last_at) desc, o.order_id desc)::integer - 1 as ago
-               from (select r.order_id, r.item_id, max(r.at) over same as last_at, max(r.local_at) over same as ordered_at
-                     from (select e.order_id, e.item_id, e.at, e.local_at
-                           from aisle._orders e
-                           where e.user_id = $1::%s %s
-                           order by e.at desc, e.order_id desc
-                           limit $2) r
-                     window same as (partition by r.order_id)) o
-               group by o.order_id, o.item_id) l',
+        'select array_agg(l.item_id), array_agg(o.ago), array_agg(o.day)
+         from (select array_agg(distinct r.item_id) as items, extract(epoch from max(r.local_at)) / 86400 as day,
+                      row_number() over (order by max(r.at) desc, r.order_id desc)::integer - 1 as ago
+               from (select e.order_id, e.item_id, e.at, e.local_at
+                     from aisle._orders e
+                     where e.user_id = $1::%s %s
+                     order by e.at desc, e.order_id desc
+                     limit $2) r
+               group by r.order_id) o, unnest(o.items) l (item_id)',
         source.id_type, aisle._before(source, as_of))
     into items, ago, days
     using user_id, at_most;
@@ -1404,24 +1404,6 @@ CREATE FUNCTION aisle._tasks_of(topic text) RETURNS text[]
     AS $$
     select case when topic <> 'items' then array[topic] else array['category'] || array(
         select distinct m.task from aisle._models m where m.task = 'recommender' and m.state in ('filling', 'ready')) end
-$$;
-
-CREATE FUNCTION aisle._taste(model_id integer, items text[], recency double precision[]) RETURNS public.vector
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-    AS $$
-#variable_conflict use_variable
-declare
-    taste vector;
-begin
-    -- Scaling is dear, and many items were bought once in the same order: they are added up before.
-    select l2_normalize(sum(same.taste * array_fill(ln(1 + same.recency), array[vector_dims(same.taste)])::vector)) into taste
-    from (select o.recency, sum(b.taste) as taste
-          from unnest(items, recency) o (item_id, recency)
-          join aisle.basket_items b on b.model_id = model_id and b.item_id = o.item_id
-          group by o.recency) same;
-    return taste;
-end
 $$;
 
 CREATE FUNCTION aisle._text_neighbours(recommender integer, category_model integer, item_id text, text_vector public.vector, OUT embedding public.vector, OUT in_embedding public.vector) RETURNS record
@@ -2982,8 +2964,6 @@ REVOKE ALL ON FUNCTION aisle._similar_items(item text, k integer, space text) FR
 REVOKE ALL ON FUNCTION aisle._table_user(tables regclass[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._tasks_of(topic text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION aisle._taste(model_id integer, items text[], recency double precision[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._text_neighbours(recommender integer, category_model integer, item_id text, text_vector public.vector, OUT embedding public.vector, OUT in_embedding public.vector) FROM PUBLIC;
 

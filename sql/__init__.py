@@ -86,7 +86,6 @@ CREATION_ORDER = (
     "functions/_is_liked",
     "functions/_read_orders",
     "functions/_read_customers",
-    "functions/_taste",
     "functions/_neighbours_bought",
     "functions/_nearest_products",
     "functions/_next_basket",

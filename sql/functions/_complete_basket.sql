@@ -6,7 +6,7 @@ create or replace function aisle._complete_basket(model_id integer, item_ids tex
 returns table (rank integer, item_id text, score double precision)
 language plpgsql stable parallel safe rows 10
 set hnsw.iterative_scan = 'strict_order'
-set hnsw.ef_search = 100
+set hnsw.ef_search = 120
 as $function$
 #variable_conflict use_variable
 declare

@@ -15,17 +15,15 @@ begin
         return;
     end if;
     execute format(
-        'select array_agg(l.item_id), array_agg(l.ago), array_agg(extract(epoch from l.ordered_at) / 86400)
-         from (select o.item_id, min(o.ordered_at) as ordered_at,
-                      dense_rank() over (order by min(o.last_at) desc, o.order_id desc)::integer - 1 as ago
-               from (select r.order_id, r.item_id, max(r.at) over same as last_at, max(r.local_at) over same as ordered_at
-                     from (select e.order_id, e.item_id, e.at, e.local_at
-                           from aisle._orders e
-                           where e.user_id = $1::%s %s
-                           order by e.at desc, e.order_id desc
-                           limit $2) r
-                     window same as (partition by r.order_id)) o
-               group by o.order_id, o.item_id) l',
+        'select array_agg(l.item_id), array_agg(o.ago), array_agg(o.day)
+         from (select array_agg(distinct r.item_id) as items, extract(epoch from max(r.local_at)) / 86400 as day,
+                      row_number() over (order by max(r.at) desc, r.order_id desc)::integer - 1 as ago
+               from (select e.order_id, e.item_id, e.at, e.local_at
+                     from aisle._orders e
+                     where e.user_id = $1::%s %s
+                     order by e.at desc, e.order_id desc
+                     limit $2) r
+               group by r.order_id) o, unnest(o.items) l (item_id)',
         source.id_type, aisle._before(source, as_of))
     into items, ago, days
     using user_id, at_most;

@@ -3,6 +3,7 @@
 --
 --   candidates  = what the customer bought ∪ what neighbours bought next ∪ what is nearest to the customer's state,
 --                 without items that policies hide from the caller
+--   taste       = the sum of what each product bought adds to it, by how often and how lately it was bought, at length 1
 --   score       = a weighted sum of what is known of customer and product, apart for products bought before and new ones
 --   probability = 1 / (1 + exp(-score))
 --
@@ -27,10 +28,7 @@ declare
     orders integer;
     size double precision;
     state vector;
-    taste vector;
     near_state text[];
-    bought text[];
-    recency double precision[];
 begin
     if k < 1 then
         raise exception 'k must be at least 1, not %.', k using errcode = 'AIS06';
@@ -51,40 +49,45 @@ begin
     size := cardinality(history.items) / orders::float8;
     state := case when as_of is null then
         (select c.embedding from aisle.customer_vectors c where c.model_id = model_id and c.user_id = user_id) else as_of_state end;
-    select array_agg(o.item_id), array_agg(o.recency) into bought, recency
-    from (select h.item_id, sum(power(slow, h.ago)) as recency
-          from unnest(history.items, history.ago) h (item_id, ago) group by h.item_id) o;
-    taste := aisle._taste(model_id, bought, recency);
     near_state := aisle._nearest_products(model_id, state, (parameters ->> 'nearest')::integer);
     return query
-        with own as (
-            select h.item_id, sum(power(slow, h.ago)) as recency, sum(power(fast, h.ago)) as quick, min(h.ago) as ago,
-                   count(*) as times, history.now - max(h.day) as since, max(h.day) - min(h.day) as span
-            from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
-            group by h.item_id
+        with own as materialized (
+            select h.*, b.taste, b.gap, b.popularity, -(b.embedding <#> state) as logit
+            from (select h.item_id, sum(power(slow, h.ago)) as recency, sum(power(fast, h.ago)) as quick, min(h.ago) as ago,
+                         count(*) as times, history.now - max(h.day) as since, max(h.day) - min(h.day) as span
+                  from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
+                  group by h.item_id) h
+            left join aisle.basket_items b on b.model_id = model_id and b.item_id = h.item_id
+        ), taste as (
+            select l2_normalize(sum(same.taste * array_fill(ln(1 + same.recency), array[vector_dims(same.taste)])::vector)) as taste
+            -- Scaling is dear, and many items were bought once in the same order: they are added up before.
+            from (select o.recency, sum(o.taste) as taste from own o where o.taste is not null group by o.recency) same
         ), neighbours as materialized (
             select n.item_id, n.share
-            from aisle._neighbours_bought(
-                model_id, user_id, taste, (parameters ->> 'neighbours')::integer,
+            from taste t, aisle._neighbours_bought(
+                model_id, user_id, t.taste, (parameters ->> 'neighbours')::integer,
                 case when parameters ->> 'time' = 'days' and as_of is not null then history.now end,
                 case when parameters ->> 'time' = 'numbers' then heldout_of end) n
-        ), candidates as (
-            select o.item_id from own o
-            union (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
+        ), new as (
+            (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
             union select unnest(near_state)
-        ), visible as (
-            select c.item_id from candidates c
-            where not hides or c.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
+            except select o.item_id from own o
+        ), candidates as (
+            select o.item_id, true as bought_before, o.recency, o.quick, o.ago, o.times, o.since, o.span, o.gap, o.popularity, o.logit
+            from own o
+            union all
+            select n.item_id, false, null, null, null, null, null, null, null, b.popularity, -(b.embedding <#> state)
+            from new n
+            left join aisle.basket_items b on b.model_id = model_id and b.item_id = n.item_id
         ), known as (
-            select c.item_id, o.item_id is not null as bought_before, o.recency, o.quick, o.ago,
-                   ln(greatest(o.since, .04) / greatest((o.span + coalesce(b.gap, (parameters ->> 'gap')::float8)) / o.times, .04)) as late,
+            select c.item_id, c.bought_before, c.recency, c.quick, c.ago,
+                   ln(greatest(c.since, .04) / greatest((c.span + coalesce(c.gap, (parameters ->> 'gap')::float8)) / c.times, .04)) as late,
                    ln(coalesce(n.share, 0) + .001) as near,
-                   ln(coalesce(b.popularity, 0) + rarest) as popular,
-                   coalesce(-(b.embedding <#> state), (parameters ->> 'logit')::float8) as logit
-            from visible c
-            left join aisle.basket_items b on b.model_id = model_id and b.item_id = c.item_id
-            left join own o on o.item_id = c.item_id
+                   ln(coalesce(c.popularity, 0) + rarest) as popular,
+                   coalesce(c.logit, (parameters ->> 'logit')::float8) as logit
+            from candidates c
             left join neighbours n on n.item_id = c.item_id
+            where not hides or c.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
         ), scored as (
             select x.item_id, x.bought_before,
                    case when x.bought_before then
