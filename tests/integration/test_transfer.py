@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from aisle.sql import connect, errors, transfer
+from aisle.sql import connect, errors, table_files, transfer
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -107,7 +107,7 @@ def test_types_are_guessed_from_all_rows(db: Connection, put: Any) -> None:
 def test_a_type_is_not_guessed_from_the_first_rows_alone(
     db: Connection, put: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "GUESS_BATCH", 100)
+    monkeypatch.setattr(table_files, "GUESS_BATCH", 100)
     transfer.import_table(db, put("id,a,b\n" + "".join(f"{n},{n},\n" for n in range(500)) + "500,B-12,7\n"), "t")
     assert types(db) == {"id": "bigint", "a": "text", "b": "bigint"}
 
@@ -283,7 +283,7 @@ def test_files_that_cannot_be_read(db: Connection, put: Any, tmp_path: Path) -> 
 
 
 def test_a_line_without_end_is_refused(db: Connection, put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "MAX_FIELD", 1000)
+    monkeypatch.setattr(table_files, "MAX_FIELD", 1000)
     assert "line 2: the line is longer than 1,000 characters" in fault(db, put("id,name\n1," + "x" * 2000))
 
 
