@@ -58,17 +58,9 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Model:
-    """A row of aisle.models."""
+class Model(registry.Model):
+    """A row of aisle.models: a model, and what has become of it."""
 
-    model_id: int
-    task: str
-    state: str
-    encoder: str | None
-    dimensions: int
-    metrics: dict[str, Any]
-    parameters: dict[str, Any]
-    data: dict[str, Any]
     environment: dict[str, Any]
     created_at: datetime
     deployed_at: datetime | None
