@@ -8,6 +8,10 @@ import click
 
 from aisle.commands import Database, print_json, print_rows
 
+WARM_START = click.option(
+    "--warm-start", is_flag=True, help="Start from the live model's weights, as they were before they were measured."
+)
+
 
 def with_options(options: Sequence[Callable[..., Any]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add options that several commands have."""

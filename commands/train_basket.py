@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from aisle.commands import Database, json_option, pass_database, print_rows
-from aisle.commands.runs import progress, show, with_options
+from aisle.commands.runs import WARM_START, progress, show, with_options
 
 OPTIONS = (
     click.option(
@@ -46,6 +46,7 @@ OPTIONS = (
 
 @click.command("basket")
 @with_options(OPTIONS)
+@WARM_START
 @click.option("--pos-weight", type=float, help="Of a yes, with --loss bce.  [default: 1]")
 @click.option(
     "--deploy/--no-deploy",
@@ -110,7 +111,7 @@ def _value(text: str) -> Any:
 
 def _basket(
     *, model: str, test_share: float, neighbours: int, text_vectors: bool, top: int, seed: int,
-    deploy: bool | None = None, **given: Any,
+    warm_start: bool = False, deploy: bool | None = None, **given: Any,
 ) -> Any:  # fmt: skip
     from aisle.trainers import basket
 
@@ -123,5 +124,6 @@ def _basket(
         top=top,
         seed=seed,
         deploy=deploy,
+        warm_start=warm_start,
         network=network,
     )

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from aisle.commands import Database, json_option, pass_database
-from aisle.commands.runs import progress, show, with_options
+from aisle.commands.runs import WARM_START, progress, show, with_options
 
 TEXT_OPTIONS = (
     click.option(
@@ -40,6 +40,7 @@ TEXT_OPTIONS = (
 
 @click.command("category")
 @with_options(TEXT_OPTIONS)
+@WARM_START
 @click.option("--split-column", help="Column that says train, valid or test.  [default: by groups of near-equal names]")
 @click.option("--min-rows", default=3, show_default=True, help="Leave categories with fewer labelled rows out.")
 @click.option(
@@ -75,7 +76,7 @@ def train_category(
     show(result, "of the held-out items", names, "aisle predict-category 'a product name'", as_json=as_json)
 
 
-def text_options(options: Any, *, encoder: str, seed: int, **given: Any) -> Any:
+def text_options(options: Any, *, encoder: str, seed: int, warm_start: bool, **given: Any) -> Any:
     """Return a text classifier's options with those that were given."""
     from dataclasses import replace
 
@@ -87,5 +88,6 @@ def text_options(options: Any, *, encoder: str, seed: int, **given: Any) -> Any:
         options,
         encoder=None if encoder == "ngram" else encoder,
         seed=seed,
+        warm_start=warm_start,
         fine_tuning=replace(options.fine_tuning, **given),
     )

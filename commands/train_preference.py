@@ -6,7 +6,7 @@ import click
 
 from aisle.commands import Database, json_option, pass_database, print_json
 from aisle.commands.progress import transfer_progress
-from aisle.commands.runs import progress, show, with_options
+from aisle.commands.runs import WARM_START, progress, show, with_options
 from aisle.commands.train_category import TEXT_OPTIONS, text_options
 
 
@@ -14,6 +14,7 @@ from aisle.commands.train_category import TEXT_OPTIONS, text_options
 @click.option("--liked-from", type=float, help="The least rating that means liked, such as 4.")
 @click.option("--liked", multiple=True, help="A rating that means liked, such as good; repeatable.")
 @with_options(TEXT_OPTIONS)
+@WARM_START
 @click.option(
     "--deploy/--no-deploy",
     default=None,

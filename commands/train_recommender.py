@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from aisle.commands import Database, json_option, pass_database, print_rows
-from aisle.commands.runs import progress, show, with_options
+from aisle.commands.runs import WARM_START, progress, show, with_options
 
 OPTIONS = (
     click.option(
@@ -48,6 +48,7 @@ OPTIONS = (
     "context columns.  [default: user,item, and category and text where there are any]",
 )
 @with_options(OPTIONS)
+@WARM_START
 @click.option(
     "--deploy/--no-deploy",
     default=None,
@@ -56,14 +57,16 @@ OPTIONS = (
 @json_option
 @pass_database
 def train_recommender(
-    database: Database, /, features: str | None, deploy: bool | None, as_json: bool, **given: Any
+    database: Database, /, features: str | None, warm_start: bool, deploy: bool | None, as_json: bool, **given: Any
 ) -> None:
     """Train user → items and publish it."""
     from dataclasses import replace
 
     from aisle.trainers import recommender
 
-    options = replace(_recommender(**given), features=_names(features) if features else None, deploy=deploy)
+    options = replace(
+        _recommender(**given), features=_names(features) if features else None, warm_start=warm_start, deploy=deploy
+    )
     result = recommender.train(database.url, options, progress(database))
     names = [f"{name}@{options.top}" for name in ("recall", "hit", "ndcg")]
     show(result, "of the held-out users' items", names, "aisle recommend USER", as_json=as_json)

@@ -46,6 +46,9 @@ label.add_command(train_preference.label_reviews)
 @click.argument("task", type=click.Choice(TASKS), required=False)
 @click.option("--if-stale", is_flag=True, help="Only where the shop has moved on by more than the limits; for cron.")
 @click.option(
+    "--warm-start", is_flag=True, help="Start from the live models' weights, where they have kept any that may be."
+)
+@click.option(
     "--new-rows",
     default=0.1,
     show_default=True,
@@ -68,7 +71,13 @@ label.add_command(train_preference.label_reviews)
 )
 @pass_database
 def retrain(
-    database: Database, task: str | None, if_stale: bool, new_rows: float, mix: float, confidence: float
+    database: Database,
+    task: str | None,
+    if_stale: bool,
+    warm_start: bool,
+    new_rows: float,
+    mix: float,
+    confidence: float,
 ) -> None:
     """Train what is live again, and deploy it if it is better.
 
@@ -88,7 +97,7 @@ def retrain(
                 click.echo(f"{name}: {'stale, ' + '; '.join(reasons) if reasons else 'not stale'}.")
                 if not reasons:
                     continue
-            result = staleness.retrain(connection, database.url, name, report)
+            result = staleness.retrain(connection, database.url, name, report, warm_start=warm_start)
             click.echo(
                 f"Model {result.model_id} ({name}) is {'live' if result.deployed else 'not deployed'}: {result.reason}."
             )
