@@ -110,6 +110,12 @@ class TrainingDataError(AisleError):
     """There is too little data to train on."""
 
 
+class WarmStartError(AisleError):
+    """Training cannot start from the live model."""
+
+    hint = "Train without --warm-start."
+
+
 class EncoderNotFoundError(AisleError):
     """The encoder cannot be loaded."""
 

@@ -23,6 +23,8 @@ Answer = TypeVar("Answer")
 TRAINING_LOCK = 4_150_711_054
 PATIENCE = 20.0  # seconds for which a lock that another process holds is tried for
 
+START = "start/"  # what names the files that a later training run starts from, and nobody serves from
+
 # Formats that hold data only. Nothing that is read back can run code.
 SAFE_SUFFIXES = frozenset({".json", ".model", ".safetensors", ".txt"})
 
@@ -145,10 +147,14 @@ def write_files(connection: Connection, model_id: int, folder: Path) -> None:
                 )
 
 
-def read_files(connection: Connection, model_id: int, folder: Path) -> None:
-    """Write a model's files below a folder; raises CorruptModelFileError where one does not match its checksum."""
+def read_files(connection: Connection, model_id: int, folder: Path, *, start: bool = False) -> None:
+    """Write a model's files below a folder: those that serve, or those that training starts from.
+
+    Raises CorruptModelFileError where one does not match its checksum.
+    """
     files = connection.execute(
-        "select name, sha256 from aisle._model_files where model_id = %s", (model_id,)
+        "select name, sha256 from aisle._model_files where model_id = %s and starts_with(name, %s) = %s",
+        (model_id, START, start),
     ).fetchall()
     for name, expected in files:
         path = (folder / name).resolve()

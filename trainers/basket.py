@@ -24,7 +24,7 @@ from aisle.embedder import customers as customer_files
 from aisle.embedder.customers import CustomerEmbedder, CustomerGeneration, columns
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import basket_baselines, completion, ranking, retrieval, shadow
+from aisle.trainers import basket_baselines, completion, ranking, retrieval, shadow, warm_start
 from aisle.trainers.basket_score import (
     DECAY,
     TERMS,
@@ -37,8 +37,9 @@ from aisle.trainers.basket_score import (
     learn,
     neighbours_of,
 )
-from aisle.trainers.baskets import Baskets, Floats, Targets, check_attached, read_baskets
+from aisle.trainers.baskets import Baskets, Bools, Floats, Ints, Targets, check_attached, read_baskets
 from aisle.trainers.bulk import copy_rows, index_generation
+from aisle.trainers.catalogue import share
 from aisle.trainers.events import read_items
 from aisle.trainers.run import (
     Report,
@@ -50,9 +51,10 @@ from aisle.trainers.run import (
     leave_unless_leader,
     only_trainer,
 )
+from aisle.trainers.warm_start import NOBODY, Seen, Start
 
 if TYPE_CHECKING:
-    from aisle.trainers.order_networks import ProductVectors
+    from aisle.trainers.order_networks import NetworkStart, ProductVectors
 
 GATE = ("p-top", "gp-top", "tifu-knn")  # what a model must beat on the held-out customers
 WEIGHTS_SHARE = 0.25  # of the customers who are not held out: their last orders fit the weights
@@ -63,6 +65,7 @@ CHUNK = 500  # customers whose logits are computed at once
 MOST_COMPLETED = 4000  # carts that are completed to measure that
 NETWORKS = ("cnn-gru", "attention-gru")
 FEWEST = 10  # customers with two orders
+OF_ONE_RUN = ("test_customers", "deploy", "warm_start")  # options that another run of a model does without
 DAY = 86_400.0  # seconds
 
 
@@ -80,6 +83,7 @@ class Options:
     deploy: bool | None = None  # None: if it is better than what is live and than the baselines
     text_vectors: bool = False  # whether products' vectors start from those of their texts
     network: dict[str, Any] = field(default_factory=dict)  # options of trainers.order_networks
+    warm_start: bool = False  # whether to start from the live model's network
 
 
 def train(url: str, options: Options, report: Report = lambda line: None) -> Result:
@@ -95,16 +99,18 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         # Read before the orders: of a customer whose orders change in between, the hash is that of the older ones.
         hashes = read_hashes(connection)
         baskets = read_baskets(connection)
-        history, test = hold_out(baskets, options)
+        start, network = begin(connection, baskets, options) if options.warm_start else (None, None)
+        history, test = hold_out(baskets, options, start)
         report(
             f"{len(baskets):,} orders of {baskets.customers:,} customers with {baskets.items:,} products; "
             f"{len(test):,} customers' last are held out."
         )
         by_time = has_times(connection)
         texts = read_texts(connection, baskets.item_ids) if options.text_vectors else None
-        learned, weights = fit(history, test, options, by_time, report, texts=texts)
+        learned, weights, seen = fit(history, test, options, by_time, report, texts=texts, start=start, network=network)
         leave_unless_leader()
-        model_id = publish(connection, baskets, test, learned, weights, hashes, options, by_time)
+        started_from = None if start is None else start.model_id
+        model_id = publish(connection, baskets, test, learned, weights, hashes, options, by_time, seen, started_from)
         with failing(connection, model_id):
             metrics = measure(connection, model_id, history, test, options, report)
             if learned.fitted.network:
@@ -145,21 +151,57 @@ def has_times(connection: Connection) -> bool:
     )
 
 
-def hold_out(baskets: Baskets, options: Options) -> tuple[Baskets, Targets]:
+def begin(connection: Connection, baskets: Baskets, options: Options) -> "tuple[Start, NetworkStart]":
+    """Return what the live model has kept, and its network; raises NoLiveModelError, and WarmStartError without one."""
+    from aisle.trainers import order_networks
+
+    if options.model not in NETWORKS:
+        raise errors.WarmStartError(f"The model {options.model} has no network, whose weights could be started from.")
+    live = registry.get(connection, registry.require_live(connection, "basket"))
+    warm_start.check_same(live, "model", live.parameters["model"], options.model)
+    generation = CustomerEmbedder().load(connection, live.model_id)
+    _, start = warm_start.of_live(connection, "basket")
+    if generation.network is None:
+        raise errors.WarmStartError(f"Model {live.model_id} has no network.")
+    network_options = replace(order_networks.Options(**options.network), model=options.model)
+    theirs = asdict(generation.network.shape)
+    ours = asdict(order_networks.shape_of(network_options, theirs["items"]))
+    for name, value in theirs.items():
+        warm_start.check_same(live, name, value, ours[name])
+    rows = np.array([generation.numbers.get(item_id, -1) for item_id in baskets.item_ids], dtype=np.int64)
+    return start, order_networks.NetworkStart(generation.network, rows)
+
+
+def hold_out(baskets: Baskets, options: Options, start: Start | None = None) -> tuple[Baskets, Targets]:
     """Hold out the last order of some customers who have two at least; raise TrainingDataError if nothing is left."""
     several = np.flatnonzero(baskets.orders_of >= 2)
     if len(several) < FEWEST and options.test_customers is None:
         return hold_out_orders(baskets, options.test_share, options.seed)
-    chosen = np.zeros(baskets.customers, dtype=bool)
     if options.test_customers is None:
-        random = np.random.default_rng(options.seed)
-        chosen[random.choice(several, max(1, round(options.test_share * len(several))), replace=False)] = True
+        size = max(1, round(options.test_share * len(several)))
     else:
-        chosen[[c for c in several.tolist() if baskets.customer_ids[c] in options.test_customers]] = True
-    history, test = baskets.hold_out_last(chosen)
+        several = np.array([c for c in several.tolist() if baskets.customer_ids[c] in options.test_customers], int)
+        size = len(several)
+    history, test = baskets.hold_out_last(choose(baskets, several, size, options.seed, start))
     if not len(test):
         raise errors.TrainingDataError("None of the customers to be tested has two orders.")
     return history, test
+
+
+def choose(baskets: Baskets, customers: Ints, size: int, seed: int, start: Start | None) -> Bools:
+    """Mark so many of these customers, but none whose last order the weights that are started from have learned from.
+
+    A hash of the id decides, so that later runs, with other customers, choose the same. Raises WarmStartError where
+    there are none to choose.
+    """
+    ids = [baskets.customer_ids[c] for c in customers]
+    if start is not None:
+        unseen = baskets.at[baskets.customer_start[customers + 1] - 1] > start.seen.until_of(ids)
+        warm_start.check_unseen(start, int(unseen.sum()), len(customers), "customers")
+        customers, ids = customers[unseen], [i for i, is_unseen in zip(ids, unseen, strict=True) if is_unseen]
+    chosen = np.zeros(baskets.customers, dtype=bool)
+    chosen[customers[np.argsort([share(i, seed) for i in ids], kind="stable")[:size]]] = True
+    return chosen
 
 
 def hold_out_orders(baskets: Baskets, share: float, seed: int) -> tuple[Baskets, Targets]:
@@ -180,25 +222,33 @@ def hold_out_orders(baskets: Baskets, share: float, seed: int) -> tuple[Baskets,
 
 
 def fit(
-    history: Baskets, test: Targets, options: Options, by_time: bool, report: Report, *, texts: Floats | None = None
-) -> tuple[Learned, Weights]:
-    """Learn from the customers who are not held out, or, where all are, from all orders before the held-out ones."""
+    history: Baskets,
+    test: Targets,
+    options: Options,
+    by_time: bool,
+    report: Report,
+    *,
+    texts: Floats | None = None,
+    start: Start | None = None,
+    network: "NetworkStart | None" = None,
+) -> tuple[Learned, Weights, Seen]:
+    """Learn from the customers who are not held out, or, where all are, from all orders before the held-out ones.
+
+    Return from whom a network has learned, too.
+    """
     learners = np.ones(history.customers, dtype=bool)
     learners[test.customer] = False
     if not learners.any():
         learners[:] = True
     own = history.select_customers(learners)
-    random = np.random.default_rng(options.seed)
     several = np.flatnonzero(own.orders_of >= 2)
     if not len(several):
         before, wanted = hold_out_orders(own, WEIGHTS_SHARE, options.seed)
         fitted = fit_networks(before, wanted, replace(options, model="taste"), report, texts)
-        return learn(own, fitted, options.seed), UNKNOWING
-    chosen = np.zeros(own.customers, dtype=bool)
+        return learn(own, fitted, options.seed), UNKNOWING, NOBODY
     size = min(max(1, round(WEIGHTS_SHARE * len(several))), MOST_FOR_WEIGHTS)
-    chosen[random.choice(several, size, replace=False)] = True
-    before, wanted = own.hold_out_last(chosen)
-    fitted = fit_networks(before, wanted, options, report, texts)
+    before, wanted = own.hold_out_last(choose(own, several, size, options.seed, start))
+    fitted = fit_networks(before, wanted, options, report, texts, network)
     report(f"Fitting the weights to the last orders of {len(wanted):,} customers …")
     learned = learn(before, fitted, options.seed)
     pool = neighbours_of(before, learned)
@@ -207,10 +257,22 @@ def fit(
     )
     # An open cart is completed by whatever has been bought together, by whomever.
     fitted = replace(fitted, companions=completion.companions(history))
-    return learn(own, fitted, options.seed), fit_weights(found, wanted)
+    seen = Seen.of(before.customer_ids, before.at[before.customer_start[1:] - 1])
+    return (
+        learn(own, fitted, options.seed),
+        fit_weights(found, wanted),
+        seen | (NOBODY if start is None else start.seen),
+    )
 
 
-def fit_networks(before: Baskets, wanted: Targets, options: Options, report: Report, texts: Floats | None) -> Fitted:
+def fit_networks(
+    before: Baskets,
+    wanted: Targets,
+    options: Options,
+    report: Report,
+    texts: Floats | None,
+    start: "NetworkStart | None" = None,
+) -> Fitted:
     """Fit what completes a cart, products' vectors, and the network asked for, stopped by the wanted orders."""
     from aisle.trainers import order_networks
 
@@ -228,7 +290,7 @@ def fit_networks(before: Baskets, wanted: Targets, options: Options, report: Rep
         report(f"Fitting {options.model} …")
         network = order_networks.fit(
             before, wanted, replace(network_options, model=options.model), seed=options.seed, progress=progress,
-            vectors=vectors,
+            vectors=vectors, start=start,
         )  # fmt: skip
     cosines = completion.companions(before)
     orders = [items for items in map(wanted.basket, range(len(wanted))) if len(items) > 1][:MOST_COMPLETED]
@@ -264,6 +326,8 @@ def publish(
     hashes: dict[str, bytes],
     options: Options,
     by_time: bool,
+    seen: Seen = NOBODY,
+    started_from: int | None = None,
 ) -> int:
     """Load products and customers as a generation, and let the embedder add what changed; return the model's id."""
     dimensions = learned.products.shape[1]
@@ -287,11 +351,13 @@ def publish(
             "time": "days" if by_time else "numbers",
             "top": options.top,
             "seed": options.seed,
-            "options": {k: v for k, v in asdict(options).items() if k not in ("test_customers", "deploy")},
+            "started_from": started_from,
+            "options": {k: v for k, v in asdict(options).items() if k not in OF_ONE_RUN},
         },
     )
     if learned.fitted.network:
         customer_files.store(connection, model_id, learned.fitted.network)
+        Start({}, {}, seen).store(connection, model_id)  # the network has learned from nobody who measured it
     copy_rows(
         connection,
         "basket_items",

@@ -38,6 +38,7 @@ class Catalogue:
     categories: Strings  # None: a row to predict
     splits: Strings  # train, valid, test; '' for rows without a category
     hashes: Strings  # what each row's content was when it was read
+    keys: Sequence[str]  # rows of one key are all trained on, or all calibrate, or all measure
     ngrams: sparse.csr_array  # (rows, all n-grams) of ones
     vocabulary: list[str]
 
@@ -77,7 +78,8 @@ def read_catalogue(connection: Connection, *, split_column: str | None, seed: in
     )
     given = columns.pop("split") if split_column else None
     keys = [group_key(name) for name in columns["name"]]
-    return _catalogue(columns, _split(keys, columns["category"], given, seed), ngrams, vocabulary)
+    splits = _split(keys, columns["category"], given, seed)
+    return _catalogue(columns, keys if given is None else columns["item_id"].tolist(), splits, ngrams, vocabulary)
 
 
 def read_reviews(connection: Connection, rule: dict[str, Any], seed: int) -> Catalogue:
@@ -96,11 +98,11 @@ def read_reviews(connection: Connection, rule: dict[str, Any], seed: int) -> Cat
     )
     # A review of one syllable has no key, and is a group with its equals.
     keys = [group_key(text) or text.strip() for text in columns["name"]]
-    return _catalogue(columns, _split(keys, columns["category"], None, seed), ngrams, vocabulary)
+    return _catalogue(columns, keys, _split(keys, columns["category"], None, seed), ngrams, vocabulary)
 
 
 def _catalogue(
-    columns: dict[str, Strings], splits: Strings, ngrams: sparse.csr_array, vocabulary: list[str]
+    columns: dict[str, Strings], keys: Sequence[str], splits: Strings, ngrams: sparse.csr_array, vocabulary: list[str]
 ) -> Catalogue:
     return Catalogue(
         item_ids=columns["item_id"],
@@ -109,6 +111,7 @@ def _catalogue(
         details=columns["details"],
         categories=columns["category"],
         hashes=columns["content_hash"],
+        keys=keys,
         splits=splits,
         ngrams=ngrams,
         vocabulary=vocabulary,

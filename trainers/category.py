@@ -16,14 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from aisle import sql
+from aisle.embedder.encoders import Encoder
 from aisle.embedder.generation import Generation, Head
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import linear_svm, publish, retrieval, shadow
+from aisle.trainers import linear_svm, publish, retrieval, shadow, warm_start
 from aisle.trainers.calibration import fit_scales
 from aisle.trainers.catalogue import Catalogue, read_catalogue, select_ngrams
-from aisle.trainers.fine_tuning import FineTuningOptions, fine_tune
+from aisle.trainers.fine_tuning import EncoderStart, FineTuningOptions, fine_tune
 from aisle.trainers.run import Report, Result, beats_all, conclude, failing, leave_unless_leader, only_trainer
 from aisle.trainers.student import Student, StudentOptions, fit_student, shared_head
+from aisle.trainers.warm_start import NOBODY, Seen, Start
 
 MIN_ROWS = 3  # a category with fewer labelled rows cannot be learned, calibrated and checked
 MEMBERS_BESIDE_ENCODER = 3  # students whose mean is taken; beside an encoder's time theirs is small
@@ -36,6 +38,7 @@ class TextOptions:
     encoder: str | None = None  # None: the n-gram student alone
     seed: int = 7
     deploy: bool | None = None  # None: if it is better than what is live and than the baseline, or if nothing is live
+    warm_start: bool = False  # whether to start from the live model's weights
     student: StudentOptions = field(default_factory=StudentOptions)
     fine_tuning: FineTuningOptions = field(default_factory=FineTuningOptions)
 
@@ -63,7 +66,8 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         categories = _categories(catalogue, options.min_rows)
         report(f"{len(catalogue):,} items in {len(categories)} categories, {_describe(catalogue)}.")
         separator = _separator(connection)
-        model = fit(catalogue, categories, separator, options, report)
+        start = begin(connection, "category", catalogue, options, options.split_column) if options.warm_start else None
+        model = fit(catalogue, categories, separator, options, report, start)
         leave_unless_leader()
         model_id = publish.load(
             connection,
@@ -134,8 +138,46 @@ def judge(metrics: dict[str, Any]) -> tuple[bool | None, str]:
     return beats_all(metrics, "accuracy")
 
 
+@dataclass(frozen=True)
+class TextStart:
+    """What a classifier of texts starts from."""
+
+    weights: Start
+    encoder: Encoder | None
+
+
+def begin(
+    connection: Connection, task: str, catalogue: Catalogue, options: TextOptions, split_column: str | None = None
+) -> TextStart:
+    """Return what the live model has kept; raises NoLiveModelError, and WarmStartError where it means nothing.
+
+    It does not where weights would be measured or calibrated on texts that they have learned from, as after another
+    seed, with which others are held out.
+    """
+    model, start = warm_start.of_live(connection, task)
+    warm_start.check_same(model, "encoder", model.encoder or "ngram", options.encoder or "ngram")
+    warm_start.check_same(model, "split column", model.parameters.get("split_column"), split_column)
+    for name, ours in [("student", options.student.dimensions), ("fine_tuning", options.fine_tuning.dimensions)]:
+        if name in model.parameters:
+            warm_start.check_same(model, "number of dimensions", model.parameters[name]["dimensions"], ours)
+    measured = np.isin(catalogue.splits.astype(str), ["valid", "test"])
+    known = start.seen.until_of(catalogue.keys) > -np.inf
+    if learned := np.count_nonzero(measured & known):
+        raise errors.WarmStartError(
+            f"Model {model.model_id}, which is live, has learned from {learned:,} of the "
+            f"{np.count_nonzero(measured):,} rows that are to calibrate and measure.",
+            hint=f"Hold out what it held out, --seed {model.parameters['seed']}, or train without --warm-start.",
+        )
+    return TextStart(start, Encoder.from_database(connection, model.model_id) if model.encoder else None)
+
+
 def fit(
-    catalogue: Catalogue, categories: list[str], separator: str, options: TextOptions, report: Report
+    catalogue: Catalogue,
+    categories: list[str],
+    separator: str,
+    options: TextOptions,
+    report: Report,
+    start: TextStart | None = None,
 ) -> publish.CategoryModel:
     """Fit student and encoder to the categories of a catalogue of texts, calibrate them, and bring them together."""
     paths = [category.split(separator) for category in categories]
@@ -151,8 +193,9 @@ def fit(
         student = replace(student, members=student.members or MEMBERS_BESIDE_ENCODER)
         encoder = fine_tune(
             options.encoder, catalogue, labels, training, validation, paths, options.fine_tuning,
-            seed=options.seed, report=report,
+            seed=options.seed, report=report, start=_encoder_start(start, categories),
         )  # fmt: skip
+    begun = None if start is None else _student_start(start.weights, ngrams, categories)
 
     def fit_to(rows: npt.NDArray[np.bool_]) -> Student:
         return fit_student(
@@ -163,6 +206,7 @@ def fit(
             student,
             seed=options.seed,
             progress=lambda epoch, loss: report(f"  epoch {epoch}/{student.epochs}: loss {loss:.3f}"),
+            start=begun,
         )
 
     # Rows that the student has not seen calibrate it; then it learns from them too, at the same scales.
@@ -202,10 +246,31 @@ def fit(
         encoder_folder=encoder_folder,
         encoder_vectors=encoder_vectors,
         student_scale=scales.student / scales.draft,
-        parameters={"seed": options.seed}
+        parameters={"seed": options.seed, "started_from": None if start is None else start.weights.model_id}
         | {"student": asdict(student), "calibration": asdict(scales)}
         | ({} if encoder is None else {"fine_tuning": asdict(encoder.options)}),
+        start=Start(
+            {
+                "ngrams": first.vectors.astype(np.float16),
+                "categories": first.weight,
+                "bias": first.bias,
+                **({} if encoder is None else {"encoder": encoder.weight}),
+            },
+            {"ngrams": ngrams, "categories": categories, "bias": categories, "encoder": categories},
+            Seen.of([key for key, is_learned in zip(catalogue.keys, training, strict=True) if is_learned])
+            | (NOBODY if start is None else start.weights.seen),
+        ),
     )
+
+
+def _student_start(start: Start, ngrams: list[str], categories: list[str]) -> Student:
+    return Student(start.rows("ngrams", ngrams), start.rows("categories", categories), start.rows("bias", categories))
+
+
+def _encoder_start(start: TextStart | None, categories: list[str]) -> EncoderStart | None:
+    if start is None or start.encoder is None:
+        return None
+    return EncoderStart(start.encoder.model, start.weights.rows("encoder", categories), start.weights.digest)
 
 
 def _categories(catalogue: Catalogue, min_rows: int) -> list[str]:

@@ -60,7 +60,7 @@ def compare_features(
             recommender.check(test)
             recalls = []
             for seed in range(options.seed, options.seed + seeds):
-                factors = recommender.fit(test.events, options.validate_from, towers, seed, lambda line: None)
+                factors, _ = recommender.fit(test.events, options.validate_from, towers, seed, lambda line: None)
                 model_id = recommender.publish(connection, events, test, factors, towers, options)
                 ranked, relevant = recommender.answers(connection, model_id, model_id, options.top)
                 registry.drop(connection, model_id)

@@ -88,6 +88,15 @@ class FineTuned:
         return final, self.vectors @ projection
 
 
+@dataclass(frozen=True)
+class EncoderStart:
+    """A fine-tuned encoder to begin with."""
+
+    model: "SentenceTransformer"  # as it was stored, the last layer appended
+    weight: Floats  # (categories, dimensions), zeros for a category that is new
+    digest: str  # of its files
+
+
 def fine_tune(
     name: str,
     catalogue: Catalogue,
@@ -99,6 +108,7 @@ def fine_tune(
     *,
     seed: int,
     report: Report,
+    start: EncoderStart | None = None,
 ) -> FineTuned:
     """Train on the rows of `training`, stop by those of `validation`, and encode the whole catalogue.
 
@@ -107,12 +117,16 @@ def fine_tune(
     from transformers import set_seed
 
     set_seed(seed)
-    model = build(name, options)
+    model = build(name, options) if start is None else begin_with(start.model, options)
     options = fit_in_memory(model, options, report) if options.fit_in else options
     texts = catalogue.encoder_texts()
-    key = json.dumps([version("aisle"), name, asdict(options), seed, catalogue.fingerprint(), paths])
+    begun = None if start is None else start.digest
+    key = json.dumps([version("aisle"), name, asdict(options), seed, catalogue.fingerprint(), paths, begun])
     folder = embedded.home() / "training" / hashlib.sha256(key.encode()).hexdigest()[:16]
     classifier = Classifier(model, paths, options)
+    if start is not None:
+        known = torch.from_numpy(start.weight.any(axis=1))
+        classifier.head.weight.data[known] = torch.from_numpy(start.weight)[known]
     report(f"Fine-tuning {name}; an interrupted run goes on from {folder} …")
     dataset = _tokenise(model, texts, labels, options.max_length)
     _run(classifier, [dataset[i] for i in np.flatnonzero(training)], [dataset[i] for i in np.flatnonzero(validation)],
@@ -165,6 +179,17 @@ def build(name: str, options: FineTuningOptions) -> Any:
         prompts={name: prompt for name, prompt in pretrained.prompts.items() if prompt},
         default_prompt_name=pretrained.default_prompt_name,
     )
+
+
+def begin_with(stored: Any, options: FineTuningOptions) -> Any:
+    """Return a stored encoder as `build` would have it: without the layer that `FineTuned.store` appended."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(
+        modules=list(stored)[:-1], prompts=stored.prompts, default_prompt_name=stored.default_prompt_name
+    )
+    model.max_seq_length = options.max_length
+    return model
 
 
 def fit_in_memory(model: Any, options: FineTuningOptions, report: Report) -> FineTuningOptions:

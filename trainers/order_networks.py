@@ -82,6 +82,14 @@ class ProductVectors:
     rows: Floats  # (items, dimensions), the decoder's: ⟨code_i, row_j⟩ says how well j goes with i
 
 
+@dataclass(frozen=True)
+class NetworkStart:
+    """A trained network to begin with."""
+
+    model: StateModel
+    rows: Ints  # (items,), the row of each product of this run in that network's tables; -1: it does not know it
+
+
 def fit(
     baskets: Baskets,
     validation: Targets | None,
@@ -90,19 +98,21 @@ def fit(
     seed: int,
     progress: Progress = lambda epoch, loss, metric: None,
     vectors: ProductVectors | None = None,
+    start: NetworkStart | None = None,
 ) -> StateModel:
     """Fit on all orders of `baskets`; same seed and machine, same model.
 
     `validation` are held-out next orders of customers whose earlier orders are in `baskets`: they stop the training. To
     fit on everything afterwards, pass none, and `stop_after` = the best epoch found. `vectors` are what the network
-    starts from; where none are given, `product_vectors` makes them.
+    starts from; where none are given, `product_vectors` makes them. With `start` it starts from another network of its
+    shape.
     """
     _check(baskets, options)
     if vectors is None and options.product_epochs:
         vectors = product_vectors(baskets, options, seed=seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return _fit(baskets, validation, options, seed, progress, vectors)
+        return _fit(baskets, validation, options, seed, progress, vectors, start)
 
 
 def product_vectors(
@@ -314,8 +324,11 @@ def _fit(
     seed: int,
     progress: Progress,
     vectors: ProductVectors | None,
+    start: NetworkStart | None,
 ) -> StateModel:
     network = _network(baskets, options, vectors)
+    if start is not None:
+        _begin_with(start, network, baskets)
     accelerator = _accelerator()
     fused = accelerator.num_processes == 1
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), fused=fused)
@@ -351,10 +364,10 @@ def _fit(
     return replace(best, validation=history)
 
 
-def _network(baskets: Baskets, options: Options, vectors: ProductVectors | None) -> OrderNetwork:
-    """Return a network that has learned nothing yet but the products' vectors and how often each is bought."""
-    shape = Shape(
-        items=baskets.items,
+def shape_of(options: Options, items: int) -> Shape:
+    """Return what a network with these options, for so many products, is made of."""
+    return Shape(
+        items=items,
         encoder=MODELS[options.model],
         dimensions=options.dimensions,
         hidden=options.hidden,
@@ -365,7 +378,33 @@ def _network(baskets: Baskets, options: Options, vectors: ProductVectors | None)
         memory=options.memory,
         exponent=options.exponent,
     )
-    network = OrderNetwork(shape, dropout=options.dropout, memory_dropout=options.memory_dropout)
+
+
+@torch.no_grad()
+def _begin_with(start: NetworkStart, network: OrderNetwork, baskets: Baskets) -> None:
+    """Copy what the start has learned; a product that it does not know is the mean of what it is bought with.
+
+    One that is bought with nothing that it knows stays as it is, as do new products' biases.
+    """
+    known, new = np.flatnonzero(start.rows >= 0), np.flatnonzero(start.rows < 0)
+    shares = _co_purchase(baskets)[new][:, known] if len(new) else sparse.csr_array((0, len(known)))
+    total = np.asarray(shares.sum(1))  # (new products,)
+    near, shares, total = new[total > 0], shares[total > 0], total[total > 0]
+    for name, own in network.state_dict().items():
+        given = start.model.weights[name]
+        if name not in ("vectors.weight", "memory.weight", "rows", "bias"):
+            own.copy_(torch.from_numpy(given))
+            continue
+        own[known] = torch.from_numpy(given[start.rows[known]])
+        if name != "bias":
+            own[near] = torch.from_numpy(((shares @ given[start.rows[known]]) / total[:, None]).astype(np.float32))
+
+
+def _network(baskets: Baskets, options: Options, vectors: ProductVectors | None) -> OrderNetwork:
+    """Return a network that has learned nothing yet but the products' vectors and how often each is bought."""
+    network = OrderNetwork(
+        shape_of(options, baskets.items), dropout=options.dropout, memory_dropout=options.memory_dropout
+    )
     count = np.bincount(baskets.item, minlength=baskets.items) + 0.5
     if options.loss == "softmax":
         bias = np.log(count / count.sum())

@@ -20,7 +20,7 @@ from aisle.embedder.generation import Generation
 from aisle.sql import Connection, errors, registry
 from aisle.trainers import publish
 from aisle.trainers.catalogue import Catalogue, read_reviews
-from aisle.trainers.category import TextOptions, fit, rows_of
+from aisle.trainers.category import TextOptions, begin, fit, rows_of
 from aisle.trainers.fine_tuning import FineTuningOptions
 from aisle.trainers.run import (
     Report,
@@ -75,7 +75,8 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         reviews = rated_reviews(connection, rule, options.seed)
         liked = int((reviews.categories == LIKED).sum())
         report(f"{len(reviews):,} rated reviews, {liked:,} of them liked.")
-        model = fit(reviews, CATEGORIES, SEPARATOR, options, report)
+        start = begin(connection, "preference", reviews, options) if options.warm_start else None
+        model = fit(reviews, CATEGORIES, SEPARATOR, options, report, start)
         leave_unless_leader()
         model_id = publish.load(connection, "preference", model, SEPARATOR, {"liked": rule})
         with failing(connection, model_id):

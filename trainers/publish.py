@@ -16,6 +16,7 @@ from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, registry
 from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.catalogue import Catalogue
+from aisle.trainers.warm_start import Start
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class CategoryModel:
     encoder_vectors: Floats | None  # (catalogue, dimensions)
     student_scale: float
     parameters: dict[str, Any]
+    start: Start | None = None  # what a later training may start from
 
 
 def load(connection: Connection, task: str, model: CategoryModel, separator: str, parameters: dict[str, Any]) -> int:
@@ -74,6 +76,8 @@ def load(connection: Connection, task: str, model: CategoryModel, separator: str
     )
     if model.encoder_folder:
         registry.write_files(connection, model_id, model.encoder_folder)
+    if model.start:
+        model.start.store(connection, model_id)
     return model_id
 
 

@@ -8,6 +8,7 @@ A model's vectors are rows: two an item, one a user, one a context value. recomm
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
@@ -19,10 +20,11 @@ from aisle import sql
 from aisle.embedder import factors as factor_files
 from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
+from aisle.embedder.towers import prefixes
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, preference, ranking, retrieval, shadow, towers
+from aisle.trainers import baselines, preference, ranking, retrieval, shadow, towers, warm_start
 from aisle.trainers.bulk import copy_rows, index_generation
-from aisle.trainers.events import Events, Ints, read_events
+from aisle.trainers.events import Events, Floats, Ints, read_events
 from aisle.trainers.run import (
     Report,
     Result,
@@ -33,6 +35,7 @@ from aisle.trainers.run import (
     leave_unless_leader,
     only_trainer,
 )
+from aisle.trainers.warm_start import NOBODY, Seen, Start
 
 EASE_ITEMS = 6000  # beyond, it is left to `aisle evaluate recommender --baseline`: it takes 4 bytes × items²
 
@@ -49,6 +52,7 @@ class Options:
     top: int = 10  # what is measured are the first so many
     seed: int = 7
     deploy: bool | None = None  # None: if it is better than what is live and than the baselines
+    warm_start: bool = False  # whether to start from the live model's weights
     tower_options: towers.Options = field(default_factory=towers.Options)
 
 
@@ -77,15 +81,17 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         if options.liked_only:
             _report_likes(connection, events, report)
         tower_options = replace(options.tower_options, features=features, exclude_seen=not options.repeats)
-        test = hold_out(events, options.test_from, exclude_seen=not options.repeats)
+        start = begin(connection, events, tower_options) if options.warm_start else None
+        test = hold_out(events, options.test_from, exclude_seen=not options.repeats, start=start)
         check(test)
         report(
             f"{len(events):,} events of {len(events.user_ids):,} users with {len(events.items):,} items; "
             f"{len(test.user):,} users' last are held out."
         )
-        factors = fit(test.events, options.validate_from, tower_options, options.seed, report)
+        factors, kept = fit(test.events, options.validate_from, tower_options, options.seed, report, start)
         leave_unless_leader()
-        model_id = publish(connection, events, test, factors, tower_options, options)
+        started_from = None if start is None else start.model_id
+        model_id = publish(connection, events, test, factors, tower_options, options, kept, started_from)
         with failing(connection, model_id):
             metrics = measure(connection, model_id, test, options, report)
         verdict = judge(metrics, options)
@@ -124,11 +130,22 @@ def default_features(connection: Connection) -> tuple[str, ...]:
     return ("user", "item", *["category"] * has_categories, *["text"] * has_text)
 
 
-def hold_out(events: Events, moment: float | None, *, exclude_seen: bool) -> HeldOut:
+def begin(connection: Connection, events: Events, options: towers.Options) -> Start:
+    """Return what the live model has kept; raises NoLiveModelError, and WarmStartError where it means nothing."""
+    model, start = warm_start.of_live(connection, "recommender")
+    for name in ("dimensions", "members", "smoothing", "tied", "cosine"):
+        warm_start.check_same(model, name, model.parameters["towers"][name], getattr(options, name))
+    if model.parameters["text_model"] != events.items.text_model:  # its towers read other texts' vectors
+        start = replace(start, arrays={name: array for name, array in start.arrays.items() if ".text." not in name})
+    return start
+
+
+def hold_out(events: Events, moment: float | None, *, exclude_seen: bool, start: Start | None = None) -> HeldOut:
     """Hold out what each user did from a moment on; by default, from the last time that counts for each.
 
     Where seen items are not recommended, only a user's first event with an item counts. A user of whom nothing would
-    be left is not held out.
+    be left is not held out, nor one of whom the weights that are started from have learned what came then. Raises
+    WarmStartError where these are all.
     """
     counts = events.weight > 0
     if exclude_seen:
@@ -139,6 +156,10 @@ def hold_out(events: Events, moment: float | None, *, exclude_seen: bool) -> Hel
     np.maximum.at(last, events.user[counts], events.at[counts])
     cut = last if moment is None else np.where(last >= moment, moment, np.inf)
     cut = np.where((first < cut) & (cut < np.inf), cut, np.inf)
+    if start is not None:
+        unseen = np.where(cut > start.seen.until_of(events.user_ids), cut, np.inf)
+        warm_start.check_unseen(start, int((unseen < np.inf).sum()), int((cut < np.inf).sum()), "users")
+        cut = unseen
     after = events.at >= cut[events.user]
     relevant = events.select(after & counts)
     user = np.unique(relevant.user)
@@ -173,10 +194,18 @@ def check(test: HeldOut) -> None:
 
 
 def fit(
-    events: Events, validate_from: float | None, options: towers.Options, seed: int, report: Report
-) -> towers.Factors:
-    """Find the number of epochs on validation, then fit again on all of the events."""
-    validation = hold_out(events, validate_from, exclude_seen=options.exclude_seen)
+    events: Events,
+    validate_from: float | None,
+    options: towers.Options,
+    seed: int,
+    report: Report,
+    start: Start | None = None,
+) -> tuple[towers.Factors, Start]:
+    """Find the number of epochs on validation, then fit again on all of the events.
+
+    Return what a later training may start from, too: the weights that were to be validated.
+    """
+    validation = hold_out(events, validate_from, exclude_seen=options.exclude_seen, start=start)
     if not validation.events.weight.any():
         raise errors.TrainingDataError(
             "Nothing that counts is left to learn from when each user's last is held out.",
@@ -187,11 +216,46 @@ def fit(
         shown = "" if metric is None else f", validation recall@{options.evaluate_at} {metric:.4f}"
         report(f"  epoch {epoch}/{options.epochs}: loss {loss:.3f}{shown}")
 
+    names = _row_names(events)
+    begun = None if start is None else _for_members(start, names)
     report("Fitting, to be stopped by validation …")
-    first = towers.fit(validation.events, validation.relevant, options, seed=seed, progress=progress)
+    first = towers.fit(validation.events, validation.relevant, options, seed=seed, progress=progress, start=begun)
     report(f"Fitting again on all that is not held out, for {first.epochs_run} epochs …")
-    factors = towers.fit(events, None, options, seed=seed, progress=progress, like=first)
-    return replace(factors, validation=first.validation)
+    factors = towers.fit(events, None, options, seed=seed, progress=progress, like=first, start=begun)
+    learned = {f"{m}.{name}": array for m, arrays in enumerate(first.learned) for name, array in arrays.items()}
+    kept = Start(
+        {key: array.astype(np.float16) for key, array in learned.items()},
+        {key: names[name] for key in learned if (name := key.split(".", 1)[1]) in names},
+        _seen(validation.events) | (NOBODY if start is None else start.seen),
+    )
+    return replace(factors, validation=first.validation), kept
+
+
+def _row_names(events: Events) -> dict[str, Sequence[str]]:
+    """Return what the rows of the towers' tables are of."""
+    paths = {prefix for path in events.items.categories for prefix in prefixes(path)}
+    return {
+        "ids": events.items.ids,
+        "categories": ["\x1f".join(path) for path in sorted(paths)],
+        **{f"contexts.{feature}": values for feature, values in events.context_values.items()},
+    }
+
+
+def _for_members(start: Start, names: Mapping[str, Sequence[str]]) -> list[dict[str, Floats]]:
+    """Return each member's parameters to begin with, for the rows of these names."""
+    members: dict[int, dict[str, Floats]] = {}
+    for key, array in start.arrays.items():
+        member, name = key.split(".", 1)
+        given = start.rows(key, names[name]) if name in names else array.astype(np.float32)
+        members.setdefault(int(member), {})[name] = given
+    return [members[member] for member in sorted(members)]
+
+
+def _seen(events: Events) -> Seen:
+    users = np.unique(events.user)
+    until = np.full(len(events.user_ids), -np.inf)
+    np.maximum.at(until, events.user, events.at)
+    return Seen.of([events.user_ids[u] for u in users], until[users])
 
 
 def publish(
@@ -201,6 +265,8 @@ def publish(
     factors: towers.Factors,
     tower_options: towers.Options,
     options: Options,
+    kept: Start | None = None,
+    started_from: int | None = None,
 ) -> int:
     """Load the factors as a generation, and let the embedder add the items without events; return the model's id."""
     items, dimensions = events.items, factors.out.shape[1]
@@ -228,6 +294,7 @@ def publish(
             "text_model": items.text_model,
             "category_separator": separator,
             "seed": options.seed,
+            "started_from": started_from,
             "top": options.top,
             "epochs": factors.epochs_run,
             "validation": [round(recall, 4) for recall in factors.validation],  # every so many epochs
@@ -236,6 +303,8 @@ def publish(
     )
     has_tower = any(len(t.names) or t.text for t in factors.towers)
     factor_files.store(connection, model_id, factors.towers if has_tower else ())
+    if kept is not None:
+        kept.store(connection, model_id)
     zeros = np.zeros(dimensions, dtype=np.float32)
     # What is of one category lies together: an exact scan of a category then reads few pages.
     touched = sorted(np.unique(test.events.item), key=lambda i: list(items.categories[i] or ()))

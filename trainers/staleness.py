@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aisle import sql
-from aisle.sql import Connection, registry
+from aisle.sql import Connection, errors, registry
 from aisle.trainers import run
 
 
@@ -59,16 +59,24 @@ def examine(connection: Connection, task: str) -> Staleness:
     return Staleness(task, model_id, None if then is None else abs(now - then) / max(then, 1), None, None)
 
 
-def retrain(connection: Connection, url: str, task: str, report: run.Report) -> run.Result:
-    """Train a task again with what its live model was trained with; raises NoLiveModelError."""
+def retrain(connection: Connection, url: str, task: str, report: run.Report, *, warm_start: bool = False) -> run.Result:
+    """Train a task again with what its live model was trained with; raises NoLiveModelError.
+
+    With `warm_start` it starts from that model's weights or, where it cannot, from scratch.
+    """
     model = registry.get(connection, registry.require_live(connection, task))
-    again: dict[str, Callable[[str, registry.Model, run.Report], run.Result]] = {
+    again: dict[str, Callable[[str, registry.Model, run.Report, bool], run.Result]] = {
         "category": _category,
         "preference": _preference,
         "recommender": _recommender,
         "basket": _basket,
     }
-    return again[task](url, model, report)
+    if warm_start:
+        try:
+            return again[task](url, model, report, True)
+        except errors.WarmStartError as error:
+            report(f"{error} From scratch, then.")
+    return again[task](url, model, report, False)
 
 
 def _text_options(model: registry.Model) -> dict[str, Any]:
@@ -85,24 +93,24 @@ def _text_options(model: registry.Model) -> dict[str, Any]:
     return given
 
 
-def _category(url: str, model: registry.Model, report: run.Report) -> run.Result:
+def _category(url: str, model: registry.Model, report: run.Report, warm_start: bool) -> run.Result:
     from aisle.trainers import category
 
     own = {name: model.parameters[name] for name in ("split_column", "min_rows")}
-    return category.train(url, category.Options(**_text_options(model), **own), report)
+    return category.train(url, category.Options(**_text_options(model), **own, warm_start=warm_start), report)
 
 
-def _preference(url: str, model: registry.Model, report: run.Report) -> run.Result:
+def _preference(url: str, model: registry.Model, report: run.Report, warm_start: bool) -> run.Result:
     from aisle.trainers import preference
 
     rule = model.parameters["liked"]
     options = preference.Options(
-        **_text_options(model), liked_from=rule.get("from"), liked=tuple(rule.get("values", ()))
+        **_text_options(model), liked_from=rule.get("from"), liked=tuple(rule.get("values", ())), warm_start=warm_start
     )
     return preference.train(url, options, report)
 
 
-def _recommender(url: str, model: registry.Model, report: run.Report) -> run.Result:
+def _recommender(url: str, model: registry.Model, report: run.Report, warm_start: bool) -> run.Result:
     from aisle.trainers import recommender, towers
 
     given = model.parameters
@@ -113,12 +121,13 @@ def _recommender(url: str, model: registry.Model, report: run.Report) -> run.Res
         repeats=given["recommends_seen"],
         top=given["top"],
         seed=given["seed"],
+        warm_start=warm_start,
         tower_options=towers.Options(**given["towers"] | {"features": features}),
     )
     return recommender.train(url, options, report)
 
 
-def _basket(url: str, model: registry.Model, report: run.Report) -> run.Result:
+def _basket(url: str, model: registry.Model, report: run.Report, warm_start: bool) -> run.Result:
     from aisle.trainers import basket
 
-    return basket.train(url, basket.Options(**model.parameters["options"]), report)
+    return basket.train(url, basket.Options(**model.parameters["options"], warm_start=warm_start), report)

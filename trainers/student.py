@@ -71,16 +71,19 @@ def fit_student(
     *,
     seed: int,
     progress: Progress = lambda epoch, loss: None,
+    start: Student | None = None,
 ) -> Student:
     """Fit on `texts`, (texts, n-grams) of ones, and their labels; same seed and machine, same student.
 
-    `labels` count `paths`, one a category.
+    `labels` count `paths`, one a category. `start` is a student of the same n-grams and categories, of as many
+    dimensions or fewer, to begin with; its rows of zeros are of n-grams and categories that it does not know.
     """
     small = texts.shape[0] < SMALL
     size = options.batch_size or (64 if small else 256)
     members = options.members or (4 if small else 1)
     students = [
-        _fit_one(texts, labels, paths, ngrams, options, size, seed + member, progress) for member in range(members)
+        _fit_one(texts, labels, paths, ngrams, options, size, seed + member, progress, start)
+        for member in range(members)
     ]
     return students[0] if members == 1 else _mean(students, texts)
 
@@ -112,6 +115,7 @@ def _fit_one(
     size: int,
     seed: int,
     progress: Progress,
+    begun: Student | None,
 ) -> Student:
     random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     scales = np.array([ngram_scale(ngram) for ngram in ngrams], dtype=np.float32)
@@ -120,6 +124,12 @@ def _fit_one(
     moments, squares = torch.zeros_like(vectors), torch.zeros(len(ngrams), 1)
     weight = torch.randn(len(paths), options.dimensions, generator=generator) / options.dimensions**0.5
     bias = torch.zeros(len(paths))
+    if begun is not None:
+        known, width = torch.from_numpy(begun.weight.any(axis=1)), begun.weight.shape[1]
+        vectors.zero_()  # in dimensions that it does not have, and of n-grams that it does not know
+        vectors[:, :width] = torch.from_numpy(begun.vectors / scales[:, None])
+        weight[known, :width] = torch.from_numpy(begun.weight)[known]
+        bias.copy_(torch.from_numpy(begun.bias))
     path_loss = PathLoss(paths, options.label_smoothing)
     optimiser = torch.optim.Adam([weight.requires_grad_(), bias.requires_grad_()], lr=options.learning_rate)
 

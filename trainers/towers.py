@@ -183,6 +183,7 @@ class Factors:
     towers: Sequence[ItemTower]  # one a member
     epochs_run: int  # the best epoch
     validation: Sequence[float]  # recall at each evaluation
+    learned: Sequence[Mapping[str, Floats]]  # one a member: the model's parameters by name, all but the users' vectors
 
     def user_vector(
         self, user: int | None, recent_items: Sequence[int], context: Mapping[str, str | int] | None = None
@@ -244,12 +245,15 @@ def fit(
     seed: int,
     progress: Progress = lambda epoch, loss, metric: None,
     like: Factors | None = None,
+    start: Sequence[Mapping[str, Floats]] | None = None,
 ) -> Factors:
     """Fit on `events`; same seed and machine, same factors.
 
     `validation` are held-out events of the same users and items, whose histories are in `events`: they stop the
     training, and on them is learned what popularity and repetition add. To fit on everything afterwards, pass no
     validation, and as `like` the factors found: the number of epochs and what was learned on validation are theirs.
+    `start`, one a member, are parameters to begin with, as `Factors.learned` has them, for these items, categories and
+    values; a row of zeros is of something that is new.
     """
     test = _Test.of(events, validation, options, seed) if validation is not None and len(validation) else None
     repeat = like.repeat if like else None
@@ -258,7 +262,8 @@ def fit(
     members: list[Factors] = []
     for member in range(options.members):
         recency = members[0].recency if members else None  # w is shared, so the first member's holds for all
-        members.append(_fit_one(events, test, options, seed + member, progress, repeat, recency))
+        begun = start[member] if start else {}
+        members.append(_fit_one(events, test, options, seed + member, progress, repeat, recency, begun))
     factors = members[0] if len(members) == 1 else _concatenate(members)
     factors = factors.lengthened(events, like.popularity if like else learn_popularity(factors, events, test, options))
     return replace(factors, repeat=repeat or learn_repeat(factors, test, options))
@@ -408,6 +413,14 @@ class _Model(nn.Module):
     def _has(self, feature: str) -> bool:
         return feature in self.options.features
 
+    def start_from(self, parameters: Mapping[str, Floats]) -> None:
+        """Begin with these parameters where they fit, and as without them where a row is of zeros."""
+        for name, own in self.named_parameters():
+            if own.requires_grad and name in parameters and own.shape == parameters[name].shape:
+                given = torch.from_numpy(parameters[name])
+                known = given.any(-1, keepdim=True) if given.ndim > 1 else torch.tensor(True)
+                own.data = torch.where(known, given, own.data)
+
     def items(self, dropped: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return (into, out) of all items, (items, d or d + 1); a dropped item has neither id nor neighbours."""
         known = torch.ones_like(self.ids[:, :1]) if dropped is None else (~dropped).float()[:, None]
@@ -482,6 +495,13 @@ class _Model(nn.Module):
             towers=[ItemTower(d, cosine, self.names, categories, text)],
             epochs_run=epoch,
             validation=list(validation),
+            learned=[
+                {
+                    name: parameter.numpy(force=True).copy()
+                    for name, parameter in self.named_parameters()
+                    if parameter.requires_grad and name != "users"
+                }
+            ],
         )
 
 
@@ -647,6 +667,7 @@ def _fit_one(
     progress: Progress,
     repeat: Repeat | None,
     recency: Floats | None,
+    start: Mapping[str, Floats],
 ) -> Factors:
     """Fit one member; `recency` is another member's, to be kept as it is."""
     batches = _Batches(events, options)
@@ -658,6 +679,7 @@ def _fit_one(
     accelerator = Accelerator()
     plain = _Model(events, options, recency, torch.Generator().manual_seed(seed))
     plain.log_recency.requires_grad_(learned)
+    plain.start_from(start)
     optimiser = torch.optim.Adam((p for p in plain.parameters() if p.requires_grad), lr=options.learning_rate)
     model, optimiser = accelerator.prepare(plain, optimiser)
     generator = torch.Generator().manual_seed(seed)
@@ -706,6 +728,7 @@ def _concatenate(members: Sequence[Factors]) -> Factors:
         out=join([m.out for m in members]),
         context={name: join([m.context[name] for m in members]) for name in members[0].context},
         towers=[tower for m in members for tower in m.towers],
+        learned=[parameters for m in members for parameters in m.learned],
         epochs_run=round(float(np.mean([m.epochs_run for m in members]))),
     )
 

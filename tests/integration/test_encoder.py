@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from aisle.sql import errors, registry
 from aisle.trainers import category, fine_tuning
 from aisle.trainers.fine_tuning import FineTuningOptions
 from aisle.trainers.student import StudentOptions
+from aisle.trainers.warm_start import Start
 from tests.conftest import save_tiny_encoder
 
 WORDS = {
@@ -105,6 +107,30 @@ def test_sql_confidences_equal_torchs(trained: category.Result, connection: sql.
             connection.execute("select category, confidence from aisle.item_category(%s, 99)", (item_id,)).fetchall()
         )
         assert answers == pytest.approx(dict(zip([c[0] for c in head], shares, strict=True)), abs=1e-3)
+
+
+def test_training_starts_from_the_live_encoder(
+    trained: category.Result, connection: sql.Connection, database_url: str, tiny_encoder: Path, home: Path
+) -> None:
+    """At a learning rate of nothing, the transformer and the head stay those of the live model."""
+    before = set((home / "training").iterdir())
+    still = replace(QUICK, epochs=1, learning_rate=1e-12, head_learning_rate=0.0)
+    student = StudentOptions(dimensions=16, epochs=1)
+    options = category.Options(encoder=str(tiny_encoder), fine_tuning=still, student=student, deploy=False)
+    second = category.train(database_url, replace(options, warm_start=True))
+    assert registry.get(connection, second.model_id).parameters["started_from"] == trained.model_id
+    old, new = (Generation.load(connection, model_id).encoder for model_id in (trained.model_id, second.model_id))
+    assert old is not None
+    assert new is not None
+    for (name, one), other in zip(old.model[0].named_parameters(), new.model[0].parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6), name
+    heads = [Start.read(connection, model_id).arrays["encoder"] for model_id in (trained.model_id, second.model_id)]
+    assert heads[1] == pytest.approx(heads[0], abs=1e-6)
+    category.train(database_url, options)
+    folders = set((home / "training").iterdir()) - before
+    assert len(folders) == 2, "A run that starts elsewhere must not be picked up by one from scratch."
+    with pytest.raises(errors.WarmStartError, match="another encoder"):
+        category.train(database_url, category.Options(warm_start=True))
 
 
 def test_worker_replaces_a_draft_with_the_encoders_vector(trained: category.Result, connection: sql.Connection) -> None:

@@ -47,7 +47,7 @@ def published(connection: Connection, *, repeats: bool, **changes: Any) -> tuple
     tower_options = towers.Options(**{**vars(QUICK), "exclude_seen": not repeats, **changes})
     events = read_events(connection, FEATURES)
     test = recommender.hold_out(events, None, exclude_seen=not repeats)
-    factors = recommender.fit(test.events, None, tower_options, 7, lambda line: None)
+    factors, _ = recommender.fit(test.events, None, tower_options, 7, lambda line: None)
     model_id = recommender.publish(connection, events, test, factors, tower_options, options)
     connection.execute("update aisle._models set state = 'ready' where model_id = %s", [model_id])
     connection.execute("select aisle.deploy(%s)", [model_id])

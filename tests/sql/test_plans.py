@@ -211,6 +211,33 @@ def test_a_filter_finds_as_many_as_there_are_whatever_its_share(recommender: Sho
     assert min(found.values()) >= 0.99, found
 
 
+@pytest.mark.trap(23)
+def test_a_category_of_too_many_to_compare_is_searched_by_the_index(recommender: Shop) -> None:
+    """What is nearest is of another category, so the scan must go on; where it may not, an exact one follows."""
+    shop, others = recommender, 500
+    shop.execute("update aisle.item_factors set category_key = 'food > '")
+    shop.execute(
+        "insert into aisle.item_factors"
+        " (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin)"
+        " select aisle._live_model('recommender'), 'other ' || item, 'other > ',"
+        " out * array_fill(2, array[%(dimensions)s])::vector, out, '', 'events' from (" + VECTORS + ") v",
+        {"items": others, "dimensions": DIMENSIONS},
+    )
+    shop.execute("analyze aisle.item_factors")
+    call = "select item_id from aisle.recommend(%s, %s, 'food')"
+    for max_scan_tuples, k in [(20_000, 10), (20_000, 150), (1, 5000)]:
+        case = f"max_scan_tuples {max_scan_tuples}, k = {k}"
+        shop.execute("select set_config('hnsw.max_scan_tuples', %s, false)", [str(max_scan_tuples)])
+        before = index_scans(shop)["embedding"]
+        found = [{item for (item,) in shop.execute(call, [user, k])} for user in range(1, 4)]
+        assert index_scans(shop)["embedding"] == before + 3, f"The index was not searched once a call: {case}"
+        assert [len(items) for items in found] == [k] * 3, f"Fewer rows than there are: {case}"
+        shop.execute("set enable_indexscan = off")
+        exact = [{item for (item,) in shop.execute(call, [user, k])} for user in range(1, 4)]
+        shop.execute("reset enable_indexscan")
+        assert sum(len(a & b) for a, b in zip(found, exact, strict=True)) >= 0.95 * 3 * k, case
+
+
 @pytest.mark.trap(22)
 def test_an_index_is_built_anew_and_takes_the_old_ones_place(recommender: Shop) -> None:
     shop = recommender
@@ -291,6 +318,35 @@ def test_the_next_basket_and_the_rest_of_a_cart_are_found_by_indexes(connection:
     )
     assert used == {"basket_items embedding": CALLS, "basket_items completion": CALLS, "customer_vectors taste": CALLS}
     assert retrieval.recall(connection, "basket", model)["100 %"] >= 0.99
+
+
+@pytest.mark.trap(23)
+def test_what_is_bought_with_like_products_is_found_by_the_index_as_far_as_is_asked(connection: Connection) -> None:
+    shop, items, k = Shop(connection), bulk.INDEX_FROM, 150
+    shop.create()
+    shop.attach()
+    model = publish_tiny_basket(connection, {}, dimensions=DIMENSIONS)
+    shop.execute(
+        "insert into aisle.basket_items (model_id, item_id, embedding, taste, cart, completion, companions, cosines,"
+        " co_purchase, popularity, gap) select %(model)s, item, out, out, out, out || '[0]', '{}', '{}', out, .001, 10"
+        " from (" + VECTORS + ") v",
+        {"model": model, "items": items},
+    )
+    bulk.create_index(connection, f"basket_items_{model}", DIMENSIONS, "halfvec_cosine_ops", column="co_purchase")
+    shop.execute("analyze aisle.basket_items")
+    before = scans(shop, f"aisle.basket_items_{model}")[0]
+    found = 0
+    for item in map(str, range(1, CALLS + 1)):
+        rows = shop.execute("select item_id from aisle.similar_items(%s, %s, 'basket')", [item, k]).fetchall()
+        assert len(rows) == k > 40, "A search of the index ends with hnsw.ef_search."
+        exact = shop.value(
+            "select array(select b.item_id from aisle.basket_items b where b.item_id <> %s order by b.co_purchase <=>"
+            " (select a.co_purchase from aisle.basket_items a where a.item_id = %s) limit %s)",
+            [item, item, k],
+        )
+        found += len({name for (name,) in rows} & set(exact))
+    assert scans(shop, f"aisle.basket_items_{model}")[0] == before + CALLS, "Only the exact searches read all products."
+    assert found >= 0.99 * k * CALLS
 
 
 @pytest.mark.trap(23)

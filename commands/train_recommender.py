@@ -1,0 +1,131 @@
+"""`aisle train recommender` and `aisle experiment recommender`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from aisle.commands import Database, json_option, pass_database, print_rows
+from aisle.commands.runs import WARM_START, progress, show, with_options
+
+OPTIONS = (
+    click.option(
+        "--positives",
+        default="all",
+        show_default=True,
+        type=click.Choice(["all", "liked"]),
+        help="What is to be foreseen: all events, or those that the user liked, by rating or label.",
+    ),
+    click.option(
+        "--repeats",
+        is_flag=True,
+        help="Users come back to the same items, such as stores, and are to be shown them again.",
+    ),
+    click.option("--dimensions", default=64, show_default=True, help="Of the vectors."),
+    click.option(
+        "--members", default=1, show_default=True, help="Models of so many seeds, joined into one: longer vectors."
+    ),
+    click.option("--history", default=50, show_default=True, help="How many of a user's last events count."),
+    click.option(
+        "--unordered",
+        is_flag=True,
+        help="Learn from sets of events; for tables whose times say nothing about the order.",
+    ),
+    click.option("--epochs", type=click.IntRange(min=1), help="Passes over the events, at most."),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Events (with --unordered: users) a step."),
+    click.option("--learning-rate", type=float, help="Of Adam."),
+    click.option("--test-from", type=click.DateTime(), help="Hold out what came later.  [default: the last event]"),
+    click.option("--validate-from", type=click.DateTime(), help="The same for validation."),
+    click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Measure the first so many."),
+    click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model."),
+)
+
+
+@click.command("recommender")
+@click.option(
+    "--features",
+    help="What to learn from, separated by commas: user, item, category, text, hour, weekday, meal_slot, and attached "
+    "context columns.  [default: user,item, and category and text where there are any]",
+)
+@with_options(OPTIONS)
+@WARM_START
+@click.option(
+    "--deploy/--no-deploy",
+    default=None,
+    help="Let it answer when it is ready.  [default: if it beats the live model and the baselines]",
+)
+@json_option
+@pass_database
+def train_recommender(
+    database: Database, /, features: str | None, warm_start: bool, deploy: bool | None, as_json: bool, **given: Any
+) -> None:
+    """Train user → items and publish it."""
+    from dataclasses import replace
+
+    from aisle.trainers import recommender
+
+    options = replace(
+        _recommender(**given), features=_names(features) if features else None, warm_start=warm_start, deploy=deploy
+    )
+    result = recommender.train(database.url, options, progress(database))
+    names = [f"{name}@{options.top}" for name in ("recall", "hit", "ndcg")]
+    show(result, "of the held-out users' items", names, "aisle recommend USER", as_json=as_json)
+
+
+@click.command("recommender")
+@click.option(
+    "--features", "arms", multiple=True, required=True, help="A set of features, separated by commas; at least twice."
+)
+@with_options(OPTIONS)
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1), help="Models a set of features.")
+@json_option
+@pass_database
+def experiment_recommender(
+    database: Database, /, arms: tuple[str, ...], seeds: int, as_json: bool, **given: Any
+) -> None:
+    """Compare sets of features on the same held-out users; nothing is deployed."""
+    from aisle.trainers import experiment as experiments
+
+    with database.connect():
+        pass
+    table = experiments.compare_features(
+        database.url,
+        [_names(arm) for arm in arms],
+        seeds,
+        _recommender(**given),
+        lambda line: click.echo(line, err=True),
+    )
+    print_rows(
+        ["features", f"recall@{given['top']}", "sd", "difference", "p", "verdict"],
+        [(",".join(a.features), a.mean, a.sd, a.difference, a.p, a.verdict) for a in table],
+        as_json,
+    )
+
+
+def _names(features: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in features.split(","))
+
+
+def _recommender(
+    *, positives: str, repeats: bool, unordered: bool, test_from: datetime | None, validate_from: datetime | None,
+    top: int, seed: int, **given: Any,
+) -> Any:  # fmt: skip
+    from aisle.trainers import recommender, towers
+
+    return recommender.Options(
+        liked_only=positives == "liked",
+        repeats=repeats,
+        test_from=_seconds(test_from),
+        validate_from=_seconds(validate_from),
+        top=top,
+        seed=seed,
+        tower_options=towers.Options(
+            order="set" if unordered else "time",
+            evaluate_at=top,
+            **{name: value for name, value in given.items() if value is not None},
+        ),
+    )
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()

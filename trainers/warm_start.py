@@ -1,0 +1,139 @@
+"""What `--warm-start` starts from: a model's weights, as they were before they learned from what measured them.
+
+A model that is published has learned from its validation rows as well. A run that started from it would be stopped and
+calibrated by rows that its weights know. So with each model are kept the weights of its first fit, which knew neither
+validation nor held-out rows, and from whom they learned: a later run measures itself on nobody of these.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
+
+from aisle import sql
+from aisle.sql import Connection, errors, registry
+
+ARRAYS, NAMES = "weights.safetensors", "names.json"
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """From whom weights have learned, and until when: groups of texts, users, customers."""
+
+    keys: npt.NDArray[np.uint64]  # (keys,), hashes in ascending order
+    until: Doubles  # (keys,)
+
+    @classmethod
+    def of(cls, keys: Sequence[str], until: Doubles | None = None) -> "Seen":
+        """Keep these keys; without a time, of all times."""
+        times = np.full(len(keys), np.inf) if until is None else until
+        return cls._latest(_hashes(keys), np.asarray(times, dtype=np.float64))
+
+    def until_of(self, keys: Sequence[str]) -> Doubles:
+        """Return until when the weights have learned from each, (keys,); -inf: never."""
+        if not len(self.keys):
+            return np.full(len(keys), -np.inf)
+        hashes = _hashes(keys)
+        place = np.minimum(np.searchsorted(self.keys, hashes), len(self.keys) - 1)
+        return np.where(self.keys[place] == hashes, self.until[place], -np.inf)
+
+    def __or__(self, other: "Seen") -> "Seen":
+        """Return what either has seen."""
+        return self._latest(np.concatenate([self.keys, other.keys]), np.concatenate([self.until, other.until]))
+
+    @classmethod
+    def _latest(cls, hashes: npt.NDArray[np.uint64], until: Doubles) -> "Seen":
+        keys, place = np.unique(hashes, return_inverse=True)
+        latest = np.full(len(keys), -np.inf)
+        np.maximum.at(latest, place, until)
+        return cls(keys, latest)
+
+
+NOBODY = Seen(np.zeros(0, dtype=np.uint64), np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to start from."""
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    names: Mapping[str, Sequence[str]]  # array → what its rows are of, where rows have names
+    seen: Seen
+    model_id: int | None = None  # the model that they are of
+    digest: str = ""  # of all of that model's files
+
+    def rows(self, array: str, names: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return an array's rows by these names, (names, any); zeros for a name that it lacks."""
+        table, places = self.arrays[array], {name: row for row, name in enumerate(self.names[array])}
+        found = np.array([places.get(name, -1) for name in names], dtype=np.int64)
+        rows = np.zeros((len(names), *table.shape[1:]), dtype=np.float32)
+        rows[found >= 0] = table[found[found >= 0]]
+        return rows
+
+    def store(self, connection: Connection, model_id: int) -> None:
+        """Keep it with a model."""
+        with tempfile.TemporaryDirectory(prefix="aisle-") as folder:
+            below = Path(folder) / registry.START
+            below.mkdir()
+            arrays = {**self.arrays, "seen.keys": self.seen.keys, "seen.until": self.seen.until}
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, below / ARRAYS)
+            (below / NAMES).write_text(json.dumps(self.names, ensure_ascii=False), encoding="utf-8")
+            registry.write_files(connection, model_id, Path(folder))
+
+    @classmethod
+    def read(cls, connection: Connection, model_id: int) -> "Start":
+        """Return what is kept with a model; raises WarmStartError if it is nothing."""
+        with tempfile.TemporaryDirectory(prefix="aisle-") as folder:
+            registry.read_files(connection, model_id, Path(folder), start=True)
+            below = Path(folder) / registry.START
+            if not (below / ARRAYS).exists():
+                raise errors.WarmStartError(f"Model {model_id} has kept no weights to start from.")
+            arrays = load_file(below / ARRAYS)
+            names = json.loads((below / NAMES).read_text(encoding="utf-8"))
+        seen = Seen(arrays.pop("seen.keys"), arrays.pop("seen.until"))
+        digest = sql.fetch_value(
+            connection,
+            "select encode(sha256(string_agg(sha256, '' order by name)), 'hex') from aisle._model_files "
+            "where model_id = %s",
+            (model_id,),
+        )
+        return cls(arrays, names, seen, model_id, digest)
+
+
+def of_live(connection: Connection, task: str) -> tuple[registry.Model, Start]:
+    """Return the live model and what it has kept; raises NoLiveModelError, or WarmStartError if it has kept nothing."""
+    model_id = registry.require_live(connection, task)
+    return registry.get(connection, model_id), Start.read(connection, model_id)
+
+
+def check_same(model: registry.Model, what: str, theirs: object, ours: object) -> None:
+    """Raise WarmStartError unless model and run agree in something that weights depend on."""
+    if theirs != ours:
+        raise errors.WarmStartError(
+            f"Model {model.model_id}, which is live, has another {what}: {theirs}, not {ours}.",
+            hint="Give the same, or train without --warm-start.",
+        )
+
+
+def check_unseen(start: Start, left: int, everybody: int, who: str) -> None:
+    """Raise WarmStartError where the weights have learned from all those who would be held out."""
+    if everybody and not left:
+        raise errors.WarmStartError(
+            f"Model {start.model_id}, which is live, has learned what was to be held out of all {everybody:,} {who}.",
+            hint="Hold out what came later, or train without --warm-start.",
+        )
+
+
+def _hashes(keys: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return 8 bytes of each key's SHA-256, which no two of a shop's keys have in common."""
+    digests = b"".join(hashlib.sha256(key.encode()).digest()[:8] for key in keys)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
