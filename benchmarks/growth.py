@@ -1,6 +1,8 @@
 """How costs grow with the shop: those of training, and of every function that is read.
 
-    python benchmarks/growth.py category recommender basket
+    python benchmarks/growth.py category
+    python benchmarks/growth.py recommender
+    python benchmarks/growth.py basket
 
 A shop of size 1 is the generated one: 4,075 products, 1,500 customers, 107,000 visits, 176,000 order lines. A larger
 one is so many of it side by side, in which each customer knows the products of one; a smaller one has all the products
@@ -152,14 +154,12 @@ def measure(server: str, name: str, sizes: Sequence[float], queries: int) -> dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="+", choices=TASKS)
-    parser.add_argument("--sizes", type=float, nargs="+", help="instead of each task's own")
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("--sizes", type=float, nargs="+", help="two or more, instead of the task's own")
     parser.add_argument("--queries", type=int, default=300)
     arguments = parser.parse_args()
-    server = embedded.start()
-    for name in arguments.tasks:
-        sizes = arguments.sizes or TASKS[name].sizes
-        print(json.dumps({name: measure(server, name, sizes, arguments.queries)}, indent=2), flush=True)
+    sizes = arguments.sizes or TASKS[arguments.task].sizes
+    print(json.dumps(measure(embedded.start(), arguments.task, sizes, arguments.queries), indent=2))
 
 
 if __name__ == "__main__":

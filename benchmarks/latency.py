@@ -110,10 +110,10 @@ def farthest(contender: tuple[Any, ...], other: tuple[Any, ...], questions: list
     return max(abs(one - another) for one, another in pairs)
 
 
-def set_wise(connection: Connection) -> dict[str, int]:
+def set_wise(connection: Connection, rounds: int) -> dict[str, int]:
     """Return how many names a second one query puts into categories."""
     rates = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         started = time.perf_counter()
         rows = sql.fetch_value(
             connection,
@@ -164,7 +164,7 @@ def main() -> None:
             ),
             "largest difference from predict_category": differences,
             **compared,
-            "set-wise, names/s": set_wise(connection),
+            "set-wise, names/s": set_wise(connection, arguments.rounds),
         }
     print(json.dumps(result, indent=2))
 
