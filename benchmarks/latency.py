@@ -62,17 +62,21 @@ def prepare(server: str, epochs: int) -> str:
     return url
 
 
-def write_model(connection: Connection, model: int, folder: str) -> None:
-    """Write the n-gram student for the other server."""
+def write_model(connection: Connection, model: int, folder: str) -> int:
+    """Write the n-gram student for the other server; return how many n-grams it knows."""
     head = Generation.load(connection, model).head
     register_vector(connection)
-    rows = connection.execute("select ngram, embedding from aisle.ngram_vectors where model_id = %s", (model,))
+    rows = connection.execute(
+        "select ngram, embedding from aisle.ngram_vectors where model_id = %s and not starts_with(ngram, 'padding ')",
+        (model,),
+    )
     ngrams, vectors = zip(*rows.fetchall(), strict=True)
     tensors = {"weight": head.weight, "bias": head.bias, "floor": head.floor}
     stacked = np.stack([np.asarray(vector.to_numpy(), dtype=np.float32) for vector in vectors])
     save_file(tensors | {"vectors": stacked}, Path(folder, "model.safetensors"))
     names = {"ngrams": ngrams, "categories": head.categories}
     Path(folder, "names.json").write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
+    return len(ngrams)
 
 
 def ask_text(url: str) -> tuple[Callable[[Question], Answer], int]:
@@ -139,7 +143,7 @@ def main() -> None:
     )
     with sql.connect(url) as connection, tempfile.TemporaryDirectory() as folder:
         model = sql.fetch_value(connection, "select aisle._live_model('category')")
-        write_model(connection, model, folder)
+        known = write_model(connection, model, folder)
         ngrams = sql.fetch_value(connection, "select count(*) from aisle.ngram_vectors where model_id = %s", (model,))
         if ngrams < NGRAMS:
             connection.execute(FILL, {"model": model, "missing": NGRAMS - ngrams})
@@ -158,7 +162,7 @@ def main() -> None:
             assert differences["FastAPI, torch"] < TOLERANCE, "they do not answer the same"
             compared = in_turn(contenders, questions, processes, arguments.rounds)
         result = {
-            "n-grams of the model": ngrams,
+            "n-grams of the model": known,
             "categories": sql.fetch_value(
                 connection, "select count(*) from aisle.category_vectors where model_id = %s", (model,)
             ),
