@@ -22,7 +22,7 @@ from psycopg import sql as compose
 
 from aisle import migrations, sql
 from aisle.sql import embedded, transfer
-from aisle.trainers import category
+from aisle.trainers import category, linear_svm
 from aisle.trainers.evaluation import evaluate_category
 from aisle.trainers.fine_tuning import FineTuningOptions
 from aisle.trainers.publish import calibration_error, macro_f1
@@ -90,18 +90,21 @@ def database_name(name: str, target: str, encoder: str | None) -> str:
     return f"bench_{name}_{target}" + ("_encoder" if encoder else "")
 
 
-def score(rows: list[tuple[str, str, float, str, float]], level: int | None) -> dict[str, float]:
+def score(rows: list[tuple[str, str, float, str, float]], level: int | None) -> dict[str, Any]:
     """Score answers for rows (item_category) and for texts (predict_category) against the labels at a level."""
     labels = np.array([" > ".join(row[0].split(" > ")[:level]) if level else row[0] for row in rows])
     item, item_confidence, text, text_confidence = (np.array(c) for c in list(zip(*rows, strict=True))[1:])
     return {
-        "rows": len(rows),
-        "item accuracy": float(np.mean(item == labels)),
-        "item macro-F1": macro_f1(labels, item),
-        "item ECE": calibration_error(item_confidence, item == labels),
-        "text accuracy": float(np.mean(text == labels)),
-        "text macro-F1": macro_f1(labels, text),
-        "text ECE": calibration_error(text_confidence, text == labels),
+        name: {
+            "rows": len(rows),
+            "accuracy": float(np.mean(answer == labels)),
+            "macro-F1": macro_f1(labels, answer),
+            "ECE": calibration_error(confidence, answer == labels),
+        }
+        for name, answer, confidence in (
+            ("item_category", item, item_confidence),
+            ("predict_category", text, text_confidence),
+        )
     }
 
 
@@ -144,7 +147,8 @@ def baseline(server: str, name: str, target: str, encoder: str | None) -> dict[s
     """TF-IDF + linear SVM on the same rows (the database of the last run is still there)."""
     with sql.connect(server.replace("/aisle?", f"/{database_name(name, target, encoder)}?")) as connection:
         _, accuracy, f1 = (evaluate_category(connection, baseline=True)[-1][i] for i in (0, 2, 3))
-    return {"data": name, "target": target, "TF-IDF + linear SVM": {"accuracy": accuracy, "macro-F1": f1}}
+    scores = {linear_svm.NAME: {"accuracy": accuracy, "macro-F1": f1}}
+    return {"data": name, "target": target, "scores": {"leaf": scores}}
 
 
 def main() -> None:

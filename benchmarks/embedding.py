@@ -35,7 +35,6 @@ from aisle.sql import Connection, embedded
 from aisle.trainers import publish
 
 DIMENSIONS, CATEGORIES = 256, 353
-DATABASE = "bench_embedding"
 
 CREATE = """
 create schema shop;
@@ -47,12 +46,13 @@ LINES = "create table shop.{table}_lines (order_id bigint, product_id bigint ref
 INDEX = "create index on shop.{table} (price); create index on shop.{table} (category, price);"
 
 
-def fresh_database(server: str) -> str:
+def fresh_database(server: str, database: str) -> str:
+    """Make an empty database with Aisle's schema; return its URL."""
     with sql.connect(server) as connection:
-        name = compose.Identifier(DATABASE)
+        name = compose.Identifier(database)
         connection.execute(compose.SQL("drop database if exists {} with (force)").format(name))
         connection.execute(compose.SQL("create database {}").format(name))
-    url = server.replace("/aisle?", f"/{DATABASE}?")
+    url = server.replace("/aisle?", f"/{database}?")
     migrations.migrate(url)
     return url
 
@@ -309,7 +309,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what != "writes" and not arguments.encoder:
         parser.error("--encoder is needed")
-    url = fresh_database(embedded.start())
+    url = fresh_database(embedded.start(), "bench_embedding")
     if arguments.what == "writes":
         result = measure_writes(url, arguments.rounds or 21)
     elif arguments.what == "throughput":

