@@ -25,7 +25,7 @@ begin
             from (select c.item_id, c.score
                   from (select f.item_id, -(f.embedding <#> query) as score
                         from aisle.item_factors_%1$s f
-                        where f.item_id <> all (excluded)
+                        where f.item_id not in (select unnest(excluded))  -- hashed, whatever the plan
                           and (first_key is null or f.category_key >= first_key and f.category_key < last_key)
                         order by f.embedding::halfvec(%2$s) <#> query::halfvec(%2$s)
                         limit k::bigint + least(cardinality(excluded) / 10, 40) + (
