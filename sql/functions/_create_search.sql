@@ -28,8 +28,9 @@ begin
                         where f.item_id not in (select unnest(excluded))  -- hashed, whatever the plan
                           and (first_key is null or f.category_key >= first_key and f.category_key < last_key)
                         order by f.embedding::halfvec(%2$s) <#> query::halfvec(%2$s)
-                        limit k::bigint + least(cardinality(excluded) / 10, 40) + (
-                            select aisle._further(p.reltuples) from pg_class p where p.oid = 'aisle.item_factors_%1$s'::regclass)) c
+                        limit k::bigint + least(cardinality(excluded) / 10, 40) + case when first_key is null then (
+                            select aisle._further(p.reltuples) from pg_class p where p.oid = 'aisle.item_factors_%1$s'::regclass)
+                            else 0 end) c  -- in a category, each row more is found among many of other categories
                   order by c.score desc, c.item_id
                   limit k) n;
         end
