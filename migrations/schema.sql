@@ -244,6 +244,22 @@ CREATE FUNCTION aisle._content_hash(name text, manufacturer text, details text) 
         e'\x1f', coalesce(name, ''), coalesce(manufacturer, ''), coalesce(details, '')), 'UTF8')), 1, 16)
 $$;
 
+CREATE FUNCTION aisle._copy_execute(source regprocedure, target regprocedure) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+declare
+    grantee regrole;
+begin
+    execute format('revoke all on function %s from public', target);
+    for grantee in
+        select a.grantee from pg_proc p, aclexplode(p.proacl) a where p.oid = source and a.grantee not in (0, p.proowner)
+    loop
+        execute format('grant execute on function %s to %s', target, grantee);
+    end loop;
+end
+$$;
+
 CREATE FUNCTION aisle._copy_grants(source regclass, target regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -281,6 +297,9 @@ begin
                        parent, parent || '_' || model_id, model_id);
         perform aisle._copy_grants(format('aisle.%I', parent), format('aisle.%I', parent || '_' || model_id));
     end loop;
+    if model.task = 'recommender' then
+        perform aisle._create_search(model_id, model.dimensions);
+    end if;
 end
 $_$;
 
@@ -349,6 +368,42 @@ begin
     end loop;
 end
 $$;
+
+CREATE FUNCTION aisle._create_search(model_id integer, dimensions integer) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $_$
+begin
+    execute format($definition$
+        create function aisle._nearest_factors_%1$s(
+            query vector, k integer, excluded text[], first_key text, last_key text, out item_ids text[], out scores double precision[])
+        language plpgsql stable parallel safe
+        set search_path from current
+        set plan_cache_mode = force_generic_plan
+        set enable_seqscan = off
+        set jit = off
+        set hnsw.iterative_scan = 'relaxed_order'
+        set hnsw.ef_search = 40
+        as $search$
+        begin
+            select array_agg(n.item_id), array_agg(n.score) into item_ids, scores
+            from (select c.item_id, c.score
+                  from (select f.item_id, -(f.embedding <#> query) as score
+                        from aisle.item_factors_%1$s f
+                        where f.item_id not in (select unnest(excluded))  -- hashed, whatever the plan
+                          and (first_key is null or f.category_key >= first_key and f.category_key < last_key)
+                        order by f.embedding::halfvec(%2$s) <#> query::halfvec(%2$s)
+                        limit k::bigint + least(cardinality(excluded) / 10, 40) + case when first_key is null then (
+                            select aisle._further(p.reltuples) from pg_class p where p.oid = 'aisle.item_factors_%1$s'::regclass)
+                            else 0 end) c  -- in a category, each row more is found among many of other categories
+                  order by c.score desc, c.item_id
+                  limit k) n;
+        end
+        $search$
+        $definition$, model_id, dimensions);
+    perform aisle._copy_execute('aisle._nearest_factors'::regproc, ('aisle._nearest_factors_' || model_id)::regproc);
+end
+$_$;
 
 CREATE FUNCTION aisle._draft_items(ids text[], draft_rows integer) RETURNS void
     LANGUAGE plpgsql
@@ -426,6 +481,9 @@ begin
         foreach partition in array partitions loop
             execute format('drop table %s', partition);
         end loop;
+        if model.task = 'recommender' then
+            execute 'drop function aisle._nearest_factors_' || model.model_id;
+        end if;
     exception when lock_not_available then
         raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, coalesce(
                 aisle._table_user(partitions || array(select to_regclass('aisle.' || t) from unnest(aisle._vector_tables(model.task)) t)),
@@ -608,11 +666,10 @@ begin
 end
 $$;
 
-CREATE FUNCTION aisle._further(partition text) RETURNS integer
-    LANGUAGE sql STABLE PARALLEL SAFE
+CREATE FUNCTION aisle._further(reltuples real) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    select 80 * greatest(ceil(log(greatest(c.reltuples, 1)::numeric / 100000)), 0)::integer
-    from pg_catalog.pg_class c where c.oid = to_regclass(format('aisle.%I', partition))
+    select 80 * greatest(ceil(log(greatest(reltuples, 1) / 100000)), 0)::integer
 $$;
 
 CREATE FUNCTION aisle._has_index(target regclass, columns text[]) RETURNS boolean
@@ -766,19 +823,16 @@ $$;
 
 CREATE FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k integer, category text, excluded text[]) RETURNS TABLE(item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET "hnsw.iterative_scan" TO 'relaxed_order'
-    SET "hnsw.ef_search" TO '40'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 declare
     exact_below constant integer := 20000;  -- candidates, which take about 10 ms
     partition constant text := 'item_factors_' || model_id;
-    more constant integer := least(cardinality(excluded) / 10, 40) + aisle._further(partition);
+    hides constant boolean := aisle._hides_items();
+    is_exact boolean := hides;
     first_key text;
     last_key text;
     of_category text := '';
-    hides constant boolean := aisle._hides_items();
-    is_exact boolean := hides;
     ids text[];
     scores double precision[];
 begin
@@ -791,27 +845,29 @@ begin
         into is_exact using first_key, last_key;
         is_exact := is_exact or hides;
     end if;
-    loop
-        execute format(
-            'select array_agg(n.item_id order by n.score desc, n.item_id), array_agg(n.score order by n.score desc, n.item_id)
-             from (%sselect f.item_id, -(f.embedding <#> $1) as score
-                   from aisle.%I f
-                   where f.item_id <> all ($2) %s
-                   order by %s
-                   %s) n',
-            case when hides then 'select n.* from (' end, partition, of_category,
-            format(case when is_exact then 'f.embedding <#> $1' else 'f.embedding::halfvec(%1$s) <#> $1::halfvec(%1$s)' end,
-                   vector_dims(query)),
-            case when not hides then format('limit $3::bigint + %s', case when is_exact then 0 else more end)
-                 else 'offset 0) n  -- sorts before it looks up
-                   where exists (select from aisle._read_items(array[n.item_id]))
-                   order by n.score desc
-                   limit $3' end)
-        into ids, scores using query, excluded, k, first_key, last_key;
-        exit when is_exact or cardinality(ids) >= k;
-        is_exact := true;  -- the index has no more: it is approximate, and there may be some
-    end loop;
-    return query select * from unnest(ids[:k], scores[:k]);
+    if not is_exact then
+        execute 'select * from aisle._nearest_factors_' || model_id || '($1, $2, $3, $4, $5)'
+        into ids, scores using query, k, excluded, first_key, last_key;
+        is_exact := coalesce(cardinality(ids), 0) < k;  -- the index has no more: it is approximate, and there may be some
+        if not is_exact then
+            return query select * from unnest(ids, scores);
+            return;
+        end if;
+    end if;
+    return query execute format(
+        'select n.item_id, -n.distance
+         from (select f.item_id, f.embedding <#> $1 as distance
+               from aisle.%I f
+               where f.item_id <> all ($2) %s
+               order by 2, 1
+               %s) n
+         %s
+         order by n.distance, n.item_id
+         limit $3',
+        partition, of_category,
+        case when hides then 'offset 0' else 'limit $3' end,  -- sorts before it looks up
+        case when hides then 'where exists (select from aisle._read_items(array[n.item_id]))' end)
+    using query, excluded, k, first_key, last_key;
 end
 $_$;
 
@@ -852,7 +908,8 @@ begin
          order by 1
          limit $3',
         vector_dims(query), partition, embedding)
-    using query, except_item, k, aisle._further(partition);
+    using query, except_item, k,
+        (select aisle._further(c.reltuples) from pg_class c where c.oid = to_regclass(format('aisle.%I', partition)));
 end
 $_$;
 
@@ -1240,7 +1297,6 @@ CREATE FUNCTION aisle._recommend(model_id integer, user_id text, k integer, cate
 declare
     source aisle._attachments := aisle._event_source();
     now constant timestamp := coalesce(as_of, aisle._now()) at time zone coalesce(source.time_zone, current_setting('TimeZone'));
-    hides constant boolean := aisle._hides_items();
     events record;
     query vector;
 begin
@@ -1266,7 +1322,7 @@ begin
                   union all
                   select r.item_id, r.score
                   from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r
-                  where not hides or r.item_id in (select i.item_id from aisle._read_items(events.items) i)) a
+                  where not (select aisle._hides_items()) or r.item_id in (select i.item_id from aisle._read_items(events.items) i)) a
             order by 1
             limit k;
     end if;
@@ -2869,6 +2925,8 @@ REVOKE ALL ON FUNCTION aisle._complete_basket(model_id integer, item_ids text[],
 
 REVOKE ALL ON FUNCTION aisle._content_hash(name text, manufacturer text, details text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._copy_execute(source regprocedure, target regprocedure) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._copy_grants(source regclass, target regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._create_generation(model_id integer) FROM PUBLIC;
@@ -2876,6 +2934,8 @@ REVOKE ALL ON FUNCTION aisle._create_generation(model_id integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._create_order_triggers() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._create_search(model_id integer, dimensions integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._draft_items(ids text[], draft_rows integer) FROM PUBLIC;
 
@@ -2903,7 +2963,7 @@ REVOKE ALL ON FUNCTION aisle._forget_gone_items() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._further(partition text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._further(reltuples real) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._has_index(target regclass, columns text[]) FROM PUBLIC;
 

@@ -9,7 +9,6 @@ as $function$
 declare
     source aisle._attachments := aisle._event_source();
     now constant timestamp := coalesce(as_of, aisle._now()) at time zone coalesce(source.time_zone, current_setting('TimeZone'));
-    hides constant boolean := aisle._hides_items();
     events record;
     query vector;
 begin
@@ -35,7 +34,7 @@ begin
                   union all
                   select r.item_id, r.score
                   from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r
-                  where not hides or r.item_id in (select i.item_id from aisle._read_items(events.items) i)) a
+                  where not (select aisle._hides_items()) or r.item_id in (select i.item_id from aisle._read_items(events.items) i)) a
             order by 1
             limit k;
     end if;

@@ -141,6 +141,14 @@ def test_a_generation_can_be_dropped_unless_it_is_live(shop: Shop, publish: Publ
         shop.execute("select aisle.rollback('category')")
 
 
+def test_the_search_of_a_generation_goes_with_it(shop: Shop) -> None:
+    search = "select array_agg(proname::text) from pg_proc where proname ~ '^_nearest_factors_'"
+    old, new = (publish_tiny_recommender(shop.connection, {}) for _ in range(2))
+    assert set(shop.value(search)) == {f"_nearest_factors_{old}", f"_nearest_factors_{new}"}
+    shop.execute("select aisle._drop_model(%s)", [old])
+    assert shop.value(search) == [f"_nearest_factors_{new}"]
+
+
 def test_a_model_that_lost_is_deployed_only_by_force(shop: Shop, publish: Publish) -> None:
     live, lost = publish(dimensions=2), publish(dimensions=3, deploy=False)
     shop.execute(

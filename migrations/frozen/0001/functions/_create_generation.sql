@@ -1,5 +1,5 @@
 -- Makes room for a model's vectors: a partition in each of the task's tables, which refuses any other number of dimensions,
--- and which may be read and written by whoever may read and write the table.
+-- and which may be read and written by whoever may read and write the table; for items to recommend, the function that searches them.
 create or replace function aisle._create_generation(model_id integer) returns void
 language plpgsql volatile
 as $function$
@@ -17,5 +17,8 @@ begin
                        parent, parent || '_' || model_id, model_id);
         perform aisle._copy_grants(format('aisle.%I', parent), format('aisle.%I', parent || '_' || model_id));
     end loop;
+    if model.task = 'recommender' then
+        perform aisle._create_search(model_id, model.dimensions);
+    end if;
 end
 $function$;

@@ -26,6 +26,9 @@ begin
         foreach partition in array partitions loop
             execute format('drop table %s', partition);
         end loop;
+        if model.task = 'recommender' then
+            execute 'drop function aisle._nearest_factors_' || model.model_id;
+        end if;
     exception when lock_not_available then
         raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, coalesce(
                 aisle._table_user(partitions || array(select to_regclass('aisle.' || t) from unnest(aisle._vector_tables(model.task)) t)),

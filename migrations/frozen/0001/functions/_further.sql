@@ -1,9 +1,8 @@
 -- How many more rows than asked for a search of an HNSW index looks for, so that it misses few of the nearest: none up to 100,000
 -- rows, 80 up to a million, 80 more for every further power of ten. A scan that goes on finds, among what is farther, some that
 -- is nearer than what it has found, and gains as much by that as by a larger hnsw.ef_search, which a function cannot choose by size.
-create or replace function aisle._further(partition text) returns integer
-language sql stable parallel safe
+create or replace function aisle._further(reltuples real) returns integer
+language sql immutable parallel safe
 as $function$
-    select 80 * greatest(ceil(log(greatest(c.reltuples, 1)::numeric / 100000)), 0)::integer
-    from pg_catalog.pg_class c where c.oid = to_regclass(format('aisle.%I', partition))
+    select 80 * greatest(ceil(log(greatest(reltuples, 1) / 100000)), 0)::integer
 $function$;

@@ -41,6 +41,7 @@ begin
          order by 1
          limit $3',
         vector_dims(query), partition, embedding)
-    using query, except_item, k, aisle._further(partition);
+    using query, except_item, k,
+        (select aisle._further(c.reltuples) from pg_class c where c.oid = to_regclass(format('aisle.%I', partition)));
 end
 $function$;

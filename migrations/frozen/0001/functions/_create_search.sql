@@ -1,0 +1,41 @@
+-- Makes the function that searches the index of one generation of items to recommend. The number of dimensions is a part of the index,
+-- and the partition's name of the statement; one text for all generations would be dynamic, and planned for each question, which takes
+-- half as long as the search. This one is planned once a session, until an index or the count of rows changes.
+--
+-- That plan is for any k: for the k that is asked for, another looks cheaper, and would be made each time. So it must be told
+-- not to read the whole partition, which looks cheaper for a tenth of all rows. A scan that goes on finds nearer rows later (relaxed
+-- order): more are looked for than asked for, and come in the order of their exact scores.
+create or replace function aisle._create_search(model_id integer, dimensions integer) returns void
+language plpgsql volatile
+as $function$
+begin
+    execute format($definition$
+        create function aisle._nearest_factors_%1$s(
+            query vector, k integer, excluded text[], first_key text, last_key text, out item_ids text[], out scores double precision[])
+        language plpgsql stable parallel safe
+        set search_path from current
+        set plan_cache_mode = force_generic_plan
+        set enable_seqscan = off
+        set jit = off
+        set hnsw.iterative_scan = 'relaxed_order'
+        set hnsw.ef_search = 40
+        as $search$
+        begin
+            select array_agg(n.item_id), array_agg(n.score) into item_ids, scores
+            from (select c.item_id, c.score
+                  from (select f.item_id, -(f.embedding <#> query) as score
+                        from aisle.item_factors_%1$s f
+                        where f.item_id not in (select unnest(excluded))  -- hashed, whatever the plan
+                          and (first_key is null or f.category_key >= first_key and f.category_key < last_key)
+                        order by f.embedding::halfvec(%2$s) <#> query::halfvec(%2$s)
+                        limit k::bigint + least(cardinality(excluded) / 10, 40) + case when first_key is null then (
+                            select aisle._further(p.reltuples) from pg_class p where p.oid = 'aisle.item_factors_%1$s'::regclass)
+                            else 0 end) c  -- in a category, each row more is found among many of other categories
+                  order by c.score desc, c.item_id
+                  limit k) n;
+        end
+        $search$
+        $definition$, model_id, dimensions);
+    perform aisle._copy_execute('aisle._nearest_factors'::regproc, ('aisle._nearest_factors_' || model_id)::regproc);
+end
+$function$;
