@@ -9,9 +9,12 @@ INSTALLED := $(VENV)/installed
 demo: $(INSTALLED)
 	$(BIN)/aisle demo
 
+# Each process has a server of its own; a file's tests stay together, as they share what takes long.
+PYTEST := $(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
+
 test: $(INSTALLED) lint
-	$(BIN)/pytest -m "not slow"
-	AISLE_TEST_POSTGRES=16 $(BIN)/pytest -q tests/sql tests/migrations $(addprefix tests/integration/test_, attach.py triggers.py queue.py pipeline.py)
+	$(PYTEST) -m "not slow"
+	AISLE_TEST_POSTGRES=16 $(PYTEST) -q tests/sql tests/migrations $(addprefix tests/integration/test_, attach.py triggers.py queue.py pipeline.py)
 	@echo
 	@echo "All passed. Next: make demo (see it work), make bench (measure it)."
 
