@@ -2,7 +2,7 @@
 
     python benchmarks/basket.py tafeng:0 tafeng:1 tafeng:2 tafeng:3 tafeng:4 --data ../shared/data
     python benchmarks/basket.py online-retail --model cnn-gru
-    python benchmarks/basket.py latency
+    python benchmarks/basket.py latency --shared-buffers 1GB
 
 Each run takes a fresh database through import → attach → train → SQL, and stands beside the baselines on the same
 held-out customers.
@@ -196,6 +196,7 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
         return {
             "products": products,
             "customers": customers,
+            "shared_buffers": sql.fetch_value(connection, "select current_setting('shared_buffers')"),
             "next_basket": percentiles(connection, "select * from aisle.next_basket(%s)", customers_asked),
             "complete_basket": percentiles(
                 connection, "select * from aisle.complete_basket(%s)", [(c,) for c in carts]
@@ -230,10 +231,18 @@ def main() -> None:
     parser.add_argument("--model", default="taste", choices=["taste", "cnn-gru", "attention-gru"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[7])
     parser.add_argument("--customers", type=int, default=CUSTOMERS, help="of latency; products in proportion")
+    parser.add_argument("--shared-buffers", help="of the server, for example 1GB; PostgreSQL's default is 128MB")
     parser.add_argument("--baselines", action="store_true", help="also measure UP-CF, XGBoost and the others")
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     server = embedded.start()
+    if arguments.shared_buffers:
+        with sql.connect(server) as connection:
+            connection.execute(
+                compose.SQL("alter system set shared_buffers = {}").format(compose.Literal(arguments.shared_buffers))
+            )
+        embedded.stop()
+        server = embedded.start()
     urls: dict[str, str] = {}
     for run in arguments.runs:
         name, _, fold = run.partition(":")

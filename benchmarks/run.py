@@ -46,7 +46,7 @@ RUNS = (
     Run(f"retrieval.py recommend {FAISS} --items 100000", "--items 2000 --queries 20 --rounds 1"),
     Run("latency.py", "--epochs 1 --rounds 1", SERVER),
     Run("deploy.py --items 100000", "--items 1000 --deploys 2"),
-    Run("basket.py latency", "--customers 500"),
+    Run("basket.py latency --shared-buffers 1GB", "--customers 500"),
     Run("growth.py category"),
     Run("growth.py recommender"),
     Run("growth.py basket", "--sizes 0.02 0.05 --queries 20"),
