@@ -81,7 +81,7 @@ TASKS = {
             "search_items(%s)": NAME,
         },
     ),
-    "recommender": Task("shop.visits", (0.1, 1, 10), ["--epochs", "2"], {"recommend(%s)": CUSTOMER}),
+    "recommender": Task("shop.visits", (0.1, 1, 10), ["--epochs", "1"], {"recommend(%s)": CUSTOMER}),
     "basket": Task(
         "shop.order_items",
         (0.1, 1, 10),
