@@ -22,7 +22,7 @@ from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.embedder.towers import prefixes
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, preference, ranking, retrieval, shadow, towers, warm_start
+from aisle.trainers import baselines, preference, ranking, retrieval, shadow, tower_fitting, towers, warm_start
 from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.events import Events, Floats, Ints, read_events
 from aisle.trainers.run import (
@@ -219,9 +219,11 @@ def fit(
     names = _row_names(events)
     begun = None if start is None else _for_members(start, names)
     report("Fitting, to be stopped by validation …")
-    first = towers.fit(validation.events, validation.relevant, options, seed=seed, progress=progress, start=begun)
+    first = tower_fitting.fit(
+        validation.events, validation.relevant, options, seed=seed, progress=progress, start=begun
+    )
     report(f"Fitting again on all that is not held out, for {first.epochs_run} epochs …")
-    factors = towers.fit(events, None, options, seed=seed, progress=progress, like=first, start=begun)
+    factors = tower_fitting.fit(events, None, options, seed=seed, progress=progress, like=first, start=begun)
     learned = {f"{m}.{name}": array for m, arrays in enumerate(first.learned) for name, array in arrays.items()}
     kept = Start(
         {key: array.astype(np.float16) for key, array in learned.items()},

@@ -11,7 +11,8 @@ pytest.importorskip("accelerate")
 
 from aisle.embedder.towers import content, from_arrays, to_arrays
 from aisle.trainers.events import Events, Items
-from aisle.trainers.towers import Factors, Options, Queries, Repeat, fit, recall
+from aisle.trainers.tower_fitting import fit, recall
+from aisle.trainers.towers import Factors, Options, Queries, Repeat
 
 USERS, ITEMS, EACH = 40, 60, 12
 COLD = ITEMS - 2  # two items that nobody touches, one a colour
