@@ -20,7 +20,7 @@ from aisle.demo.products import make_products
 from tests.conftest import Server
 
 PROGRAM = Path(sys.executable).with_name("aisle")
-PATIENCE = 120  # seconds
+PATIENCE = 60  # seconds
 ROWS = 400
 COLUMNS = ("id", "name", "manufacturer", "category", "specifications")
 TRAIN = ("train", "category", "--encoder", "ngram", "--epochs", "3")

@@ -139,9 +139,12 @@ def test_no_ngram_is_null_or_empty(database: Connection) -> None:
 @pytest.mark.parametrize("piece", ["x", "분유 ", "é", "가나다라 xyz ", "🍵", "\u0001", "- "])
 def test_a_huge_text_is_fast_and_read_from_its_start(database: Connection, piece: str) -> None:
     text = (piece * 1_000_000)[:1_000_000]
-    started = time.perf_counter()
-    huge = ngrams(database, text, text, text)
-    assert time.perf_counter() - started < 20, "The n-grams of 3 MB of text take as long as if all of it were read."
+    taken = []
+    for _ in range(3):  # the least: what others keep the machine busy with does not count
+        started = time.perf_counter()
+        huge = ngrams(database, text, text, text)
+        taken.append(time.perf_counter() - started)
+    assert min(taken) < 1, "The n-grams of 3 MB of text take longer than a second."
     assert huge == ngrams(database, text[:2000], text[:2000], text[:2000])
 
 
