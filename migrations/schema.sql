@@ -464,7 +464,9 @@ declare
     model aisle._models;
     partitions regclass[];
     partition regclass;
-    freed bigint;
+    size bigint;
+    freed bigint := 0;
+    is_first boolean := true;
 begin
     perform aisle._lock_deployments();
     select * into model from aisle._models m where m.model_id = _drop_model.model_id;
@@ -473,24 +475,32 @@ begin
             using errcode = 'AIS07', hint = 'Deploy another first: aisle deploy MODEL';
     end if;
     partitions := array(
-        select p from unnest(aisle._vector_tables(model.task)) parent, to_regclass(format('aisle.%I', parent || '_' || model.model_id)) p
+        select p from unnest(aisle._vector_tables(model.task)) t, to_regclass(format('aisle.%I', t || '_' || model.model_id)) p
         where p is not null);
-    freed := coalesce((select sum(pg_total_relation_size(p)) from unnest(partitions) p), 0)
-             + coalesce((select sum(f.size) from aisle._model_files f where f.model_id = _drop_model.model_id), 0);
-    begin
-        foreach partition in array partitions loop
-            execute format('drop table %s', partition);
-        end loop;
-        if model.task = 'recommender' then
-            execute 'drop function aisle._nearest_factors_' || model.model_id;
-        end if;
-    exception when lock_not_available then
-        raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, coalesce(
-                aisle._table_user(partitions || array(select to_regclass('aisle.' || t) from unnest(aisle._vector_tables(model.task)) t)),
-                'the query has just ended')
-            using errcode = 'AIS08', hint = 'Try again when that transaction has ended.';
-    end;
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;
+    foreach partition in array partitions loop
+        size := pg_total_relation_size(partition);
+        begin
+            execute format('drop table %s', partition);
+        exception when lock_not_available then
+            if is_first then
+                raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, coalesce(
+                        aisle._table_user(partitions || array(select to_regclass('aisle.' || t)
+                                                              from unnest(aisle._vector_tables(model.task)) t)),
+                        'the query has just ended')
+                    using errcode = 'AIS08', hint = 'Try again when that transaction has ended.';
+            end if;
+            update aisle._models m set state = 'failed' where m.model_id = _drop_model.model_id;
+            return freed;
+        end;
+        freed := freed + size;
+        is_first := false;
+        set local lock_timeout = '1ms';
+    end loop;
+    if model.task = 'recommender' then
+        execute 'drop function aisle._nearest_factors_' || model.model_id;
+    end if;
+    freed := freed + coalesce((select sum(f.size) from aisle._model_files f where f.model_id = _drop_model.model_id), 0);
     delete from aisle._models m where m.model_id = _drop_model.model_id;
     return freed;
 end
@@ -1932,6 +1942,9 @@ declare
     training_lock constant bigint := 4150711054;  -- that of trainers/run.py
     is_training constant boolean := not pg_try_advisory_xact_lock(training_lock);
     model aisle._models;
+    freed bigint;
+    is_any boolean := false;
+    is_gone boolean;
 begin
     if keep is null or keep < 1 then
         raise exception 'keep must be at least 1, not %.', coalesce(keep::text, 'null') using errcode = 'AIS06';
@@ -1939,13 +1952,22 @@ begin
     perform aisle._lock_deployments();
     for model in select * from aisle._prunable(task, keep) loop
         continue when is_training and model.state in ('loading', 'filling');
-        return next format('Model %s (%s, %s) is removed: %s freed.', model.model_id, model.task, model.state,
-                           pg_size_pretty(aisle._drop_model(model.model_id)));
+        begin
+            freed := aisle._drop_model(model.model_id);
+        exception when sqlstate 'AIS08' then
+            exit when is_any;
+            raise;
+        end;
+        is_any := true;
+        is_gone := not exists (select from aisle._models m where m.model_id = model.model_id);
+        return next format('Model %s (%s, %s) is %s: %s freed.', model.model_id, model.task, model.state,
+                           case when is_gone then 'removed' else 'in use, and removed in part' end, pg_size_pretty(freed));
+        exit when not is_gone;
     end loop;
 end
 $$;
 
-COMMENT ON FUNCTION aisle.prune(task text, keep integer) IS 'Removes the models of a task, or of all, that nobody needs: failed ones, and what is neither live, nor among the newest `keep` that are ready, nor among the `keep` that rollbacks lead through. Says what each has freed.';
+COMMENT ON FUNCTION aisle.prune(task text, keep integer) IS 'Removes the models of a task, or of all, that nobody needs: failed ones, and what is neither live, nor among the newest `keep` that are ready, nor among the `keep` that rollbacks lead through. Says what each has freed. While queries are in its way it stops after what it could remove; the rest goes with the next call.';
 
 CREATE FUNCTION aisle.recommend(user_id bigint, k integer DEFAULT 10, category text DEFAULT NULL::text, context jsonb DEFAULT NULL::jsonb, exclude_seen boolean DEFAULT true) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE

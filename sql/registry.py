@@ -99,13 +99,18 @@ def rollback(connection: Connection, task: str) -> str:
 
 def drop(connection: Connection, model_id: int) -> int:
     """Remove a model; return how many bytes that frees. Raises ModelStateError for one that is live."""
-    return int(patiently(lambda: sql.fetch_value(connection, "select aisle._drop_model(%s)", (model_id,))))
+    freed = 0
+    while sql.fetch_value(connection, "select exists (select from aisle._models where model_id = %s)", (model_id,)):
+        freed += patiently(lambda: sql.fetch_value(connection, "select aisle._drop_model(%s)", (model_id,)))
+    return freed
 
 
 def prune(connection: Connection, task: str | None, keep: int) -> list[str]:
     """Remove the models that nobody needs; return a sentence for each."""
-    query = "select aisle.prune(%s, %s)"
-    return [row[0] for row in patiently(lambda: connection.execute(query, (task, keep)).fetchall())]
+    query, said = "select aisle.prune(%s, %s)", []
+    while rows := patiently(lambda: connection.execute(query, (task, keep)).fetchall()):
+        said += [row[0] for row in rows]
+    return said
 
 
 def patiently(action: Callable[[], Answer]) -> Answer:

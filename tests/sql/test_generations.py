@@ -1,6 +1,9 @@
 """Deploying and rolling back: at once, for everybody, and never two generations in one answer."""
 
+import itertools
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -229,13 +232,62 @@ def test_a_long_query_is_not_stopped_and_stops_nobody(
     old, live = publish(dimensions=2), publish(dimensions=3)
     monkeypatch.setattr(registry, "PATIENCE", 0.3)
     with sql.connect(database_url, application_name="report") as other, other.transaction():
-        other.execute("select count(*) from aisle.ngram_vectors")
+        other.execute("select count(*) from aisle.item_vectors")
         with pytest.raises(errors.BusyError, match=rf"in use \(server process {other.info.backend_pid}, report, since"):
             registry.prune(shop.connection, "category", 1)
         assert dimensions(shop.connection) == live.dimensions
         registry.deploy(shop.connection, old.model_id)  # a deploy needs nothing that a query holds
         registry.rollback(shop.connection, "category")
     registry.prune(shop.connection, "category", 1)
+    assert left(shop) == {live.model_id}
+
+
+def test_what_of_a_model_is_in_use_goes_later(
+    shop: Shop, database_url: str, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, live = publish(dimensions=2), publish(dimensions=3)
+    monkeypatch.setattr(registry, "PATIENCE", 0)
+    timeout = shop.value("show lock_timeout")
+    with sql.connect(database_url) as other, other.transaction():
+        other.execute("select count(*) from aisle.ngram_vectors")
+        said = shop.value("select aisle.prune(keep => 1)")
+        assert said.startswith("Model 1 (category, ready) is in use, and removed in part: ")
+        with pytest.raises(errors.BusyError, match="Model 1 cannot be removed"):
+            registry.prune(shop.connection, None, 1)
+        with pytest.raises(errors.ModelStateError, match="Model 1 is failed"):
+            registry.deploy(shop.connection, old.model_id)
+        assert dimensions(shop.connection) == live.dimensions
+    assert shop.value("show lock_timeout") == timeout
+    (said,) = registry.prune(shop.connection, None, 1)
+    assert said.startswith("Model 1 (category, failed) is removed: ")
+    assert left(shop) == {live.model_id}
+
+
+@pytest.mark.parametrize(
+    "tables", list(itertools.permutations(("item_vectors", "category_vectors", "ngram_vectors"), 2))
+)
+def test_a_model_is_removed_while_clients_never_stop_asking(
+    tables: tuple[str, str], shop: Shop, database_url: str, publish: Publish
+) -> None:
+    """A question takes one table after the other; who waits for the one with the other in hand is never done."""
+    old, live = publish(dimensions=2), publish(dimensions=3)
+    stop = threading.Event()
+
+    def ask() -> None:
+        with sql.connect(database_url) as application:
+            while not stop.is_set():
+                with application.transaction():
+                    for table in tables:
+                        application.execute(f"select count(*), pg_sleep(0.005) from aisle.{table}".encode())
+
+    with ThreadPoolExecutor() as threads:
+        clients = [threads.submit(ask) for _ in range(4)]
+        try:
+            registry.drop(shop.connection, old.model_id)
+        finally:
+            stop.set()
+        for client in clients:
+            client.result()
     assert left(shop) == {live.model_id}
 
 

@@ -1,6 +1,7 @@
 -- Removes a model and its generation, for one that never became ready or that nobody needs any longer; returns how many bytes
 -- that frees. To drop a partition is to hold up everybody who asks for any of its table, so it does not wait for a query that
--- takes long: it gives up after 40 ms, and may be called again.
+-- takes long: it gives up after 40 ms, and may be called again. Once it holds one table it does not wait for the next: who has
+-- begun with that one may want the first. What it could not have then goes with the next call; until then the model is failed.
 create or replace function aisle._drop_model(model_id integer) returns bigint
 language plpgsql volatile
 set lock_timeout = '40ms'
@@ -9,7 +10,9 @@ declare
     model aisle._models;
     partitions regclass[];
     partition regclass;
-    freed bigint;
+    size bigint;
+    freed bigint := 0;
+    is_first boolean := true;
 begin
     perform aisle._lock_deployments();
     select * into model from aisle._models m where m.model_id = _drop_model.model_id;
@@ -18,24 +21,32 @@ begin
             using errcode = 'AIS07', hint = 'Deploy another first: aisle deploy MODEL';
     end if;
     partitions := array(
-        select p from unnest(aisle._vector_tables(model.task)) parent, to_regclass(format('aisle.%I', parent || '_' || model.model_id)) p
+        select p from unnest(aisle._vector_tables(model.task)) t, to_regclass(format('aisle.%I', t || '_' || model.model_id)) p
         where p is not null);
-    freed := coalesce((select sum(pg_total_relation_size(p)) from unnest(partitions) p), 0)
-             + coalesce((select sum(f.size) from aisle._model_files f where f.model_id = _drop_model.model_id), 0);
-    begin
-        foreach partition in array partitions loop
-            execute format('drop table %s', partition);
-        end loop;
-        if model.task = 'recommender' then
-            execute 'drop function aisle._nearest_factors_' || model.model_id;
-        end if;
-    exception when lock_not_available then
-        raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, coalesce(
-                aisle._table_user(partitions || array(select to_regclass('aisle.' || t) from unnest(aisle._vector_tables(model.task)) t)),
-                'the query has just ended')
-            using errcode = 'AIS08', hint = 'Try again when that transaction has ended.';
-    end;
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;
+    foreach partition in array partitions loop
+        size := pg_total_relation_size(partition);
+        begin
+            execute format('drop table %s', partition);
+        exception when lock_not_available then
+            if is_first then
+                raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, coalesce(
+                        aisle._table_user(partitions || array(select to_regclass('aisle.' || t)
+                                                              from unnest(aisle._vector_tables(model.task)) t)),
+                        'the query has just ended')
+                    using errcode = 'AIS08', hint = 'Try again when that transaction has ended.';
+            end if;
+            update aisle._models m set state = 'failed' where m.model_id = _drop_model.model_id;
+            return freed;
+        end;
+        freed := freed + size;
+        is_first := false;
+        set local lock_timeout = '1ms';
+    end loop;
+    if model.task = 'recommender' then
+        execute 'drop function aisle._nearest_factors_' || model.model_id;
+    end if;
+    freed := freed + coalesce((select sum(f.size) from aisle._model_files f where f.model_id = _drop_model.model_id), 0);
     delete from aisle._models m where m.model_id = _drop_model.model_id;
     return freed;
 end

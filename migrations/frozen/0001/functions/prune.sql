@@ -6,6 +6,9 @@ declare
     training_lock constant bigint := 4150711054;  -- that of trainers/run.py
     is_training constant boolean := not pg_try_advisory_xact_lock(training_lock);
     model aisle._models;
+    freed bigint;
+    is_any boolean := false;
+    is_gone boolean;
 begin
     if keep is null or keep < 1 then
         raise exception 'keep must be at least 1, not %.', coalesce(keep::text, 'null') using errcode = 'AIS06';
@@ -13,12 +16,22 @@ begin
     perform aisle._lock_deployments();
     for model in select * from aisle._prunable(task, keep) loop
         continue when is_training and model.state in ('loading', 'filling');
-        return next format('Model %s (%s, %s) is removed: %s freed.', model.model_id, model.task, model.state,
-                           pg_size_pretty(aisle._drop_model(model.model_id)));
+        begin
+            freed := aisle._drop_model(model.model_id);
+        exception when sqlstate 'AIS08' then
+            exit when is_any;
+            raise;
+        end;
+        is_any := true;
+        is_gone := not exists (select from aisle._models m where m.model_id = model.model_id);
+        return next format('Model %s (%s, %s) is %s: %s freed.', model.model_id, model.task, model.state,
+                           case when is_gone then 'removed' else 'in use, and removed in part' end, pg_size_pretty(freed));
+        exit when not is_gone;
     end loop;
 end
 $function$;
 
 comment on function aisle.prune(text, integer) is
     'Removes the models of a task, or of all, that nobody needs: failed ones, and what is neither live, nor among the newest '
-    '`keep` that are ready, nor among the `keep` that rollbacks lead through. Says what each has freed.';
+    '`keep` that are ready, nor among the `keep` that rollbacks lead through. Says what each has freed. While queries are in its '
+    'way it stops after what it could remove; the rest goes with the next call.';
