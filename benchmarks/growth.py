@@ -81,7 +81,9 @@ TASKS = {
             "search_items(%s)": NAME,
         },
     ),
-    "recommender": Task("shop.visits", (0.1, 1, 10), ["--epochs", "1"], {"recommend(%s)": CUSTOMER}),
+    "recommender": Task(
+        "shop.visits", (0.1, 1, 10), ["--model", "towers", "--epochs", "1"], {"recommend(%s)": CUSTOMER}
+    ),
     "basket": Task(
         "shop.order_items",
         (0.1, 1, 10),

@@ -23,7 +23,7 @@ import numpy as np
 from psycopg import sql as compose
 
 from aisle import migrations, sql
-from aisle.sql import embedded, transfer
+from aisle.sql import embedded, registry, transfer
 from aisle.trainers import baselines, ranking, recommender, towers
 from aisle.trainers.events import read_events
 
@@ -100,11 +100,14 @@ def prepare(server: str, data: Path, name: str) -> str:
     return url
 
 
-def options(name: str, features: str | None, seed: int, members: int, epochs: int | None = None) -> recommender.Options:
+def options(
+    name: str, features: str | None, seed: int, members: int, epochs: int | None = None, model: str = "best"
+) -> recommender.Options:
     """Return the protocol of a data set, and what was chosen on its validation users."""
     chosen = recommender.Options(
         features=tuple(features.split(",")) if features else None,
         seed=seed,
+        model=model,
         repeats=name == "foursquare:revisits",
         tower_options=towers.Options(members=members),
     )
@@ -170,6 +173,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
     parser.add_argument("--features", help="separated by commas; the command's default otherwise")
     parser.add_argument("--baselines", action="store_true", help="tune the baselines, and compare")
+    parser.add_argument("--model", default="best", choices=["best", "towers", "ials"])
     parser.add_argument("--epochs", type=int, help="of gowalla, instead of 40")
     parser.add_argument("--members", type=int, default=1, help="seeds whose vectors are joined")
     arguments = parser.parse_args()
@@ -184,9 +188,11 @@ def main() -> None:
             def report(line: str, started: float = started) -> None:
                 print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr)
 
-            chosen = options(name, arguments.features, seed, arguments.members, arguments.epochs)
+            chosen = options(name, arguments.features, seed, arguments.members, arguments.epochs, arguments.model)
             result = recommender.train(url, chosen, report)
             model_ids.append(result.model_id)
+            with sql.connect(url) as connection:
+                parameters = registry.get(connection, result.model_id).parameters
             print(
                 json.dumps(
                     {
@@ -195,6 +201,8 @@ def main() -> None:
                         "seed": seed,
                         "features": arguments.features,
                         "members": arguments.members,
+                        "kind": parameters["kind"],
+                        "tried": parameters["tried"],
                         "seconds": round(result.seconds, 1),
                         "peak memory GB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
                         "metrics": result.metrics,

@@ -47,6 +47,13 @@ OPTIONS = (
     help="What to learn from, separated by commas: user, item, category, text, hour, weekday, meal_slot, and attached "
     "context columns.  [default: user,item, and category and text where there are any]",
 )
+@click.option(
+    "--model",
+    default="best",
+    show_default=True,
+    type=click.Choice(["best", "towers", "ials"]),
+    help="Two towers, a matrix factorisation (without contexts), or which of both finds more on validation.",
+)
 @with_options(OPTIONS)
 @WARM_START
 @click.option(
@@ -57,7 +64,14 @@ OPTIONS = (
 @json_option
 @pass_database
 def train_recommender(
-    database: Database, /, features: str | None, warm_start: bool, deploy: bool | None, as_json: bool, **given: Any
+    database: Database,
+    /,
+    model: str,
+    features: str | None,
+    warm_start: bool,
+    deploy: bool | None,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Train user → items and publish it."""
     from dataclasses import replace
@@ -65,7 +79,11 @@ def train_recommender(
     from aisle.trainers import recommender
 
     options = replace(
-        _recommender(**given), features=_names(features) if features else None, warm_start=warm_start, deploy=deploy
+        _recommender(**given),
+        model=model,
+        features=_names(features) if features else None,
+        warm_start=warm_start,
+        deploy=deploy,
     )
     result = recommender.train(database.url, options, progress(database))
     names = [f"{name}@{options.top}" for name in ("recall", "hit", "ndcg")]

@@ -86,7 +86,10 @@ def _features(text: str) -> str:
 
 
 def _validation(model: pages.Model) -> list[str | Figure | Table]:
-    recalls = model.parameters.get("validation")
+    recalls, tried = model.parameters.get("validation"), model.parameters.get("tried", {})
+    if tried and not recalls:
+        title = f"What was tried; {model.parameters['kind']} answers"
+        return [Table(("kind of model", "recall on validation users"), list(tried.items()), title)]
     if not recalls:
         return ["It is not stored how validation went; a model that is trained now has it."]
     towers = model.parameters.get("towers", {})

@@ -226,11 +226,11 @@ class ImplicitAls(Baseline):
             model = als.AlternatingLeastSquares(self.factors, self.regularisation, self.alpha, random_state=self.seed)
             model.iterations, model.num_threads = self.iterations, 1
             model.fit(weights, show_progress=False)
-        self._users, self._items = model.user_factors, model.item_factors  # (users, factors), (items, factors)
+        self.user_vectors, self.item_vectors = model.user_factors, model.item_factors  # (any, factors)
         return self
 
     def _score(self, users: Ints, context: Context) -> Scores:
-        return np.asarray(self._users[users] @ self._items.T)
+        return np.asarray(self.user_vectors[users] @ self.item_vectors.T)
 
 
 BASELINES: dict[str, type[Baseline]] = {

@@ -1,7 +1,8 @@
 """Trains user → items: `aisle train recommender`.
 
-    events ──▶ hold out each user's last ──▶ towers, stopped by validation ──▶ the same on all but the held-out
-           ──▶ publish ──▶ measure in SQL, beside the live model and the baselines ──▶ deploy if it is better
+    events ──▶ hold out each user's last ──▶ towers, stopped by validation, and a matrix factorisation ──▶ the better
+           of both, fitted on all but the held-out ──▶ publish ──▶ measure in SQL, beside the live model and the
+           baselines ──▶ deploy if it is better
 
 A model's vectors are rows: two an item, one a user, one a context value. recommend() adds them up and compares.
 """
@@ -22,7 +23,17 @@ from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.embedder.towers import prefixes
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, preference, ranking, retrieval, shadow, tower_fitting, towers, warm_start
+from aisle.trainers import (
+    baselines,
+    factorisation,
+    preference,
+    ranking,
+    retrieval,
+    shadow,
+    tower_fitting,
+    towers,
+    warm_start,
+)
 from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.events import Events, Floats, Ints, read_events
 from aisle.trainers.run import (
@@ -52,6 +63,7 @@ class Options:
     top: int = 10  # what is measured are the first so many
     seed: int = 7
     deploy: bool | None = None  # None: if it is better than what is live and than the baselines
+    model: str = "best"  # on validation, of 'towers' and 'ials'
     warm_start: bool = False  # whether to start from the live model's weights
     tower_options: towers.Options = field(default_factory=towers.Options)
 
@@ -88,7 +100,9 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             f"{len(events):,} events of {len(events.user_ids):,} users with {len(events.items):,} items; "
             f"{len(test.user):,} users' last are held out."
         )
-        factors, kept = fit(test.events, options.validate_from, tower_options, options.seed, report, start)
+        factors, kept = fit(
+            test.events, options.validate_from, tower_options, options.seed, report, start, model=options.model
+        )
         leave_unless_leader()
         started_from = None if start is None else start.model_id
         model_id = publish(connection, events, test, factors, tower_options, options, kept, started_from)
@@ -200,10 +214,12 @@ def fit(
     seed: int,
     report: Report,
     start: Start | None = None,
-) -> tuple[towers.Factors, Start]:
-    """Find the number of epochs on validation, then fit again on all of the events.
+    *,
+    model: str = "towers",
+) -> tuple[towers.Factors, Start | None]:
+    """Find on validation what fits best, then fit that again on all of the events.
 
-    Return what a later training may start from, too: the weights that were to be validated.
+    Return what a later training may start from, too: the weights that were to be validated, if towers have been fitted.
     """
     validation = hold_out(events, validate_from, exclude_seen=options.exclude_seen, start=start)
     if not validation.events.weight.any():
@@ -211,6 +227,13 @@ def fit(
             "Nothing that counts is left to learn from when each user's last is held out.",
             hint="Attach a table with more events.",
         )
+
+    tried: dict[str, float] = {}  # kind → recall on validation
+    if _is_factorised(model, events, options, report):
+        report("Fitting matrix factorisations (ials), to be chosen by validation …")
+        setting, tried["ials"] = factorisation.tune(validation.events, validation.relevant, options, seed)
+    if model == "ials":
+        return replace(factorisation.fit(events, options, setting, seed), tried=tried), None
 
     def progress(epoch: int, loss: float, metric: float | None) -> None:
         shown = "" if metric is None else f", validation recall@{options.evaluate_at} {metric:.4f}"
@@ -222,6 +245,10 @@ def fit(
     first = tower_fitting.fit(
         validation.events, validation.relevant, options, seed=seed, progress=progress, start=begun
     )
+    tried["towers"], _ = tower_fitting.judge(first, validation.events, validation.relevant, options, seed)
+    report(f"Validation recall@{options.evaluate_at}: " + ", ".join(f"{kind} {r:.4f}" for kind, r in tried.items()))
+    if tried.get("ials", 0) > tried["towers"]:
+        return replace(factorisation.fit(events, options, setting, seed), tried=tried), None
     report(f"Fitting again on all that is not held out, for {first.epochs_run} epochs …")
     factors = tower_fitting.fit(events, None, options, seed=seed, progress=progress, like=first, start=begun)
     learned = {f"{m}.{name}": array for m, arrays in enumerate(first.learned) for name, array in arrays.items()}
@@ -230,7 +257,21 @@ def fit(
         {key: names[name] for key in learned if (name := key.split(".", 1)[1]) in names},
         _seen(validation.events) | (NOBODY if start is None else start.seen),
     )
-    return replace(factors, validation=first.validation), kept
+    return replace(factors, validation=first.validation, tried=tried), kept
+
+
+def _is_factorised(model: str, events: Events, options: towers.Options, report: Report) -> bool:
+    """Say whether a matrix factorisation is to be tried; raises InvalidArgumentError if it cannot do what is asked."""
+    contexts = set(options.features) & set(events.context_values)
+    if model == "ials" and contexts:
+        raise errors.InvalidArgumentError(
+            f"ials knows no contexts, and cannot learn from {', '.join(sorted(contexts))}.", hint="Use --model towers."
+        )
+    is_due = model == "ials" or (model == "best" and not contexts and len(events) <= factorisation.FEW)
+    if is_due and model == "best" and find_spec("implicit") is None:
+        report("No matrix factorisation is tried: pip install 'aisle[baselines]'")
+        return False
+    return is_due
 
 
 def _row_names(events: Events) -> dict[str, Sequence[str]]:
@@ -280,6 +321,7 @@ def publish(
         dimensions,
         encoder=None,
         parameters={
+            "model": options.model,
             "features": tower_options.features,
             "history": len(factors.recency),
             "exponent": factors.exponent,
@@ -299,6 +341,8 @@ def publish(
             "started_from": started_from,
             "top": options.top,
             "epochs": factors.epochs_run,
+            "kind": factors.kind,
+            "tried": {name: round(recall, 4) for name, recall in factors.tried.items()},
             "validation": [round(recall, 4) for recall in factors.validation],  # every so many epochs
             "towers": asdict(tower_options),
         },
@@ -334,7 +378,7 @@ def publish(
             if items.ids[i] in hashes
         ),
     )
-    if len(factors.users):
+    if factors.users.any():
         copy_rows(
             connection,
             "user_vectors",

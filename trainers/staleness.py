@@ -116,6 +116,7 @@ def _recommender(url: str, model: registry.Model, report: run.Report, warm_start
     given = model.parameters
     features = tuple(given["features"])
     options = recommender.Options(
+        model=given["model"],
         features=features,
         liked_only=given["liked_only"],
         repeats=given["recommends_seen"],

@@ -81,6 +81,18 @@ def recall(factors: Factors, queries: Queries, truth: sparse.csr_array, options:
     return float(np.concatenate(hits).mean())
 
 
+def judge(factors: Factors, events: Events, validation: Events, options: Options, seed: int) -> tuple[float, Repeat]:
+    """Return the recall of any factors on validation events, with what repetition adds to them, and that.
+
+    Without such events the recall is 0.
+    """
+    if not len(validation):
+        return 0.0, factors.repeat
+    test = _Test.of(events, validation, options, seed)
+    factors = replace(factors, repeat=learn_repeat(factors, test, options))
+    return recall(factors, test.queries, test.truth, options), factors.repeat
+
+
 def learn_popularity(factors: Factors, events: Events, test: "_Test | None", options: Options) -> float:
     """Return the exponent with which the validation queries find most; 0 where lengths or repeats are learned."""
     if test is None or not options.cosine or not options.exclude_seen:
@@ -289,7 +301,7 @@ class _Model(nn.Module):
             exponent=self.options.exponent,
             popularity=0.0,
             repeat=Repeat(),
-            towers=[ItemTower(d, cosine, self.names, categories, text)],
+            towers=[ItemTower(d, cosine, not cosine, self.names, categories, text)],
             epochs_run=epoch,
             validation=list(validation),
             learned=[

@@ -167,6 +167,8 @@ class Factors:
     epochs_run: int  # the best epoch
     validation: Sequence[float]  # recall at each evaluation
     learned: Sequence[Mapping[str, Floats]]  # one a member: the model's parameters by name, all but the users' vectors
+    kind: str = "towers"  # or 'ials'
+    tried: Mapping[str, float] = field(default_factory=dict)  # kind → recall on validation
 
     def user_vector(
         self, user: int | None, recent_items: Sequence[int], context: Mapping[str, str | int] | None = None

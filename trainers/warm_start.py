@@ -96,7 +96,9 @@ class Start:
             registry.read_files(connection, model_id, Path(folder), start=True)
             below = Path(folder) / registry.START
             if not (below / ARRAYS).exists():
-                raise errors.WarmStartError(f"Model {model_id} has kept no weights to start from.")
+                raise errors.WarmStartError(
+                    f"Model {model_id} has kept no weights to start from.", hint="Train without --warm-start."
+                )
             arrays = load_file(below / ARRAYS)
             names = json.loads((below / NAMES).read_text(encoding="utf-8"))
         seen = Seen(arrays.pop("seen.keys"), arrays.pop("seen.until"))

@@ -1,6 +1,8 @@
 """From visits to recommendations: SQL answers what the trainer computed, and only what is better is deployed."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from aisle.demo.shop import generate, load
 from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, evaluation, experiment, recommender, towers
+from aisle.trainers import baselines, evaluation, experiment, factorisation, recommender, towers
 from aisle.trainers.events import Events, Items, read_events
 from tests.conftest import Server, Shop
 
@@ -41,13 +43,15 @@ def demo(demo_url: str) -> Iterator[Connection]:
         yield connection
 
 
-def published(connection: Connection, *, repeats: bool, **changes: Any) -> tuple[int, Events, Events, towers.Factors]:
+def published(
+    connection: Connection, *, repeats: bool, model: str = "towers", **changes: Any
+) -> tuple[int, Events, Events, towers.Factors]:
     """Train for a moment, publish and deploy; return the model, all events, those learned from, and the factors."""
     options = recommender.Options(repeats=repeats)
     tower_options = towers.Options(**{**vars(QUICK), "exclude_seen": not repeats, **changes})
-    events = read_events(connection, FEATURES)
+    events = read_events(connection, tower_options.features)
     test = recommender.hold_out(events, None, exclude_seen=not repeats)
-    factors, _ = recommender.fit(test.events, None, tower_options, 7, lambda line: None)
+    factors, _ = recommender.fit(test.events, None, tower_options, 7, lambda line: None, model=model)
     model_id = recommender.publish(connection, events, test, factors, tower_options, options)
     connection.execute("update aisle._models set state = 'ready' where model_id = %s", [model_id])
     connection.execute("select aisle.deploy(%s)", [model_id])
@@ -62,15 +66,24 @@ def test_how_validation_went_is_stored_with_the_model(demo: Connection) -> None:
     assert recalls[parameters["epochs"] - 1] == max(recalls) > 0
 
 
-@pytest.mark.parametrize(("repeats", "cosine"), [(False, True), (True, True), (False, False)])
-def test_sql_and_torch_give_the_same_scores(demo: Connection, repeats: bool, cosine: bool) -> None:
-    _, events, learned_from, factors = published(demo, repeats=repeats, cosine=cosine)
+@pytest.mark.parametrize(
+    ("repeats", "changes"),
+    [
+        (False, {}),
+        (True, {}),
+        (False, {"cosine": False}),
+        (False, {"model": "ials", "features": ("item", "category")}),
+        (True, {"model": "ials", "features": ("item", "category")}),
+    ],
+)
+def test_sql_and_the_trainer_give_the_same_scores(demo: Connection, repeats: bool, changes: dict[str, Any]) -> None:
+    _, events, learned_from, factors = published(demo, repeats=repeats, **changes)
     users = np.random.default_rng(7).choice(len(events.user_ids), USERS, replace=False)
     users.sort()
     meals, days = ("lunch", "dinner"), ("1", "7")
+    asked = [{"meal_time": meals[u % 2], "weekday": days[u % 2]} if factors.context else {} for u in users]
     context = {
-        "meal_time": np.array([events.context_values["meal_time"].index(meals[u % 2]) for u in users]),
-        "weekday": np.array([events.context_values["weekday"].index(days[u % 2]) for u in users]),
+        name: np.array([values.index(one[name]) for one in asked]) for name, values in factors.context_values.items()
     }
     queries = towers.Queries.of_users(events, users, context)
     expected = factors.scores(queries, repeat=repeats)  # (users, items)
@@ -81,7 +94,7 @@ def test_sql_and_torch_give_the_same_scores(demo: Connection, repeats: bool, cos
         "lateral aisle.recommend(u.id, %s, null, u.context::jsonb, %s) r group by u.n order by u.n",
         (
             [events.user_ids[u] for u in users],
-            [f'{{"meal_time": "{meals[u % 2]}", "weekday": "{days[u % 2]}"}}' for u in users],
+            [json.dumps(one) for one in asked],
             TOP,
             not repeats,
         ),
@@ -122,6 +135,26 @@ def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
     first, second = (dict(demo.execute(query, (model.model_id,)).fetchall()) for model in (result, again))
     assert first.keys() == second.keys()
     np.testing.assert_allclose(list(second.values()), list(first.values()), atol=1e-3, err_msg="Same seed, same model")
+
+
+def test_what_finds_more_on_validation_is_published(
+    demo_url: str, demo: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = recommender.Options(features=("item", "category"), tower_options=QUICK, deploy=False)
+    for name in ("REGULARISATION", "ALPHA"):
+        monkeypatch.setattr(factorisation, name, (20.0,))
+    tune = factorisation.tune
+    for found, best in [(1.0, "ials"), (0.0, "towers")]:
+        monkeypatch.setattr(factorisation, "tune", lambda *given, found=found: (tune(*given)[0], found))
+        result = recommender.train(demo_url, options)
+        parameters = registry.get(demo, result.model_id).parameters
+        assert parameters["kind"] == best
+        assert parameters["tried"].keys() == {"towers", "ials"}
+        assert bool(parameters["validation"]) == (best == "towers")
+    alone = recommender.train(demo_url, replace(options, model="ials"))
+    assert registry.get(demo, alone.model_id).parameters["tried"].keys() == {"ials"}
+    with pytest.raises(errors.InvalidArgumentError, match="ials knows no contexts, and cannot learn from meal_time"):
+        recommender.train(demo_url, replace(options, model="ials", features=("item", "meal_time")))
 
 
 def test_evaluation_asks_the_same_users_whatever_happened_since(demo: Connection) -> None:

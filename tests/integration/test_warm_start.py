@@ -24,7 +24,7 @@ TINY = 1e-3  # what is kept is rounded to 16 bits
 
 TEXTS = category.Options(student=StudentOptions(dimensions=8, epochs=2, members=1), baseline=False, deploy=True)
 TOWERS = towers.Options(dimensions=4, epochs=1, history=5)
-EVENTS = recommender.Options(features=("user", "item", "category"), tower_options=TOWERS, deploy=True)
+EVENTS = recommender.Options(model="towers", features=("user", "item", "category"), tower_options=TOWERS, deploy=True)
 NETWORK = {"dimensions": 4, "hidden": 4, "n_orders": 4, "epochs": 1, "product_epochs": 1}
 ORDERS = basket.Options(model="cnn-gru", network=NETWORK, deploy=True)
 

@@ -189,8 +189,8 @@ def test_ease_refuses_what_does_not_fit_and_can_leave_rare_items_out() -> None:
 def test_ials_with_the_same_seed_is_the_same() -> None:
     board = checkerboard()
     first, second, other = (baselines.ImplicitAls(seed=seed).fit(board) for seed in (1, 1, 2))
-    assert np.array_equal(first._items, second._items)
-    assert not np.array_equal(first._items, other._items)
+    assert np.array_equal(first.item_vectors, second.item_vectors)
+    assert not np.array_equal(first.item_vectors, other.item_vectors)
 
 
 def test_ials_goes_by_weight() -> None:

@@ -1,0 +1,108 @@
+"""Matrix factorisation in the form that the towers have: a user is the sum of what was learned of the user's items.
+
+iALS solves for a user's vector, x = (YᵀY + Σ_j (c_j - 1) y_j y_jᵀ + λI)⁻¹ Σ_j c_j y_j, from the vectors y_j of the
+user's items, where c_j is α times the weight of the event (Hu et al., ICDM 2008, eq. 4). Among many items the few of a
+user hardly change the matrix. Without them x is a sum over events, of vectors that belong to items:
+
+    u = Σ_j p_j,   p_j = α (YᵀY + λI)⁻¹ y_j,   q_i = y_i
+
+So a new event, and a new user, count at once, and no user has a vector of its own. On few events this finds more than
+the towers do; on many the towers win. Which of both serves is chosen on validation: trainers/recommender.py.
+"""
+
+import itertools
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy import sparse
+
+from aisle.embedder.towers import ItemTower, prefixes
+from aisle.trainers import baselines
+from aisle.trainers.events import Events, Floats
+from aisle.trainers.tower_fitting import judge
+from aisle.trainers.towers import ANY_LENGTH, Factors, Options, Repeat
+
+REGULARISATION, ALPHA = (10.0, 30.0, 100.0), (5.0, 20.0, 100.0)  # λ and α that are tried
+FEW = 300_000  # events; of more, the towers have always learned more, and the trials would take long
+RIDGE = 1.0  # of the regression of items' vectors on what they are
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is chosen on validation."""
+
+    regularisation: float  # λ
+    alpha: float  # α
+    repeat: Repeat = field(default_factory=Repeat)
+
+
+def tune(events: Events, validation: Events, options: Options, seed: int) -> tuple[Setting, float]:
+    """Try all settings; return the best, with what repetition adds, and its recall on the validation events."""
+    found = []
+    for values in itertools.product(REGULARISATION, ALPHA):
+        factors = fit(events, options, Setting(*values), seed)
+        recall, repeat = judge(factors, events, validation, options, seed)
+        found.append((Setting(*values, repeat), recall))
+    return max(found, key=lambda one: one[1])
+
+
+def fit(events: Events, options: Options, setting: Setting, seed: int) -> Factors:
+    """Fit on `events`; same seed and machine, same factors. Raises MissingExtraError without implicit.
+
+    An event of weight 0 counts as one of weight 1 in a history; an item that has no others is not recommended.
+    """
+    known = replace(events, weight=np.where(events.weight > 0, events.weight, 1).astype(np.float32))
+    d = options.dimensions * options.members
+    model = baselines.ImplicitAls(d, setting.regularisation, setting.alpha, seed=seed).fit(known)
+    y = model.item_vectors.astype(np.float64)
+    p = setting.alpha * np.linalg.solve(y.T @ y + setting.regularisation * np.eye(d), y.T).T
+    counts = np.bincount(events.item, events.weight > 0, minlength=len(y)) > 0
+    longest = int(np.bincount(events.user, minlength=1).max(initial=1))
+    into, out = p.astype(np.float32), (y * counts[:, None]).astype(np.float32)
+    return Factors(
+        constant=np.zeros(d, dtype=np.float32),
+        users=np.zeros((len(events.user_ids), d), dtype=np.float32),
+        into=into,
+        out=out,
+        context={},
+        context_values={},
+        recency=np.ones(options.history or min(longest, ANY_LENGTH), dtype=np.float32),
+        exponent=0.0,
+        popularity=0.0,
+        repeat=setting.repeat,
+        towers=[_content(events, options, into, out)],
+        epochs_run=model.iterations,
+        validation=(),
+        learned=(),
+        kind="ials",
+    )
+
+
+def _content(events: Events, options: Options, into: Floats, out: Floats) -> ItemTower:
+    """Return what items without events get: their vectors as a ridge regression on category and text."""
+    from sklearn.linear_model import Ridge
+
+    items, d = events.items, into.shape[1]
+    paths = items.categories if "category" in options.features else [None] * len(items)
+    names = sorted({prefix for path in paths for prefix in prefixes(path)})
+    rows = {name: row for row, name in enumerate(names)}
+    texts = items.texts if items.texts is not None and "text" in options.features else np.zeros((len(items), 0))
+    filed = sparse.lil_array((len(items), len(names)), dtype=np.float32)
+    for item, path in enumerate(paths):
+        filed[item, [rows[prefix] for prefix in prefixes(path)]] = 1
+    known = np.unique(events.item)
+    what = sparse.csr_array(sparse.hstack([filed, sparse.csr_array(texts, dtype=np.float32)]))[known]
+    wanted = np.concatenate([into, out], axis=1)[known]  # (known items, 2d)
+    learned = np.zeros((len(names) + texts.shape[1], 2 * d), dtype=np.float32)
+    if len(learned):
+        ridge = Ridge(RIDGE, fit_intercept=False, solver="sparse_cg").fit(sparse.csr_matrix(what), wanted)
+        learned = np.asarray(ridge.coef_.T, dtype=np.float32)
+    linear = learned[len(names) :].T  # (2d, text dimensions)
+    # The tower's layers have a ReLU between them: max(x, 0) - max(-x, 0) = x.
+    identity = np.eye(len(linear), dtype=np.float32)
+    layers = (
+        (np.concatenate([linear, -linear]), np.zeros(4 * d, dtype=np.float32), np.hstack([identity, -identity]))
+        if texts.shape[1]
+        else ()
+    )
+    return ItemTower(d, cosine=False, bias=False, names=names, categories=learned[: len(names)], text=layers)
