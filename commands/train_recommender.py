@@ -59,7 +59,8 @@ OPTIONS = (
 @click.option(
     "--deploy/--no-deploy",
     default=None,
-    help="Let it answer when it is ready.  [default: if it beats the live model and the baselines]",
+    help="Let it answer when it is ready.  [default: if it beats the live model and the baselines; the first: if it "
+    "beats popularity and own history]",
 )
 @json_option
 @pass_database

@@ -48,6 +48,7 @@ from aisle.trainers.run import (
 )
 from aisle.trainers.warm_start import NOBODY, Seen, Start
 
+NOT_IN_SQL = ("item-knn", "ease", "ials")  # the baselines that no application can ask
 EASE_ITEMS = 6000  # beyond, it is left to `aisle evaluate recommender --baseline`: it takes 4 bytes × items²
 
 
@@ -123,7 +124,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             },
             seconds=time.monotonic() - started,
             verdict=verdict,
-            deploys=verdict[0],
+            deploys=is_deployed(metrics, options),
             told=options.deploy,
         )
 
@@ -518,3 +519,9 @@ def measure_fitted(
 def judge(metrics: dict[str, Any], options: Options) -> tuple[bool, str]:
     """Return whether the model is better than what it stands beside, and by what."""
     return beats_all(metrics, f"recall@{options.top}")
+
+
+def is_deployed(metrics: dict[str, Any], options: Options) -> bool:
+    """Say whether a model is to answer: it is better, or it is the first and better than what needs no model."""
+    others = {name: value for name, value in metrics.items() if name not in NOT_IN_SQL}
+    return judge(metrics, options)[0] or ("live" not in metrics and judge(others, options)[0])

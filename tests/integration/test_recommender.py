@@ -234,6 +234,10 @@ def test_a_model_is_deployed_if_it_beats_all_that_it_is_compared_with() -> None:
         False,
         "its recall@10 0.2000 is not better than that of ials, 0.2000",
     )
+    assert not recommender.is_deployed(metrics, options)
+    first = {name: value for name, value in metrics.items() if name != "live"}
+    assert recommender.is_deployed(first, options), "A shop is better served by it than by none."
+    assert not recommender.is_deployed(first | {"own-history": {"recall@10": 0.3}}, options)
     metrics["live"]["against"] = {"recall@10": 0.15}
     assert recommender.judge(metrics, options) == (
         False,
