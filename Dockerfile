@@ -1,5 +1,5 @@
 # The command line and the embedder, from this checkout: docker build -t aisle:local .
-FROM python:3.12-slim
+FROM python:3.11-slim
 
 # Which build of PyTorch: cpu, or for a GPU auto, cu128, … (what `uv pip install --torch-backend` takes).
 ARG TORCH_BACKEND=cpu

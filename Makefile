@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 PYTEST := $(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 test: $(INSTALLED) lint
-	$(PYTEST) -m "not slow"
+	$(PYTEST)
 	AISLE_TEST_POSTGRES=16 $(PYTEST) -q tests/sql tests/migrations $(addprefix tests/integration/test_, attach.py triggers.py queue.py pipeline.py)
 	@echo
 	@echo "All passed. Next: make demo (see it work), make bench (measure it)."

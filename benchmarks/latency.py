@@ -1,6 +1,6 @@
 """What a category costs in SQL: one name at a time, beside the same model in torch behind FastAPI, and set-wise.
 
-    pip install 'aisle[bench]'
+    pip install '.[bench]'
     python benchmarks/latency.py
     python benchmarks/category.py bigbasket:level_3 --seeds 7      # leaves its database behind
     python benchmarks/latency.py --database bench_bigbasket_level_3

@@ -1,6 +1,6 @@
 """What a recommendation costs: recommend() as a whole, retrieval beside FAISS, and filters by selectivity.
 
-    pip install 'aisle[bench]'
+    pip install '.[bench]'
     python benchmarks/retrieval.py recommend faiss --items 100000
     python benchmarks/retrieval.py filters --items 1000000
 

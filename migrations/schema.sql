@@ -39,8 +39,8 @@ begin
             select id from unnest(ids) id
             where case when id ~ '^-?[0-9]{1,19}$' then case id_type
                 when 'bigint' then id::numeric between -9223372036854775808 and 9223372036854775807
-                when 'integer' then id::bigint between -2147483648 and 2147483647
-                else id::bigint between -32768 and 32767 end end)
+                when 'integer' then id::numeric between -2147483648 and 2147483647
+                else id::numeric between -32768 and 32767 end end)
     end;
 end
 $_$;
@@ -142,7 +142,7 @@ begin
         insert into aisle._embedding_jobs as job (task, id, version, enqueued_at, run_after)
         select task, id, count(*), min(changed_at), min(changed_at)
         from taken, unnest(ids) id, unnest(aisle._tasks_of(topic)) task
-        where id is not null
+        where octet_length(id) <= 2600  -- no index could hold it
         group by task, id
         order by id, task
         on conflict on constraint _embedding_jobs_pkey do update
@@ -186,6 +186,7 @@ begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
     end if;
+    item_ids := array_remove(item_ids, null);
     select (sum(b.cart) * array_fill(1 / sqrt(count(*)), array[max(vector_dims(b.cart))])::vector) || '[1]' into cart
     from aisle.basket_items b
     where b.model_id = model_id and b.item_id = any (item_ids)
@@ -455,7 +456,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION aisle._drop_model(model_id integer) RETURNS bigint
+CREATE FUNCTION aisle._drop_model(model_id integer, patience text DEFAULT '40ms'::text) RETURNS bigint
     LANGUAGE plpgsql
     SET lock_timeout TO '40ms'
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -465,10 +466,11 @@ declare
     partitions regclass[];
     partition regclass;
     size bigint;
-    freed bigint := 0;
+    freed bigint;
     is_first boolean := true;
 begin
     perform aisle._lock_deployments();
+    perform set_config('lock_timeout', patience, true);  -- until the function ends, whose own setting it is
     select * into model from aisle._models m where m.model_id = _drop_model.model_id;
     if exists (select from aisle._live_models l where l.model_id = _drop_model.model_id) then
         raise exception 'Model % is live.', model_id
@@ -478,12 +480,15 @@ begin
         select p from unnest(aisle._vector_tables(model.task)) t, to_regclass(format('aisle.%I', t || '_' || model.model_id)) p
         where p is not null);
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;
+    delete from aisle._item_predictions p where p.model_id = _drop_model.model_id;
+    with gone as (delete from aisle._model_files f where f.model_id = _drop_model.model_id returning f.size)
+    select coalesce(sum(g.size), 0) into freed from gone g;
     foreach partition in array partitions loop
         size := pg_total_relation_size(partition);
         begin
             execute format('drop table %s', partition);
         exception when lock_not_available then
-            if is_first then
+            if is_first and freed = 0 then
                 raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, coalesce(
                         aisle._table_user(partitions || array(select to_regclass('aisle.' || t)
                                                               from unnest(aisle._vector_tables(model.task)) t)),
@@ -500,7 +505,6 @@ begin
     if model.task = 'recommender' then
         execute 'drop function aisle._nearest_factors_' || model.model_id;
     end if;
-    freed := freed + coalesce((select sum(f.size) from aisle._model_files f where f.model_id = _drop_model.model_id), 0);
     delete from aisle._models m where m.model_id = _drop_model.model_id;
     return freed;
 end
@@ -1013,7 +1017,8 @@ begin
     return query
         with own as materialized (
             select h.*, b.taste, b.gap, b.popularity, -(b.embedding <#> state) as logit
-            from (select h.item_id, sum(power(slow, h.ago)) as recency, sum(power(fast, h.ago)) as quick, min(h.ago) as ago,
+            from (select h.item_id, sum(power(slow, least(h.ago, 200))) as recency, sum(power(fast, least(h.ago, 200))) as quick, min(h.ago) as ago,  -- more would underflow
+                        
                          count(*) as times, history.now - max(h.day) as since, max(h.day) - min(h.day) as span
                   from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
                   group by h.item_id) h
@@ -1060,8 +1065,8 @@ begin
                    end as score
             from known x
         ), ranked as (
-            select row_number() over by_score as place, s.item_id, s.score, 1 / (1 + exp(-s.score)) as probability, s.bought_before,
-                   sum(1 / (1 + exp(-s.score))) over by_score as expected, sum(1 / (1 + exp(-s.score))) over () as total
+            select row_number() over by_score as place, s.item_id, s.score, 1 / (1 + exp(least(-s.score, 600))) as probability, s.bought_before,
+                   sum(1 / (1 + exp(least(-s.score, 600)))) over by_score as expected, sum(1 / (1 + exp(least(-s.score, 600)))) over () as total
             from scored s
             window by_score as (order by s.score desc, s.item_id)
         )
@@ -1563,6 +1568,7 @@ declare
     time_type text;
     missing_indexes text;
 begin
+    context_columns := coalesce(context_columns, '{}');
     if exists (select from aisle._attachments a where a.kind = 'interactions') then
         raise exception 'Interactions are attached already, to %.',
             (select a.relation from aisle._attachments a where a.kind = 'interactions')
@@ -1631,6 +1637,7 @@ declare
     watched text[];
     n integer;
 begin
+    text_columns := coalesce(text_columns, '{}');
     if exists (select from aisle._attachments a where a.kind = 'items') then
         raise exception 'Items are attached already, to %.', (select a.relation from aisle._attachments a where a.kind = 'items')
             using errcode = 'AIS03', hint = 'Detach them first: aisle detach items';
@@ -1672,7 +1679,8 @@ begin
         'create view aisle._items with (security_invoker = true) as
          select i.%1$I::%2$s as id, i.%1$I::text as item_id, i.%3$I::text as name, %4$s as manufacturer, %5$s as category,
                 %6$s as details
-         from %7$s i',
+         from %7$s i
+         where i.%1$I is not null',
         id_column, id_type, attach_items.name,
         case when manufacturer is null then 'null::text' else format('i.%I::text', manufacturer) end,
         case when category is null then 'null::text' else format('nullif(i.%I::text, %L)', category, '') end,
@@ -1810,6 +1818,9 @@ begin
     elsif not model.passed_gate and not force then
         raise exception 'Model % lost: %.', deploy.model_id, model.verdict
             using errcode = 'AIS07', hint = format('To deploy it all the same: aisle deploy %s --force', deploy.model_id);
+    end if;
+    if exists (select from aisle._live_models l where l.model_id = model.model_id) then
+        return format('Model %s answers for %s already.', model.model_id, model.task);
     end if;
     insert into aisle._deployments (task, model_id, deployed_at) values (model.task, model.model_id, aisle._now());
     return format('Model %s now answers for %s.', model.model_id, model.task);
@@ -1953,7 +1964,7 @@ begin
     for model in select * from aisle._prunable(task, keep) loop
         continue when is_training and model.state in ('loading', 'filling');
         begin
-            freed := aisle._drop_model(model.model_id);
+            freed := aisle._drop_model(model.model_id, case when is_any then '1ms' else '40ms' end);
         exception when sqlstate 'AIS08' then
             exit when is_any;
             raise;
@@ -2012,21 +2023,23 @@ CREATE FUNCTION aisle.rollback(task text) RETURNS text
 #variable_conflict use_column
 declare
     live aisle._deployments;
-    previous integer;
+    previous aisle._deployments;
 begin
     perform aisle._lock_deployments();
     select * into live from aisle._deployments d
     where d.task = rollback.task and d.rolled_back_at is null
     order by d.deployment_id desc limit 1 for update;
-    select d.model_id into previous from aisle._deployments d
+    select * into previous from aisle._deployments d
     where d.task = rollback.task and d.rolled_back_at is null and d.deployment_id < live.deployment_id
+          and d.model_id <> live.model_id  -- as when the one between them was removed
     order by d.deployment_id desc limit 1;
-    if previous is null then
+    if not found then
         raise exception 'There is no earlier deployment of a % model.', rollback.task
             using errcode = 'AIS07', hint = 'See: aisle models';
     end if;
-    update aisle._deployments set rolled_back_at = aisle._now() where deployment_id = live.deployment_id;
-    return format('Model %s answers for %s again.', previous, rollback.task);
+    update aisle._deployments set rolled_back_at = aisle._now()
+    where task = rollback.task and rolled_back_at is null and deployment_id > previous.deployment_id;
+    return format('Model %s answers for %s again.', previous.model_id, rollback.task);
 end
 $$;
 
@@ -2198,9 +2211,7 @@ declare
     changed text;
     customers text[];
 begin
-    if not exists (select from aisle._models m where m.task = 'basket' and m.state in ('filling', 'ready')) then
-        return null;
-    elsif tg_op = 'TRUNCATE' then
+    if tg_op = 'TRUNCATE' then
         perform aisle._enqueue('basket', '{}');
         return null;
     end if;
@@ -2903,6 +2914,8 @@ CREATE INDEX _embedding_batches_recent ON aisle._embedding_batches USING btree (
 
 CREATE INDEX _embedding_jobs_due ON aisle._embedding_jobs USING btree (task, priority, run_after) WHERE (NOT is_dead);
 
+CREATE INDEX _item_predictions_model_id_idx ON aisle._item_predictions USING btree (model_id);
+
 CREATE INDEX basket_items_popularity_item_id_idx ON ONLY aisle.basket_items USING btree (popularity DESC, item_id);
 
 CREATE INDEX item_factors_category_key ON ONLY aisle.item_factors USING btree (category_key);
@@ -2961,7 +2974,7 @@ REVOKE ALL ON FUNCTION aisle._create_search(model_id integer, dimensions integer
 
 REVOKE ALL ON FUNCTION aisle._draft_items(ids text[], draft_rows integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._drop_model(model_id integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._drop_model(model_id integer, patience text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._embed(model_id integer, ngrams text[]) FROM PUBLIC;
 

@@ -24,7 +24,7 @@ def write(connection: Connection, task: str, path: Path, model_id: int | None = 
         from aisle.reports import basket, category, freshness, pages, recommender
     except ImportError as error:
         raise errors.MissingExtraError(
-            "A report needs the packages Jinja2 and matplotlib.", hint="Run: pip install 'aisle[report]'"
+            "A report needs the packages Jinja2 and matplotlib.", hint="Run: pip install '.[report]'"
         ) from error
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read, read only")

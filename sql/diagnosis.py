@@ -123,8 +123,8 @@ def _models(connection: Connection) -> list[Finding]:
     if not findings:
         findings.append(Finding("model", "none is live", "aisle train category"))
     findings += [
-        Finding("model", f"model {model_id} failed to train", f"aisle train {task} clears it away.")
-        for model_id, task, state in rows
+        Finding("model", f"model {model_id} failed to train, or is removed in part", "aisle prune")
+        for model_id, _, state in rows
         if state == "failed"
     ]
     return findings

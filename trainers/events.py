@@ -27,6 +27,7 @@ class Items:
     categories: Sequence[Sequence[str] | None]  # a path, from the root; None: not filed
     texts: Floats | None = None  # (items, text dimensions), rows of zeros where there is no text; None: not asked for
     text_model: int | None = None  # the category model whose student the texts' vectors are from
+    hashes: Sequence[bytes] = ()  # of what was read of each
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -158,7 +159,11 @@ def read_items(connection: Connection, *, with_texts: bool) -> Items:
     text_model = registry.live(connection, "category") if with_texts else None
     if with_texts and text_model is None:
         raise errors.NoLiveModelError("The feature text needs a live category model.")
-    query = compose.SQL("select i.item_id, i.category, {} as text from aisle._items i order by i.item_id").format(
+    query = compose.SQL(
+        "select i.item_id, i.category, {} as text, "
+        "aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category) as hash "
+        "from aisle._items i order by i.item_id"
+    ).format(
         compose.SQL("aisle._embed({}, aisle._ngrams(i.name, i.manufacturer, i.details))::real[]").format(
             compose.Literal(text_model)
         )
@@ -173,4 +178,5 @@ def read_items(connection: Connection, *, with_texts: bool) -> Items:
         categories=[None if c is None else c.split(attachment[0]) for c in rows["category"]],
         texts=np.array(list(rows["text"]), dtype=np.float32) if text_model is not None else None,
         text_model=text_model,
+        hashes=list(rows["hash"]),
     )

@@ -6,8 +6,9 @@ user hardly change the matrix. Without them x is a sum over events, of vectors t
 
     u = Σ_j p_j,   p_j = α (YᵀY + λI)⁻¹ y_j,   q_i = y_i
 
-So a new event, and a new user, count at once, and no user has a vector of its own. On few events this finds more than
-the towers do; on many the towers win. Which of both serves is chosen on validation: trainers/recommender.py.
+One more dimension, in which u is 1, orders by popularity what is equal otherwise. A new event, and a new user, count at
+once, and no user has a vector of its own. On few events this finds more than the towers do; on many the towers win.
+Which of both serves is chosen on validation: trainers/recommender.py.
 """
 
 import itertools
@@ -24,6 +25,7 @@ from aisle.trainers.towers import ANY_LENGTH, Factors, Options, Repeat
 
 REGULARISATION, ALPHA = (10.0, 30.0, 100.0), (5.0, 20.0, 100.0)  # λ and α that are tried
 FEW = 300_000  # events; of more, the towers have always learned more, and the trials would take long
+POPULARITY = 1e-6  # of the logarithm of an item's events: where all else is equal, as without any history
 RIDGE = 1.0  # of the regression of items' vectors on what they are
 
 
@@ -56,12 +58,16 @@ def fit(events: Events, options: Options, setting: Setting, seed: int) -> Factor
     model = baselines.ImplicitAls(d, setting.regularisation, setting.alpha, seed=seed).fit(known)
     y = model.item_vectors.astype(np.float64)
     p = setting.alpha * np.linalg.solve(y.T @ y + setting.regularisation * np.eye(d), y.T).T
-    counts = np.bincount(events.item, events.weight > 0, minlength=len(y)) > 0
+    counts = np.bincount(events.item, events.weight > 0, minlength=len(y))
     longest = int(np.bincount(events.user, minlength=1).max(initial=1))
-    into, out = p.astype(np.float32), (y * counts[:, None]).astype(np.float32)
+    into, out = (np.zeros((len(y), d + 1), dtype=np.float32) for _ in range(2))
+    into[:, :d], out[:, :d] = p, y * (counts > 0)[:, None]
+    out[:, d] = POPULARITY * np.log1p(counts)
+    constant = np.zeros(d + 1, dtype=np.float32)
+    constant[d] = 1
     return Factors(
-        constant=np.zeros(d, dtype=np.float32),
-        users=np.zeros((len(events.user_ids), d), dtype=np.float32),
+        constant=constant,
+        users=np.zeros((len(events.user_ids), d + 1), dtype=np.float32),
         into=into,
         out=out,
         context={},
@@ -70,7 +76,7 @@ def fit(events: Events, options: Options, setting: Setting, seed: int) -> Factor
         exponent=0.0,
         popularity=0.0,
         repeat=setting.repeat,
-        towers=[_content(events, options, into, out)],
+        towers=[_content(events, options, into[:, :d], out)],
         epochs_run=model.iterations,
         validation=(),
         learned=(),
@@ -92,17 +98,21 @@ def _content(events: Events, options: Options, into: Floats, out: Floats) -> Ite
         filed[item, [rows[prefix] for prefix in prefixes(path)]] = 1
     known = np.unique(events.item)
     what = sparse.csr_array(sparse.hstack([filed, sparse.csr_array(texts, dtype=np.float32)]))[known]
-    wanted = np.concatenate([into, out], axis=1)[known]  # (known items, 2d)
-    learned = np.zeros((len(names) + texts.shape[1], 2 * d), dtype=np.float32)
+    wanted = np.concatenate([into, out], axis=1)[known]  # (known items, 2d + 1)
+    learned = np.zeros((len(names) + texts.shape[1], wanted.shape[1]), dtype=np.float32)
     if len(learned):
         ridge = Ridge(RIDGE, fit_intercept=False, solver="sparse_cg").fit(sparse.csr_matrix(what), wanted)
         learned = np.asarray(ridge.coef_.T, dtype=np.float32)
-    linear = learned[len(names) :].T  # (2d, text dimensions)
+    linear = learned[len(names) :].T  # (2d + 1, text dimensions)
     # The tower's layers have a ReLU between them: max(x, 0) - max(-x, 0) = x.
     identity = np.eye(len(linear), dtype=np.float32)
     layers = (
-        (np.concatenate([linear, -linear]), np.zeros(4 * d, dtype=np.float32), np.hstack([identity, -identity]))
+        (
+            np.concatenate([linear, -linear]),
+            np.zeros(2 * len(linear), dtype=np.float32),
+            np.hstack([identity, -identity]),
+        )
         if texts.shape[1]
         else ()
     )
-    return ItemTower(d, cosine=False, bias=False, names=names, categories=learned[: len(names)], text=layers)
+    return ItemTower(d, cosine=False, names=names, categories=learned[: len(names)], text=layers)

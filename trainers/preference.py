@@ -82,7 +82,10 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         with failing(connection, model_id):
             report("Measuring on held-out reviews …")
             metrics = measure(connection, Generation.load(connection, model_id), reviews)
-        verdict = beats_all(metrics, "macro_f1")
+        passed, reason = beats_all(metrics, "macro_f1")
+        is_first = registry.live(connection, "preference") is None
+        if not is_first:
+            reason += ", but the labels of the model that is live would no longer count, until aisle label reviews"
         return conclude(
             connection,
             "preference",
@@ -95,8 +98,8 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
                 "fingerprint": reviews.fingerprint(),
             },
             seconds=time.monotonic() - started,
-            verdict=verdict,
-            deploys=verdict[0] and registry.live(connection, "preference") is None,
+            verdict=(passed, reason),
+            deploys=passed and is_first,
             told=options.deploy,
         )
 

@@ -94,6 +94,8 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         if options.liked_only:
             _report_likes(connection, events, report)
         tower_options = replace(options.tower_options, features=features, exclude_seen=not options.repeats)
+        if options.warm_start and options.model == "ials":
+            raise errors.WarmStartError("A matrix factorisation starts from nothing.", hint="Leave out --warm-start.")
         start = begin(connection, events, tower_options) if options.warm_start else None
         test = hold_out(events, options.test_from, exclude_seen=not options.repeats, start=start)
         check(test)
@@ -105,7 +107,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             test.events, options.validate_from, tower_options, options.seed, report, start, model=options.model
         )
         leave_unless_leader()
-        started_from = None if start is None else start.model_id
+        started_from = start.model_id if start is not None and factors.kind == "towers" else None
         model_id = publish(connection, events, test, factors, tower_options, options, kept, started_from)
         with failing(connection, model_id):
             metrics = measure(connection, model_id, test, options, report)
@@ -220,7 +222,7 @@ def fit(
 ) -> tuple[towers.Factors, Start | None]:
     """Find on validation what fits best, then fit that again on all of the events.
 
-    Return what a later training may start from, too: the weights that were to be validated, if towers have been fitted.
+    Return what a later training may start from, too: the weights that were validated, where towers are the better.
     """
     validation = hold_out(events, validate_from, exclude_seen=options.exclude_seen, start=start)
     if not validation.events.weight.any():
@@ -270,7 +272,7 @@ def _is_factorised(model: str, events: Events, options: towers.Options, report: 
         )
     is_due = model == "ials" or (model == "best" and not contexts and len(events) <= factorisation.FEW)
     if is_due and model == "best" and find_spec("implicit") is None:
-        report("No matrix factorisation is tried: pip install 'aisle[baselines]'")
+        report("No matrix factorisation is tried: pip install '.[baselines]'")
         return False
     return is_due
 
@@ -355,12 +357,6 @@ def publish(
     zeros = np.zeros(dimensions, dtype=np.float32)
     # What is of one category lies together: an exact scan of a category then reads few pages.
     touched = sorted(np.unique(test.events.item), key=lambda i: list(items.categories[i] or ()))
-    hashes: dict[str, bytes] = dict(
-        connection.execute(
-            "select item_id, aisle._factor_hash(aisle._content_hash(name, manufacturer, details), category) "
-            "from aisle._items"
-        ).fetchall()
-    )
     copy_rows(
         connection,
         "item_factors",
@@ -372,11 +368,10 @@ def publish(
                 None if (path := items.categories[i]) is None else separator.join([*path, ""]),
                 factors.out[i],
                 factors.into[i],
-                hashes[items.ids[i]],
+                items.hashes[i],
                 "events",
             )
             for i in touched
-            if items.ids[i] in hashes
         ),
     )
     if factors.users.any():
@@ -470,8 +465,8 @@ def measure(connection: Connection, model_id: int, test: HeldOut, options: Optio
             connection, "recommender", live, model_id, k, exclude_seen=not options.repeats
         )
     for name in rivals(test, repeats=options.repeats):
-        if name in ("item-knn", "ials") and find_spec("implicit") is None:
-            report(f"Not compared with {name}: pip install 'aisle[baselines]'")
+        if name in baselines.OF_IMPLICIT and find_spec("implicit") is None:
+            report(f"Not compared with {name}: pip install '.[baselines]'")
             continue
         report(f"Fitting the baseline {name} …")
         metrics[name] = measure_baseline(name, test, k, exclude_seen=not options.repeats).means()

@@ -53,6 +53,10 @@ def count_rows(connection: Connection, task: str) -> int:
     view = {"category": "_items", "preference": "_interactions", "basket": "_orders"}.get(task)
     if view is None:
         view = f"_{sql.fetch_value(connection, 'select (aisle._event_source()).kind')}"
+    if not sql.fetch_value(connection, "select to_regclass('aisle.' || %s) is not null", (view,)):
+        raise errors.NotAttachedError(
+            f"What the {task} model learned from is not attached any more.", hint="Attach it again: aisle attach --help"
+        )
     query = compose.SQL("select count(*) from {}").format(compose.Identifier("aisle", view))
     return int(connection.execute(query).fetchall()[0][0])
 

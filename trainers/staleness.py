@@ -48,6 +48,7 @@ def examine(connection: Connection, task: str) -> Staleness:
     The newest one, live or not: what it could not improve upon, another training on the same rows will not either.
     """
     registry.require_live(connection, task)
+    now = run.count_rows(connection, task)
     model_id = sql.fetch_value(
         connection, "select max(model_id) from aisle._models where task = %s and state = 'ready'", (task,)
     )
@@ -55,7 +56,6 @@ def examine(connection: Connection, task: str) -> Staleness:
         row = connection.execute(sql.read("queries/drift_of_categories"), {"model_id": model_id}).fetchall()[0]
         return Staleness(task, model_id, *row)
     then = registry.get(connection, model_id).data.get("rows")
-    now = run.count_rows(connection, task)
     return Staleness(task, model_id, None if then is None else abs(now - then) / max(then, 1), None, None)
 
 
@@ -116,7 +116,7 @@ def _recommender(url: str, model: registry.Model, report: run.Report, warm_start
     given = model.parameters
     features = tuple(given["features"])
     options = recommender.Options(
-        model=given["model"],
+        model=given.get("model", "towers"),
         features=features,
         liked_only=given["liked_only"],
         repeats=given["recommends_seen"],

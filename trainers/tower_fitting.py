@@ -301,7 +301,7 @@ class _Model(nn.Module):
             exponent=self.options.exponent,
             popularity=0.0,
             repeat=Repeat(),
-            towers=[ItemTower(d, cosine, not cosine, self.names, categories, text)],
+            towers=[ItemTower(d, cosine, self.names, categories, text)],
             epochs_run=epoch,
             validation=list(validation),
             learned=[

@@ -11,8 +11,8 @@ begin
             select id from unnest(ids) id
             where case when id ~ '^-?[0-9]{1,19}$' then case id_type
                 when 'bigint' then id::numeric between -9223372036854775808 and 9223372036854775807
-                when 'integer' then id::bigint between -2147483648 and 2147483647
-                else id::bigint between -32768 and 32767 end end)
+                when 'integer' then id::numeric between -2147483648 and 2147483647
+                else id::numeric between -32768 and 32767 end end)
     end;
 end
 $function$;

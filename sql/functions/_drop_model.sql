@@ -1,8 +1,9 @@
 -- Removes a model and its generation, for one that never became ready or that nobody needs any longer; returns how many bytes
 -- that frees. To drop a partition is to hold up everybody who asks for any of its table, so it does not wait for a query that
--- takes long: it gives up after 40 ms, and may be called again. Once it holds one table it does not wait for the next: who has
--- begun with that one may want the first. What it could not have then goes with the next call; until then the model is failed.
-create or replace function aisle._drop_model(model_id integer) returns bigint
+-- takes long: it gives up after 40 ms, and may be called again. Who holds one table already does not wait for another: whoever has
+-- begun with that may want the first. What could not be had then goes with the next call; until then the model is failed. What nobody
+-- waits for, such as files, goes first: it may take long.
+create or replace function aisle._drop_model(model_id integer, patience text default '40ms') returns bigint
 language plpgsql volatile
 set lock_timeout = '40ms'
 as $function$
@@ -11,10 +12,11 @@ declare
     partitions regclass[];
     partition regclass;
     size bigint;
-    freed bigint := 0;
+    freed bigint;
     is_first boolean := true;
 begin
     perform aisle._lock_deployments();
+    perform set_config('lock_timeout', patience, true);  -- until the function ends, whose own setting it is
     select * into model from aisle._models m where m.model_id = _drop_model.model_id;
     if exists (select from aisle._live_models l where l.model_id = _drop_model.model_id) then
         raise exception 'Model % is live.', model_id
@@ -24,12 +26,15 @@ begin
         select p from unnest(aisle._vector_tables(model.task)) t, to_regclass(format('aisle.%I', t || '_' || model.model_id)) p
         where p is not null);
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;
+    delete from aisle._item_predictions p where p.model_id = _drop_model.model_id;
+    with gone as (delete from aisle._model_files f where f.model_id = _drop_model.model_id returning f.size)
+    select coalesce(sum(g.size), 0) into freed from gone g;
     foreach partition in array partitions loop
         size := pg_total_relation_size(partition);
         begin
             execute format('drop table %s', partition);
         exception when lock_not_available then
-            if is_first then
+            if is_first and freed = 0 then
                 raise exception 'Model % cannot be removed while its tables are in use (%).', model_id, coalesce(
                         aisle._table_user(partitions || array(select to_regclass('aisle.' || t)
                                                               from unnest(aisle._vector_tables(model.task)) t)),
@@ -46,7 +51,6 @@ begin
     if model.task = 'recommender' then
         execute 'drop function aisle._nearest_factors_' || model.model_id;
     end if;
-    freed := freed + coalesce((select sum(f.size) from aisle._model_files f where f.model_id = _drop_model.model_id), 0);
     delete from aisle._models m where m.model_id = _drop_model.model_id;
     return freed;
 end

@@ -53,7 +53,8 @@ begin
     return query
         with own as materialized (
             select h.*, b.taste, b.gap, b.popularity, -(b.embedding <#> state) as logit
-            from (select h.item_id, sum(power(slow, h.ago)) as recency, sum(power(fast, h.ago)) as quick, min(h.ago) as ago,
+            from (select h.item_id, sum(power(slow, least(h.ago, 200))) as recency, sum(power(fast, least(h.ago, 200))) as quick, min(h.ago) as ago,  -- more would underflow
+                        
                          count(*) as times, history.now - max(h.day) as since, max(h.day) - min(h.day) as span
                   from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
                   group by h.item_id) h
@@ -100,8 +101,8 @@ begin
                    end as score
             from known x
         ), ranked as (
-            select row_number() over by_score as place, s.item_id, s.score, 1 / (1 + exp(-s.score)) as probability, s.bought_before,
-                   sum(1 / (1 + exp(-s.score))) over by_score as expected, sum(1 / (1 + exp(-s.score))) over () as total
+            select row_number() over by_score as place, s.item_id, s.score, 1 / (1 + exp(least(-s.score, 600))) as probability, s.bought_before,
+                   sum(1 / (1 + exp(least(-s.score, 600)))) over by_score as expected, sum(1 / (1 + exp(least(-s.score, 600)))) over () as total
             from scored s
             window by_score as (order by s.score desc, s.item_id)
         )

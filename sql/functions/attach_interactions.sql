@@ -12,6 +12,7 @@ declare
     time_type text;
     missing_indexes text;
 begin
+    context_columns := coalesce(context_columns, '{}');
     if exists (select from aisle._attachments a where a.kind = 'interactions') then
         raise exception 'Interactions are attached already, to %.',
             (select a.relation from aisle._attachments a where a.kind = 'interactions')

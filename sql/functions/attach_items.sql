@@ -16,6 +16,7 @@ declare
     watched text[];
     n integer;
 begin
+    text_columns := coalesce(text_columns, '{}');
     if exists (select from aisle._attachments a where a.kind = 'items') then
         raise exception 'Items are attached already, to %.', (select a.relation from aisle._attachments a where a.kind = 'items')
             using errcode = 'AIS03', hint = 'Detach them first: aisle detach items';
@@ -60,7 +61,8 @@ begin
         'create view aisle._items with (security_invoker = true) as
          select i.%1$I::%2$s as id, i.%1$I::text as item_id, i.%3$I::text as name, %4$s as manufacturer, %5$s as category,
                 %6$s as details
-         from %7$s i',
+         from %7$s i
+         where i.%1$I is not null',
         id_column, id_type, attach_items.name,
         case when manufacturer is null then 'null::text' else format('i.%I::text', manufacturer) end,
         case when category is null then 'null::text' else format('nullif(i.%I::text, %L)', category, '') end,

@@ -17,7 +17,7 @@ begin
     for model in select * from aisle._prunable(task, keep) loop
         continue when is_training and model.state in ('loading', 'filling');
         begin
-            freed := aisle._drop_model(model.model_id);
+            freed := aisle._drop_model(model.model_id, case when is_any then '1ms' else '40ms' end);
         exception when sqlstate 'AIS08' then
             exit when is_any;
             raise;

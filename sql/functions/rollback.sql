@@ -5,21 +5,23 @@ as $function$
 #variable_conflict use_column
 declare
     live aisle._deployments;
-    previous integer;
+    previous aisle._deployments;
 begin
     perform aisle._lock_deployments();
     select * into live from aisle._deployments d
     where d.task = rollback.task and d.rolled_back_at is null
     order by d.deployment_id desc limit 1 for update;
-    select d.model_id into previous from aisle._deployments d
+    select * into previous from aisle._deployments d
     where d.task = rollback.task and d.rolled_back_at is null and d.deployment_id < live.deployment_id
+          and d.model_id <> live.model_id  -- as when the one between them was removed
     order by d.deployment_id desc limit 1;
-    if previous is null then
+    if not found then
         raise exception 'There is no earlier deployment of a % model.', rollback.task
             using errcode = 'AIS07', hint = 'See: aisle models';
     end if;
-    update aisle._deployments set rolled_back_at = aisle._now() where deployment_id = live.deployment_id;
-    return format('Model %s answers for %s again.', previous, rollback.task);
+    update aisle._deployments set rolled_back_at = aisle._now()
+    where task = rollback.task and rolled_back_at is null and deployment_id > previous.deployment_id;
+    return format('Model %s answers for %s again.', previous.model_id, rollback.task);
 end
 $function$;
 

@@ -1,5 +1,6 @@
--- Once for each statement that writes to orders or their lines: logs whose they are, for the workers. Without a basket model that
--- is kept in step there is nothing to log. Where nothing changed that a model reads, such as an order's state, nothing is logged.
+-- Once for each statement that writes to orders or their lines: logs whose they are, for the workers. So it does while there is no
+-- model: one may be published before this transaction ends, which that will not see. Where nothing changed that a model reads, such
+-- as an order's state, nothing is logged.
 create or replace function aisle.tg_orders__changed() returns trigger
 language plpgsql volatile security definer
 as $trigger$
@@ -9,9 +10,7 @@ declare
     changed text;
     customers text[];
 begin
-    if not exists (select from aisle._models m where m.task = 'basket' and m.state in ('filling', 'ready')) then
-        return null;
-    elsif tg_op = 'TRUNCATE' then
+    if tg_op = 'TRUNCATE' then
         perform aisle._enqueue('basket', '{}');
         return null;
     end if;

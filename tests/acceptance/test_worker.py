@@ -87,10 +87,9 @@ def test_a_worker_embeds_what_is_inserted_and_leaves_when_told(
 
 
 @pytest.mark.trap(13)
-def test_a_worker_that_hears_no_notification_still_polls(shop: Aisle, insert: str) -> None:
+def test_a_worker_that_hears_no_notification_still_polls(shop: Aisle) -> None:
     shop.start("worker", "--poll-interval", "0.2")
     wait_until(lambda: listeners(shop), "it listens")
-    shop.query("set session_replication_role = replica")
     shop.query(
         "insert into aisle._embedding_jobs (task, id, enqueued_at, run_after) values ('category', 'gone', now(), now())"
     )

@@ -170,7 +170,7 @@ def test_a_model_that_failed(healthy: Shop, findings: Findings) -> None:
     healthy.execute("insert into aisle._models (task, state, dimensions) values ('basket', 'failed', 2)")
     found = problem(findings)
     assert "failed to train" in found.found
-    assert "aisle train basket" in str(found.remedy)
+    assert found.remedy == "aisle prune"
 
 
 def test_an_index_of_the_shops_is_missing(healthy: Shop, findings: Findings) -> None:
@@ -231,7 +231,9 @@ def test_rows_that_wait_and_rows_that_were_given_up(healthy: Shop, findings: Fin
     healthy.insert("tea")
     assert problems(findings()) == [], "A row that has just come is none."
     healthy.execute("update aisle._changes set changed_at = now() - interval '1 hour'")
-    for found in problems(findings()):  # one for each task
+    waiting = problems(findings())
+    assert len(waiting) == 2, "One for each task."
+    for found in waiting:
         assert found.check == "warning"
         assert found.found.startswith("1 rows wait, the oldest for 01:00:0")
         assert "aisle worker" in str(found.remedy)

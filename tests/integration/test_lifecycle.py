@@ -13,8 +13,8 @@ import pytest
 from aisle import migrations, sql
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.sql import Connection, registry
-from aisle.trainers import category, shadow, staleness
+from aisle.sql import Connection, errors, registry
+from aisle.trainers import category, evaluation, publish, shadow, staleness
 from aisle.trainers.run import conclude
 from tests.chaos import harness
 from tests.conftest import (
@@ -150,6 +150,29 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
     assert seen == [{"student", "encoder"}] * CLIENTS
     assert written > SWAPS
     assert registry.live(connection, "category") == old
+
+
+def test_held_out_rows_outlive_what_the_shop_does_to_them(models: Shop) -> None:
+    live = registry.require_live(models.connection, "category")
+    models.execute("update shop.products set category = 'tea' where id < 4")
+    assert publish.measure(models.connection, live, ["1", "2", "3"])["held_out_rows"] == 3
+    models.execute("update shop.products set category = null where id = 1")
+    assert publish.measure(models.connection, live, ["1", "2", "3"], keep=False)["held_out_rows"] == 2
+    models.execute("select aisle.detach('items')")
+    models.attach()
+    with pytest.raises(errors.TrainingDataError, match="No held-out row has both a category and a vector"):
+        evaluation.evaluate_category(models.connection, baseline=False)
+    assert set(publish.heldout_of(models.connection, live)) == {"1", "2", "3"}
+
+
+@pytest.mark.parametrize("kind", ["items", "interactions", "orders"])
+def test_what_is_not_attached_any_more_cannot_be_stale(models: Shop, kind: str) -> None:
+    task = {"items": "category", "interactions": "recommender", "orders": "basket"}[kind]
+    if kind == "interactions":
+        models.execute("select aisle.detach('orders')")  # which would serve
+    models.execute("select aisle.detach(%s)", [kind])
+    with pytest.raises(errors.NotAttachedError, match=f"What the {task} model learned from is not attached any more"):
+        staleness.examine(models.connection, task)
 
 
 @pytest.mark.trap(21)

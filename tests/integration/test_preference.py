@@ -124,6 +124,7 @@ def test_the_same_seed_gives_the_same_model_and_evaluation_finds_the_same_review
     assert first.metrics == second.metrics
     assert first.deployed
     assert not second.deployed, "A model is live already."
+    assert "labels of the model that is live would no longer count" in second.reason
     table = evaluation.evaluate_preference(shop.connection, baseline=True)
     assert [row["answer"] for row in table] == [f"model {first.model_id}", "majority", linear_svm.NAME]
     assert table[0]["auc"] == pytest.approx(first.metrics["auc"])

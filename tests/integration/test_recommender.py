@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("implicit")
+
 from aisle import sql
 from aisle.demo.shop import generate, load
 from aisle.embedder.factors import FactorEmbedder
@@ -223,6 +225,21 @@ def test_a_new_item_gets_the_towers_vectors_from_the_worker(demo: Connection) ->
     assert after == before, "What comes from events is not undone by a changed text."
     assert demo.execute("select r.item_id from aisle.recommend('nobody', 9, 'elsewhere') r").fetchall() == [(learned,)]
     demo.execute("delete from shop.products where id > 900000")
+
+
+def test_an_item_that_changes_while_a_model_is_fitted_is_brought_up_to_date(demo: Connection) -> None:
+    options = replace(QUICK, features=("item", "category"), exclude_seen=True)
+    events = read_events(demo, options.features)
+    test = recommender.hold_out(events, None, exclude_seen=True)
+    factors, _ = recommender.fit(test.events, None, options, 7, lambda line: None)
+    item = events.items.ids[int(np.bincount(test.events.item).argmax())]
+    before = sql.fetch_value(demo, "select category from shop.products where id = %s", (item,))
+    demo.execute("update shop.products set category = 'moved' where id = %s", (item,))
+    drain(demo, [FactorEmbedder()])
+    model_id = recommender.publish(demo, events, test, factors, options, recommender.Options())
+    row = "select category_key, origin from aisle.item_factors where model_id = %s and item_id = %s"
+    assert demo.execute(row, (model_id, item)).fetchall() == [("moved > ", "events")]
+    demo.execute("update shop.products set category = %s where id = %s", (before, item))
 
 
 def test_a_model_is_deployed_if_it_beats_all_that_it_is_compared_with() -> None:

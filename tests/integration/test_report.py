@@ -282,7 +282,7 @@ def test_without_matplotlib_the_error_names_the_extra() -> None:
         "except errors.MissingExtraError as error: print(error.hint)"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd="/")
-    assert result.stdout.strip() == "Run: pip install 'aisle[report]'"
+    assert result.stdout.strip() == "Run: pip install '.[report]'"
 
 
 @pytest.fixture

@@ -200,6 +200,7 @@ def test_inside_a_transaction_of_the_caller(db: Connection, put: Any) -> None:
 QUOTED = '1,"two\nlines"\n'  # so that line 4 is not record 4
 
 
+@pytest.mark.trap(27)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -238,6 +239,7 @@ def test_faults_of_a_new_table(db: Connection, put: Any, content: str | bytes, m
     assert rows(db, "select from pg_namespace where nspname = 'new'") == [], "nothing is half imported"
 
 
+@pytest.mark.trap(27)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -407,7 +409,7 @@ def test_without_pyarrow_the_error_names_the_extra(
     monkeypatch.setitem(sys.modules, "pyarrow.csv", None)
     with pytest.raises(errors.MissingExtraError) as caught:
         transfer.export_table(db, sql.SQL("select 1"), tmp_path / "out.parquet")
-    assert "pip install 'aisle[arrow]'" in str(caught.value.hint)
+    assert "pip install '.[arrow]'" in str(caught.value.hint)
 
 
 def test_an_export_that_fails_leaves_the_old_file_and_no_other(

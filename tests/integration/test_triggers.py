@@ -320,6 +320,7 @@ def test_a_row_without_an_id_lets_the_shop_go_on(connection: Connection, tiny_mo
     shop.execute("insert into shop.products values (null, 'tea'), (1, 'tea'), (null, 'x')")
     shop.execute("update shop.products set name = '커피'")
     assert shop.jobs() == {"1": 2}
+    assert shop.value("select array_agg(item_id) from aisle._items") == ["1"]
     shop.execute("update shop.products set id = 2 where id is null and ctid = (select min(ctid) from shop.products)")
     shop.execute("delete from shop.products")
     assert shop.jobs() == shop.vectors() == {}

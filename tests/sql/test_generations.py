@@ -167,6 +167,25 @@ def test_a_model_that_lost_is_deployed_only_by_force(shop: Shop, publish: Publis
     assert dimensions(shop.connection) == lost.dimensions
 
 
+def test_a_second_deploy_of_the_same_model_is_none(shop: Shop, publish: Publish) -> None:
+    old, new = publish(dimensions=2), publish(dimensions=3)
+    assert (
+        shop.value("select aisle.deploy(%s)", [new.model_id]) == f"Model {new.model_id} answers for category already."
+    )
+    assert shop.value("select aisle.rollback('category')") == f"Model {old.model_id} answers for category again."
+
+
+def test_a_rollback_leads_to_another_model(shop: Shop, publish: Publish) -> None:
+    """Of the deployments 1, 2, 3, 2, the third went with its model."""
+    one, two, three = publish(dimensions=2), publish(dimensions=3), publish(dimensions=4)
+    shop.execute("select aisle.deploy(%s)", [two.model_id])
+    shop.execute("select aisle._drop_model(%s)", [three.model_id])
+    assert shop.value("select aisle.rollback('category')") == f"Model {one.model_id} answers for category again."
+    assert dimensions(shop.connection) == one.dimensions
+    with pytest.raises(psycopg.Error, match="no earlier deployment"):
+        shop.execute("select aisle.rollback('category')")
+
+
 # ---- prune ----
 
 

@@ -229,7 +229,7 @@ def test_a_worker_may_keep_vectors_in_step_and_nothing_else(full: Shop, granted:
             expected = {"usage"}
         found = allowed(worker, relation)
         assert found == expected, relation.name
-    assert callable_functions(worker).isdisjoint(ADMINISTER)
+    assert callable_functions(worker).isdisjoint({*ADMINISTER, "prune"})
     assert not may(worker, compose.SQL("create table aisle.mine ()"))
 
 

@@ -242,6 +242,11 @@ def test_without_attached_interactions_a_known_user_is_its_vector(visits: Shop) 
     assert list(recommend(visits, "bob", k=1)) == [2]
 
 
+def test_no_context_columns_may_be_null(shop: Shop) -> None:
+    create_visits(shop, context_columns=None)
+    assert shop.value("select columns -> 'context' from aisle._attachments where kind = 'interactions'") == []
+
+
 def test_without_a_model_it_says_what_to_do(shop: Shop) -> None:
     with pytest.raises(psycopg.Error) as raised:
         recommend(shop, "ann")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+pytest.importorskip("implicit")
+
 from aisle.sql import errors
 from aisle.trainers import baselines
 from aisle.trainers.baselines import BASELINES

@@ -33,8 +33,10 @@ TRAPS = {
     24: "a role can do or read more than it was granted",
     25: "a name is run as SQL, or a trigger follows its caller's search path",
     26: "a model file carries code, or was changed, and is loaded",
+    27: "a file with a byte order mark, another encoding, wrong quotes or missing columns is imported by half",
     28: "a training on too little does not say so, or harms the live model",
     29: "a training that is killed leaves half a generation for good",
+    30: "n-grams depend on the database's locale or on how a character is composed",
 }
 
 

@@ -230,6 +230,7 @@ create table aisle._item_predictions (
     content_hash       bytea not null,
     primary key (item_id, model_id)
 );
+create index on aisle._item_predictions (model_id);  -- a model is removed
 
 -- What a preference model says of reviews whose authors gave no rating. The key is the text's hash, not the event: events need
 -- no key that way, equal texts are labelled once, and a review that is rewritten has no label until it is labelled anew,

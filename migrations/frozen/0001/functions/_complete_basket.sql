@@ -16,6 +16,7 @@ begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
     end if;
+    item_ids := array_remove(item_ids, null);
     select (sum(b.cart) * array_fill(1 / sqrt(count(*)), array[max(vector_dims(b.cart))])::vector) || '[1]' into cart
     from aisle.basket_items b
     where b.model_id = model_id and b.item_id = any (item_ids)
