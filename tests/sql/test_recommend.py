@@ -243,6 +243,7 @@ def test_without_attached_interactions_a_known_user_is_its_vector(visits: Shop) 
 
 
 def test_no_context_columns_may_be_null(shop: Shop) -> None:
+    shop.create()
     create_visits(shop, context_columns=None)
     assert shop.value("select columns -> 'context' from aisle._attachments where kind = 'interactions'") == []
 
