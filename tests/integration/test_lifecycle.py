@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from aisle import migrations, sql
+from aisle.cli import aisle
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
@@ -173,6 +175,16 @@ def test_what_is_not_attached_any_more_cannot_be_stale(models: Shop, kind: str) 
     models.execute("select aisle.detach(%s)", [kind])
     with pytest.raises(errors.NotAttachedError, match=f"What the {task} model learned from is not attached any more"):
         staleness.examine(models.connection, task)
+
+
+def test_one_task_that_cannot_be_trained_again_stops_no_other(models: Shop, database_url: str) -> None:
+    models.execute("select aisle.detach('interactions'); select aisle.detach('orders')")
+    limits = ["--new-rows", "99", "--mix", "1", "--confidence", "1"]
+    done = CliRunner().invoke(aisle, ["--database-url", database_url, "retrain", "--if-stale", *limits])
+    assert isinstance(done.exception, errors.NotAttachedError)
+    assert "category: not stale." in done.output
+    for task in ("recommender", "basket"):
+        assert f"{task}: What the {task} model learned from is not attached any more" in done.output
 
 
 @pytest.mark.trap(21)
