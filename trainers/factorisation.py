@@ -20,7 +20,7 @@ from scipy import sparse
 from aisle.embedder.towers import ItemTower, prefixes
 from aisle.trainers import baselines
 from aisle.trainers.events import Events, Floats
-from aisle.trainers.tower_fitting import judge
+from aisle.trainers.tower_fitting import judge, ones
 from aisle.trainers.towers import ANY_LENGTH, Factors, Options, Repeat
 
 REGULARISATION, ALPHA = (10.0, 30.0, 100.0), (5.0, 20.0, 100.0)  # λ and α that are tried
@@ -93,26 +93,19 @@ def _content(events: Events, options: Options, into: Floats, out: Floats) -> Ite
     names = sorted({prefix for path in paths for prefix in prefixes(path)})
     rows = {name: row for row, name in enumerate(names)}
     texts = items.texts if items.texts is not None and "text" in options.features else np.zeros((len(items), 0))
-    filed = sparse.lil_array((len(items), len(names)), dtype=np.float32)
-    for item, path in enumerate(paths):
-        filed[item, [rows[prefix] for prefix in prefixes(path)]] = 1
+    filed = ones([[rows[prefix] for prefix in prefixes(path)] for path in paths], len(names))
     known = np.unique(events.item)
-    what = sparse.csr_array(sparse.hstack([filed, sparse.csr_array(texts, dtype=np.float32)]))[known]
+    what = sparse.csr_array(sparse.hstack([filed, sparse.csr_array(texts)]))[known]
     wanted = np.concatenate([into, out], axis=1)[known]  # (known items, 2d + 1)
     learned = np.zeros((len(names) + texts.shape[1], wanted.shape[1]), dtype=np.float32)
     if len(learned):
         ridge = Ridge(RIDGE, fit_intercept=False, solver="sparse_cg").fit(sparse.csr_matrix(what), wanted)
         learned = np.asarray(ridge.coef_.T, dtype=np.float32)
     linear = learned[len(names) :].T  # (2d + 1, text dimensions)
+    tower = ItemTower(d, cosine=False, names=names, categories=learned[: len(names)], text=())
+    if not texts.shape[1]:
+        return tower
     # The tower's layers have a ReLU between them: max(x, 0) - max(-x, 0) = x.
     identity = np.eye(len(linear), dtype=np.float32)
-    layers = (
-        (
-            np.concatenate([linear, -linear]),
-            np.zeros(2 * len(linear), dtype=np.float32),
-            np.hstack([identity, -identity]),
-        )
-        if texts.shape[1]
-        else ()
-    )
-    return ItemTower(d, cosine=False, names=names, categories=learned[: len(names)], text=layers)
+    first, second = np.concatenate([linear, -linear]), np.hstack([identity, -identity])
+    return replace(tower, text=(first, np.zeros(len(first), dtype=np.float32), second))

@@ -208,7 +208,7 @@ class _Model(nn.Module):
         self.categories = table(len(self.names), width, options.spread)
         rows = {name: row for row, name in enumerate(self.names)}
         paths = [[rows[prefix] for prefix in prefixes(path) if prefix in rows] for path in items.categories]
-        self.paths = _Matrix(_ones(paths, len(self.names)))
+        self.paths = _Matrix(ones(paths, len(self.names)))
         self.text: nn.Sequential | None = None
         if self._has("text") and items.texts is not None:
             layers = nn.Linear(items.texts.shape[1], TEXT_WIDTH), nn.Linear(TEXT_WIDTH, width, bias=False)
@@ -567,7 +567,7 @@ def _starts(lengths: Ints) -> Tensor:
     return torch.from_numpy(np.cumsum(lengths) - lengths)
 
 
-def _ones(rows: Sequence[Sequence[int]], columns: int) -> sparse.csr_array:
+def ones(rows: Sequence[Sequence[int]], columns: int) -> sparse.csr_array:
     """Return the matrix, (rows, columns), that has ones in these columns of each row."""
     indptr = np.cumsum([0, *map(len, rows)])
     indices = np.array([column for row in rows for column in row], dtype=np.int64)

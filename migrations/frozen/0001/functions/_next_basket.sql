@@ -22,6 +22,7 @@ declare
     first constant double precision[] := array(select jsonb_array_elements_text(parameters -> 'weights' -> 'new'));
     slow constant double precision := parameters -> 'decay' -> 0;
     fast constant double precision := parameters -> 'decay' -> 1;
+    forgotten constant integer := 200;  -- orders; what is longer ago counts as this long ago: power() raises an error where it is nearly 0
     rarest constant double precision := parameters -> 'rarest';
     hides constant boolean := aisle._hides_items();
     history record;
@@ -53,9 +54,9 @@ begin
     return query
         with own as materialized (
             select h.*, b.taste, b.gap, b.popularity, -(b.embedding <#> state) as logit
-            from (select h.item_id, sum(power(slow, least(h.ago, 200))) as recency, sum(power(fast, least(h.ago, 200))) as quick, min(h.ago) as ago,  -- more would underflow
-                        
-                         count(*) as times, history.now - max(h.day) as since, max(h.day) - min(h.day) as span
+            from (select h.item_id, sum(power(slow, least(h.ago, forgotten))) as recency,
+                         sum(power(fast, least(h.ago, forgotten))) as quick, min(h.ago) as ago, count(*) as times,
+                         history.now - max(h.day) as since, max(h.day) - min(h.day) as span
                   from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
                   group by h.item_id) h
             left join aisle.basket_items b on b.model_id = model_id and b.item_id = h.item_id
@@ -101,9 +102,9 @@ begin
                    end as score
             from known x
         ), ranked as (
-            select row_number() over by_score as place, s.item_id, s.score, 1 / (1 + exp(least(-s.score, 600))) as probability, s.bought_before,
-                   sum(1 / (1 + exp(least(-s.score, 600)))) over by_score as expected, sum(1 / (1 + exp(least(-s.score, 600)))) over () as total
-            from scored s
+            select row_number() over by_score as place, s.item_id, s.score, s.probability, s.bought_before,
+                   sum(s.probability) over by_score as expected, sum(s.probability) over () as total
+            from (select s.*, 1 / (1 + exp(least(-s.score, 600))) as probability from scored s) s  -- exp(710) would be an error
             window by_score as (order by s.score desc, s.item_id)
         )
         select r.place::integer, r.item_id, r.score, r.probability, r.bought_before
