@@ -36,16 +36,16 @@ SHRINK = (
     "delete from shop.orders where customer_id not in (select id from shop.customers)",
     "delete from shop.order_items where order_id not in (select id from shop.orders)",
 )
-MULTIPLY = (
-    "insert into shop.products select id + n * 10000, name || ' ' || n, manufacturer, category, specifications, price,"
-    " stock from shop.products, generate_series(1, %(size)s::integer - 1) n",
-    "insert into shop.orders select id + n * 1000000, customer_id || '-' || n, ordered_at"
+MULTIPLY = {
+    "products": "insert into shop.products select id + n * 10000, name || ' ' || n, manufacturer, category, specifications,"
+    " price, stock from shop.products, generate_series(1, %(size)s::integer - 1) n",
+    "orders": "insert into shop.orders select id + n * 1000000, customer_id || '-' || n, ordered_at"
     " from shop.orders, generate_series(1, %(size)s::integer - 1) n",
-    "insert into shop.order_items select order_id + n * 1000000, product_id + n * 10000, quantity"
+    "order_items": "insert into shop.order_items select order_id + n * 1000000, product_id + n * 10000, quantity"
     " from shop.order_items, generate_series(1, %(size)s::integer - 1) n",
-    "insert into shop.visits select customer_id || '-' || n, product_id + n * 10000, visited_at, meal_time"
+    "visits": "insert into shop.visits select customer_id || '-' || n, product_id + n * 10000, visited_at, meal_time"
     " from shop.visits, generate_series(1, %(size)s::integer - 1) n",
-)
+}
 ATTACH = (
     "select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category', array['specifications'])",
     "select aisle.attach_interactions('shop.visits', 'customer_id', 'product_id', 'visited_at')",
@@ -63,6 +63,7 @@ CART = "select array_agg(product_id::text) from shop.order_items group by order_
 @dataclass(frozen=True)
 class Task:
     rows: str  # what a model learns from
+    multiplied: tuple[str, ...]  # the tables of which a larger shop has more
     sizes: tuple[float, ...]
     options: list[str]  # of training; few epochs, since each costs the same
     calls: dict[str, str]  # and where what is asked comes from
@@ -71,6 +72,7 @@ class Task:
 TASKS = {
     "category": Task(
         "shop.products",
+        ("products",),
         (3, 10, 30),  # a catalogue of less than 5,000 is trained otherwise
         ["--epochs", "2", "--no-baseline"],
         {
@@ -82,10 +84,15 @@ TASKS = {
         },
     ),
     "recommender": Task(
-        "shop.visits", (0.1, 1, 10), ["--model", "towers", "--epochs", "1"], {"recommend(%s)": CUSTOMER}
+        "shop.visits",
+        ("products", "visits"),
+        (0.1, 1, 10),
+        ["--model", "towers", "--epochs", "1"],
+        {"recommend(%s)": "select distinct customer_id from shop.visits"},
     ),
     "basket": Task(
         "shop.order_items",
+        ("products", "orders", "order_items"),
         (0.1, 1, 10),
         [],
         {
@@ -97,12 +104,12 @@ TASKS = {
 }
 
 
-def prepare(server: str, size: float) -> str:
+def prepare(server: str, size: float, multiplied: Sequence[str]) -> str:
     """Make a shop of a size, attached; return its URL."""
     url = fresh_database(server, "bench_growth")
     with sql.connect(url) as connection:
         shop.load(connection, shop.generate())
-        for statement in (*(SHRINK if size < 1 else MULTIPLY), *ATTACH):
+        for statement in (*(SHRINK if size < 1 else [MULTIPLY[table] for table in multiplied]), *ATTACH):
             connection.execute(statement.encode(), {"size": size})
         connection.execute("vacuum analyze")
     return url
@@ -140,7 +147,7 @@ def measure(server: str, name: str, sizes: Sequence[float], queries: int) -> dic
     """Return rows and costs of a task by size, and the exponents."""
     task, rows, costs = TASKS[name], [], []
     for size in sizes:
-        with sql.connect(prepare(server, size)) as connection:
+        with sql.connect(prepare(server, size, task.multiplied)) as connection:
             rows.append(sql.fetch_value(connection, f"select count(*) from {task.rows}"))
             taken = {f"training, {unit}": cost for unit, cost in train(connection.info.dsn, name, task.options).items()}
             for call, source in task.calls.items():

@@ -2,7 +2,7 @@
 
     pip install '.[bench]'
     python benchmarks/retrieval.py recommend faiss --items 100000
-    python benchmarks/retrieval.py filters --items 1000000
+    python benchmarks/retrieval.py recommend faiss filters --items 1000000
 
 The first run with a number of items makes a database, which stays. What it holds is made up, to be like what is
 learned: items lie in clusters (departments, sections, leaves: the categories), in directions of falling weight; users
@@ -270,15 +270,17 @@ def measure_filters(connection: Connection, exact: Exact, users: Array) -> dict[
     return result
 
 
-# Retrieval alone. Each contender is given vectors as text, ready to be sent, and takes an answer apart.
-SEARCH = "select item_id, score from aisle._nearest_factors({model}, %s::vector, 10, null, '{{}}')"
+# Retrieval alone. Each contender is given vectors as text, ready to be sent, and a category, if any; it takes an answer
+# apart.
+SEARCH = "select item_id, score from aisle._nearest_factors({model}, %s::vector, 10, %s, '{{}}')"
+Question = tuple[str, str | None]
 
 
-def ask_sql(url: str, model: int) -> tuple[Callable[[str], list[str]], int]:
+def ask_sql(url: str, model: int) -> tuple[Callable[[Question], list[str]], int]:
     connection = psycopg.connect(url, autocommit=True)
     statement = SEARCH.format(model=model).encode()
     return (
-        lambda vector: [i for i, _ in connection.execute(statement, (vector,)).fetchall()]
+        lambda question: [i for i, _ in connection.execute(statement, question).fetchall()]
     ), connection.info.backend_pid
 
 
@@ -289,12 +291,14 @@ def open_http(port: int) -> http.client.HTTPConnection:
     return connection
 
 
-def ask_faiss(port: int, kind: str) -> tuple[Callable[[str], list[str]], None]:
+def ask_faiss(port: int, kind: str) -> tuple[Callable[[Question], list[str]], None]:
     connection = open_http(port)
 
-    def ask(vector: str) -> list[str]:
-        connection.request("POST", f"/{kind}", f'{{"vector": {vector}, "k": {K}}}')
-        return [str(item) for item in json.loads(connection.getresponse().read())["items"]]
+    def ask(question: Question) -> list[str]:
+        vector, category = question
+        within = "" if category is None else f', "category": "{category}"'
+        connection.request("POST", f"/{kind}", f'{{"vector": {vector}, "k": {K}{within}}}')
+        return [str(item) for item in json.loads(connection.getresponse().read())["items"] if item >= 0]
 
     return ask, None
 
@@ -341,15 +345,15 @@ def run(
 
 
 @contextlib.contextmanager
-def faiss_server(vectors: Array, queries: Array, wanted: Sequence[set[str]], floor: float) -> Iterator[dict[str, Any]]:
-    """Serve the vectors from a process a core, at the smallest efSearch whose recall is not below `floor`."""
+def faiss_server(exact: Exact, queries: Array, wanted: Sequence[set[str]], floor: float) -> Iterator[dict[str, Any]]:
+    """Serve the items from a process a core, at the smallest efSearch whose recall is not below `floor`."""
     import faiss
 
     flat = faiss.IndexFlatIP(DIMENSIONS)
     hnsw = faiss.IndexHNSWFlat(DIMENSIONS, 16, faiss.METRIC_INNER_PRODUCT)
     hnsw.hnsw.efConstruction = EF_CONSTRUCTION
     for index in (flat, hnsw):
-        index.add(vectors)
+        index.add(exact.vectors)
     for ef in MATCHED:
         hnsw.hnsw.efSearch = ef
         found = [{str(n) for n in row} for row in hnsw.search(queries, K)[1]]
@@ -359,6 +363,7 @@ def faiss_server(vectors: Array, queries: Array, wanted: Sequence[set[str]], flo
     with tempfile.TemporaryDirectory() as folder:
         faiss.write_index(flat, f"{folder}/flat")
         faiss.write_index(hnsw, f"{folder}/hnsw")
+        np.savez(f"{folder}/categories.npz", names=exact.names, category=exact.category)
         with serve("faiss_server", {"FAISS_FOLDER": folder, "FAISS_EF_SEARCH": str(ef)}) as (port, processes):
             yield {"port": port, "efSearch": ef, "recall@10": reached, "processes": processes}
 
@@ -392,22 +397,37 @@ def serve(module: str, settings: dict[str, str]) -> Iterator[tuple[int, list[psu
 
 def measure_faiss(url: str, exact: Exact, users: Array, rounds: int) -> dict[str, Any]:
     """Retrieval with a ready vector: SQL, and FAISS behind FastAPI; in turn, several rounds."""
-    queries = np.array([exact.user(user)[0] for user in users[: 2 * COMPARED]])
+    users = users[: 2 * COMPARED]
+    queries = np.array([exact.user(user)[0] for user in users])
     texts = [json.dumps([round(float(x), 6) for x in query]) for query in queries]
-    wanted = [exact.nearest(query) for query in queries]
+    sections = [SEPARATOR.join(name.split(SEPARATOR)[:2]) for name in exact.names]
+    categories = [sections[exact.category[item]] for item in users]  # of any item
     ask, _ = ask_sql(url, exact.model)
-    reached = recall([set(ask(text)) for text in texts], wanted)
-    with faiss_server(exact.vectors, queries, wanted, reached) as server:
+    result: dict[str, Any] = {}
+    plain = [(text, None) for text in texts]
+    wanted = [exact.nearest(query) for query in queries]
+    reached = recall([set(ask(question)) for question in plain], wanted)
+    with faiss_server(exact, queries, wanted, reached) as server:
+        result["efSearch of FAISS"] = server["efSearch"]
         contenders: dict[str, tuple[Any, ...]] = {
             "SQL": (ask_sql, url, exact.model),
             "FastAPI, FAISS HNSW": (ask_faiss, server["port"], "hnsw"),
             "FastAPI, FAISS flat": (ask_faiss, server["port"], "flat"),
         }
-        result: dict[str, Any] = {
-            "recall@10": {"SQL": reached, "FAISS HNSW": server["recall@10"], "FAISS flat": 1.0},
-            "efSearch of FAISS": server["efSearch"],
-        }
-        return result | in_turn(contenders, texts, server["processes"], rounds)
+        for name, questions, best in (
+            ("all items", plain, wanted),
+            (
+                "a category of 1 %",
+                list(zip(texts, categories, strict=True)),
+                [exact.nearest(q, within=exact.within(c)) for q, c in zip(queries, categories, strict=True)],
+            ),
+        ):
+            recalls = {
+                contender: recall([set(connect(*given)[0](q)) for q in questions[:COMPARED]], best[:COMPARED])
+                for contender, (connect, *given) in contenders.items()
+            }
+            result[name] = {"recall@10": recalls} | in_turn(contenders, questions, server["processes"], rounds)
+    return result
 
 
 def in_turn(
