@@ -37,8 +37,8 @@ SHRINK = (
     "delete from shop.order_items where order_id not in (select id from shop.orders)",
 )
 MULTIPLY = {
-    "products": "insert into shop.products select id + n * 10000, name || ' ' || n, manufacturer, category, specifications,"
-    " price, stock from shop.products, generate_series(1, %(size)s::integer - 1) n",
+    "products": "insert into shop.products select id + n * 10000, name || ' ' || n, manufacturer, category,"
+    " specifications, price, stock from shop.products, generate_series(1, %(size)s::integer - 1) n",
     "orders": "insert into shop.orders select id + n * 1000000, customer_id || '-' || n, ordered_at"
     " from shop.orders, generate_series(1, %(size)s::integer - 1) n",
     "order_items": "insert into shop.order_items select order_id + n * 1000000, product_id + n * 10000, quantity"
