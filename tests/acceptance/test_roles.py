@@ -41,8 +41,8 @@ def test_a_worker_works_and_an_administrator_looks_and_deploys(shop: Aisle, role
     assert "aisle grant" in worker.refusal("deploy", "1")
 
     assert admin.json("models")[0]["state"] == "live"
-    admin("deploy", "1", "--force")
-    admin("rollback", "category")
+    assert admin("deploy", "1", "--force") == "Model 1 answers for category already.\n"
+    assert "There is no earlier deployment" in admin.refusal("rollback", "category")
     admin("failures", "--requeue")
     assert admin.json("evaluate", "category")
     assert "owner" in admin.refusal("detach", "items")
