@@ -82,7 +82,8 @@ def retrain(
     """Train what is live again, and deploy it if it is better.
 
     The settings are those of the live model. The exit code is 0 whether anything is trained and deployed or not, and
-    1 if a task could not be trained; the others are all the same.
+    1 if a task could not be trained; the others are all the same. A preference model takes the place of none: each
+    has labels of its own.
     """
     from aisle.trainers import staleness
 

@@ -24,7 +24,7 @@ from aisle.trainers.tower_fitting import judge, ones
 from aisle.trainers.towers import ANY_LENGTH, Factors, Options, Repeat
 
 REGULARISATION, ALPHA = (10.0, 30.0, 100.0), (5.0, 20.0, 100.0)  # λ and α that are tried
-FEW = 300_000  # events; of more, the towers have always learned more, and the trials would take long
+FEW = 300_000  # events; of a million (Gowalla) the towers find more, and the trials would take long
 POPULARITY = 1e-6  # of the logarithm of an item's events: where all else is equal, as without any history
 RIDGE = 1.0  # of the regression of items' vectors on what they are
 
