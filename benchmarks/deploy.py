@@ -4,7 +4,7 @@
 
 Four processes ask recommend() one question after the other: first undisturbed; then while another generation of as many
 items, of another dimension, is loaded and indexed; then while that is deployed and taken back again and again; at last
-while it is removed. The database is that of retrieval.py, made if it is not there.
+while it is removed. The database is that of vector_shop.py, made if it is not there.
 """
 
 import argparse
@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 import psycopg
-from retrieval import DIMENSIONS, USERS, milliseconds, prepare
+from timing import milliseconds
+from vector_shop import DIMENSIONS, USERS, prepare
 
 from aisle import sql
 from aisle.sql import Connection, embedded, registry

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from embedding import fresh_database
-from retrieval import Stopwatch
+from timing import Stopwatch
 
 from aisle import sql
 from aisle.demo import shop

@@ -27,8 +27,8 @@ import numpy as np
 import psycopg
 from embedding import fresh_database
 from pgvector.psycopg import register_vector
-from retrieval import ROUNDS, in_turn, open_http, serve
 from safetensors.numpy import save_file
+from timing import ROUNDS, in_turn, open_http, serve
 
 from aisle import sql
 from aisle.demo import shop

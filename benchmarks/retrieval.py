@@ -4,170 +4,31 @@
     python benchmarks/retrieval.py recommend faiss --items 100000
     python benchmarks/retrieval.py recommend faiss filters --items 1000000
 
-The first run with a number of items makes a database, which stays. What it holds is made up, to be like what is
-learned: items lie in clusters (departments, sections, leaves: the categories), in directions of falling weight; users
-have a few leaves that they come back to; they have from 50 events up, 100 on average, in a table that is in the order
-of time. At the size of Gowalla they are a little harder for HNSW than what `aisle train recommender` learns there.
+The first run with a number of items makes a database (vector_shop.py), which stays.
 """
 
 import argparse
 import contextlib
-import http.client
 import json
-import multiprocessing
 import os
-import socket
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import psycopg
 from pgvector.psycopg import register_vector
-from psycopg import sql as compose
+from timing import ROUNDS, Stopwatch, in_turn, open_http, serve
+from vector_shop import DIMENSIONS, SEPARATOR, USERS, Array, prepare
 
-from aisle import migrations, sql
-from aisle.sql import Connection, embedded, registry
-from aisle.trainers.bulk import EF_CONSTRUCTION, create_index
+from aisle import sql
+from aisle.sql import Connection, embedded
+from aisle.trainers.bulk import EF_CONSTRUCTION
 
-DIMENSIONS, K = 64, 10
-USERS, EVENTS = 20_000, 2_000_000
-HISTORY = 50  # events that a user's vector is made of
-BRANCHES = 10  # departments, sections of each, leaves of each
-LEAVES = BRANCHES**3
-SEPARATOR = " > "
+K = 10
 SELECTIVITY = {"0.1 %": 3, "1 %": 2, "10 %": 1, "100 %": 0}  # share of the items: depth of a category
-CLIENTS = (1, 8)
-ROUNDS, SECONDS = 5, 2.0  # of each contender, in turn
 COMPARED = 500  # users whose answers are compared with exact ones
 MATCHED = (16, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256)  # what FAISS's efSearch is chosen from
-
-Array = np.ndarray[Any, Any]
-
-SHOP = """
-create schema shop;
-create table shop.products (id bigint primary key, name text, category text);
-create table shop.visits (user_id bigint, product_id bigint, visited_at timestamptz);
-"""
-ATTACH = """
-create index on shop.visits (user_id, visited_at);
-create index on shop.visits (visited_at);
-select aisle.attach_items('shop.products', 'id', 'name', category => 'category');
-select aisle.attach_interactions('shop.visits', 'user_id', 'product_id', 'visited_at');
-"""
-
-
-def make_vectors(items: int, random: np.random.Generator) -> tuple[Array, Array, Array]:
-    """Return each item's leaf, out-vector and in-vector; one in five lies elsewhere than its category says."""
-    leaf = random.permutation(items) % LEAVES
-    place = np.where(random.random(items) < 0.2, random.integers(LEAVES, size=items), leaf)
-    out = 0.7 * random.standard_normal((items, DIMENSIONS), np.float32)
-    for depth in (1, 2, 3):
-        centres = random.standard_normal((BRANCHES**depth, DIMENSIONS), np.float32)
-        out += 0.6 * centres[place // BRANCHES ** (3 - depth)]
-    out *= np.arange(1, DIMENSIONS + 1, dtype=np.float32) ** -0.15
-    out /= np.linalg.norm(out, axis=1, keepdims=True)
-    into = out + 0.07 * random.standard_normal((items, DIMENSIONS), np.float32)
-    return leaf, out, into / np.linalg.norm(into, axis=1, keepdims=True)
-
-
-def make_events(leaf: Array, random: np.random.Generator) -> tuple[Array, Array]:
-    """Return user and item of each event, in the order of time."""
-    length = 50 + random.exponential(EVENTS / USERS - 50, USERS).astype(int)
-    user = random.permutation(np.repeat(np.arange(USERS), length))
-    # The leaf that a user likes best, two near it, one of the same department, one of any.
-    taste = np.repeat(random.integers(LEAVES, size=USERS)[:, None], 5, axis=1)
-    for n, width in ((1, BRANCHES), (2, BRANCHES), (3, BRANCHES**2), (4, LEAVES)):
-        taste[:, n] = taste[:, n] // width * width + random.integers(width, size=USERS)
-    liked = taste[user, np.minimum(random.geometric(0.5, len(user)) - 1, 4)]
-    size = len(leaf) // LEAVES  # leaf l is by_leaf[l * size : (l + 1) * size]
-    by_leaf = np.argsort(leaf, kind="stable")
-    item = by_leaf[liked * size + (size * random.random(len(user)) ** 3).astype(int)]  # some far more often than others
-    return user, np.where(random.random(len(user)) < 0.1, random.integers(len(leaf), size=len(user)), item)
-
-
-def prepare(server: str, items: int) -> str:
-    """Make the database unless it is there; return its URL."""
-    database = f"bench_retrieval_{items}"
-    url = server.replace("/aisle?", f"/{database}?")
-    with sql.connect(server) as connection:
-        if connection.execute("select from pg_database where datname = %s", (database,)).fetchall():
-            return url
-        connection.execute(compose.SQL("create database {}").format(compose.Identifier(database)))
-    migrations.migrate(url)
-    random = np.random.default_rng(7)
-    leaf, out, into = make_vectors(items, random)
-    user, item = make_events(leaf, random)
-    paths = [SEPARATOR.join((f"department {n // 100}", f"section {n // 10}", f"leaf {n}", "")) for n in range(LEAVES)]
-    own = np.zeros((USERS, DIMENSIONS), np.float32)
-    np.add.at(own, user, into[item] / 100)
-    with sql.connect(url) as connection:
-        register_vector(connection)
-        connection.execute(SHOP)
-        connection.execute(
-            "insert into shop.products select n - 1, 'item ' || n - 1, c"
-            " from unnest(%s::text[]) with ordinality p (c, n)",
-            ([paths[n].removesuffix(SEPARATOR) for n in leaf],),
-        )
-        connection.execute(
-            "insert into shop.visits select u, i, now() - interval '1 second' * (%s - n)"
-            " from unnest(%s::int[], %s::int[]) with ordinality e (u, i, n)",
-            (len(user), user.tolist(), item.tolist()),
-        )
-        connection.execute(ATTACH)
-        parameters = {"history": HISTORY, "exponent": 0.5, "category_separator": SEPARATOR, "text_model": None}
-        model = registry.create(connection, "recommender", DIMENSIONS, encoder=None, parameters=parameters)
-        # As the trainer does it: categories together.
-        load(
-            connection,
-            "item_factors (item_id, category_key, embedding, in_embedding, model_id, content_hash, origin)",
-            ("text", "text", "vector", "vector", "int4", "bytea", "text"),
-            ((str(n), paths[leaf[n]], out[n], into[n], model, b"", "events") for n in np.argsort(leaf)),
-        )
-        load(
-            connection,
-            "user_vectors (model_id, user_id, embedding)",
-            ("int4", "text", "vector"),
-            ((model, str(n), own[n]) for n in range(USERS)),
-        )
-        load(
-            connection,
-            "context_vectors (model_id, feature, value, embedding)",
-            ("int4", "text", "text", "vector"),
-            [(model, "", "", out.mean(axis=0))],
-        )
-        load(
-            connection,
-            "_recency_weights (model_id, place, weights)",
-            ("int4", "int4", "vector"),
-            [(model, place, np.full(DIMENSIONS, 1 / (9 + place))) for place in range(1, HISTORY + 1)],
-        )
-        create_index(connection, f"item_factors_{model}", DIMENSIONS, "halfvec_ip_ops")
-        connection.execute("vacuum analyze")
-        connection.execute("update aisle._models set state = 'ready'")
-        connection.execute("select aisle.deploy(%s)", (model,))
-    return url
-
-
-def load(connection: Connection, table: str, types: Sequence[str], rows: Any) -> None:
-    """Append rows in binary, which is faster than text by far for a million vectors."""
-    statement = compose.SQL("copy aisle.{} from stdin (format binary)").format(compose.SQL(table))  # type: ignore[arg-type]
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(types)
-        for row in rows:
-            copy.write_row(row)
-
-
-def milliseconds(times: Sequence[float]) -> dict[str, float]:
-    cuts = statistics.quantiles(times, n=100)
-    return {name: round(1000 * cuts[n - 1], 2) for name, n in (("p50", 50), ("p95", 95), ("p99", 99))}
 
 
 class Exact:
@@ -214,33 +75,6 @@ def recall(found: Sequence[set[str]], wanted: Sequence[set[str]]) -> float:
     return round(sum(len(f & w) for f, w in zip(found, wanted, strict=True)) / sum(map(len, wanted)), 4)
 
 
-class Stopwatch:
-    """Times the calls on a connection, and how long client and server were on a core for each (Linux tells).
-
-    On a machine that others keep busy, the first is mostly the time that both stood in line; the second is what a call
-    takes alone, or a little more.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.files = [Path(f"/proc/{pid}/schedstat") for pid in ("self", connection.info.backend_pid)]
-        self.taken: list[float] = []
-        self.working: list[float] = []
-
-    def worked(self) -> float:
-        return sum(int(file.read_text().split()[0]) for file in self.files if file.exists()) / 1e9
-
-    def fetch(self, statement: str, parameters: Sequence[Any]) -> list[Any]:
-        worked, started = self.worked(), time.perf_counter()
-        rows = self.connection.execute(statement.encode(), parameters).fetchall()
-        self.taken.append(time.perf_counter() - started)
-        self.working.append(self.worked() - worked)
-        return rows
-
-    def result(self) -> dict[str, Any]:
-        return {"ms": milliseconds(self.taken), "ms on a core": milliseconds(self.working)}
-
-
 def measure_recommend(connection: Connection, exact: Exact, users: Array) -> dict[str, Any]:
     """The whole call, one after the other on one connection."""
     watch = Stopwatch(connection)
@@ -284,13 +118,6 @@ def ask_sql(url: str, model: int) -> tuple[Callable[[Question], list[str]], int]
     ), connection.info.backend_pid
 
 
-def open_http(port: int) -> http.client.HTTPConnection:
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    connection.connect()
-    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
-
-
 def ask_faiss(port: int, kind: str) -> tuple[Callable[[Question], list[str]], None]:
     connection = open_http(port)
 
@@ -301,47 +128,6 @@ def ask_faiss(port: int, kind: str) -> tuple[Callable[[Question], list[str]], No
         return [str(item) for item in json.loads(connection.getresponse().read())["items"] if item >= 0]
 
     return ask, None
-
-
-def on_core(*processes: psutil.Process) -> float:
-    """Return how many seconds processes were on a core, all their threads together."""
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
-
-
-def client(contender: tuple[Any, ...], questions: Sequence[Any], ready: Barrier, results: Any) -> None:
-    """One application process: asks, one query after the other, until time is up."""
-    connect, *arguments = contender
-    ask, backend = connect(*arguments)
-    working = [psutil.Process(), *([psutil.Process(backend)] if backend else [])]
-    for question in questions[:50]:
-        ask(question)
-    ready.wait(timeout=60)
-    worked, end, taken = on_core(*working), time.perf_counter() + SECONDS, []
-    while (started := time.perf_counter()) < end:
-        ask(questions[len(taken) % len(questions)])
-        taken.append(time.perf_counter() - started)
-    results.put((taken, on_core(*working) - worked))
-
-
-def run(
-    contender: tuple[Any, ...], questions: Sequence[Any], clients: int, server: Sequence[psutil.Process]
-) -> tuple[list[float], float]:
-    """Return the seconds that each query took, and the seconds on a core of an average query, client and server."""
-    context = multiprocessing.get_context("fork")
-    ready, results = context.Barrier(clients), context.Queue()
-    processes = [
-        context.Process(target=client, args=(contender, [*questions[n * 61 :], *questions[: n * 61]], ready, results))
-        for n in range(clients)
-    ]
-    worked = on_core(*server)
-    for process in processes:
-        process.start()
-    rows = [results.get(timeout=60 + SECONDS) for _ in processes]
-    for process in processes:
-        process.join()
-    taken = [seconds for times, _ in rows for seconds in times]
-    asked = len(taken) + 50 * clients
-    return taken, sum(seconds for _, seconds in rows) / len(taken) + (on_core(*server) - worked) / asked
 
 
 @contextlib.contextmanager
@@ -366,33 +152,6 @@ def faiss_server(exact: Exact, queries: Array, wanted: Sequence[set[str]], floor
         np.savez(f"{folder}/categories.npz", names=exact.names, category=exact.category)
         with serve("faiss_server", {"FAISS_FOLDER": folder, "FAISS_EF_SEARCH": str(ef)}) as (port, processes):
             yield {"port": port, "efSearch": ef, "recall@10": reached, "processes": processes}
-
-
-@contextlib.contextmanager
-def serve(module: str, settings: dict[str, str]) -> Iterator[tuple[int, list[psutil.Process]]]:
-    """Run the FastAPI application of a module of this folder, a process a core; yield its port and its processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", f"{module}:app", "--app-dir", str(Path(__file__).parent),
-               "--port", str(port), "--workers", str(os.cpu_count()), "--loop", "uvloop", "--http", "httptools",
-               "--no-access-log", "--log-level", "warning"]  # fmt: skip
-    process = subprocess.Popen(command, env=os.environ | settings)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(OSError):
-                connection = open_http(port)
-                connection.request("GET", "/")
-                connection.getresponse()
-                break
-            if time.monotonic() > deadline:
-                raise TimeoutError("The FastAPI server does not answer.")
-            time.sleep(0.2)
-        yield port, psutil.Process(process.pid).children(recursive=True)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 def measure_faiss(url: str, exact: Exact, users: Array, rounds: int) -> dict[str, Any]:
@@ -427,32 +186,6 @@ def measure_faiss(url: str, exact: Exact, users: Array, rounds: int) -> dict[str
                 for contender, (connect, *given) in contenders.items()
             }
             result[name] = {"recall@10": recalls} | in_turn(contenders, questions, server["processes"], rounds)
-    return result
-
-
-def in_turn(
-    contenders: dict[str, tuple[Any, ...]], questions: Sequence[Any], server: Sequence[psutil.Process], rounds: int
-) -> dict[str, Any]:
-    """Return how fast each contender answers, several rounds in turn; `server` works for those that are not SQL."""
-    result: dict[str, Any] = {}
-    for clients in CLIENTS:
-        runs = [
-            {
-                name: run(contender, questions, clients, [] if name.startswith("SQL") else server)
-                for name, contender in contenders.items()
-            }
-            for _ in range(rounds)
-        ]
-        result[f"{clients} clients"] = {
-            name: {
-                "ms, p50 by round": [round(1000 * statistics.median(r[name][0]), 2) for r in runs],
-                "ms, p99 by round": [milliseconds(r[name][0])["p99"] for r in runs],
-                "queries/s by round": [round(len(r[name][0]) / SECONDS) for r in runs],
-                "ms on a core by round": [round(1000 * r[name][1], 2) for r in runs],
-                "ms on a core": round(1000 * statistics.median(r[name][1] for r in runs), 2),
-            }
-            for name in contenders
-        }
     return result
 
 

@@ -93,7 +93,7 @@ def retrain(
         tasks = [task] if task else [name for name in TASKS if registry.live(connection, name) is not None]
         if not tasks:
             click.echo("No model is live. Train one: aisle train category")
-        failed: list[errors.AisleError] = []
+        failed = False
         for name in tasks:
             try:
                 if if_stale:
@@ -103,11 +103,13 @@ def retrain(
                         continue
                 result = staleness.retrain(connection, database.url, name, report, warm_start=warm_start)
             except errors.AisleError as error:
-                click.echo(f"{name}: {error}", err=True)
-                failed.append(error)
+                if len(tasks) == 1:
+                    raise
+                click.echo(f"Error: {name}: {error}", err=True)
+                failed = True
                 continue
             click.echo(
                 f"Model {result.model_id} ({name}) is {'live' if result.deployed else 'not deployed'}: {result.reason}."
             )
         if failed:
-            raise failed[0]
+            raise click.exceptions.Exit(1)

@@ -181,10 +181,10 @@ def test_one_task_that_cannot_be_trained_again_stops_no_other(models: Shop, data
     models.execute("select aisle.detach('interactions'); select aisle.detach('orders')")
     limits = ["--new-rows", "99", "--mix", "1", "--confidence", "1"]
     done = CliRunner().invoke(aisle, ["--database-url", database_url, "retrain", "--if-stale", *limits])
-    assert isinstance(done.exception, errors.NotAttachedError)
+    assert done.exit_code == 1
     assert "category: not stale." in done.output
     for task in ("recommender", "basket"):
-        assert f"{task}: What the {task} model learned from is not attached any more" in done.output
+        assert done.output.count(f"{task}: What the {task} model learned from is not attached any more") == 1
 
 
 @pytest.mark.trap(21)
