@@ -38,7 +38,7 @@ create schema shop;
 create table shop.products as
 select p.id, p.name, {manufacturer}::text as manufacturer, p.{target} as category, p.split
 from (select *, count(*) over (partition by {counted}) as class_size from raw.products) p
-where p.class_size >= 10;
+where p.class_size >= 10 and p.{target} is distinct from {without};
 alter table shop.products add primary key (id);
 """
 
@@ -64,8 +64,8 @@ order by p.id
 """
 
 
-def prepare(server: str, data: Path, name: str, target: str, encoder: str | None) -> str:
-    """Make a database with the protocol's rows, attached; return its URL."""
+def prepare(server: str, data: Path, name: str, target: str, encoder: str | None, without: str | None) -> str:
+    """Make a database with the protocol's rows, attached, but for those of a category; return its URL."""
     database = database_name(name, target, encoder)
     with sql.connect(server) as connection:
         connection.execute(compose.SQL("drop database if exists {} with (force)").format(compose.Identifier(database)))
@@ -79,6 +79,7 @@ def prepare(server: str, data: Path, name: str, target: str, encoder: str | None
             target=compose.Identifier(target),
             # The protocol counts the third level by its name; a path is a name of that class.
             counted=compose.Identifier("level_3" if target == "category_path" else target),
+            without=compose.Literal(without),
         )
         connection.execute(query)
         connection.execute("select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category')")
@@ -108,9 +109,18 @@ def score(rows: list[tuple[str, str, float, str, float]], level: int | None) -> 
     }
 
 
-def run(server: str, data: Path, name: str, target: str, seed: int, encoder: str | None, epochs: int) -> dict[str, Any]:
+def run(
+    server: str,
+    data: Path,
+    name: str,
+    target: str,
+    seed: int,
+    encoder: str | None,
+    epochs: int,
+    without: str | None,
+) -> dict[str, Any]:
     """Train once and ask the live model about the test rows."""
-    url = prepare(server, data, name, target, encoder)
+    url = prepare(server, data, name, target, encoder, without)
     options = category.Options(
         encoder=encoder,
         split_column="split",
@@ -135,6 +145,7 @@ def run(server: str, data: Path, name: str, target: str, seed: int, encoder: str
     return {
         "data": name,
         "target": target,
+        "without": without,
         "seed": seed,
         "encoder": encoder and Path(encoder).name,
         "train seconds": round(seconds, 1),
@@ -158,6 +169,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
     parser.add_argument("--encoder", help="name or folder; without it the n-gram student alone")
     parser.add_argument("--epochs", type=int, default=FineTuningOptions.epochs)
+    parser.add_argument("--without", help="a category whose rows are left out")
     parser.add_argument("--baseline", action="store_true", help="also fit TF-IDF + linear SVM")
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -167,7 +179,9 @@ def main() -> None:
         name, _, chosen = wanted.partition(":")
         for target in [chosen] if chosen else TARGETS[name]:
             for seed in arguments.seeds:
-                result = run(server, arguments.data, name, target, seed, arguments.encoder, arguments.epochs)
+                result = run(
+                    server, arguments.data, name, target, seed, arguments.encoder, arguments.epochs, arguments.without
+                )
                 print(json.dumps(result), flush=True)
             if arguments.baseline:
                 print(json.dumps(baseline(server, name, target, arguments.encoder)), flush=True)
