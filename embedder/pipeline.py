@@ -8,7 +8,6 @@ raised to the caller, who comes back with a new connection.
 """
 
 import logging
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 import psycopg
 
 from aisle.embedder import queue
+from aisle.embedder.outages import OutageError, Outages, is_outage
 from aisle.sql import Connection
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ LOCK_TIMEOUT = (
     "100ms"  # below any deadlock_timeout: the worker gives way, and no transaction of the shop's is its victim
 )
 GIVE_WAY = timedelta(seconds=1)  # until a row that somebody else holds is tried again
-FIRST_OUTAGE, LONGEST_OUTAGE = 1.0, 60.0  # seconds that a model which cannot be used is left alone; doubles
 HOPELESS = 8  # rows that fail on their own, with none that succeeds, before the model itself is suspected
 
 
@@ -76,14 +75,6 @@ class Embedder(Protocol):
         """Return whether the model can still do what it once did; None if it never did anything."""
 
 
-class OutageError(Exception):
-    """The model cannot be used at present."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
 @dataclass
 class Embedded:
     """What the model made of some rows."""
@@ -114,35 +105,6 @@ class Batch:
     failed: dict[str, Exception] = field(default_factory=dict)
     outages: set[int] = field(default_factory=set)  # models that could not be used
     trouble: Exception | None = None  # why nothing could be written, which is no row's fault
-
-
-class Outages:
-    """The models that cannot be used, and when each is tried again."""
-
-    def __init__(self) -> None:
-        self._delays: dict[int, float] = {}
-        self._until: dict[int, float] = {}
-        self._errors: dict[int, Exception] = {}
-
-    def begin(self, model_id: int, error: Exception) -> None:
-        """Leave a model alone, for twice as long as the last time."""
-        delay = min(2 * self._delays.get(model_id, FIRST_OUTAGE / 2), LONGEST_OUTAGE)
-        self._delays[model_id], self._errors[model_id] = delay, error
-        self._until[model_id] = time.monotonic() + delay * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
-        logger.warning("Model %s cannot be used, trying again in %g s: %s", model_id, delay, queue.text_of(error))
-
-    def end(self, model_id: int) -> None:
-        """Note that a model works."""
-        for known in (self._delays, self._until, self._errors):
-            known.pop(model_id, None)
-
-    def seconds_left(self, model_id: int) -> float:
-        """Return how long a model is to be left alone."""
-        return max(self._until.get(model_id, 0) - time.monotonic(), 0.0)
-
-    def error(self, model_id: int) -> Exception | None:
-        """Return why a model cannot be used; None if another batch found meanwhile that it works again."""
-        return self._errors.get(model_id)
 
 
 class Pipeline:
@@ -455,12 +417,3 @@ def _embed_each_good_row(embedder: Embedder, generation: Any, rows: Sequence[Row
             else:
                 embedded.failed[part[0].id] = error
     return embedded
-
-
-def is_outage(error: Exception) -> bool:
-    """Return whether an error would meet any row: no memory, no disk, no connection."""
-    return isinstance(error, MemoryError | OSError) or (
-        # PyTorch says it so, on CPU and GPU.
-        isinstance(error, RuntimeError)
-        and any(sign in str(error).lower() for sign in ("out of memory", "can't allocate memory", "cuda error"))
-    )

@@ -14,7 +14,8 @@ import pytest
 from aisle import sql
 from aisle.embedder import queue
 from aisle.embedder.items import ItemEmbedder
-from aisle.embedder.pipeline import Pipeline, drain, is_outage
+from aisle.embedder.outages import is_outage
+from aisle.embedder.pipeline import Pipeline, drain
 from aisle.sql import Connection
 from tests.conftest import Shop, TinyModel
 from tests.integration.test_embedder import FakeEncoder, drafts, load, run
