@@ -29,8 +29,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from aisle import migrations, sql  # noqa: E402
-from tests.chaos import harness, invariants  # noqa: E402
-from tests.chaos.harness import Nursery, Report, Staff, Weather  # noqa: E402
+from tests.chaos import invariants, small_shop, storm  # noqa: E402
+from tests.chaos.server import running_server  # noqa: E402
+from tests.chaos.storm import Report, Weather  # noqa: E402
+from tests.chaos.workers import Nursery, Staff  # noqa: E402
 
 # Taken at the start: what is committed while it runs is not what ran.
 COMMIT = subprocess.run(
@@ -64,19 +66,19 @@ def run(weather: Weather) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory(prefix="aisle-chaos-") as name,
         Nursery() as nursery,
-        harness.running_server(itertools.count(1)) as server,
+        running_server(itertools.count(1)) as server,
         server.database() as url,
     ):
         folder = Path(name)
         migrations.migrate(url)
-        encoder = harness.build_encoder(folder)
+        encoder = small_shop.build_encoder(folder)
         with sql.connect(url) as connection:
-            harness.open_shop(connection, weather.rows)
-            harness.publish(connection, "student", dimensions=harness.OTHER_DIMENSIONS)
-            harness.publish(connection, "encoder", encoder=encoder)
+            small_shop.open_shop(connection, weather.rows)
+            small_shop.publish(connection, "student", dimensions=small_shop.OTHER_DIMENSIONS)
+            small_shop.publish(connection, "encoder", encoder=encoder)
             say(f"{weather}")
             with Staff(url, folder, nursery) as staff:
-                report = harness.expose(server, url, staff, weather)
+                report = storm.expose(server, url, staff, weather)
         with sql.connect(url) as connection:
             return {**describe(connection, weather, report), "failed": check(connection, weather, report)}
 
@@ -121,12 +123,12 @@ def describe(connection: sql.Connection, weather: Weather, report: Report) -> di
 def check(connection: sql.Connection, weather: Weather, report: Report) -> list[str]:
     """Return what did not hold."""
     checks: list[Callable[[], None]] = [
-        lambda: harness.check_that_the_faults_happened(report, weather),
-        lambda: harness.check_what_was_seen_meanwhile(report),
+        lambda: storm.check_that_the_faults_happened(report, weather),
+        lambda: storm.check_what_was_seen_meanwhile(report),
         lambda: invariants.check_every_row_is_current_or_accounted_for(connection),
         lambda: invariants.check_vectors_are_those_of_the_committed_rows(connection, seed=weather.seed),
         lambda: invariants.check_only_the_live_generation_answers(connection, seed=weather.seed),
-        lambda: invariants.check_only_rows_at_fault_were_charged(connection, harness.FIRST_POISON_ID),
+        lambda: invariants.check_only_rows_at_fault_were_charged(connection, small_shop.FIRST_POISON_ID),
         lambda: invariants.check_the_shop_was_not_disturbed(
             report.failures, report.deadlocks, report.longest_wait, report.percentiles()
         ),

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from aisle import migrations, sql
-from tests.chaos import harness
-from tests.chaos.harness import CrashableServer, Nursery, Staff
+from tests.chaos import small_shop
+from tests.chaos.server import CrashableServer, running_server
+from tests.chaos.workers import Nursery, Staff
 from tests.conftest import TEMPLATE
 
 
@@ -22,7 +23,7 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture(scope="session")
 def crashable(nursery: Nursery) -> Iterator[CrashableServer]:
     """The server of the chaos tests; no other test may be on a server that is taken away."""
-    with harness.running_server(itertools.count(1)) as server:
+    with running_server(itertools.count(1)) as server:
         server.execute(f"create database {TEMPLATE}")
         migrations.migrate(server.url(TEMPLATE))
         yield server
@@ -38,13 +39,13 @@ def database_url(crashable: CrashableServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def encoder(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an encoder of one layer that chokes on words which it does not know."""
-    return harness.build_encoder(tmp_path_factory.mktemp("chaos-encoder"))
+    return small_shop.build_encoder(tmp_path_factory.mktemp("chaos-encoder"))
 
 
 @pytest.fixture
 def open_shop(connection: sql.Connection) -> Callable[..., None]:
     """`open_shop(rows=100)` creates and attaches the shop's table."""
-    return lambda **options: harness.open_shop(connection, **options)
+    return lambda **options: small_shop.open_shop(connection, **options)
 
 
 @pytest.fixture

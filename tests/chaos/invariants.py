@@ -180,7 +180,7 @@ def check_only_the_live_generation_answers(connection: Connection, *, seed: int 
 
 
 def check_only_rows_at_fault_were_charged(connection: Connection, first_poison_id: int) -> None:
-    """I4. The queue forgets what is done, so this is asked of what the harness noted."""
+    """I4. The queue forgets what is done, so this is asked of what the shop noted."""
     charged = connection.execute("select distinct id, error from chaos.charges").fetchall()
     innocent = [f"{id_}: {error}" for id_, error in charged if int(id_) < first_poison_id]
     assert not innocent, f"Attempts were charged to rows that have no fault of their own: {innocent[:SHOWN]}"

@@ -10,8 +10,11 @@ import pytest
 
 from aisle import sql
 from aisle.sql import Connection
-from tests.chaos import harness, invariants
-from tests.chaos.harness import Asker, CrashableServer, Shopper, Staff, Wire, WorkerProcess, wait_until
+from tests.chaos import invariants, small_shop, storm
+from tests.chaos.clients import Asker, Shopper
+from tests.chaos.server import CrashableServer, Wire
+from tests.chaos.waiting import PATIENCE, wait_until
+from tests.chaos.workers import POLL, Staff, WorkerProcess
 
 SLACK = 4  # seconds that a busy machine may add to a poll
 
@@ -19,8 +22,8 @@ SLACK = 4  # seconds that a busy machine may add to a poll
 @pytest.fixture
 def students(connection: Connection) -> int:
     """An open shop and a live generation that needs no encoder; its model's id."""
-    harness.open_shop(connection, rows=50)
-    return harness.publish(connection, "student", dimensions=harness.OTHER_DIMENSIONS)
+    small_shop.open_shop(connection, rows=50)
+    return small_shop.publish(connection, "student", dimensions=small_shop.OTHER_DIMENSIONS)
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def listens(worker: WorkerProcess) -> bool:
     return "Listening on" in worker.said()
 
 
-def seconds_until_embedded(connection: Connection, id_: int, patience: float = harness.PATIENCE) -> float:
+def seconds_until_embedded(connection: Connection, id_: int, patience: float = PATIENCE) -> float:
     """Insert a row, and return how long it took until a worker had been there."""
     started = time.monotonic()
     connection.execute("insert into shop.products (id, name) values (%s, 'tea 1')", [id_])
@@ -64,13 +67,13 @@ def test_a_transaction_that_holds_xmin_for_the_whole_run_holds_up_nobody(
         shopper.start()
         time.sleep(3)
         shopper.stopping.set()
-        shopper.join(harness.PATIENCE)
+        shopper.join(PATIENCE)
         assert not shopper.is_alive()
-        harness.drain(connection, staff)
+        storm.drain(connection, staff)
         held = sql.fetch_value(connection, "select age(backend_xmin) from pg_stat_activity where pid = %s", [holder])
         assert held > 100, "Nothing happened behind the back of the old transaction."
-        assert seconds_until_embedded(connection, 1_000_000) < harness.POLL + SLACK
-        harness.drain(connection, staff)
+        assert seconds_until_embedded(connection, 1_000_000) < POLL + SLACK
+        storm.drain(connection, staff)
         workers = connection.execute(
             "select state, backend_xid, backend_xmin from pg_stat_activity "
             "where application_name like 'aisle %' and datname = current_database()"
@@ -111,7 +114,7 @@ def test_a_listen_address_that_never_answers_costs_a_poll(
         staff.hire("--listen-url", wire.url(database_url))
         wait_until(lambda: caught_up(connection) and wire.connections, "it has swept, and is about to listen")
         wait_until(wire.is_muted.is_set, "the wire is dead")
-        seconds_until_embedded(connection, 1, harness.POLL + SLACK)
+        seconds_until_embedded(connection, 1, POLL + SLACK)
 
 
 def test_a_worker_that_starts_while_the_server_restarts_keeps_trying(
@@ -148,7 +151,7 @@ def test_a_truncate_whose_snapshot_is_older_than_the_vectors_takes_them_along(
         connection.execute("update shop.products set name = name || ' 7'")
         wait_until(lambda: caught_up(connection), "the vectors are newer than the transaction")
         other.execute("truncate shop.products")
-    harness.drain(connection, staff)
+    storm.drain(connection, staff)
     assert invariants.orphans(connection) == []
     assert sql.fetch_value(connection, "select count(*) from aisle.item_vectors") == 0
 
@@ -164,13 +167,13 @@ def test_without_any_notification_a_poll_finds_the_work(
     took = [seconds_until_embedded(connection, id_) for id_ in (1, 2, 3)]
     heard = [n for n in other.notifies(timeout=0.2) if n.pid == connection.info.backend_pid]
     assert heard == [], "NOTIFY was not switched off: nothing was tested."
-    assert max(took) < harness.POLL + SLACK, f"A poll of {harness.POLL} s took {took}."
+    assert max(took) < POLL + SLACK, f"A poll of {POLL} s took {took}."
 
 
 def test_deploys_and_rollbacks_disturb_neither_queries_nor_workers(
     connection: Connection, database_url: str, students: int, staff: Staff
 ) -> None:
-    newer = harness.publish(connection, "newer", deploy=False)
+    newer = small_shop.publish(connection, "newer", deploy=False)
     staff.hire()
     askers = [Asker(database_url) for _ in range(2)]
     shopper = Shopper(database_url, number=0, of=1, seed=5, poison=False)
@@ -189,7 +192,7 @@ def test_deploys_and_rollbacks_disturb_neither_queries_nor_workers(
         changes += 1
     for thread in (*askers, shopper):
         thread.stopping.set()
-        thread.join(harness.PATIENCE)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
     assert changes >= 10
     for asker in askers:
@@ -197,7 +200,7 @@ def test_deploys_and_rollbacks_disturb_neither_queries_nor_workers(
         assert asker.mixed == []
         assert min(asker.answers[name] for name in ("student", "newer")) > 0, f"Not both answered: {asker.answers}"
     assert shopper.failures == []
-    harness.drain(connection, staff)
+    storm.drain(connection, staff)
     invariants.check_vectors_are_those_of_the_committed_rows(connection)
     invariants.check_only_the_live_generation_answers(connection)
 
@@ -207,7 +210,7 @@ def test_workers_from_before_and_after_a_new_generation_fill_both(
 ) -> None:
     older = staff.hire()
     wait_until(lambda: caught_up(connection) and leased_by(connection) == {older.name}, "the first is at work")
-    harness.publish(connection, "newer", deploy=False)
+    small_shop.publish(connection, "newer", deploy=False)
     younger = staff.hire()
     wait_until(lambda: caught_up(connection) and listens(younger), "the second is there")
     connection.execute("truncate chaos.leases")
@@ -219,7 +222,7 @@ def test_workers_from_before_and_after_a_new_generation_fill_both(
         connection.execute(
             "insert into shop.products (id, name) "
             "select i, (%s::text[])[1 + i %% 16] || ' ' || i from generate_series(%s::int, %s::int) i",
-            [harness.WORDS, first, first + 1499],
+            [small_shop.WORDS, first, first + 1499],
         )
         wait_until(lambda: caught_up(connection), "all is embedded")
         return leased_by(connection) == {older.name, younger.name}
@@ -238,13 +241,13 @@ def leased_by(connection: Connection) -> set[str]:
 
 
 def test_one_poison_row_among_a_thousand_stalls_nobody(connection: Connection, encoder: object, staff: Staff) -> None:
-    harness.open_shop(connection)
-    harness.publish(connection, "encoder", encoder=encoder)  # type: ignore[arg-type]
-    poison = harness.FIRST_POISON_ID
+    small_shop.open_shop(connection)
+    small_shop.publish(connection, "encoder", encoder=encoder)  # type: ignore[arg-type]
+    poison = small_shop.FIRST_POISON_ID
     connection.execute(
         "insert into shop.products (id, name) select case i when 500 then %s else i end, "
         "case i when 500 then %s else (%s::text[])[1 + i %% 16] || ' ' || i end from generate_series(1, 1000) i",
-        [poison, f"tea {harness.POISON}", harness.WORDS],
+        [poison, f"tea {small_shop.POISON}", small_shop.WORDS],
     )
     worker = staff.fork("--batch-size", "256")
     wait_until(
@@ -255,16 +258,16 @@ def test_one_poison_row_among_a_thousand_stalls_nobody(connection: Connection, e
     assert attempts in ([(str(poison), 1)], [(str(poison), 0)]), "Nobody else waits, and not until a retry."
     assert invariants.dead(connection) == {}
 
-    harness.drain(connection, staff)
+    storm.drain(connection, staff)
     failures = connection.execute("select id, attempts, last_error from aisle.failures").fetchall()
     assert [(id_, attempts) for id_, attempts, _ in failures] == [(str(poison), 5)]
     assert "[UNK]" in failures[0][2], "The dead letter says what the model choked on."
-    invariants.check_only_rows_at_fault_were_charged(connection, harness.FIRST_POISON_ID)
+    invariants.check_only_rows_at_fault_were_charged(connection, small_shop.FIRST_POISON_ID)
     invariants.check_every_row_is_current_or_accounted_for(connection)
     invariants.check_vectors_are_those_of_the_committed_rows(connection)
 
     connection.execute("update shop.products set name = 'tea' where id = %s", [poison])
-    harness.drain(connection, staff)
+    storm.drain(connection, staff)
     assert invariants.dead(connection) == {}, "A change cures it."
     invariants.check_vectors_are_those_of_the_committed_rows(connection)
     assert worker.end(signal.SIGTERM) == 0

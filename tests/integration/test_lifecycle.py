@@ -18,8 +18,10 @@ from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
 from aisle.trainers import category, evaluation, publish, shadow, staleness
 from aisle.trainers.run import conclude
-from tests.chaos import harness
+from tests.chaos import small_shop
+from tests.chaos.waiting import PATIENCE, wait_until
 from tests.conftest import (
+    SEPARATOR,
     Server,
     Shop,
     TinyModel,
@@ -88,8 +90,8 @@ def open_tiny_shop(shop: Shop) -> None:
 def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: str, tmp_path: Path) -> None:
     """Four clients ask and the shop writes, while an encoder's generation takes over and is taken back, many times."""
     connection = shop.connection
-    harness.open_shop(connection, rows=60)
-    old = harness.publish(connection, "student", dimensions=harness.OTHER_DIMENSIONS)
+    small_shop.open_shop(connection, rows=60)
+    old = small_shop.publish(connection, "student", dimensions=small_shop.OTHER_DIMENSIONS)
     drain(connection, [ItemEmbedder()])
     stop, asked, rounds = threading.Event(), threading.Semaphore(0), [0] * CLIENTS
 
@@ -97,15 +99,15 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
         seen = set()
         with sql.connect(database_url) as application:
             while not stop.is_set():
-                text = harness.WORDS[rounds[client] % 16]
+                text = small_shop.WORDS[rounds[client] % 16]
                 categories = application.execute(
                     "select c.category from shop.products p, lateral aisle.item_category(p.id, 100) c where p.id < 0"
                     " union all select category from aisle.predict_category(%s, k => 100)",
                     [text],
                     prepare=True,
                 ).fetchall()
-                assert len(categories) == 61 * len(harness.WORDS), "An answer has a gap."
-                (model,) = {name.split(harness.SEPARATOR)[0] for (name,) in categories}
+                assert len(categories) == 61 * len(small_shop.WORDS), "An answer has a gap."
+                (model,) = {name.split(SEPARATOR)[0] for (name,) in categories}
                 seen.add(model)
                 for question in ("similar_items('-1')", f"search_items('{text}')"):
                     found = application.execute(f"select item_id from aisle.{question}".encode()).fetchall()
@@ -117,9 +119,9 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
     def write() -> int:
         with sql.connect(database_url) as application:
             for number in itertools.count():
-                if not asked.acquire(timeout=harness.PATIENCE) or stop.is_set():
+                if not asked.acquire(timeout=PATIENCE) or stop.is_set():
                     break
-                name = f"{harness.WORDS[number % 16]} {number}"
+                name = f"{small_shop.WORDS[number % 16]} {number}"
                 application.execute("update shop.products set name = %s where id = %s", [name, -1 - number % 60])
                 application.execute("insert into shop.products (id, name) values (%s, %s)", [number, name])
         return number
@@ -132,7 +134,7 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
     with ThreadPoolExecutor() as threads:
         running: list[Future[Any]] = [threads.submit(ask, client) for client in range(CLIENTS)]
         try:
-            new = harness.publish(connection, "encoder", encoder=harness.build_encoder(tmp_path), deploy=False)
+            new = small_shop.publish(connection, "encoder", encoder=small_shop.build_encoder(tmp_path), deploy=False)
             drain(connection, [ItemEmbedder()])
             running += [threads.submit(write), threads.submit(embed)]
             for swap in range(SWAPS):
@@ -141,7 +143,7 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
                 else:
                     registry.deploy(connection, new)
                 target = min(rounds) + 1
-                harness.wait_until(
+                wait_until(
                     lambda target=target: min(rounds) > target or any(task.done() for task in running),
                     "every client asks again",
                 )
