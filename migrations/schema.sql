@@ -28,7 +28,7 @@ $$;
 
 CREATE FUNCTION aisle._castable_ids(ids text[], id_type text) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
     return case
@@ -98,7 +98,7 @@ $$;
 
 CREATE FUNCTION aisle._check_context(model_id integer, context jsonb) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     known text[];
@@ -123,7 +123,7 @@ $$;
 
 CREATE FUNCTION aisle._collect_changes() RETURNS bigint
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 declare
@@ -247,7 +247,7 @@ $$;
 
 CREATE FUNCTION aisle._copy_execute(source regprocedure, target regprocedure) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     grantee regrole;
@@ -263,7 +263,7 @@ $$;
 
 CREATE FUNCTION aisle._copy_grants(source regclass, target regclass) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     granted record;
@@ -306,7 +306,7 @@ $_$;
 
 CREATE FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     is_padded boolean := (
@@ -346,7 +346,7 @@ $$;
 
 CREATE FUNCTION aisle._create_order_triggers() RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     source aisle._attachments := (select a from aisle._attachments a where a.kind = 'orders');
@@ -408,7 +408,7 @@ $_$;
 
 CREATE FUNCTION aisle._draft_items(ids text[], draft_rows integer) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 declare
@@ -459,7 +459,7 @@ $$;
 CREATE FUNCTION aisle._drop_model(model_id integer, patience text DEFAULT '40ms'::text) RETURNS bigint
     LANGUAGE plpgsql
     SET lock_timeout TO '40ms'
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     model aisle._models;
@@ -524,15 +524,15 @@ begin
     from aisle.ngram_vectors v
     where v.model_id = model_id and v.ngram = any (ngrams);
     if known = 0 then
-        return (select array_fill(0, array[m.dimensions])::vector from aisle._models m where m.model_id = model_id);
+        return (select pg_catalog.array_fill(0, array[m.dimensions])::vector from aisle._models m where m.model_id = model_id);
     end if;
-    return total * array_fill(1 / sqrt(known), array[vector_dims(total)])::vector;
+    return total * pg_catalog.array_fill(1::float8 / pg_catalog.sqrt(known::float8), array[vector_dims(total)])::vector;
 end
 $$;
 
 CREATE FUNCTION aisle._enqueue(topic text, ids text[]) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     insert into aisle._changes (topic, ids, changed_at) values (_enqueue.topic, _enqueue.ids, aisle._now());
@@ -544,7 +544,7 @@ $$;
 
 CREATE FUNCTION aisle._enqueue_stale() RETURNS bigint
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     attached constant text[] := array(select a.kind from aisle._attachments a);
@@ -567,7 +567,7 @@ $$;
 
 CREATE FUNCTION aisle._enqueue_stale_customers() RETURNS bigint
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     queued bigint;
@@ -591,7 +591,7 @@ $$;
 
 CREATE FUNCTION aisle._enqueue_stale_items() RETURNS bigint
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     queued bigint;
@@ -624,7 +624,7 @@ $$;
 
 CREATE FUNCTION aisle._event_source() RETURNS aisle._attachments
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     return (select a from aisle._attachments a where a.kind in ('interactions', 'orders') order by a.kind limit 1);
@@ -639,7 +639,7 @@ $$;
 
 CREATE FUNCTION aisle._forget_all_items() RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     delete from aisle.item_vectors;
@@ -650,7 +650,7 @@ $$;
 
 CREATE FUNCTION aisle._forget_gone_customers() RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     delete from aisle.customer_vectors v
@@ -660,7 +660,7 @@ $$;
 
 CREATE FUNCTION aisle._forget_gone_items() RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     perform aisle._forget_items(array(
@@ -671,7 +671,7 @@ $$;
 
 CREATE FUNCTION aisle._forget_items(ids text[]) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     delete from aisle.item_vectors v where v.item_id = any (ids);
@@ -683,7 +683,7 @@ $$;
 CREATE FUNCTION aisle._further(reltuples real) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    select 80 * greatest(ceil(log(greatest(reltuples, 1) / 100000)), 0)::integer
+    select 80 * greatest(ceil(log(greatest(reltuples, 1)::double precision / 100000::double precision)), 0)::integer
 $$;
 
 CREATE FUNCTION aisle._has_index(target regclass, columns text[]) RETURNS boolean
@@ -705,7 +705,7 @@ $$;
 
 CREATE FUNCTION aisle._hides_items() RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     return exists (
@@ -721,7 +721,7 @@ $$;
 
 CREATE FUNCTION aisle._id_type(target regclass, column_name text) RETURNS text
     LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     id_type text := aisle._column_type(target, column_name);
@@ -736,7 +736,7 @@ $$;
 
 CREATE FUNCTION aisle._is_liked(model_id integer, rating text, review text) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 begin
@@ -781,7 +781,7 @@ $$;
 
 CREATE FUNCTION aisle._items_removed(ids text[]) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     perform aisle._enqueue('items', ids);
@@ -793,7 +793,7 @@ $$;
 
 CREATE FUNCTION aisle._live_model(task text) RETURNS integer
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     live integer := (
@@ -812,7 +812,7 @@ $$;
 
 CREATE FUNCTION aisle._lock_deployments() RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     deployment_lock constant bigint := 4150711055;  -- any constant
@@ -892,7 +892,7 @@ CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k in
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $_$
 declare
-    partition constant text := vectors || '_' || model_id;
+    partition constant text := vectors || '_' || model_id::text;
     candidates text := 'select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
                from aisle.%2$I v
                where $2 is null or v.item_id <> $2
@@ -901,7 +901,7 @@ declare
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
-    elsif query is null or vector_norm(query) = 0 then
+    elsif query is null or vector_norm(query) = 0::float8 then
         return;
     end if;
     if aisle._hides_items() then
@@ -915,15 +915,15 @@ begin
                order by v.distance
                limit $3';
     end if;
-    return query execute format(
-        'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
+    return query execute pg_catalog.format(
+        'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1::float8 - n.distance
          from (' || candidates || ') n
          where n.distance <> ''NaN''
          order by 1
          limit $3',
         vector_dims(query), partition, embedding)
     using query, except_item, k,
-        (select aisle._further(c.reltuples) from pg_class c where c.oid = to_regclass(format('aisle.%I', partition)));
+        (select aisle._further(c.reltuples) from pg_class c where c.oid = pg_catalog.to_regclass(pg_catalog.format('aisle.%I', partition)));
 end
 $_$;
 
@@ -1083,7 +1083,7 @@ $$;
 
 CREATE FUNCTION aisle._ngrams(name text, manufacturer text, details text) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     maker_words text[] := aisle._words(manufacturer);
@@ -1125,7 +1125,7 @@ $$;
 
 CREATE FUNCTION aisle._popular_items(model_id integer, k integer, category text, excluded text[], as_of timestamp with time zone) RETURNS TABLE(item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 declare
@@ -1215,7 +1215,7 @@ $$;
 
 CREATE FUNCTION aisle._read_customers(ids text[]) RETURNS TABLE(user_id text, content_hash bytea)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     source aisle._attachments := (select a from aisle._attachments a where a.kind = 'orders');
@@ -1230,7 +1230,7 @@ $_$;
 
 CREATE FUNCTION aisle._read_history(source aisle._attachments, user_id text, as_of timestamp with time zone, at_most integer, with_contexts boolean, OUT items text[], OUT contexts jsonb[]) RETURNS record
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
     if user_id is null or source.kind is null or aisle._castable_ids(array[user_id], source.id_type) = '{}' then
@@ -1253,7 +1253,7 @@ $_$;
 
 CREATE FUNCTION aisle._read_items(ids text[]) RETURNS TABLE(item_id text, name text, manufacturer text, category text, details text, content_hash bytea)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     attachment aisle._attachments;
@@ -1274,7 +1274,7 @@ $_$;
 
 CREATE FUNCTION aisle._read_orders(user_id text, as_of timestamp with time zone, OUT items text[], OUT ago integer[], OUT days double precision[], OUT now double precision) RETURNS record
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     at_most constant integer := 10000;  -- lines
@@ -1347,10 +1347,10 @@ $$;
 
 CREATE FUNCTION aisle._relation_to_attach(relation text, columns text[]) RETURNS regclass
     LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    target regclass := to_regclass(relation);
+    target regclass := to_regclass(case when cardinality(parse_ident(relation)) = 1 then 'public.' else '' end || relation);
     missing text;
 begin
     if target is null then
@@ -1414,6 +1414,7 @@ CREATE FUNCTION aisle._secure() RETURNS void
     AS $$
 declare
     signature regprocedure;
+    has_vectors boolean;
     vector_schema name := (
         select n.nspname from pg_catalog.pg_extension e
         join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
@@ -1423,19 +1424,21 @@ begin
     revoke all on schema aisle from public;
     revoke all on all tables in schema aisle from public;
     revoke all on all sequences in schema aisle from public;
-    for signature in
-        select p.oid from pg_catalog.pg_proc p
+    for signature, has_vectors in
+        select p.oid, p.prosrc ~ '\y(vector|halfvec|vector_dims|vector_norm|l2_normalize|avg)\y|<[#=]>' from pg_catalog.pg_proc p
         join pg_catalog.pg_language l on l.oid = p.prolang
         where p.pronamespace = 'aisle'::pg_catalog.regnamespace and l.lanname = 'plpgsql'
     loop
-        execute pg_catalog.format('alter function %s set search_path = pg_catalog, %I, pg_temp', signature, vector_schema);
+        execute pg_catalog.format(
+            'alter function %s set search_path = pg_catalog, %s pg_temp', signature,
+            case when has_vectors then pg_catalog.quote_ident(vector_schema) || ',' end);
     end loop;
 end
 $$;
 
 CREATE FUNCTION aisle._similar_items(item text, k integer, space text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_variable
 declare
@@ -1561,7 +1564,7 @@ $$;
 
 CREATE FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text DEFAULT NULL::text, context_columns text[] DEFAULT '{}'::text[], review text DEFAULT NULL::text, time_zone text DEFAULT current_setting('TimeZone'::text), rating text DEFAULT NULL::text) RETURNS text
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     target regclass;
@@ -1626,7 +1629,7 @@ COMMENT ON FUNCTION aisle.attach_interactions(relation text, user_id text, item_
 
 CREATE FUNCTION aisle.attach_items(relation text, id text, name text, manufacturer text DEFAULT NULL::text, category text DEFAULT NULL::text, text_columns text[] DEFAULT '{}'::text[], category_separator text DEFAULT ' > '::text, draft_rows integer DEFAULT 100) RETURNS text
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     target regclass;
@@ -1700,7 +1703,7 @@ COMMENT ON FUNCTION aisle.attach_items(relation text, id text, name text, manufa
 
 CREATE FUNCTION aisle.attach_orders(relation text, order_id text, item_id text, user_id text DEFAULT NULL::text, at text DEFAULT NULL::text, order_number text DEFAULT NULL::text, quantity text DEFAULT NULL::text, lines text DEFAULT NULL::text, line_order_id text DEFAULT NULL::text, time_zone text DEFAULT current_setting('TimeZone'::text)) RETURNS text
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     customer constant text := coalesce(user_id, order_id);  -- without customers, each order is one's only one
@@ -1803,7 +1806,7 @@ COMMENT ON FUNCTION aisle.complete_basket(item_ids text[], k integer, user_id te
 CREATE FUNCTION aisle.deploy(model_id integer, force boolean DEFAULT false) RETURNS text
     LANGUAGE plpgsql
     SET lock_timeout TO '2s'
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 declare
@@ -1832,7 +1835,7 @@ COMMENT ON FUNCTION aisle.deploy(model_id integer, force boolean) IS 'Lets a rea
 
 CREATE FUNCTION aisle.detach(kind text) RETURNS text
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     attachment aisle._attachments;
@@ -1875,7 +1878,7 @@ COMMENT ON FUNCTION aisle.detach(kind text) IS 'Removes the triggers, the view, 
 
 CREATE FUNCTION aisle.embed_text(text text) RETURNS public.vector
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     return aisle._embed(aisle._live_model('category'), aisle._ngrams(text, null, null));
@@ -1930,7 +1933,7 @@ COMMENT ON FUNCTION aisle.next_basket(user_id text, k integer) IS 'What a custom
 
 CREATE FUNCTION aisle.predict_category(name text, manufacturer text DEFAULT NULL::text, k integer DEFAULT 3, level integer DEFAULT NULL::integer) RETURNS TABLE(rank integer, category text, confidence double precision)
     LANGUAGE plpgsql STABLE ROWS 3 PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     model integer := aisle._live_model('category');
@@ -1948,7 +1951,7 @@ COMMENT ON FUNCTION aisle.predict_category(name text, manufacturer text, k integ
 CREATE FUNCTION aisle.prune(task text DEFAULT NULL::text, keep integer DEFAULT 2) RETURNS SETOF text
     LANGUAGE plpgsql
     SET lock_timeout TO '2s'
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     training_lock constant bigint := 4150711054;  -- that of trainers/run.py
@@ -2000,7 +2003,7 @@ COMMENT ON FUNCTION aisle.recommend(user_id text, k integer, category text, cont
 
 CREATE FUNCTION aisle.requeue_failures(task text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     requeued bigint;
@@ -2019,7 +2022,7 @@ COMMENT ON FUNCTION aisle.requeue_failures(task text) IS 'Gives the rows that we
 CREATE FUNCTION aisle.rollback(task text) RETURNS text
     LANGUAGE plpgsql
     SET lock_timeout TO '2s'
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 declare
@@ -2048,7 +2051,7 @@ COMMENT ON FUNCTION aisle.rollback(task text) IS 'Takes the newest deployment of
 
 CREATE FUNCTION aisle.search_items(query text, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     model integer := aisle._live_model('category');
@@ -2080,7 +2083,7 @@ COMMENT ON FUNCTION aisle.similar_items(item_id text, k integer, space text) IS 
 
 CREATE FUNCTION aisle.tg_items__delete() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     ids text[];
@@ -2101,7 +2104,7 @@ $_$;
 
 CREATE FUNCTION aisle.tg_items__insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     ids text[];
@@ -2141,7 +2144,7 @@ $$;
 
 CREATE FUNCTION aisle.tg_items__row() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     old_id text;
@@ -2189,7 +2192,7 @@ $$;
 
 CREATE FUNCTION aisle.tg_items__truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     perform aisle._enqueue('items', '{}');
@@ -2204,7 +2207,7 @@ $$;
 
 CREATE FUNCTION aisle.tg_orders__changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     source aisle._attachments;

@@ -39,7 +39,7 @@ def examine(url: str, revision: str) -> list[Finding]:
     """
     foundations = (_server, functools.partial(_schema, revision=revision))
     sections = (
-        _attachments, _shop_indexes, _models, _indexes, _settings, _queue, _vacuum, _disk, _clock,
+        _rights, _attachments, _shop_indexes, _models, _indexes, _settings, _queue, _vacuum, _disk, _clock,
         functools.partial(_notifications, url=url),
     )  # fmt: skip
     findings: list[Finding] = []
@@ -81,6 +81,21 @@ def _schema(connection: Connection, revision: str) -> list[Finding]:
     if found != revision:
         return [Finding("schema", f"revision {found}; this program needs {revision}", "aisle migrate")]
     return [Finding("schema", f"revision {found}")]
+
+
+def _rights(connection: Connection) -> list[Finding]:
+    """Look for roles that could overload the functions that ours call: see sql/functions/_secure.sql."""
+    schema = _vector_schema(connection).as_string()
+    roles = sql.fetch_value(connection, sql.read("queries/may_create_beside_pgvector"))
+    if not roles:
+        return [Finding("rights", f"nobody else may create functions in {schema}, where pgvector is")]
+    return [
+        Finding(
+            "rights",
+            f"{roles} may create functions in {schema}, where pgvector is, and so change what administrators run",
+            f"revoke create on schema {schema} from {roles};",
+        )
+    ]
 
 
 def _attachments(connection: Connection) -> list[Finding]:

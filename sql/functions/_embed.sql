@@ -13,8 +13,8 @@ begin
     from aisle.ngram_vectors v
     where v.model_id = model_id and v.ngram = any (ngrams);
     if known = 0 then
-        return (select array_fill(0, array[m.dimensions])::vector from aisle._models m where m.model_id = model_id);
+        return (select pg_catalog.array_fill(0, array[m.dimensions])::vector from aisle._models m where m.model_id = model_id);
     end if;
-    return total * array_fill(1 / sqrt(known), array[vector_dims(total)])::vector;
+    return total * pg_catalog.array_fill(1::float8 / pg_catalog.sqrt(known::float8), array[vector_dims(total)])::vector;
 end
 $function$;

@@ -4,5 +4,5 @@
 create or replace function aisle._further(reltuples real) returns integer
 language sql immutable parallel safe
 as $function$
-    select 80 * greatest(ceil(log(greatest(reltuples, 1) / 100000)), 0)::integer
+    select 80 * greatest(ceil(log(greatest(reltuples, 1)::double precision / 100000::double precision)), 0)::integer
 $function$;

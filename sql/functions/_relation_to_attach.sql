@@ -1,9 +1,9 @@
--- The table or view of this name, which must have these columns.
+-- The table or view of this name, in `public` if it names no schema, which must have these columns.
 create or replace function aisle._relation_to_attach(relation text, columns text[]) returns regclass
 language plpgsql stable
 as $function$
 declare
-    target regclass := to_regclass(relation);
+    target regclass := to_regclass(case when cardinality(parse_ident(relation)) = 1 then 'public.' else '' end || relation);
     missing text;
 begin
     if target is null then

@@ -66,8 +66,8 @@ def test_a_healthy_database(healthy: Shop, findings: Findings) -> None:
     found = findings()
     assert problems(found) == []
     assert {f.check for f in found} == {
-        "server", "pgvector", "schema", "items", "interactions", "orders", "model", "hnsw", "queue", "disk", "clock",
-        "notify",
+        "server", "pgvector", "schema", "rights", "items", "interactions", "orders", "model", "hnsw", "queue", "disk",
+        "clock", "notify",
     }  # fmt: skip
 
 
@@ -88,6 +88,16 @@ def test_the_extension_is_missing(empty_url: str, healthy: Shop, findings: Findi
     assert (found.check, found.remedy) == ("pgvector", "aisle migrate")
     healthy.execute("drop extension vector cascade")
     assert problem(findings).check == "pgvector", "What has nothing to stand on is not looked at."
+
+
+def test_others_may_create_functions_beside_pgvector(
+    healthy: Shop, findings: Findings, login: Callable[..., Connection]
+) -> None:
+    role = login("create on schema public").info.user
+    found = problem(findings)
+    assert (found.check, found.remedy) == ("rights", f'revoke create on schema "public" from {role};')
+    healthy.execute(str(found.remedy))
+    assert problems(findings()) == []
 
 
 def test_the_server_cannot_be_reached() -> None:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from psycopg import sql as compose
 
+from aisle import sql
 from aisle.cli import aisle
 from aisle.embedder import factors
 from aisle.embedder.customers import CustomerEmbedder
@@ -45,6 +46,18 @@ READ_BY_WORKERS = WRITTEN_BY_WORKERS | {
 ADMINISTER = {
     "attach_items", "attach_interactions", "attach_orders", "detach", "deploy", "rollback", "requeue_failures",
 }  # fmt: skip
+# Where no function or operator of the catalogue is of just these types, so that one in another schema on the path wins.
+OVERLOADS = {
+    "pg_notify(text, text)": "void", "to_jsonb(anyelement)": "jsonb", "cardinality(text[])": "integer",
+    "format(text, text)": "text", "format(text, integer, text, text)": "text", "array_remove(text[], text)": "text[]",
+    "concat_ws(text, text, text, text)": "text", "array_to_string(text[], text)": "text",
+    "array_fill(integer, integer[])": "integer[]", "array_fill(double precision, integer[])": "double precision[]",
+    "sqrt(integer)": "double precision", "log(real)": "double precision",
+}  # fmt: skip
+OPERATORS = (
+    ("/", "integer, double precision"), ("-", "integer, double precision"), ("/", "real, integer"),
+    ("||", "text, integer"), ("=", "double precision, integer"), ("<>", "text[], text[]"),
+)  # fmt: skip
 SHOP = (
     "usage on schema shop", "select (id, name, maker, category, specs) on shop.products",
     "select (customer_id, product_id, visited_at, meal_time) on shop.visits",
@@ -431,16 +444,25 @@ def test_a_view_with_its_callers_rights_hides_what_its_table_hides(full: Shop, p
 def test_an_application_that_may_only_write_needs_no_right_on_ours(
     full: Shop, login: Callable[..., Connection]
 ) -> None:
-    """And where its search path leads first, the triggers do not follow."""
+    """And where its search path leads first, or what is put beside pgvector fits better, triggers do not follow."""
     application = login("usage on schema shop", "all on shop.products", "usage, create on schema public")
-    application.execute(
-        "create function public.pg_notify(text, text) returns void language sql as 'select 1/0';"
-        "create function public.to_jsonb(anyelement) returns jsonb language sql as 'select (1/0)::text::jsonb'"
-    )
+    taken = "language plpgsql as $$ begin raise 'taken over'; end $$"
+    for signature, returns in OVERLOADS.items():
+        application.execute(f"create function public.{signature} returns {returns} {taken}".encode())
+    for number, (operator, operands) in enumerate(OPERATORS):
+        left, right = operands.split(", ")
+        application.execute(
+            f"create function public.taken_{number}({operands}) returns boolean {taken}; create operator"
+            f" public.{operator} (leftarg = {left}, rightarg = {right}, function = public.taken_{number})".encode()
+        )
+    notices: list[str | None] = []
+    application.add_notice_handler(lambda notice: notices.append(notice.message_primary))
     application.execute("set search_path = public, pg_catalog")
     application.execute("insert into shop.products (id, name) values (7, 'tea'), (8, 'tea')")
     application.execute("update shop.products set name = '커피' where id = 7")
     application.execute("delete from shop.products where id = 8")
     assert full.jobs().keys() >= {"7"}
     assert "8" not in full.vectors()
-    application.execute("drop function public.pg_notify, public.to_jsonb")
+    assert sql.fetch_value(full.connection, "select origin from aisle.item_factors where item_id = '7'") == "draft"
+    assert notices == []
+    application.execute("drop owned by current_user")

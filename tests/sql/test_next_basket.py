@@ -409,7 +409,7 @@ def test_a_customers_orders_are_found_by_the_shops_own_indexes(connection: Conne
     message = shop.value(
         "select aisle.attach_orders('orders', 'id', 'item', 'who', 'at', lines => 'lines', line_order_id => 'order_id')"
     )
-    assert message == "Attached orders and lines.", "There is nothing to advise."
+    assert message == "Attached public.orders and public.lines.", "There is nothing to advise."
     publish_tiny_basket(shop.connection, {"1": (1, 0), "2": (0, 1)})
     before = [scans(shop, table) for table in ("orders", "lines")]
     for user in range(20):
@@ -425,4 +425,4 @@ def test_attach_says_which_indexes_are_missing(shop: Shop) -> None:
         " insert into lines select i, i, repeat('x', 100), now() from generate_series(1, 60000) i"
     )
     message = shop.value("select aisle.attach_orders('lines', 'id', 'item', 'who', 'at')")
-    assert "create index concurrently on lines (who, at);" in message
+    assert "create index concurrently on public.lines (who, at);" in message

@@ -11,7 +11,7 @@ set hnsw.iterative_scan = 'relaxed_order'  -- go on until there are k, however m
 set hnsw.ef_search = 40
 as $function$
 declare
-    partition constant text := vectors || '_' || model_id;
+    partition constant text := vectors || '_' || model_id::text;
     candidates text := 'select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
                from aisle.%2$I v
                where $2 is null or v.item_id <> $2
@@ -20,7 +20,7 @@ declare
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
-    elsif query is null or vector_norm(query) = 0 then
+    elsif query is null or vector_norm(query) = 0::float8 then
         return;
     end if;
     if aisle._hides_items() then
@@ -34,14 +34,14 @@ begin
                order by v.distance
                limit $3';
     end if;
-    return query execute format(
-        'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
+    return query execute pg_catalog.format(
+        'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1::float8 - n.distance
          from (' || candidates || ') n
          where n.distance <> ''NaN''
          order by 1
          limit $3',
         vector_dims(query), partition, embedding)
     using query, except_item, k,
-        (select aisle._further(c.reltuples) from pg_class c where c.oid = to_regclass(format('aisle.%I', partition)));
+        (select aisle._further(c.reltuples) from pg_class c where c.oid = pg_catalog.to_regclass(pg_catalog.format('aisle.%I', partition)));
 end
 $function$;
