@@ -101,7 +101,13 @@ def prepare(server: str, data: Path, name: str) -> str:
 
 
 def options(
-    name: str, features: str | None, seed: int, members: int, epochs: int | None = None, model: str = "best"
+    name: str,
+    features: str | None,
+    seed: int,
+    members: int,
+    epochs: int | None = None,
+    model: str = "best",
+    dimensions: int = towers.Options.dimensions,
 ) -> recommender.Options:
     """Return the protocol of a data set, and what was chosen on its validation users."""
     chosen = recommender.Options(
@@ -109,7 +115,7 @@ def options(
         seed=seed,
         model=model,
         repeats=name == "foursquare:revisits",
-        tower_options=towers.Options(members=members),
+        tower_options=towers.Options(members=members, dimensions=dimensions),
     )
     if name == "gowalla":
         # Chosen on validation users. A user is the sum of its places: a vector of its own did not help.
@@ -175,6 +181,7 @@ def main() -> None:
     parser.add_argument("--baselines", action="store_true", help="tune the baselines, and compare")
     parser.add_argument("--model", default="best", choices=["best", "towers", "ials"])
     parser.add_argument("--epochs", type=int, help="of gowalla, instead of 40")
+    parser.add_argument("--dimensions", type=int, default=towers.Options.dimensions, help="of a member")
     parser.add_argument("--members", type=int, default=1, help="seeds whose vectors are joined")
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -188,7 +195,15 @@ def main() -> None:
             def report(line: str, started: float = started) -> None:
                 print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr)
 
-            chosen = options(name, arguments.features, seed, arguments.members, arguments.epochs, arguments.model)
+            chosen = options(
+                name,
+                arguments.features,
+                seed,
+                arguments.members,
+                arguments.epochs,
+                arguments.model,
+                arguments.dimensions,
+            )
             result = recommender.train(url, chosen, report)
             model_ids.append(result.model_id)
             with sql.connect(url) as connection:
