@@ -10,6 +10,8 @@ from aisle import sql
 from aisle.commands import Database, pass_database, print_query
 from aisle.sql import Connection, errors
 
+MARK = "comment on schema shop is 'Made by aisle demo.'"
+
 
 @click.command()
 @click.option(
@@ -21,7 +23,7 @@ from aisle.sql import Connection, errors
 @click.option("--name", default="name", show_default=True, help="Its column of product names.")
 @click.option("--manufacturer", help="Its column of manufacturers.")
 @click.option("--category", default="category", show_default=True, help="Its column of categories.")
-@click.option("--reset", is_flag=True, help="Start over: drop the demo's tables and detach what is attached.")
+@click.option("--reset", is_flag=True, help="Start over: drop the demo's schema `shop` and the models.")
 @pass_database
 def demo(
     database: Database,
@@ -40,6 +42,7 @@ def demo(
     _say("Preparing the database …")
     migrations.migrate(database.url)
     with database.connect() as connection:
+        _refuse_a_real_shop(connection)
         if reset:
             _reset(connection)
         if connection.execute("select from aisle._attachments where kind = 'items'").fetchone() is None:
@@ -73,11 +76,23 @@ The database is running: {database.url}
     )
 
 
+def _refuse_a_real_shop(connection: Connection) -> None:
+    """The demo writes to the schema `shop`, and drops it: it must have made it, and all that is attached."""
+    others = connection.execute(sql.read("queries/not_of_the_demo")).fetchall()
+    if others:
+        raise errors.InvalidArgumentError(
+            f"The demo would write to a shop's own data: {', '.join(name for (name,) in others)}.",
+            hint="Give it a database of its own: aisle --database-url … demo",
+        )
+
+
 def _generated_shop(connection: Connection) -> str:
     from aisle.demo import shop
 
     _say("Generating a shop: products, customers, orders, visits …")
-    shop.load(connection, shop.generate())
+    with connection.transaction():
+        shop.load(connection, shop.generate())
+        connection.execute(MARK)
     return "shop.products"
 
 
@@ -105,7 +120,10 @@ def _own_table(connection: Connection, file: Path, key: str) -> str:
     from aisle.sql import transfer
 
     _say(f"Importing {file} …")
-    transfer.import_table(connection, file, "shop.products", key=key)
+    with connection.transaction():
+        connection.execute("create schema shop")
+        connection.execute(MARK)
+        transfer.import_table(connection, file, "shop.products", key=key)
     return "shop.products"
 
 

@@ -1819,12 +1819,11 @@ begin
     elsif model.state <> 'ready' then
         raise exception 'Model % is %, not ready.', deploy.model_id, model.state
             using errcode = 'AIS07', hint = 'See: aisle models';
+    elsif exists (select from aisle._live_models l where l.model_id = model.model_id) then
+        return format('Model %s answers for %s already.', model.model_id, model.task);
     elsif not model.passed_gate and not force then
         raise exception 'Model % lost: %.', deploy.model_id, model.verdict
             using errcode = 'AIS07', hint = format('To deploy it all the same: aisle deploy %s --force', deploy.model_id);
-    end if;
-    if exists (select from aisle._live_models l where l.model_id = model.model_id) then
-        return format('Model %s answers for %s already.', model.model_id, model.task);
     end if;
     insert into aisle._deployments (task, model_id, deployed_at) values (model.task, model.model_id, aisle._now());
     return format('Model %s now answers for %s.', model.model_id, model.task);
@@ -1844,7 +1843,7 @@ declare
 begin
     select * into attachment from aisle._attachments a where a.kind = detach.kind;
     if not found then
-        raise exception 'No % are attached.', detach.kind using errcode = 'AIS02';
+        raise exception 'No % are attached.', detach.kind using errcode = 'AIS02', hint = 'See what is: aisle status';
     end if;
     for trigger_name, target in
         select t.tgname, t.tgrelid from pg_trigger t
@@ -1858,7 +1857,9 @@ begin
     end if;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
     if attachment.kind = 'items' then
-        truncate aisle.item_vectors, aisle.item_factors, aisle._item_predictions;  -- the shop's table is locked: be quick
+        truncate aisle.item_vectors, aisle._item_predictions;  -- the shop's table is locked: be quick
+        -- What was learned from events no worker can make again: it stays with its model.
+        delete from aisle.item_factors f where f.origin <> 'events';
         delete from aisle._changes c where c.topic = 'items';
         delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
     elsif attachment.kind = 'orders' then
@@ -1874,7 +1875,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION aisle.detach(kind text) IS 'Removes the triggers, the view, the queued jobs, the vectors and the labels of an attached table. The table itself is untouched, and so are the models.';
+COMMENT ON FUNCTION aisle.detach(kind text) IS 'Removes the triggers, the view, the queued jobs, the labels and the vectors of an attached table, but for what a model learned from events. The table itself is untouched, and so are the models.';
 
 CREATE FUNCTION aisle.embed_text(text text) RETURNS public.vector
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -2774,7 +2775,15 @@ COMMENT ON TABLE aisle.ngram_vectors IS 'A vector for each n-gram and generation
 
 CREATE VIEW aisle.status AS
  SELECT f.task,
-    (a.relation)::text AS attached,
+    concat_ws(' and '::text, (a.relation)::text,
+        CASE
+            WHEN (f.task = 'recommender'::text) THEN ( SELECT (e.relation)::text AS relation
+               FROM aisle._attachments e
+              WHERE (e.kind = ANY (ARRAY['interactions'::text, 'orders'::text]))
+              ORDER BY e.kind
+             LIMIT 1)
+            ELSE NULL::text
+        END) AS attached,
     l.model_id AS live_model,
     m.encoder,
     m.metrics,

@@ -43,8 +43,10 @@ def beats_all(metrics: dict[str, Any], name: str) -> tuple[bool, str]:
     best = max(rivals, key=lambda other: rivals[other][name] - ours(other))
     theirs = rivals[best][name]
     is_better = ours(best) > theirs
+    where = " on rows that neither learned from" if "against" in rivals[best] else ""
+    rival = "the live model" if best == "live" else best
     return is_better, (
-        f"its {name} {ours(best):.4f} is {'' if is_better else 'not '}better than that of {best}, {theirs:.4f}"
+        f"its {name} {ours(best):.4f}{where} is {'' if is_better else 'not '}better than that of {rival}, {theirs:.4f}"
     )
 
 

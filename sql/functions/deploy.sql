@@ -14,12 +14,11 @@ begin
     elsif model.state <> 'ready' then
         raise exception 'Model % is %, not ready.', deploy.model_id, model.state
             using errcode = 'AIS07', hint = 'See: aisle models';
+    elsif exists (select from aisle._live_models l where l.model_id = model.model_id) then
+        return format('Model %s answers for %s already.', model.model_id, model.task);
     elsif not model.passed_gate and not force then
         raise exception 'Model % lost: %.', deploy.model_id, model.verdict
             using errcode = 'AIS07', hint = format('To deploy it all the same: aisle deploy %s --force', deploy.model_id);
-    end if;
-    if exists (select from aisle._live_models l where l.model_id = model.model_id) then
-        return format('Model %s answers for %s already.', model.model_id, model.task);
     end if;
     insert into aisle._deployments (task, model_id, deployed_at) values (model.task, model.model_id, aisle._now());
     return format('Model %s now answers for %s.', model.model_id, model.task);

@@ -1,5 +1,5 @@
 -- Each attached table or view, with what is wrong with it: triggers that are missing or fire otherwise than they were created to,
--- and columns that are not there any more.
+-- and columns that triggers look for by name and that are not there any more. Views follow a column that is renamed.
 with attached as (
     select a.kind, a.relation, a.columns, array_remove(array[a.relation, a.lines]::oid[], null) as relations
     from aisle._attachments a
@@ -31,7 +31,7 @@ select a.kind, a.relation::text as relation,
              from jsonb_each(a.columns) named
              cross join lateral jsonb_array_elements_text(
                  case jsonb_typeof(named.value) when 'array' then named.value else jsonb_build_array(named.value) end) name
-             where name is not null and not exists (
+             where name is not null and (a.kind = 'orders' or a.kind = 'items' and named.key = 'id') and not exists (
                  select from pg_attribute t
                  where t.attrelid = any (a.relations) and t.attname = name and t.attnum > 0 and not t.attisdropped)
              order by 1) as unknown_columns

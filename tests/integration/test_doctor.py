@@ -124,7 +124,7 @@ def test_the_schema_is_missing_or_of_another_version(empty_url: str, healthy: Sh
         ("drop table shop.products cascade", "items", "is gone"),
         ("drop view aisle._interactions", "interactions", "is gone"),
         ("alter table shop.products rename id to number", "items", "no column id"),
-        ("alter table shop.visits rename \"Who\" to who", "interactions", "no column Who"),
+        ("alter table shop.orders rename who to customer", "orders", "no column who"),
     ],
 )  # fmt: skip
 def test_an_attachment_that_is_broken(healthy: Shop, findings: Findings, harm: str, check: str, words: str) -> None:
@@ -135,6 +135,13 @@ def test_an_attachment_that_is_broken(healthy: Shop, findings: Findings, harm: s
     assert str(found.remedy).startswith(f"aisle detach {check}")
     healthy.execute("select aisle.detach(%s)", [check])
     assert problems(findings()) == []
+
+
+def test_a_renamed_column_that_views_follow_is_no_harm(healthy: Shop, findings: Findings) -> None:
+    healthy.execute('alter table shop.products rename name to title; alter table shop.visits rename "Who" to who')
+    assert problems(findings()) == []
+    healthy.execute("insert into shop.visits (who, item, at) values ('ann', 41, now())")
+    assert healthy.value("select item_id from aisle.recommend('ann')") == "42", "Of the two, ann has seen one."
 
 
 @pytest.mark.parametrize(

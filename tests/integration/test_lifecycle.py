@@ -203,6 +203,23 @@ def test_after_a_rollback_the_answers_are_those_from_before(models: Shop) -> Non
     assert answers(models.connection) == before
 
 
+def test_a_deploy_of_what_is_live_asks_for_no_force(shop: Shop, publish: Publish) -> None:
+    model_id = publish().model_id
+    shop.execute("update aisle._models set passed_gate = false")
+    assert shop.value("select aisle.deploy(%s)", [model_id]) == f"Model {model_id} answers for category already."
+
+
+def test_what_was_learned_from_events_outlives_a_detach(models: Shop) -> None:
+    learned = "select item_id, embedding from aisle.item_factors where origin = 'events' order by 1"
+    before = models.execute(learned).fetchall()
+    models.execute("select aisle.detach('items')")
+    models.attach()
+    gone = before.pop()
+    models.execute("delete from shop.products where id::text = %s", [gone[0]])
+    models.execute("select aisle._enqueue_stale()")
+    assert models.execute(learned).fetchall() == before != []
+
+
 def test_a_model_that_is_compared_replaces_only_what_it_was_compared_with(shop: Shop, publish: Publish) -> None:
     first, better, by_hand = publish(), publish(deploy=False), publish(deploy=False)
     metrics = {"accuracy": 0.9, "live": {"model_id": first.model_id, "accuracy": 0.8}}
@@ -225,14 +242,14 @@ def test_a_model_that_is_compared_replaces_only_what_it_was_compared_with(shop: 
     assert registry.live(shop.connection, "category") == better.model_id
     registry.rollback(shop.connection, "category")
     registry.rollback(shop.connection, "category")
-    assert end(None) == (True, "its accuracy 0.9000 is better than that of live, 0.8000")
+    assert end(None) == (True, "its accuracy 0.9000 is better than that of the live model, 0.8000")
 
 
 def test_a_category_model_is_compared_on_rows_that_neither_has_learned_from() -> None:
     live = {"model_id": 1, "accuracy": 0.8, "against": {"accuracy": 0.79}}
     assert category.judge({"accuracy": 0.9, "live": live, "svm": {"accuracy": 0.7}}) == (
         False,
-        "its accuracy 0.7900 is not better than that of live, 0.8000",
+        "its accuracy 0.7900 on rows that neither learned from is not better than that of the live model, 0.8000",
     )
     assert category.judge({"accuracy": 0.9, "live": {"model_id": 1}})[0] is None, "There was no such row."
 

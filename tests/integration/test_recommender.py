@@ -245,7 +245,10 @@ def test_an_item_that_changes_while_a_model_is_fitted_is_brought_up_to_date(demo
 def test_a_model_is_deployed_if_it_beats_all_that_it_is_compared_with() -> None:
     options = recommender.Options()
     metrics = {"users": 3, "recall@10": 0.2, "popularity": {"recall@10": 0.1}, "live": {"recall@10": 0.19}}
-    assert recommender.judge(metrics, options) == (True, "its recall@10 0.2000 is better than that of live, 0.1900")
+    assert recommender.judge(metrics, options) == (
+        True,
+        "its recall@10 0.2000 is better than that of the live model, 0.1900",
+    )
     metrics["ials"] = {"recall@10": 0.2}
     assert recommender.judge(metrics, options) == (
         False,
@@ -258,7 +261,7 @@ def test_a_model_is_deployed_if_it_beats_all_that_it_is_compared_with() -> None:
     metrics["live"]["against"] = {"recall@10": 0.15}
     assert recommender.judge(metrics, options) == (
         False,
-        "its recall@10 0.1500 is not better than that of live, 0.1900",
+        "its recall@10 0.1500 is not better than that of the live model, 0.1900",
     )
 
 

@@ -8,7 +8,7 @@ declare
 begin
     select * into attachment from aisle._attachments a where a.kind = detach.kind;
     if not found then
-        raise exception 'No % are attached.', detach.kind using errcode = 'AIS02';
+        raise exception 'No % are attached.', detach.kind using errcode = 'AIS02', hint = 'See what is: aisle status';
     end if;
     for trigger_name, target in
         select t.tgname, t.tgrelid from pg_trigger t
@@ -22,7 +22,9 @@ begin
     end if;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
     if attachment.kind = 'items' then
-        truncate aisle.item_vectors, aisle.item_factors, aisle._item_predictions;  -- the shop's table is locked: be quick
+        truncate aisle.item_vectors, aisle._item_predictions;  -- the shop's table is locked: be quick
+        -- What was learned from events no worker can make again: it stays with its model.
+        delete from aisle.item_factors f where f.origin <> 'events';
         delete from aisle._changes c where c.topic = 'items';
         delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
     elsif attachment.kind = 'orders' then
@@ -39,5 +41,5 @@ end
 $function$;
 
 comment on function aisle.detach(text) is
-    'Removes the triggers, the view, the queued jobs, the vectors and the labels of an attached table. The table itself is '
-    'untouched, and so are the models.';
+    'Removes the triggers, the view, the queued jobs, the labels and the vectors of an attached table, but for what a model learned '
+    'from events. The table itself is untouched, and so are the models.';
