@@ -80,7 +80,7 @@ def shell(database: Database) -> None:
 )
 @pass_database
 def migrate(database: Database, as_sql: bool, revision: str) -> None:
-    """Create or update the schema `aisle`. Several processes may."""
+    """Create or update the schema `aisle`. Safe to run from several processes at once."""
     from aisle import migrations
 
     if as_sql:

@@ -99,7 +99,7 @@ def rollback(database: Database, task: str) -> None:
     default=2,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How many models of a task may still be rolled back to, the live one included, and how many others stay.",
+    help="Of each task: models that rollbacks lead through, from the live one on, and newest others that stay.",
 )
 @pass_database
 def prune(database: Database, task: str | None, keep: int) -> None:
