@@ -1,6 +1,5 @@
 """`aisle train basket` and `aisle experiment basket`."""
 
-import contextlib
 from typing import Any
 
 import click
@@ -38,16 +37,32 @@ OPTIONS = (
     ),
     click.option("--epochs", type=click.IntRange(min=1), help="Passes over the orders, at most.  [default: 4]"),
     click.option("--batch-size", type=click.IntRange(min=1), help="Customers a step.  [default: 64]"),
-    click.option("--learning-rate", type=float, help="Peak of the network's.  [default: 0.003]"),
+    click.option(
+        "--learning-rate", type=click.FloatRange(0, min_open=True), help="Peak of the network's.  [default: 0.003]"
+    ),
     click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Measure the first so many."),
     click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model."),
 )
+
+ONLY_IN_GRIDS = {
+    "model": click.Choice(["cnn-gru", "attention-gru"]),
+    "kernel": click.IntRange(min=1),
+    "memory": click.BOOL,
+    "exponent": click.FloatRange(0),
+    "product_epochs": click.IntRange(min=0),
+    "stop_after": click.IntRange(min=1),
+    "memory_dropout": click.FloatRange(0, 1, max_open=True),
+    "negatives": click.IntRange(min=1),
+    "patience": click.IntRange(min=1),
+    "evaluate_at": click.IntRange(min=1),
+    "threshold": click.FloatRange(0, 1, min_open=True, max_open=True),
+}
 
 
 @click.command("basket")
 @with_options(OPTIONS)
 @WARM_START
-@click.option("--pos-weight", type=float, help="Of a yes, with --loss bce.  [default: 1]")
+@click.option("--pos-weight", type=click.FloatRange(0, min_open=True), help="Of a yes, with --loss bce.  [default: 1]")
 @click.option(
     "--deploy/--no-deploy",
     default=None,
@@ -93,20 +108,19 @@ def experiment_basket(database: Database, /, grids: tuple[str, ...], seeds: int,
 
 
 def _grid(pairs: tuple[str, ...]) -> dict[str, list[Any]]:
+    kinds = {option.name: option.type for option in train_basket.params} | ONLY_IN_GRIDS
     grid = {}
     for pair in pairs:
         name, equals, values = pair.partition("=")
         if not equals or not values:
             raise click.BadParameter(f"{pair!r} is not OPTION=VALUE,VALUE.", param_hint="--grid")
-        grid[name.replace("-", "_")] = [_value(value) for value in values.split(",")]
+        name = name.replace("-", "_")
+        kind = kinds.get(name, click.STRING)
+        try:
+            grid[name] = [kind.convert(value, None, None) for value in values.split(",")]
+        except click.BadParameter as error:
+            raise click.BadParameter(f"{name}: {error.message}", param_hint="--grid") from None
     return grid
-
-
-def _value(text: str) -> Any:
-    for read in (int, float):
-        with contextlib.suppress(ValueError):
-            return read(text)
-    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _basket(

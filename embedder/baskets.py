@@ -185,9 +185,10 @@ def group(
 ) -> Baskets:
     """Return the baskets of lines, (lines,) each, that come in any order.
 
-    `order`, from 0, says which lines belong together and, of orders of one customer at one time, which came first; an
-    order's time is that of its last line. What occurs twice in an order is one line with the quantity of both; a line
-    of no or a negative quantity, such as a return, is left out, and so is an order without any other.
+    `order`, from 0, says which lines belong together and, of orders of one customer at one time, which came first; no
+    two customers have the same number. An order's time is that of its last line. What occurs twice in an order is one
+    line with the quantity of both; a line of no or a negative quantity, such as a return, is left out, and so is an
+    order without any other.
     """
     last: Doubles = np.full(int(order.max(initial=-1)) + 1, -np.inf)
     bought = np.flatnonzero(quantity > 0)

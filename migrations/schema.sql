@@ -194,7 +194,7 @@ begin
     if cart is null then
         return query
             select (row_number() over (order by n.rank))::integer, n.item_id, n.score
-            from aisle._next_basket(model_id, user_id, k + coalesce(cardinality(item_ids), 0)) n
+            from aisle._next_basket(model_id, user_id, least(k::bigint + coalesce(cardinality(item_ids), 0), 2147483647)::integer) n
             where n.item_id <> all (coalesce(item_ids, '{}'))
             order by n.rank
             limit k;
@@ -233,7 +233,7 @@ begin
          order by 1
          limit $8',
         'basket_items_' || model_id, vector_dims(cart))
-    using cart, item_ids, k + 100, model_id, user_id, (known ->> 'companions')::double precision,
+    using cart, item_ids, k::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
           (known ->> 'rarest')::double precision, k, aisle._hides_items();
 end
 $_$;
@@ -1714,6 +1714,10 @@ declare
     line_target regclass;  -- null where the lines are in the table itself
     customer_type text;
     time_type text;
+    latest constant integer := 100000000;  -- number: it stands for so many days after 1970, and a timestamp does not hold many more
+    id_types text[];
+    quantity_type text;
+    number bigint;
     missing_indexes text;
 begin
     if exists (select from aisle._attachments a where a.kind = 'orders') then
@@ -1736,10 +1740,20 @@ begin
     else
         target := aisle._relation_to_attach(attach_orders.relation, array[order_id, user_id, moment]);
         line_target := aisle._relation_to_attach(lines, array[line_order, item_id, quantity]);
-        perform aisle._id_type(line_target, line_order);
+        id_types := array[aisle._id_type(target, order_id), aisle._id_type(line_target, line_order)];
+        if id_types[1] <> id_types[2] and not id_types <@ array['smallint', 'integer', 'bigint'] then
+            raise exception 'Column % of % is of type %, but % of % is of type %.',
+                quote_ident(line_order), line_target, id_types[2], quote_ident(order_id), target, id_types[1]
+                using errcode = 'AIS04', hint = 'Change one of them, or attach a view that casts it.';
+        end if;
     end if;
     perform aisle._id_type(coalesce(line_target, target), item_id);
     perform aisle._id_type(target, order_id);
+    quantity_type := aisle._column_type(coalesce(line_target, target), quantity);
+    if quantity_type not in ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision') then
+        raise exception 'Column % of % is of type %; a quantity is a number.',
+            quote_ident(quantity), coalesce(line_target, target), quantity_type using errcode = 'AIS04';
+    end if;
     customer_type := aisle._id_type(target, customer);
     time_type := coalesce(aisle._column_type(target, moment), 'integer');
     if at is not null and time_type not in ('timestamp with time zone', 'timestamp without time zone', 'date') then
@@ -1748,6 +1762,13 @@ begin
     elsif at is null and time_type not in ('smallint', 'integer', 'bigint') then
         raise exception 'Column % of % is of type %; the number of an order is a whole number.',
             quote_ident(order_number), target, time_type using errcode = 'AIS04', hint = 'A time is named as at.';
+    elsif order_number is not null then
+        execute format('select e.%1$I from %2$s e where e.%1$I > %3$s limit 1', order_number, target, latest) into number;
+        if number is not null then
+            raise exception 'Column % of % has the number %; an order''s number is at most %.',
+                quote_ident(order_number), target, number, latest using errcode = 'AIS06',
+                hint = 'Attach a view that ranks each customer''s orders, or name the column of a time: at';
+        end if;
     end if;
     insert into aisle._attachments (kind, relation, lines, id_type, columns, time_type, time_zone)
     values ('orders', target, line_target, customer_type,

@@ -17,7 +17,7 @@ from aisle.sql import errors
 from aisle.trainers import ranking
 from aisle.trainers.baskets import Baskets, Ints
 
-BATCH = 1_000_000  # scores held at once
+BATCH = 1_000_000  # scores of items, or of customers, held at once
 RARE = 5  # orders
 
 Scores = npt.NDArray[np.floating[Any]]
@@ -36,7 +36,7 @@ class BasketBaseline(ABC):
     def rank(self, customers: Ints, k: int) -> Ints:
         """Return the k best items of each customer, best first: (customers, k), padded with -1."""
         ranked = np.full((len(customers), k), -1, dtype=np.int64)
-        size = max(1, BATCH // self._history.items)
+        size = max(1, BATCH // max(self._history.items, self._history.customers))
         for start in range(0, len(customers), size):
             rows = slice(start, start + size)
             scores = self._score(customers[rows])  # (batch, items)
@@ -108,12 +108,13 @@ class TifuKnn(BasketBaseline):
         value = self.within ** (from_end % size) / members * self.between**group / groups
         vectors = sparse.coo_array((value, (customer, history.item)), shape=(history.customers, history.items))
         self._vectors = sparse.csr_array(vectors)
+        self._by_item = sparse.csr_array(self._vectors.T)
         self._squares = np.asarray(self._vectors.multiply(self._vectors).sum(axis=1)).ravel()
         return self
 
     def _score(self, customers: Ints) -> Scores:
         own = self._vectors[customers]
-        products = np.asarray((own @ self._vectors.T).toarray())  # (batch, customers)
+        products = np.asarray((own @ self._by_item).toarray())  # (batch, customers)
         distance = self._squares[customers, None] + self._squares[None, :] - 2 * products
         distance[np.arange(len(customers)), customers] = np.inf
         k = min(self.neighbours, distance.shape[1] - 1)
@@ -144,11 +145,12 @@ class UpCf(Personal):
         value = 1 / np.minimum(history.orders_of, self.recent)[customer[late]]
         shape = (history.customers, history.items)
         self._shares = sparse.csr_array(sparse.coo_array((value, (customer[late], history.item[late])), shape=shape))
+        self._by_item = sparse.csr_array(self._shares.T)
         self._squares = np.asarray(self._shares.multiply(self._shares).sum(axis=1)).ravel()
         return self
 
     def _score(self, customers: Ints) -> Scores:
-        products = np.asarray((self._shares[customers] @ self._shares.T).toarray())
+        products = np.asarray((self._shares[customers] @ self._by_item).toarray())
         lengths = self._squares[customers, None] ** self.asymmetry * self._squares[None, :] ** (1 - self.asymmetry)
         alike = (products / np.maximum(lengths, 1e-12)) ** self.locality
         return np.asarray(alike @ self._shares)
@@ -177,6 +179,8 @@ class XgBoost(BasketBaseline):
             raise errors.MissingExtraError("This baseline needs XGBoost.", hint="pip install '.[boost]'") from error
         self._xgboost = xgboost
         before, last = history.hold_out_last()
+        if not len(last):
+            raise errors.TrainingDataError("This baseline learns from customers with two orders, and there are none.")
         random = np.random.default_rng(self.seed)
         chosen = np.sort(random.choice(len(last), min(self.customers, len(last)), replace=False))
         wanted = last.select(chosen)
@@ -211,14 +215,13 @@ class XgBoost(BasketBaseline):
         key = customer * own.items + own.item
         lines = np.lexsort((order, key))
         key, order = key[lines], order[lines]
-        is_first = np.append(True, key[1:] != key[:-1])
-        first = np.flatnonzero(is_first)
-        last = np.append(first[1:], len(key)) - 1
+        first = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
+        last = np.append(first[1:], len(key))[: len(first)] - 1
         ago = own.customer_start[1:][key // own.items] - 1 - order
-        follows = np.append(False, (key[1:] == key[:-1]) & (order[1:] == order[:-1] + 1))
+        follows = np.append(False, (key[1:] == key[:-1]) & (order[1:] == order[:-1] + 1))[: len(key)]
         # Length of the run of consecutive orders that ends at each line.
         run = np.arange(len(key)) - np.maximum.accumulate(np.where(follows, 0, np.arange(len(key)))) + 1
-        times = np.diff(np.append(first, len(key)))
+        times = last - first + 1
         known = np.column_stack(
             [
                 times,

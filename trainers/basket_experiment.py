@@ -64,7 +64,8 @@ def try_networks(
 ) -> list[Arm]:
     """Fit and measure every combination with seeds `options.seed`, + 1, …; store the table, and return it, best first.
 
-    Nothing is published. Raises InvalidArgumentError for an option that the networks do not have.
+    Nothing is published. Raises InvalidArgumentError for an option that the networks do not have, and for a threshold
+    that is no probability.
     """
     known = {f.name for f in fields(order_networks.Options)} | {"threshold"}
     if unknown := set(grid) - known:
@@ -72,6 +73,8 @@ def try_networks(
             f"There is no option {', '.join(sorted(unknown))}.", hint=f"There are: {', '.join(sorted(known))}"
         )
     thresholds = list(grid.get("threshold", [THRESHOLD]))
+    if not all(0 < threshold < 1 for threshold in thresholds):
+        raise errors.InvalidArgumentError("A threshold is a probability, more than 0 and less than 1.")
     fitted = {name: values for name, values in grid.items() if name != "threshold"}
     started = time.monotonic()
     with (

@@ -22,7 +22,7 @@ TASTE = 128  # dimensions
 DECAY = (0.9, 0.6)  # of what a purchase counts, with each order since
 FORGOTTEN = 200  # orders; what is longer ago counts as this long ago: higher powers of DECAY would be 0
 SHRINKAGE = 5.0  # purchases' worth of the average gap that are mixed into an item's own
-BATCH = 2000  # customers whose candidates are scored at once
+BATCH = 20_000_000  # scores of items, or of neighbours, held at once
 RIDGE = 1.0  # of the weights, on standardised columns
 LATEST, LATE = 0.04, 4.0  # least time since a purchase (days: an hour), and the bound of the logarithm of lateness
 NEAR_FLOOR = 0.001  # share of neighbours
@@ -179,18 +179,19 @@ def candidates(
     history: Baskets, targets: Targets, learned: Learned, pool: Pool, *, neighbours: int, nearest: int, by_time: bool
 ) -> Candidates:
     """Return what each target's customer may order at its time, from the history as `Baskets` has it."""
+    size = max(1, BATCH // max(history.items, len(pool.customer)))  # customers
     parts = [
         _candidates(
             history,
-            targets.customer[s : s + BATCH],
-            targets.at[s : s + BATCH],
+            targets.customer[s : s + size],
+            targets.at[s : s + size],
             learned,
             pool,
             neighbours,
             nearest,
             by_time,
         )
-        for s in range(0, len(targets), BATCH)
+        for s in range(0, len(targets), size)
     ]
     return Candidates(
         np.concatenate([p.customer for p in parts]),

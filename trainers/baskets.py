@@ -8,9 +8,9 @@ from aisle.trainers.bulk import numbered, read_columns
 
 __all__ = ["Baskets", "Bools", "Doubles", "Floats", "Ints", "Targets", "check_attached", "group", "read_baskets"]
 
-# Ids of orders are numbered as the database compares them.
+# Ids of orders are numbered as the database compares them, and apart for each customer: two may have the same.
 LINES = """
-    select o.user_id::text as user_id, o.item_id, dense_rank() over (order by o.order_id)::float8 as place,
+    select o.user_id::text as user_id, o.item_id, dense_rank() over (order by o.user_id, o.order_id)::float8 as place,
            (extract(epoch from o.local_at) / 86400)::float8 as at, o.quantity::float8 as quantity
     from aisle._orders o
 """

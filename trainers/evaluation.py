@@ -75,7 +75,10 @@ def evaluate_recommender(connection: Connection, *, baseline: bool) -> list[dict
 
 
 def evaluate_basket(connection: Connection, *, baseline: bool) -> list[dict[str, Any]]:
-    """Ask the live model for its held-out customers again; return a row for it, and one for each baseline."""
+    """Ask the live model for its held-out customers again; return a row for it, and one for each baseline.
+
+    A baseline that has too little to learn from says so in place of its figures.
+    """
     model_id = registry.require_live(connection, "basket")
     k = registry.get(connection, model_id).parameters["top"]
     history, test = basket.held_out_of(connection, model_id, read_baskets(connection))
@@ -88,6 +91,10 @@ def evaluate_basket(connection: Connection, *, baseline: bool) -> list[dict[str,
         for name in basket_baselines.BASELINES:
             if name == "xgboost" and find_spec("xgboost") is None:
                 continue
-            means = basket.measure_baseline(name, history, test, k).means()
+            try:
+                means = basket.measure_baseline(name, history, test, k).means()
+            except errors.TrainingDataError as error:
+                rows.append({"answer": f"{name}: {error}", "customers": 0, **dict.fromkeys(measured.means())})
+                continue
             rows.append({"answer": name, "customers": len(test), **means})
     return rows

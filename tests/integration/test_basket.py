@@ -1,13 +1,16 @@
 """From orders to the next one: SQL answers what the trainer computed, and only what is better is deployed."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
+import click
 import numpy as np
 import psycopg
 import pytest
 
 from aisle import sql
+from aisle.commands import train_basket
 from aisle.embedder.customers import CustomerEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
@@ -227,6 +230,14 @@ def test_an_experiment_goes_on_where_it_was(orders_url: str, orders: Connection)
     assert sorted(mean for _, mean in rows) == pytest.approx(sorted(arm.means["f1_micro"] for arm in table))
     with pytest.raises(errors.InvalidArgumentError, match="no option weight"):
         basket_experiment.try_networks(orders_url, {"weight": [1]}, 1, options)
+    with pytest.raises(errors.InvalidArgumentError, match="less than 1"):
+        basket_experiment.try_networks(orders_url, {"threshold": [0.5, 1]}, 1, options)
+
+
+@pytest.mark.parametrize("grid", ["threshold=.1,1", "dimensions=abc", "epochs=0", "memory=perhaps", "model=taste"])
+def test_a_value_that_an_option_cannot_have_is_said_first(grid: str) -> None:
+    with pytest.raises(click.BadParameter, match=grid.partition("=")[0]):
+        train_basket._grid((grid,))
 
 
 def test_a_networks_states_are_published_and_kept_by_the_worker(orders_url: str, orders: Connection) -> None:
@@ -271,3 +282,34 @@ def test_where_nobody_has_two_orders_baskets_are_completed(database_url: str, co
     connection.execute("select aisle.deploy(%s, force => true)", [result.model_id])  # the cosine is as perfect
     rows = connection.execute("select item_id from aisle.complete_basket(array['1-1', '1-2'], 5)").fetchall()
     assert all(item.startswith("1-") for (item,) in rows)
+
+    again = basket.train(database_url, basket.Options())
+    completed = again.metrics["completion"]
+    assert completed["live model"] == completed["complete_basket"], "The same orders are held out, and it is the same."
+    assert not again.deployed
+
+    (*rows,) = evaluation.evaluate_basket(connection, baseline=True)
+    if find_spec("xgboost"):
+        assert rows[-1]["answer"] == "xgboost: This baseline learns from customers with two orders, and there are none."
+        assert rows[-1].keys() == rows[0].keys()
+
+
+def test_where_nobody_has_two_orders_the_live_model_must_be_beaten() -> None:
+    completion = {"complete_basket": 0.5, "cosine": 0.4}
+    metrics = {"repeat customers": 0, "completion": completion}
+    assert basket.judge(metrics, basket.Options())[0]
+    assert not basket.judge({**metrics, "completion": {**completion, "live model": 0.5}}, basket.Options())[0]
+    assert basket.judge({**metrics, "completion": {**completion, "live model": 0.45}}, basket.Options())[0]
+
+
+def test_two_customers_may_have_orders_of_one_number(shop: Shop) -> None:
+    shop.execute(
+        "create table lines (order_id int, who text, item text, at date);"
+        " insert into lines values (1, 'ann', 'tea', '2024-01-01'), (2, 'ann', 'jam', '2024-01-05'),"
+        " (1, 'bob', 'tea', '2024-03-01'), (2, 'bob', 'jam', '2024-02-01'), (3, 'ann', 'milk', '2024-01-05');"
+        " select aisle.attach_orders('lines', 'order_id', 'item', 'who', 'at')"
+    )
+    baskets = read_baskets(shop.connection)
+    assert (baskets.at - baskets.at[0]).tolist() == [0, 4, 4, 31, 60]
+    assert [baskets.item_ids[i] for i in baskets.item] == ["tea", "jam", "milk", "jam", "tea"]
+    assert baskets.customer_start.tolist() == [0, 3, 5]

@@ -231,6 +231,12 @@ def test_an_empty_or_unknown_cart_is_the_next_order_or_what_is_popular(orders: S
         assert list(completed(orders, cart, 2, "ann")) == [item for item, *_ in answer(orders, k=2)]
 
 
+def test_k_may_be_as_large_as_an_integer(orders: Shop) -> None:
+    assert len(answer(orders, k=2**31 - 1)) == 5
+    for cart in (["tea"], ["unheard of"]):
+        assert completed(orders, cart, 2**31 - 1) == completed(orders, cart)
+
+
 @pytest.mark.parametrize("k", [0, None])
 def test_k_of_a_completion_is_at_least_1(orders: Shop, k: int | None) -> None:
     with pytest.raises(psycopg.Error, match="at least 1") as raised:
@@ -293,6 +299,9 @@ def test_recommend_reads_attached_orders_where_there_are_no_interactions(orders:
         ("'shop.lines', 'order_no', null, 'customer', 'ordered_at'", "AIS05", "must be named"),
         ("'shop.lines', 'order_no', 'product', line_order_id => 'order_no'", "AIS05", "is not named"),
         ("'shop.lines', 'order_no', 'product', 'customer', 'ordered_at', time_zone => 'Mars'", "AIS06", "time zone"),
+        ("'shop.lines', 'order_no', 'product', 'customer', 'ordered_at', quantity => 'product'", "AIS04", "a number"),
+        ("'shop.lines', 'product', 'product', lines => 'shop.lines', line_order_id => 'order_no'",
+         "AIS04", "order_no of shop.lines is of type bigint, but product of shop.lines is of type text"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_attached_is_refused(shop: Shop, arguments: str, sqlstate: str, message: str) -> None:
@@ -300,6 +309,19 @@ def test_what_cannot_be_attached_is_refused(shop: Shop, arguments: str, sqlstate
     with pytest.raises(psycopg.Error, match=message) as raised:
         shop.execute(f"select aisle.attach_orders({arguments})")
     assert raised.value.sqlstate == sqlstate
+
+
+def test_numbers_that_no_day_stands_for_are_refused(shop: Shop) -> None:
+    shop.execute(LINES)
+    attach = "select aisle.attach_orders('shop.lines', 'order_no', 'product', 'customer', order_number => 'order_no')"
+    shop.execute("update shop.lines set order_no = 202401150001 where order_no = 2")
+    with pytest.raises(psycopg.Error, match="has the number 202401150001; an order's number is at most") as raised:
+        shop.execute(attach)
+    assert raised.value.sqlstate == "AIS06"
+    shop.execute("update shop.lines set order_no = 100000000 where order_no = 202401150001")
+    shop.execute(attach)
+    assert history(shop) == [("tea", 0), ("bread", 1), ("tea", 1)]
+    assert shop.value("select count(*) from aisle._customers") == 1
 
 
 def test_orders_are_attached_once_and_detached_without_a_trace(orders: Shop) -> None:

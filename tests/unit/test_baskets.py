@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from aisle.embedder.baskets import Baskets, group, recency, tastes
-from aisle.trainers import basket_baselines, completion, ranking
+from aisle.trainers import basket_baselines, basket_score, completion, ranking
 from aisle.trainers.basket_baselines import BASELINES
 
 MILK, TEA, SALT = 0, 1, 2
@@ -103,6 +104,46 @@ def test_on_a_checkerboard_everybody_gets_the_own_colour(name: str, board: Baske
     ranked = BASELINES[name]().fit(board).rank(customers, 3)
     assert ranked[:, 0].tolist() == (customers % 2).tolist(), "What is always bought is first."
     assert (ranked % 2 == (customers % 2)[:, None]).all()
+
+
+@pytest.mark.parametrize("name", ["tifu-knn", "up-cf"])
+def test_what_is_held_at_once_does_not_grow_with_the_customers(
+    name: str, board: Baskets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked = BASELINES[name]().fit(board).rank(np.arange(10), 3)
+    many = board.select_customers(np.arange(100) % 10)
+    monkeypatch.setattr(basket_baselines, "BATCH", 500)
+    model = BASELINES[name]().fit(many)
+    sizes = []
+    score = model._score
+    monkeypatch.setattr(model, "_score", lambda customers: (sizes.append(len(customers)), score(customers))[1])
+    assert (model.rank(np.arange(10), 3)[:, 0] == ranked[:, 0]).all()
+    assert sizes == [5, 5], "Of a hundred customers, five at once."
+
+
+def test_candidates_of_one_batch_are_those_of_many(board: Baskets, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = basket_score.Fitted(
+        None, *[np.zeros((10, 1), np.float32)] * 2, sparse.csr_array((10, 10)), 0, *[np.zeros((10, 0), np.float32)]
+    )
+    before, wanted = board.hold_out_last()
+    learned = basket_score.learn(before, fitted, 7)
+    pool = basket_score.neighbours_of(before, learned)
+
+    def found() -> basket_score.Candidates:
+        return basket_score.candidates(before, wanted, learned, pool, neighbours=3, nearest=3, by_time=False)
+
+    whole = found()
+    monkeypatch.setattr(basket_score, "BATCH", 30)
+    parts = found()
+    assert parts.item.tolist() == whole.item.tolist()
+    assert parts.terms == pytest.approx(whole.terms, abs=1e-5)
+
+
+def test_trees_score_customers_of_whom_nothing_is_known(board: Baskets) -> None:
+    pytest.importorskip("xgboost")
+    nobody = board.select_orders(board.customer_of_order > 0)
+    ranked = BASELINES["xgboost"](popular=5).fit(nobody).rank(np.array([0]), 3)  # type: ignore[call-arg]
+    assert (ranked >= 0).all()
 
 
 def test_what_is_popular_is_the_same_for_all(board: Baskets) -> None:

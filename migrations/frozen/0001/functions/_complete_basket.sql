@@ -24,7 +24,7 @@ begin
     if cart is null then
         return query
             select (row_number() over (order by n.rank))::integer, n.item_id, n.score
-            from aisle._next_basket(model_id, user_id, k + coalesce(cardinality(item_ids), 0)) n
+            from aisle._next_basket(model_id, user_id, least(k::bigint + coalesce(cardinality(item_ids), 0), 2147483647)::integer) n
             where n.item_id <> all (coalesce(item_ids, '{}'))
             order by n.rank
             limit k;
@@ -63,7 +63,7 @@ begin
          order by 1
          limit $8',
         'basket_items_' || model_id, vector_dims(cart))
-    using cart, item_ids, k + 100, model_id, user_id, (known ->> 'companions')::double precision,
+    using cart, item_ids, k::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
           (known ->> 'rarest')::double precision, k, aisle._hides_items();
 end
 $function$;
