@@ -19,7 +19,10 @@ batch_size_option = click.option(
 @batch_size_option
 @pass_database
 def embed(database: Database, batch_size: int) -> None:
-    """Bring every vector up to date once, then leave."""
+    """Bring every vector up to date once, then leave.
+
+    The exit code is 1 if rows wait because of an error, such as a model that cannot be used.
+    """
     from aisle.embedder.pipeline import drain
     from aisle.embedder.worker import EMBEDDERS
 
@@ -36,6 +39,8 @@ def embed(database: Database, batch_size: int) -> None:
         + (f" {given_up:,} were given up: aisle failures" if given_up else "")
         + (f" {waiting:,} still wait{f' ({error})' if error else ''}: aisle status" if waiting else "")
     )
+    if waiting and error:
+        raise click.exceptions.Exit(1)
 
 
 @click.command()

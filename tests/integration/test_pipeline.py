@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from aisle import sql
+from aisle.cli import aisle
 from aisle.embedder import queue
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.outages import is_outage
@@ -221,6 +223,20 @@ def test_one_broken_model_does_not_stop_the_others(products: Shop, publish: Call
     pipeline.drain(products.connection)
     assert products.jobs() == {}
     pipeline.close()
+
+
+def test_embed_says_by_its_exit_code_that_rows_wait_for_a_model(
+    shop: Shop, tiny_model: TinyModel, publish: Callable[..., TinyModel], database_url: str
+) -> None:
+    broken = publish(dimensions=3, encoder="lost", deploy=False)
+    shop.create()
+    shop.attach()
+    shop.insert("tea")
+    done = CliRunner().invoke(aisle, ["--database-url", database_url, "embed"])
+    assert (done.exit_code, "1 still wait (" in done.output) == (1, True), done.output
+    shop.execute("select aisle._drop_model(%s)", [broken.model_id])
+    shop.execute("update aisle._embedding_jobs set run_after = now()")
+    assert CliRunner().invoke(aisle, ["--database-url", database_url, "embed"]).exit_code == 0
 
 
 def test_a_model_that_recovers_while_a_batch_waits_for_it_stops_nobody(
