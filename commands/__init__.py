@@ -96,7 +96,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_cell(part)}" for key, part in value.items())
+        # What metrics stand beside, a baseline's own say, is in --json.
+        return ", ".join(f"{key} {_cell(part)}" for key, part in value.items() if not isinstance(part, dict))
     if isinstance(value, list):
         return "; ".join(map(str, value))
     return str(value)
