@@ -62,12 +62,14 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: b
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
+    # A Text is no markup: a product may be called "[new] phone" or ":apple:".
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(Text(column.replace("_", " ")), overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(Text(_cell(value)) for value in row))
     # A pipe has no width: rows are not to be folded at 80 columns for a program that reads them.
     Console(width=None if sys.stdout.isatty() else 500).print(table, soft_wrap=not sys.stdout.isatty())
 

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 def transfer_progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a bar while the block runs; yield what moves it: done, total."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(escape(title), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

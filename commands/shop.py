@@ -129,9 +129,17 @@ def import_items(database: Database, file: Path, table: str, key: str | None) ->
 
     with database.connect() as connection, transfer_progress(f"Importing {file.name}") as progress:
         result = transfer.import_table(connection, file, table, key=key, progress=progress)
+        found = connection.execute(
+            "select attname from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0] "
+            "where indrelid = to_regclass(%s) and indisprimary and indnkeyatts = 1",
+            (table,),
+        ).fetchone()
     made = "created and filled" if result.created else "filled"
     click.echo(f"{table} {made}: {result.rows:,} rows, columns {', '.join(result.columns)}.")
-    click.echo(f"Next: aisle attach items {table} --name … --category …")
+    if found is None:
+        click.echo(f"It has no primary key, which an id must be. Next: alter table {table} add primary key (KEY)")
+    id_option = "--id KEY " if found is None else "" if found[0] == "id" else f"--id {found[0]} "
+    click.echo(f"Next: aisle attach items {table} {id_option}--name … --category …")
 
 
 @click.group()
@@ -150,9 +158,14 @@ def export_items(database: Database, file: Path, table: str | None, excel: bool)
 
     with database.connect() as connection, transfer_progress(f"Exporting {file.name}") as progress:
         if table is None:
-            row = connection.execute("select relation::text from aisle._attachments where kind = 'items'").fetchone()
+            row = connection.execute(
+                "select c.oid::regclass::text from aisle._attachments a left join pg_class c on c.oid = a.relation "
+                "where a.kind = 'items'"
+            ).fetchone()
             if row is None:
                 raise errors.NotAttachedError
+            if row[0] is None:
+                raise errors.AttachedTableGoneError
             table = str(row[0])
         rows = transfer.export_table(connection, table, file, excel=excel, progress=progress)
     click.echo(f"{file}: {rows:,} rows of {table}.")

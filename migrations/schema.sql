@@ -316,8 +316,16 @@ declare
         (select quote_literal(a.draft_rows) from aisle._attachments a where a.kind = 'items'),
         case when is_padded then quote_literal('padded') end);
     changed text := (
-        select format('(%s) is distinct from (%s)', string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', '))
-        from unnest(id_column || watched) c);
+        select format('(%s) is distinct from (%s)',
+                      string_agg(format('old.%I', a.attname) || as_text, ', '),
+                      string_agg(format('new.%I', a.attname) || as_text, ', '))
+        from pg_attribute a
+        left join pg_collation l on l.oid = a.attcollation
+        cross join lateral (
+            select case when a.atttypid = any ('{text,varchar,smallint,integer,bigint,uuid}'::regtype[])
+                             and coalesce(l.collisdeterministic, true)
+                then '' else '::text collate "C"' end) t (as_text)
+        where a.attrelid = target and a.attname = any (id_column || watched) and a.attnum > 0 and not a.attisdropped);
 begin
     execute format(
         'create trigger aisle_500_update after update on %s for each row when (%s)
@@ -1648,6 +1656,11 @@ begin
     end if;
     if id_column is null or attach_items.name is null then
         raise exception 'Columns for id and name: both must be named.' using errcode = 'AIS05';
+    elsif coalesce(category_separator, '') = '' then
+        raise exception 'What stands between the steps of a category path must not be empty.'
+            using errcode = 'AIS06', hint = 'Where categories are no paths, leave it as it is.';
+    elsif draft_rows is null or draft_rows < 0 then
+        raise exception 'draft_rows must be at least 0, not %.', coalesce(draft_rows::text, 'null') using errcode = 'AIS06';
     end if;
     watched := array_remove(array[attach_items.name, manufacturer, category] || text_columns, null);
     target := aisle._relation_to_attach(attach_items.relation, id_column || watched);
@@ -2562,7 +2575,8 @@ CREATE VIEW aisle.category_review AS
     f.predicted,
     f.confidence
    FROM (findings f
-     CROSS JOIN LATERAL aisle._read_items(ARRAY[f.item_id]) i(item_id, name, manufacturer, category, details, content_hash))
+     JOIN aisle._read_items(ARRAY( SELECT findings.item_id
+           FROM findings)) i(item_id, name, manufacturer, category, details, content_hash) ON ((i.item_id = f.item_id)))
   WHERE (NOT (f.category IS DISTINCT FROM i.category));
 
 COMMENT ON VIEW aisle.category_review IS 'Items that a person should look at: probably mislabelled rows, and rows without a category for which the model is unsure or the encoder and the student disagree.';

@@ -23,7 +23,9 @@ MINIMUM_PGVECTOR = (0, 8)
 INDEX_FROM = 10_000  # vectors of a generation; below, an exact scan takes about a millisecond
 
 # A peer that is gone without a word is noticed after a minute, not after the system's two hours. Seconds; milliseconds.
+# Whatever the machine's encoding is, all text comes and goes as it is stored.
 CONNECTION_OPTIONS: dict[str, Any] = {
+    "client_encoding": "UTF8",
     "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,

@@ -5,6 +5,7 @@ the class with the same `sqlstate`, so that a caller sees one error whether Pyth
 """
 
 import inspect
+import re
 
 import psycopg
 
@@ -33,6 +34,12 @@ class NotAttachedError(AisleError):
 
     sqlstate = "AIS02"
     hint = "Attach the shop's table first: aisle attach items SCHEMA.TABLE --id … --name …"
+
+
+class AttachedTableGoneError(AisleError):
+    """The attached table is gone."""
+
+    hint = "Detach it, then attach another: aisle detach items"
 
 
 class AlreadyAttachedError(AisleError):
@@ -131,12 +138,26 @@ _BY_SQLSTATE: dict[str | None, type[AisleError]] = {
 }
 
 
+# The views over attached tables, which go with them; what is attached of each.
+_VIEWS = {"items": "items", "interactions": "interactions", "orders": "orders", "customers": "orders"}
+
+
+def missing_relation(message: str) -> AisleError | None:
+    """Return the error that a message about a missing relation stands for, if that was one of ours."""
+    if view := re.search(rf"aisle\._({'|'.join(_VIEWS)})\b", message):
+        return AttachedTableGoneError(hint=f"Detach it, then attach another: aisle detach {_VIEWS[view[1]]}")
+    if "aisle" in message:
+        return SchemaVersionError("The database has no schema `aisle` yet, or an older one.")
+    return None
+
+
 def translate(error: psycopg.Error) -> AisleError:
     """Return the Aisle error that a database error stands for, with its hint; chain it with `raise … from error`."""
     diagnostic = error.diag
     message = diagnostic.message_primary or str(error).strip() or type(error).__name__
-    if isinstance(error, psycopg.errors.InvalidSchemaName | psycopg.errors.UndefinedTable) and "aisle" in message:
-        return SchemaVersionError("The database has no schema `aisle` yet, or an older one.")
+    missing = isinstance(error, psycopg.errors.InvalidSchemaName | psycopg.errors.UndefinedTable)
+    if missing and (ours := missing_relation(message)):
+        return ours
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return BusyError()
     if diagnostic.sqlstate in _BY_SQLSTATE:

@@ -279,7 +279,8 @@ def _faults_of_files(path: Path) -> Iterator[None]:
 # ---- types ----
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # no leading zero: 00123 is a code; 18 digits always fit
-_FLOAT = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,17})?([eE][+-][0-9]{1,2})?")  # what a double can hold
+_NUMERIC = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,17})?")  # keeps every digit: 1.10 is not 1.1 as a code
+_FLOAT = re.compile(_NUMERIC.pattern + "([eE][+-][0-9]{1,2})?")  # what a double can hold
 _BOOLEAN = re.compile(r"true|false", re.IGNORECASE)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIMESTAMP = re.compile(_DATE.pattern + r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?")
@@ -302,6 +303,7 @@ def _is_time(pattern: re.Pattern[str], parse: Callable[[str], object]) -> Callab
 # The narrower type first.
 _GUESSES: dict[str, Callable[[str], object]] = {
     "bigint": _INTEGER.fullmatch,
+    "numeric": _NUMERIC.fullmatch,
     "double precision": _FLOAT.fullmatch,
     "boolean": _BOOLEAN.fullmatch,
     "date": _is_time(_DATE, date.fromisoformat),

@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from aisle import sql
 from aisle.sql import Connection, errors
 
+UNDEFINED_TABLE = psycopg.errors.UndefinedTable.sqlstate
 INDEX_FROM = sql.INDEX_FROM
 EF_CONSTRUCTION = 128  # pgvector's default is 64; longer to build, and fewer candidates for the same recall
 GRAPH = 1000  # bytes that an item takes in the graph of an index while that is built, beside its vector
@@ -34,16 +35,24 @@ INDEXES = {
 
 
 def record_batches(connection: Connection, query: str) -> Iterator[Any]:
-    """Stream a query's rows as Arrow record batches, over a connection of their own."""
+    """Stream a query's rows as Arrow record batches, over a connection of their own.
+
+    Raises AisleError with what the database says.
+    """
     try:
         import pyarrow  # noqa: F401  # the driver hands out its objects
         from adbc_driver_postgresql import dbapi
     except ImportError as error:
         raise errors.MissingExtraError("Training needs Arrow.", hint="pip install '.[train]'") from error
-    address = make_conninfo(connection.info.dsn, password=connection.info.password)
-    with dbapi.connect(address) as adbc, adbc.cursor() as cursor:
-        cursor.execute(query)
-        yield from cursor.fetch_record_batch()
+    address = make_conninfo(connection.info.dsn, password=connection.info.password, client_encoding="UTF8")
+    try:
+        with dbapi.connect(address) as adbc, adbc.cursor() as cursor:
+            cursor.execute(query)
+            yield from cursor.fetch_record_batch()
+    except dbapi.Error as error:
+        message = str(error).partition("\n")[0]
+        missing = errors.missing_relation(message) if error.sqlstate == UNDEFINED_TABLE else None
+        raise missing or errors.AisleError(f"The database says: {message}.") from error
 
 
 def read_columns(connection: Connection, query: str) -> dict[str, npt.NDArray[Any]]:

@@ -20,6 +20,7 @@ from aisle.sql import Connection, errors
 from aisle.trainers.bulk import record_batches
 
 MAX_NGRAMS = 200_000
+MAX_NGRAM = 2600  # bytes; a longer one does not fit into an index
 MIN_OCCURRENCES = 2
 HELD_OUT = 0.1  # share of the labelled rows that measure the model, and no more
 VALIDATION = 0.1  # share of the others that stops and calibrates it
@@ -64,11 +65,14 @@ class Catalogue:
 def read_catalogue(connection: Connection, *, split_column: str | None, seed: int) -> Catalogue:
     """Read the attached items in order of their ids; `split_column` overrides the automatic split."""
     attachment = connection.execute(
-        "select relation::text, columns ->> 'id' from aisle._attachments where kind = 'items'"
+        "select c.oid::regclass::text, a.columns ->> 'id' from aisle._attachments a "
+        "left join pg_class c on c.oid = a.relation where a.kind = 'items'"
     ).fetchone()
     if attachment is None:
         raise errors.NotAttachedError
     relation, id_column = attachment
+    if relation is None:
+        raise errors.AttachedTableGoneError
     columns, ngrams, vocabulary = _read_arrow(
         connection,
         _query(connection, relation, id_column, split_column),
@@ -77,7 +81,7 @@ def read_catalogue(connection: Connection, *, split_column: str | None, seed: in
         ),
     )
     given = columns.pop("split") if split_column else None
-    keys = [group_key(name) for name in columns["name"]]
+    keys = _groups(columns)
     splits = _split(keys, columns["category"], given, seed)
     return _catalogue(columns, keys if given is None else columns["item_id"].tolist(), splits, ngrams, vocabulary)
 
@@ -96,8 +100,7 @@ def read_reviews(connection: Connection, rule: dict[str, Any], seed: int) -> Cat
             hint="--liked-from compares numbers, --liked names ratings as the column holds them.",
         ),
     )
-    # A review of one syllable has no key, and is a group with its equals.
-    keys = [group_key(text) or text.strip() for text in columns["name"]]
+    keys = _groups(columns)
     return _catalogue(columns, keys, _split(keys, columns["category"], None, seed), ngrams, vocabulary)
 
 
@@ -175,9 +178,13 @@ def _read_arrow(
 
 
 def select_ngrams(catalogue: Catalogue, rows: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Return the n-grams that enough of these rows have, at most the MAX_NGRAMS most frequent: columns and texts."""
+    """Return the n-grams that enough of these rows have, at most the MAX_NGRAMS most frequent: columns and texts.
+
+    What is longer than MAX_NGRAM is left out.
+    """
     counts = np.bincount(catalogue.ngrams[rows].indices, minlength=len(catalogue.vocabulary))
-    chosen = np.flatnonzero(counts >= MIN_OCCURRENCES)
+    fitting = np.array([len(ngram.encode()) <= MAX_NGRAM for ngram in catalogue.vocabulary], dtype=bool)
+    chosen = np.flatnonzero((counts >= MIN_OCCURRENCES) & fitting)
     chosen = np.sort(chosen[np.argsort(-counts[chosen], kind="stable")[:MAX_NGRAMS]])
     return chosen, [catalogue.vocabulary[i] for i in chosen]
 
@@ -186,6 +193,14 @@ def group_key(name: str | None) -> str:
     """Return what near-equal names have in common: their words without numbers and units, in any order."""
     text = unicodedata.normalize("NFKC", name or "").lower()
     return " ".join(sorted(set(re.findall(r"[^\W\d_]{2,}", text))))
+
+
+def _groups(columns: dict[str, Strings]) -> list[str]:
+    """Return the group of each row; a text without words, a code or one syllable, is one with its equals, or alone."""
+    return [
+        group_key(text) or (text or "").strip() or item_id
+        for text, item_id in zip(columns["name"], columns["item_id"], strict=True)
+    ]
 
 
 def share(key: str, seed: int) -> float:
@@ -206,6 +221,10 @@ def _split(keys: Sequence[str], categories: Strings, given: Strings | None, seed
         if split == "train" and takes_validation and x > 1 - VALIDATION * (1 - HELD_OUT):
             split = "valid"
         splits[i] = "" if category is None and split != "test" else split
+    if empty := sum(split is None for split in splits):
+        raise errors.TrainingDataError(
+            f"The split column is empty in {empty:,} rows that have a category.", hint="Fill it: train, valid or test."
+        )
     unknown = set(splits) - {"", "train", "valid", "test"}
     if unknown:
         raise errors.TrainingDataError(

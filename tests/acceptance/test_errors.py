@@ -80,6 +80,14 @@ def test_nothing_is_attached(aisle: Aisle, command: tuple[str, ...]) -> None:
     assert "attach" in refusal or "aisle train category" in refusal
 
 
+@pytest.mark.parametrize("command", [("embed",), ("export", "items", "/tmp/never.csv"), ("item-category", "1")])
+def test_the_attached_table_is_gone(shop: Aisle, command: tuple[str, ...]) -> None:
+    shop.query("drop table shop.products cascade")
+    refusal = shop.refusal(*command)
+    assert "The attached table is gone." in refusal
+    assert "aisle detach items" in refusal
+
+
 @pytest.mark.parametrize("command", [*ASKERS, *ITEM_ASKERS], ids=" ".join)
 def test_no_model_is_live(aisle: Aisle, command: tuple[str, ...]) -> None:
     products(aisle, "values ('tea', 'drink')")
@@ -132,12 +140,29 @@ def test_an_encoder_that_cannot_be_loaded(shop: Aisle, tmp_path: Path) -> None:
 def test_a_split_column_that_does_not_exist_or_holds_something_else(shop: Aisle) -> None:
     assert "fold" in shop.refusal(*TRAIN, "--split-column", "fold")
     assert "train, valid and test" in shop.refusal(*TRAIN, "--split-column", "name")
+    shop.query("alter table shop.products add fold text")
+    assert "is empty in" in shop.refusal(*TRAIN, "--split-column", "fold")
 
 
 @pytest.mark.parametrize("item", ["999999999", "no number", "", "'; drop table x; --"])
 def test_an_unknown_item_has_no_answers(shop: Aisle, item: str) -> None:
     assert shop.json("item-category", item) == []
     assert shop.json("similar", item) == []
+
+
+def test_a_name_is_shown_as_it_is(shop: Aisle) -> None:
+    name = "[new] :apple: CD [/disc 2]"
+    shop.query(f"update shop.products set name = '{name}'")
+    assert name in shop("search", "초코 과자")
+
+
+def test_a_table_without_a_primary_key_cannot_be_attached_at_once(aisle: Aisle, tmp_path: Path) -> None:
+    file = tmp_path / "products.csv"
+    file.write_text("sku,name\n1,tea\n")
+    said = aisle("import", "items", file, "--table", "shop.unkeyed")
+    assert "primary key" in said
+    assert "aisle attach items shop.unkeyed --id KEY --name" in said
+    assert "shop.keyed --id sku --name" in aisle("import", "items", file, "--table", "shop.keyed", "--key", "sku")
 
 
 def test_a_broken_file(aisle: Aisle, tmp_path: Path) -> None:

@@ -166,6 +166,13 @@ def test_id_and_name_must_be_named(shop: Shop, role: str) -> None:
     refused(shop, "AIS05", "both must be named", **{role: None})
 
 
+@pytest.mark.parametrize("option", ["category_separator", "draft_rows"])
+def test_options_outside_their_range(shop: Shop, option: str) -> None:
+    shop.create()
+    for value in (None, {"category_separator": "", "draft_rows": -1}[option]):
+        refused(shop, "AIS06", "must not be empty|must be at least 0", **{option: value})
+
+
 def test_a_system_column_is_no_column(shop: Shop) -> None:
     shop.create()
     refused(shop, "AIS05", "has no column ctid", id="ctid")

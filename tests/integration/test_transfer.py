@@ -78,7 +78,7 @@ def test_types_are_guessed_from_all_rows(db: Connection, put: Any) -> None:
     assert types(db) == {
         "id": "bigint",
         "name": "text",
-        "price": "double precision",
+        "price": "numeric",
         "code": "text",
         "long": "text",
         "day": "date",
@@ -110,6 +110,23 @@ def test_a_type_is_not_guessed_from_the_first_rows_alone(
     monkeypatch.setattr(table_files, "GUESS_BATCH", 100)
     transfer.import_table(db, put("id,a,b\n" + "".join(f"{n},{n},\n" for n in range(500)) + "500,B-12,7\n"), "t")
     assert types(db) == {"id": "bigint", "a": "text", "b": "bigint"}
+
+
+def test_numbers_keep_every_digit(db: Connection, put: Any) -> None:
+    content = "id,code,share,small\n1,1.10,0.12345678901234567,0.5\n2,1.1,-3,1e-07\n"
+    transfer.import_table(db, put(content), "t")
+    assert types(db) == {"id": "bigint", "code": "numeric", "share": "numeric", "small": "double precision"}
+    assert rows(db, "select code::text, share::text from t order by id") == [
+        ("1.10", "0.12345678901234567"),
+        ("1.1", "-3"),
+    ]
+
+
+def test_the_clients_encoding_does_not_matter(database_url: str, put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "UHC")
+    with connect(database_url) as db:
+        transfer.import_table(db, put("id,name\n1,🍎\n"), "t")
+        assert rows(db) == [(1, "🍎")]
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,26 @@ def test_an_update_that_changes_no_text_queues_nothing(shop: Shop, assignment: s
     assert shop.jobs() == {}
 
 
+@pytest.mark.trap(5)
+@pytest.mark.parametrize(
+    ("type_", "text", "other"),
+    [("numeric", "1.00", "1.000"), ("json", '{"a": 1}', '{"a":  1}'), ("double precision", "0", "-0")],
+)
+def test_a_column_is_compared_as_the_text_that_models_read(
+    connection: Connection, tiny_model: TinyModel, type_: str, text: str, other: str
+) -> None:
+    shop = Shop(connection)
+    shop.create()
+    shop.execute(f"alter table shop.products add more {type_}")
+    shop.attach(text_columns=["more"])
+    shop.execute("insert into shop.products (id, more) values (1, %s)", [text])
+    shop.forget_jobs()
+    shop.execute("update shop.products set more = %s", [text])
+    assert shop.jobs() == {}
+    shop.execute("update shop.products set more = %s", [other])
+    assert shop.jobs() == {"1": 1}
+
+
 def test_a_text_that_the_shops_own_trigger_changes(shop: Shop) -> None:
     shop.execute(
         "create function shop.own() returns trigger language plpgsql "

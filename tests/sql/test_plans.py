@@ -68,6 +68,23 @@ def test_a_whole_table_is_predicted_by_the_index(shop: Shop) -> None:
     assert after[1] > before[1]
 
 
+def test_items_to_review_are_read_at_once(connection: Connection, tiny_model: TinyModel) -> None:
+    shop = Shop(connection)
+    shop.create()
+    shop.attach()
+    shop.insert(*["xyzzy"] * 20)
+    shop.execute(
+        "insert into aisle._item_predictions"
+        " (model_id, item_id, category, confidence, student_category, student_confidence, content_hash)"
+        " select %s, i, 'tea', 0.1, 'tea', 0.1, '' from generate_series(1, 20) i on conflict do nothing",
+        [tiny_model.model_id],
+    )
+    with connection.transaction():
+        shop.execute("set local track_functions = 'all'")
+        assert shop.value("select count(*) from aisle.category_review") == 20
+        assert shop.value("select calls from pg_stat_xact_user_functions where funcname = '_read_items'") == 1
+
+
 def test_the_stored_vector_of_an_item_is_found_by_its_key(connection: Connection, tiny_model: TinyModel) -> None:
     shop = Shop(connection)
     shop.execute(

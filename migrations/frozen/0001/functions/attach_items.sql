@@ -23,6 +23,11 @@ begin
     end if;
     if id_column is null or attach_items.name is null then
         raise exception 'Columns for id and name: both must be named.' using errcode = 'AIS05';
+    elsif coalesce(category_separator, '') = '' then
+        raise exception 'What stands between the steps of a category path must not be empty.'
+            using errcode = 'AIS06', hint = 'Where categories are no paths, leave it as it is.';
+    elsif draft_rows is null or draft_rows < 0 then
+        raise exception 'draft_rows must be at least 0, not %.', coalesce(draft_rows::text, 'null') using errcode = 'AIS06';
     end if;
     watched := array_remove(array[attach_items.name, manufacturer, category] || text_columns, null);
     target := aisle._relation_to_attach(attach_items.relation, id_column || watched);

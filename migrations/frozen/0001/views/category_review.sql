@@ -23,7 +23,7 @@ with live as (
 )
 select f.reason, f.item_id, i.name, i.category, f.predicted, f.confidence
 from findings f
-cross join lateral aisle._read_items(array[f.item_id]) i
+join aisle._read_items(array(select item_id from findings)) i on i.item_id = f.item_id
 where f.category is not distinct from i.category;
 
 comment on view aisle.category_review is

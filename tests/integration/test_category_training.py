@@ -1,0 +1,108 @@
+"""`aisle train category` and `aisle evaluate category`: which rows teach, and which measure what."""
+
+from dataclasses import replace
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from aisle.cli import aisle
+from aisle.sql import registry
+from aisle.trainers import category, evaluation, publish
+from aisle.trainers.catalogue import read_catalogue
+from aisle.trainers.student import StudentOptions
+from tests.conftest import Shop
+
+QUICK = category.Options(
+    split_column="split", student=StudentOptions(dimensions=8, epochs=2, members=1), baseline=False, deploy=True
+)
+
+
+@pytest.fixture
+def products(shop: Shop) -> Shop:
+    """240 products of two categories, of which every fifth measures and every sixth of the others calibrates."""
+    shop.create()
+    shop.execute("alter table shop.products add split text")
+    shop.execute(
+        "insert into shop.products (id, name, category, split)"
+        " select n, c || ' number ' || n, c,"
+        " case when n % 5 = 0 then 'test' when n % 6 = 0 then 'valid' else 'train' end"
+        " from (select n, (array['tea', 'bread'])[1 + n % 2] as c from generate_series(1, 240) n) p"
+    )
+    shop.attach()
+    return shop
+
+
+def test_items_without_a_word_in_their_names_are_no_one_group(shop: Shop) -> None:
+    shop.create()
+    shop.attach()
+    shop.execute(
+        "insert into shop.products (id, name, category) select n, 'A' || n, 'code' from generate_series(1, 100) n"
+    )
+    shop.execute("insert into shop.products (id, category) select n, 'nameless' from generate_series(101, 200) n")
+    shop.execute("insert into shop.products (id, name, category) values (201, ' 귤', 'fruit'), (202, '귤', 'fruit')")
+    catalogue = read_catalogue(shop.connection, split_column=None, seed=7)
+    for kind in ("code", "nameless"):
+        assert set(catalogue.splits[catalogue.categories == kind]) == {"train", "valid", "test"}
+    assert len(set(catalogue.splits[catalogue.categories == "fruit"])) == 1, "Equal names stay together."
+
+
+def test_a_live_model_is_not_measured_on_what_it_learned_from(products: Shop, database_url: str) -> None:
+    live = category.train(database_url, QUICK).model_id
+    products.execute(
+        "update shop.products set split = case split when 'test' then 'train' else 'test' end where id % 10 < 5"
+    )
+    result = category.train(database_url, QUICK)
+    held_out = set(publish.heldout_of(products.connection, live))
+    both = held_out & set(publish.heldout_of(products.connection, result.model_id))
+    assert result.metrics["live"]["held_out_rows"] == len(both) < len(held_out)
+    assert result.metrics["live"]["against"]["held_out_rows"] == len(both)
+
+
+def test_the_baseline_answers_for_held_out_rows_that_have_a_category_and_learns_from_none(
+    products: Shop, database_url: str
+) -> None:
+    model_id = category.train(database_url, QUICK).model_id
+    held_out = len(publish.heldout_of(products.connection, model_id))
+    # Half of the rows that measure are not labelled any more, the others have a new label and are to train on.
+    products.execute("update shop.products set category = null where id % 10 = 0")
+    products.execute("update shop.products set category = 'cake', split = 'train' where id % 10 = 5")
+    rows = {row[0]: row for row in evaluation.evaluate_category(products.connection, baseline=True)}
+    assert rows["TF-IDF + linear SVM"][1] == rows["item_category"][1] == held_out / 2
+    assert rows["TF-IDF + linear SVM"][2] == 0, "It cannot know a category that only held-out rows have."
+
+
+@pytest.mark.parametrize("syllables", [20, 240])
+def test_names_of_one_syllable_can_be_compared_with_the_baseline(
+    products: Shop, database_url: str, syllables: int
+) -> None:
+    products.execute("update shop.products set name = chr(44032 + 28 * (id %% %s)::int)", [syllables])
+    result = category.train(database_url, replace(QUICK, baseline=True))
+    assert registry.live(products.connection, "category") == result.model_id
+
+
+def test_a_long_text_without_spaces_is_no_ngram_of_a_model(products: Shop, database_url: str) -> None:
+    # Random enough not to be compressed below what an index takes.
+    products.execute(
+        "update shop.products set maker = (select string_agg(md5(i::text), '') from generate_series(1, 250) i)"
+    )
+    model_id = category.train(database_url, QUICK).model_id
+    longest = products.value("select max(octet_length(ngram)) from aisle.ngram_vectors where model_id = %s", [model_id])
+    assert longest < 2700
+
+
+def test_a_table_that_is_gone_is_said_to_be(products: Shop, database_url: str) -> None:
+    products.execute("drop table shop.products cascade")
+    for split in ([], ["--split-column", "split"]):
+        outcome = CliRunner().invoke(aisle, ["--database-url", database_url, "train", "category", *split])
+        assert str(outcome.exception) == "The attached table is gone."
+        assert "aisle detach items" in str(getattr(outcome.exception, "hint", ""))
+
+
+def test_names_are_read_whatever_the_clients_encoding(
+    products: Shop, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    products.execute("update shop.products set name = name || ' 🍎'")
+    monkeypatch.setenv("PGCLIENTENCODING", "UHC")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        assert read_catalogue(connection, split_column=None, seed=7).names[0].endswith(" 🍎")
