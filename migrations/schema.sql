@@ -20,10 +20,11 @@ CREATE TABLE aisle._attachments (
 CREATE FUNCTION aisle._before(source aisle._attachments, as_of timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-    select case when as_of is null then '' else format('and e.at < %L::%s', case
-        when source.time_type = 'timestamp with time zone' then as_of::text
-        when source.time_type in ('timestamp without time zone', 'date') then (as_of at time zone source.time_zone)::text
-        else ceil(extract(epoch from as_of at time zone source.time_zone) / 86400)::text end, source.time_type) end
+    select case when as_of is null then '' else format('and e.at < %L::%s',
+        case when source.time_type = 'timestamp with time zone' then as_of::text
+             when source.time_type in ('timestamp without time zone', 'date') then (as_of at time zone source.time_zone)::text
+             else ceil(extract(epoch from as_of at time zone source.time_zone) / 86400)::text end,
+        case source.time_type when 'date' then 'timestamp without time zone' else source.time_type end) end
 $$;
 
 CREATE FUNCTION aisle._castable_ids(ids text[], id_type text) RETURNS text[]

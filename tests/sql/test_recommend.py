@@ -33,9 +33,9 @@ def visits(shop: Shop) -> Shop:
     return shop
 
 
-def create_visits(shop: Shop, user_type: str = "text", **options: Any) -> None:
+def create_visits(shop: Shop, user_type: str = "text", at_type: str = "timestamptz", **options: Any) -> None:
     shop.execute(
-        f"create table shop.visits (who {user_type}, what bigint, seen_at timestamptz default clock_timestamp(), "
+        f"create table shop.visits (who {user_type}, what bigint, seen_at {at_type} default clock_timestamp(), "
         "meal_time text)"
     )
     shop.execute("create index on shop.visits (who, seen_at)")
@@ -221,6 +221,20 @@ def test_as_of_a_moment_nothing_later_counts(visits: Shop) -> None:
         "aisle._recommend(model, 'ann', 10, null, null, true, '2026-01-02 12:00Z') r"
     ).fetchall()
     assert [item for (item,) in rows] == ["2", "3", "1", "5"]
+
+
+def test_of_dates_the_day_before_a_held_out_one_counts(visits: Shop) -> None:
+    visits.execute("select aisle.detach('interactions')")
+    visits.execute("drop table shop.visits")
+    create_visits(visits, at_type="date", time_zone="Asia/Seoul")
+    visits.execute("insert into shop.visits values ('ann', 5, '2026-01-01'), ('ann', 4, '2026-01-02')")
+    visits.execute("insert into shop.visits values ('ann', 2, '2026-01-03')")
+    rows = visits.execute(
+        "select r.item_id from aisle._live_model('recommender') model, "
+        "aisle._recommend(model, 'ann', 10, null, null, true, '2026-01-02 14:59:59.999998Z') r"
+    ).fetchall()
+    # u = (1, .5) + 1 · (0, 1) + ½ · (1, 1)
+    assert [item for (item,) in rows] == ["2", "3", "1"], "4 was seen the day before; 2 is what should be foreseen."
 
 
 def test_hour_weekday_and_meal_are_taken_from_the_time_in_the_attached_zone(visits: Shop) -> None:
