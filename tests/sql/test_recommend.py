@@ -77,6 +77,19 @@ def test_later_events_weigh_more_and_the_oldest_nothing(visits: Shop) -> None:
     assert recommend(visits, "ann") == {1: 2, 3: 1.75}
 
 
+def test_items_that_are_gone_take_no_place_in_a_history(visits: Shop) -> None:
+    visits.execute(
+        """update aisle._models set parameters = jsonb_set(parameters, '{repeats}', '{"seen": 1, "count": 0,"""
+        """ "recency": 1, "decay": 1, "context": {}}')"""
+    )
+    visit(visits, "ann", 5, 2, 4)
+    new, again = recommend(visits, "ann"), recommend(visits, "ann", exclude_seen=False)
+    assert new == {1: 2, 3: 1.75}
+    visit(visits, "ann", *range(70, 130))
+    assert recommend(visits, "ann") == new
+    assert recommend(visits, "ann", exclude_seen=False) == again
+
+
 def test_an_uncommitted_event_counts_for_its_own_transaction_only(visits: Shop, database_url: str) -> None:
     with psycopg.connect(database_url) as other:
         other.execute("insert into shop.visits (who, what) values ('ann', 4)")
@@ -143,6 +156,12 @@ def test_what_was_popular_long_ago_is_not(visits: Shop) -> None:
     )
     visit(visits, "zoe", 4)
     assert list(recommend(visits, "bob", k=2)) == [4, 2]
+
+
+def test_what_is_yet_to_come_is_not_popular(visits: Shop) -> None:
+    visit(visits, "zoe", 4)
+    visits.execute("insert into shop.visits values ('zoe', 5, now() + interval '1 month'), ('zoe', 5, '9999-12-31')")
+    assert recommend(visits, "bob", k=2) == {4: 1, 2: 0}
 
 
 def test_a_category_is_it_and_all_below_it(visits: Shop) -> None:
