@@ -53,7 +53,8 @@ label.add_command(train_preference.label_reviews)
     default=0.1,
     show_default=True,
     type=click.FloatRange(0),
-    help="Limit: share of the rows that came, changed or went since the last training.",
+    help="Limit: share of the items that came or changed, or of the events or orders that came or went, since the last "
+    "training.",
 )
 @click.option(
     "--mix",

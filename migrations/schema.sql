@@ -20,10 +20,11 @@ CREATE TABLE aisle._attachments (
 CREATE FUNCTION aisle._before(source aisle._attachments, as_of timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
-    select case when as_of is null then '' else format('and e.at < %L::%s', case
-        when source.time_type = 'timestamp with time zone' then as_of::text
-        when source.time_type in ('timestamp without time zone', 'date') then (as_of at time zone source.time_zone)::text
-        else ceil(extract(epoch from as_of at time zone source.time_zone) / 86400)::text end, source.time_type) end
+    select case when as_of is null then '' else format('and e.at < %L::%s',
+        case when source.time_type = 'timestamp with time zone' then as_of::text
+             when source.time_type in ('timestamp without time zone', 'date') then (as_of at time zone source.time_zone)::text
+             else ceil(extract(epoch from as_of at time zone source.time_zone) / 86400)::text end,
+        case source.time_type when 'date' then 'timestamp without time zone' else source.time_type end) end
 $$;
 
 CREATE FUNCTION aisle._castable_ids(ids text[], id_type text) RETURNS text[]
@@ -1138,6 +1139,8 @@ CREATE FUNCTION aisle._popular_items(model_id integer, k integer, category text,
 #variable_conflict use_column
 declare
     source aisle._attachments := aisle._event_source();
+    until constant timestamptz := coalesce(
+        as_of, case when source.time_type not in ('smallint', 'integer', 'bigint') then aisle._now() end);
     first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
     latest text[] := '{}';
     ids text[];
@@ -1150,7 +1153,7 @@ begin
                    from (select e.item_id, e.local_at from aisle.%I e where true %s order by e.at desc limit 10000) e) e
              where e.local_at > e.last_at - interval ''7 days''',
             '_' || source.kind,
-            aisle._before(source, as_of))
+            aisle._before(source, until))
         into latest;
     end if;
     if aisle._hides_items() then
@@ -1394,24 +1397,28 @@ declare
 begin
     return query
         with events as (
-            select e.item_id, e.context, e.place from unnest(items, contexts) with ordinality e (item_id, context, place)
-        ), own as materialized (
-            select e.item_id,
-                   (repeats ->> 'seen')::float8 + (repeats ->> 'count')::float8 * ln(1 + count(*)) + (repeats ->> 'recency')::float8
-                   * ln(1 + sum(exp(greatest(-(repeats ->> 'decay')::float8 * (e.place - 1), -600)))) as score
-            from events e group by e.item_id
-        ), same as (
-            select s.item_id, sum((s.weight * ln(1 + s.times))) as score
-            from (select e.item_id, w.value::float8 as weight, count(*) as times
+            select e.item_id, e.context, row_number() over (order by e.place) as place
+            from unnest(items, contexts) with ordinality e (item_id, context, place)
+            where (e.item_id in (select f.item_id from aisle.item_factors f where f.model_id = model and f.item_id = any (items)))
+                  is true  -- keeps it from becoming a join: hashed, whatever the plan
+        ), own as (  -- one sum of both, as a join might compare each item with each
+            select a.item_id, sum(a.score) as score
+            from (select e.item_id,
+                         (repeats ->> 'seen')::float8 + (repeats ->> 'count')::float8 * ln(1 + count(*))
+                         + (repeats ->> 'recency')::float8
+                           * ln(1 + sum(exp(greatest(-(repeats ->> 'decay')::float8 * (e.place - 1), -600)))) as score
+                  from events e
+                  group by e.item_id
+                  union all
+                  select e.item_id, w.value::float8 * ln(1 + count(*))
                   from events e, jsonb_each_text(repeats -> 'context') w (feature, value)
                   where e.context ->> w.feature = asked ->> w.feature
-                  group by e.item_id, w.feature, w.value) s
-            group by s.item_id
+                  group by e.item_id, w.feature, w.value) a
+            group by a.item_id
         )
-        select f.item_id, -(f.embedding <#> query) + o.score + coalesce(s.score, 0)
+        select f.item_id, -(f.embedding <#> query) + o.score
         from own o
         join aisle.item_factors f on f.model_id = model and f.item_id = o.item_id
-        left join same s on s.item_id = o.item_id
         where category is null or f.category_key >= first_key and f.category_key < first_key || U&'\+10FFFF';
 end
 $$;
@@ -1527,9 +1534,12 @@ declare
     parameters constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
 begin
     select v.embedding into own from aisle.user_vectors v where v.model_id = model_id and v.user_id = user_id;
-    select sum(f.in_embedding * w.weights), count(*) into past, known_items
-    from unnest(items[:(parameters ->> 'history')::integer]) with ordinality h (item_id, place)
-    join aisle.item_factors f on f.model_id = model_id and f.item_id = h.item_id
+    select sum(h.in_embedding * w.weights), count(*) into past, known_items
+    from (select f.in_embedding, row_number() over (order by e.place) as place
+          from unnest(items[:1000]) with ordinality e (item_id, place)
+          join aisle.item_factors f on f.model_id = model_id and f.item_id = e.item_id
+          order by e.place
+          limit (parameters ->> 'history')::integer) h
     join aisle._recency_weights w on w.model_id = model_id and w.place = h.place;
     select sum(c.embedding), bool_or(given ? c.feature) into situation, is_given
     from aisle.context_vectors c

@@ -6,6 +6,7 @@ user of whom a model knows nothing is recommended what is popular.
 
 import importlib
 import itertools
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -81,13 +82,14 @@ class Popularity(Baseline):
 
 @dataclass
 class RecentPopularity(Popularity):
-    """What has most events in the days before the last one."""
+    """What has most events in the days before the last one; events yet to come do not count."""
 
     days: float = 7.0
 
     def fit(self, events: Events) -> Self:
         super().fit(events)
-        recent = events.at > np.max(events.at, initial=-np.inf) - self.days * DAY
+        past = events.at <= time.time() + DAY  # the events' times are local ones
+        recent = past & (events.at > np.max(events.at[past], initial=-np.inf) - self.days * DAY)
         self._popularity = np.bincount(events.item[recent & (events.weight > 0)], minlength=self._shape[1])
         return self
 

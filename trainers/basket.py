@@ -49,6 +49,7 @@ from aisle.trainers.run import (
     count_rows,
     failing,
     leave_unless_leader,
+    newest_moment,
     only_trainer,
 )
 from aisle.trainers.warm_start import NOBODY, Seen, Start
@@ -124,6 +125,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             metrics=metrics,
             data={
                 "rows": count_rows(connection, "basket"),
+                "newest": newest_moment(connection, "basket"),
                 "orders": len(baskets),
                 "customers": baskets.customers,
                 "items": baskets.items,

@@ -76,6 +76,15 @@ class Events:
             context={name: values[rows] for name, values in self.context.items()},
         )
 
+    def only(self, features: Sequence[str]) -> "Events":
+        """Return the events as if they had been read with these features alone."""
+        return replace(
+            self,
+            context={name: values for name, values in self.context.items() if name in features},
+            context_values={name: values for name, values in self.context_values.items() if name in features},
+            items=self.items if "text" in features else replace(self.items, texts=None, text_model=None),
+        )
+
 
 def read_events(connection: Connection, features: Sequence[str], *, liked_only: bool = False) -> Events:
     """Read the attached items, and the events that concern them, in bulk.

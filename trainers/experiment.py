@@ -53,8 +53,11 @@ def compare_features(
         sql.connect(url, application_name="aisle experiment recommender") as connection,
         only_trainer(connection, "recommender"),
     ):
+        # Read once, for all: what the shop writes meanwhile would make others of the questions.
+        everything = list(dict.fromkeys(name for features in arms for name in features))
+        read = read_events(connection, everything, liked_only=options.liked_only)
         for features in arms:
-            events = read_events(connection, features, liked_only=options.liked_only)
+            events = read.only(features)
             towers = replace(options.tower_options, features=features, exclude_seen=not options.repeats)
             test = recommender.hold_out(events, options.test_from, exclude_seen=not options.repeats)
             recommender.check(test)

@@ -30,6 +30,7 @@ from aisle.trainers.run import (
     count_rows,
     failing,
     leave_unless_leader,
+    newest_moment,
     only_trainer,
 )
 from aisle.trainers.student import StudentOptions
@@ -93,6 +94,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             metrics=metrics,
             data={
                 "rows": count_rows(connection, "preference"),
+                "newest": newest_moment(connection, "preference"),
                 "reviews": len(reviews),
                 "liked": liked,
                 "fingerprint": reviews.fingerprint(),

@@ -44,6 +44,7 @@ from aisle.trainers.run import (
     count_rows,
     failing,
     leave_unless_leader,
+    newest_moment,
     only_trainer,
 )
 from aisle.trainers.warm_start import NOBODY, Seen, Start
@@ -119,6 +120,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             metrics=metrics,
             data={
                 "rows": count_rows(connection, "recommender"),
+                "newest": newest_moment(connection, "recommender"),
                 "events": len(events),
                 "users": len(events.user_ids),
                 "items": len(events.items),

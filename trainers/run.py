@@ -15,6 +15,8 @@ from psycopg.types.json import Jsonb
 from aisle import sql
 from aisle.sql import Connection, errors, registry
 
+NOT_TO_COME = compose.SQL("e.local_at < now()::timestamp + interval '1 day'")  # wherever the shop's clock is
+
 Report = Callable[[str], None]  # is given a line about how far it is
 
 
@@ -50,8 +52,22 @@ def beats_all(metrics: dict[str, Any], name: str) -> tuple[bool, str]:
     )
 
 
-def count_rows(connection: Connection, task: str) -> int:
-    """Return how many rows there are of what a model of a task learns from."""
+def count_rows(connection: Connection, task: str, *, after: str | None = None) -> int:
+    """Return how many rows there are of what a model of a task learns from; `after`: only those since then."""
+    query = compose.SQL("select count(*) from {} e").format(_view(connection, task))
+    if after is not None:
+        query += compose.SQL(" where e.local_at > {}::timestamp and {}").format(compose.Literal(after), NOT_TO_COME)
+    return int(connection.execute(query).fetchall()[0][0])
+
+
+def newest_moment(connection: Connection, task: str) -> str | None:
+    """Return the local time of the newest event or order that is not yet to come; None where there is none."""
+    query = compose.SQL("select max(e.local_at)::text from {} e where {}").format(_view(connection, task), NOT_TO_COME)
+    newest: str | None = connection.execute(query).fetchall()[0][0]
+    return newest
+
+
+def _view(connection: Connection, task: str) -> compose.Identifier:
     view = {"category": "_items", "preference": "_interactions", "basket": "_orders"}.get(task)
     if view is None:
         view = f"_{sql.fetch_value(connection, 'select (aisle._event_source()).kind')}"
@@ -59,8 +75,7 @@ def count_rows(connection: Connection, task: str) -> int:
         raise errors.NotAttachedError(
             f"What the {task} model learned from is not attached any more.", hint="Attach it again: aisle attach --help"
         )
-    query = compose.SQL("select count(*) from {}").format(compose.Identifier("aisle", view))
-    return int(connection.execute(query).fetchall()[0][0])
+    return compose.Identifier("aisle", view)
 
 
 def conclude(

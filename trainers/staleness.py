@@ -13,7 +13,7 @@ from aisle.trainers import run
 class Limits:
     """From where on a model is stale."""
 
-    new_rows: float = 0.1  # share of the rows that have come, changed or gone since the training
+    new_rows: float = 0.1  # share of the rows that are new: of items changed ones, too; of events and orders gone ones
     mix: float = 0.1  # share of the items that would have to change their category for the old mix
     confidence: float = 0.05  # how much less sure it is of new items than it was of the held-out ones
 
@@ -48,15 +48,20 @@ def examine(connection: Connection, task: str) -> Staleness:
     The newest one, live or not: what it could not improve upon, another training on the same rows will not either.
     """
     registry.require_live(connection, task)
-    now = run.count_rows(connection, task)
+    rows = run.count_rows(connection, task)
     model_id = sql.fetch_value(
         connection, "select max(model_id) from aisle._models where task = %s and state = 'ready'", (task,)
     )
     if task == "category":
         row = connection.execute(sql.read("queries/drift_of_categories"), {"model_id": model_id}).fetchall()[0]
         return Staleness(task, model_id, *row)
-    then = registry.get(connection, model_id).data.get("rows")
-    return Staleness(task, model_id, None if then is None else abs(now - then) / max(then, 1), None, None)
+    data = registry.get(connection, model_id).data
+    then, newest = data.get("rows"), data.get("newest")
+    if then is None:
+        return Staleness(task, model_id, None, None, None)
+    came = 0 if newest is None else run.count_rows(connection, task, after=newest)
+    # What is not later than the training was there then, or is gone, or has been added to the past.
+    return Staleness(task, model_id, (came + abs(rows - came - then)) / max(then, 1), None, None)
 
 
 def retrain(connection: Connection, url: str, task: str, report: run.Report, *, warm_start: bool = False) -> run.Result:

@@ -112,7 +112,7 @@ def test_training_measures_through_sql_beside_the_baselines(orders: Connection, 
     model = registry.get(orders, trained.model_id)
     assert trained.deployed
     assert model.state == "ready"
-    assert model.data.keys() == {"rows", "orders", "customers", "items", "fingerprint"}
+    assert model.data.keys() == {"rows", "newest", "orders", "customers", "items", "fingerprint"}
     for who in (model.metrics, *(model.metrics[name] for name in basket.GATE)):
         assert 0 < who["recall@10"] <= who["phr@10"] <= 1
         assert 0 < who["ndcg_whole@10"] <= who["ndcg@10"] <= 1

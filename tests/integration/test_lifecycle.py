@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from psycopg.types.json import Jsonb
 
 from aisle import migrations, sql
 from aisle.cli import aisle
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
-from aisle.trainers import category, evaluation, publish, shadow, staleness
+from aisle.trainers import category, evaluation, publish, run, shadow, staleness
 from aisle.trainers.run import conclude
 from tests.chaos import small_shop
 from tests.chaos.waiting import PATIENCE, wait_until
@@ -324,6 +325,18 @@ def test_a_basket_model_is_stale_when_orders_have_come(models: Shop) -> None:
     models.execute("insert into shop.lines values ('c', 'bob', '2024-01-03', 2)")
     (reason,) = staleness.examine(models.connection, "basket").reasons(staleness.Limits())
     assert reason.startswith("50.0% of the rows are new or gone")
+
+
+@pytest.mark.parametrize(
+    ("task", "row"), [("recommender", "('ann', 1, '2024-02-01')"), ("basket", "('c', 'ann', '2024-02-01', 1)")]
+)
+def test_rows_that_came_while_others_went_are_counted(models: Shop, task: str, row: str) -> None:
+    connection, table = models.connection, {"recommender": "shop.visits", "basket": "shop.lines"}[task]
+    data = {"rows": run.count_rows(connection, task), "newest": run.newest_moment(connection, task)}
+    models.execute("update aisle._models set data = %s where task = %s", [Jsonb(data), task])
+    assert staleness.examine(connection, task).new_rows == 0
+    models.execute(f"delete from {table} where who = 'ann'; insert into {table} values {row}")
+    assert staleness.examine(connection, task).new_rows == 1, "Of two rows one went, and one came."
 
 
 # ---- back-ups and upgrades ----

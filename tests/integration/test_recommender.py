@@ -124,7 +124,7 @@ def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
     assert model.metrics["users"] > USERS
     for who in (model.metrics, model.metrics["popularity"], model.metrics["ials"]):
         assert 0 <= who["ndcg@10"] <= who["recall@10"] <= who["hit@10"] < 1
-    assert model.data.keys() == {"rows", "events", "users", "items", "fingerprint"}
+    assert model.data.keys() == {"rows", "newest", "events", "users", "items", "fingerprint"}
     assert any("validation recall@10" in line for line in lines)
 
     again = recommender.train(demo_url, options)
@@ -367,3 +367,22 @@ def test_a_tiny_shop_learns_and_its_items_without_events_are_there(
     assert set(answer[:2] if not text_model else answer[:3]) - {"7"} == {"2", "3"}
     assert set(answer) == {"2", "3", "4", "5", "6", "7"}
     assert (answer.index("7") < answer.index("4")) or not text_model, "By its text, it is like 1 and 2."
+
+
+def test_an_experiment_asks_the_same_whatever_the_shop_writes_meanwhile(shop: Shop, database_url: str) -> None:
+    create_visits(shop)
+    shop.insert("tea", "bread", "jam")
+    attach_visits(shop)
+    visit = (
+        "insert into shop.visits select 'user ' || u, 1 + (u + day) %% 3, date '2026-01-01' + day"
+        " from generate_series(%s::int, %s::int) u, generate_series(0, 2) day"
+    )
+    shop.execute(visit, [1, 20])
+
+    def write(line: str) -> None:
+        shop.execute(visit, [21, 25])
+
+    arms = [("item",), ("user", "item", "weekday")]
+    table = experiment.compare_features(database_url, arms, 1, recommender.Options(), write)
+    assert table[1].difference is not None
+    assert shop.value("select users from aisle.experiments limit 1") == 20

@@ -286,6 +286,15 @@ def test_recommend_reads_attached_orders_where_there_are_no_interactions(orders:
     ) == ["tea", "bread"]
 
 
+def test_of_dates_the_day_before_a_held_out_order_counts(orders: Shop) -> None:
+    orders.execute("select aisle.detach('orders'); alter table shop.lines alter ordered_at type date")
+    orders.execute("insert into shop.lines values (3, 'ann', 'jam', '2024-01-12', 1)")
+    orders.execute(ATTACH)
+    before = "select r.items, r.ago from aisle._read_orders('ann', '2024-01-11 23:59:59.999998Z') r"
+    ((items, ago),) = orders.execute(before).fetchall()
+    assert sorted(zip(ago, items, strict=True)) == [(0, "tea"), (1, "bread"), (1, "tea")], "All but that of the 12th."
+
+
 @pytest.mark.parametrize(
     ("arguments", "sqlstate", "message"),
     [

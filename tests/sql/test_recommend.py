@@ -33,9 +33,9 @@ def visits(shop: Shop) -> Shop:
     return shop
 
 
-def create_visits(shop: Shop, user_type: str = "text", **options: Any) -> None:
+def create_visits(shop: Shop, user_type: str = "text", at_type: str = "timestamptz", **options: Any) -> None:
     shop.execute(
-        f"create table shop.visits (who {user_type}, what bigint, seen_at timestamptz default clock_timestamp(), "
+        f"create table shop.visits (who {user_type}, what bigint, seen_at {at_type} default clock_timestamp(), "
         "meal_time text)"
     )
     shop.execute("create index on shop.visits (who, seen_at)")
@@ -75,6 +75,19 @@ def test_later_events_weigh_more_and_the_oldest_nothing(visits: Shop) -> None:
     visit(visits, "ann", 5, 2, 4)
     # u = (1, .5) + 1 · (0, 1) + ½ · (2, 0); 5 is beyond the two that count
     assert recommend(visits, "ann") == {1: 2, 3: 1.75}
+
+
+def test_items_that_are_gone_take_no_place_in_a_history(visits: Shop) -> None:
+    visits.execute(
+        """update aisle._models set parameters = jsonb_set(parameters, '{repeats}', '{"seen": 1, "count": 0,"""
+        """ "recency": 1, "decay": 1, "context": {}}')"""
+    )
+    visit(visits, "ann", 5, 2, 4)
+    new, again = recommend(visits, "ann"), recommend(visits, "ann", exclude_seen=False)
+    assert new == {1: 2, 3: 1.75}
+    visit(visits, "ann", *range(70, 130))
+    assert recommend(visits, "ann") == new
+    assert recommend(visits, "ann", exclude_seen=False) == again
 
 
 def test_an_uncommitted_event_counts_for_its_own_transaction_only(visits: Shop, database_url: str) -> None:
@@ -143,6 +156,12 @@ def test_what_was_popular_long_ago_is_not(visits: Shop) -> None:
     )
     visit(visits, "zoe", 4)
     assert list(recommend(visits, "bob", k=2)) == [4, 2]
+
+
+def test_what_is_yet_to_come_is_not_popular(visits: Shop) -> None:
+    visit(visits, "zoe", 4)
+    visits.execute("insert into shop.visits values ('zoe', 5, now() + interval '1 month'), ('zoe', 5, '9999-12-31')")
+    assert recommend(visits, "bob", k=2) == {4: 1, 2: 0}
 
 
 def test_a_category_is_it_and_all_below_it(visits: Shop) -> None:
@@ -221,6 +240,20 @@ def test_as_of_a_moment_nothing_later_counts(visits: Shop) -> None:
         "aisle._recommend(model, 'ann', 10, null, null, true, '2026-01-02 12:00Z') r"
     ).fetchall()
     assert [item for (item,) in rows] == ["2", "3", "1", "5"]
+
+
+def test_of_dates_the_day_before_a_held_out_one_counts(visits: Shop) -> None:
+    visits.execute("select aisle.detach('interactions')")
+    visits.execute("drop table shop.visits")
+    create_visits(visits, at_type="date", time_zone="Asia/Seoul")
+    visits.execute("insert into shop.visits values ('ann', 5, '2026-01-01'), ('ann', 4, '2026-01-02')")
+    visits.execute("insert into shop.visits values ('ann', 2, '2026-01-03')")
+    rows = visits.execute(
+        "select r.item_id from aisle._live_model('recommender') model, "
+        "aisle._recommend(model, 'ann', 10, null, null, true, '2026-01-02 14:59:59.999998Z') r"
+    ).fetchall()
+    # u = (1, .5) + 1 · (0, 1) + ½ · (1, 1)
+    assert [item for (item,) in rows] == ["2", "3", "1"], "4 was seen the day before; 2 is what should be foreseen."
 
 
 def test_hour_weekday_and_meal_are_taken_from_the_time_in_the_attached_zone(visits: Shop) -> None:

@@ -139,6 +139,12 @@ def test_what_counting_ranks(name: str, user: int, meal: int, expected: list[int
     assert ranked.tolist() == [expected]
 
 
+def test_what_is_yet_to_come_is_not_popular() -> None:
+    events = events_of([*HABITS, (0, 0, 2_932_896.0, 0)], users=2, items=4)  # on 9999-12-31
+    ranked = BASELINES["recent-popularity"]().fit(events).recommend(np.array([0]), 4, exclude_seen=False)
+    assert ranked.tolist() == [[3, 2, 0, 1]]
+
+
 def test_a_user_may_be_asked_for_in_several_contexts() -> None:
     model = baselines.OwnContextHistory(feature="meal").fit(events_of(HABITS, users=2, items=4))
     ranked = model.recommend(np.array([0, 0]), 1, context={"meal": np.array([1, 0])}, exclude_seen=False)

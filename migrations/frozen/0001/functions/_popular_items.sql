@@ -1,5 +1,6 @@
 -- What is asked for now: the items of the last 10,000 events that are at most seven days older than the last one; the score is
--- an item's share of them. Where they are fewer than k, or where nothing but a scan of the whole table could tell, the items
+-- an item's share of them. Events yet to come, such as bookings and placeholders, do not count; numbers of orders say nothing
+-- of now. Where they are fewer than k, or where nothing but a scan of the whole table could tell, the items
 -- that the model likes best for anybody follow, with a score of 0.
 create or replace function aisle._popular_items(
     model_id integer, k integer, category text, excluded text[], as_of timestamptz)
@@ -9,6 +10,8 @@ as $function$
 #variable_conflict use_column
 declare
     source aisle._attachments := aisle._event_source();
+    until constant timestamptz := coalesce(
+        as_of, case when source.time_type not in ('smallint', 'integer', 'bigint') then aisle._now() end);
     first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
     latest text[] := '{}';
     ids text[];
@@ -21,7 +24,7 @@ begin
                    from (select e.item_id, e.local_at from aisle.%I e where true %s order by e.at desc limit 10000) e) e
              where e.local_at > e.last_at - interval ''7 days''',
             '_' || source.kind,
-            aisle._before(source, as_of))
+            aisle._before(source, until))
         into latest;
     end if;
     if aisle._hides_items() then

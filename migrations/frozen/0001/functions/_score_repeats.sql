@@ -1,5 +1,5 @@
 -- The items of a user's own history: to the inner product comes what having been there before, how often, how lately and in
--- the same situation, makes likely.
+-- the same situation, makes likely. Items that are gone take no place in the history.
 create or replace function aisle._score_repeats(
     model_id integer, query vector, category text, items text[], contexts jsonb[], given jsonb, local_at timestamp)
 returns table (item_id text, score double precision)
@@ -14,24 +14,28 @@ declare
 begin
     return query
         with events as (
-            select e.item_id, e.context, e.place from unnest(items, contexts) with ordinality e (item_id, context, place)
-        ), own as materialized (
-            select e.item_id,
-                   (repeats ->> 'seen')::float8 + (repeats ->> 'count')::float8 * ln(1 + count(*)) + (repeats ->> 'recency')::float8
-                   * ln(1 + sum(exp(greatest(-(repeats ->> 'decay')::float8 * (e.place - 1), -600)))) as score
-            from events e group by e.item_id
-        ), same as (
-            select s.item_id, sum((s.weight * ln(1 + s.times))) as score
-            from (select e.item_id, w.value::float8 as weight, count(*) as times
+            select e.item_id, e.context, row_number() over (order by e.place) as place
+            from unnest(items, contexts) with ordinality e (item_id, context, place)
+            where (e.item_id in (select f.item_id from aisle.item_factors f where f.model_id = model and f.item_id = any (items)))
+                  is true  -- keeps it from becoming a join: hashed, whatever the plan
+        ), own as (  -- one sum of both, as a join might compare each item with each
+            select a.item_id, sum(a.score) as score
+            from (select e.item_id,
+                         (repeats ->> 'seen')::float8 + (repeats ->> 'count')::float8 * ln(1 + count(*))
+                         + (repeats ->> 'recency')::float8
+                           * ln(1 + sum(exp(greatest(-(repeats ->> 'decay')::float8 * (e.place - 1), -600)))) as score
+                  from events e
+                  group by e.item_id
+                  union all
+                  select e.item_id, w.value::float8 * ln(1 + count(*))
                   from events e, jsonb_each_text(repeats -> 'context') w (feature, value)
                   where e.context ->> w.feature = asked ->> w.feature
-                  group by e.item_id, w.feature, w.value) s
-            group by s.item_id
+                  group by e.item_id, w.feature, w.value) a
+            group by a.item_id
         )
-        select f.item_id, -(f.embedding <#> query) + o.score + coalesce(s.score, 0)
+        select f.item_id, -(f.embedding <#> query) + o.score
         from own o
         join aisle.item_factors f on f.model_id = model and f.item_id = o.item_id
-        left join same s on s.item_id = o.item_id
         where category is null or f.category_key >= first_key and f.category_key < first_key || U&'\+10FFFF';
 end
 $function$;
