@@ -173,7 +173,7 @@ CREATE FUNCTION aisle._column_type(target regclass, column_name text) RETURNS te
     where a.attrelid = target and a.attname = column_name
 $$;
 
-CREATE FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text) RETURNS TABLE(rank integer, item_id text, score double precision)
+CREATE FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text, gone_too boolean DEFAULT false) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
     SET "hnsw.iterative_scan" TO 'strict_order'
     SET "hnsw.ef_search" TO '120'
@@ -230,12 +230,13 @@ begin
          )
          select (row_number() over (order by s.score desc, s.item_id))::integer, s.item_id, s.score
          from scored s
-         where not $9 or s.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
+         where not $9 or s.item_id = any ((
+             select aisle._existing_items(array(select s.item_id from scored s order by s.score desc, s.item_id), $8))::text[])
          order by 1
          limit $8',
         'basket_items_' || model_id, vector_dims(cart))
     using cart, item_ids, k::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
-          (known ->> 'rarest')::double precision, k, aisle._hides_items();
+          (known ->> 'rarest')::double precision, k, not gone_too or aisle._hides_items();
 end
 $_$;
 
@@ -640,6 +641,41 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._existing_items(ids text[], k integer) RETURNS text[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    surplus constant integer := 5;
+    id_type constant text := (select a.id_type from aisle._attachments a where a.kind = 'items');
+    existing text[] := '{}';
+    start bigint := 1;
+    size bigint := coalesce(k::bigint + surplus, cardinality(ids));
+    batch text[];
+    uuids uuid[];
+    numbers bigint[];
+begin
+    if id_type is null then
+        return ids;
+    end if;
+    while start <= cardinality(ids) and (k is null or cardinality(existing) < k) loop
+        batch := ids[start : least(start + size - 1, cardinality(ids))];
+        if id_type = 'text' then
+            existing := existing || array(select i.item_id from aisle._items i where i.id = any (batch));
+        elsif id_type = 'uuid' then
+            uuids := aisle._castable_ids(batch, id_type);
+            existing := existing || array(select i.item_id from aisle._items i where i.id = any (uuids));
+        else
+            numbers := aisle._castable_ids(batch, id_type);
+            existing := existing || array(select i.item_id from aisle._items i where i.id = any (numbers));
+        end if;
+        start := start + size;
+        size := 10 * size;
+    end loop;
+    return existing;
+end
+$$;
+
 CREATE FUNCTION aisle._factor_hash(content_hash bytea, category text) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -997,7 +1033,7 @@ declare
     fast constant double precision := parameters -> 'decay' -> 1;
     forgotten constant integer := 200;  -- orders; what is longer ago counts as this long ago: power() raises an error where it is nearly 0
     rarest constant double precision := parameters -> 'rarest';
-    hides constant boolean := aisle._hides_items();
+    checks constant boolean := as_of is null or aisle._hides_items();
     history record;
     orders integer;
     size double precision;
@@ -1015,7 +1051,7 @@ begin
                    ln(p.popularity / (1 - p.popularity)), p.popularity, false
             from (select b.item_id, least(greatest(b.popularity, rarest / 2), .999999) as popularity
                   from aisle.basket_items b
-                  where b.model_id = model_id and (not hides or exists (select from aisle._read_items(array[b.item_id])))
+                  where b.model_id = model_id and (not checks or aisle._existing_items(array[b.item_id], 1) <> '{}')
                   order by b.popularity desc, b.item_id
                   limit coalesce(k, round((parameters ->> 'size')::float8)::integer)) p;
         return;
@@ -1062,7 +1098,9 @@ begin
                    coalesce(c.logit, (parameters ->> 'logit')::float8) as logit
             from candidates c
             left join neighbours n on n.item_id = c.item_id
-            where not hides or c.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
+            -- Which of all there are is asked only where it is not known how many are wanted.
+            where not checks or k is not null
+                  or c.item_id = any ((select aisle._existing_items(array(select c.item_id from candidates c), null))::text[])
         ), scored as (
             select x.item_id, x.bought_before,
                    case when x.bought_before then
@@ -1080,13 +1118,17 @@ begin
             from (select s.*, 1 / (1 + exp(least(-s.score, 600))) as probability from scored s) s  -- exp(710) would be an error
             window by_score as (order by s.score desc, s.item_id)
         )
-        select r.place::integer, r.item_id, r.score, r.probability, r.bought_before
+        select (row_number() over (order by r.place))::integer, r.item_id, r.score, r.probability, r.bought_before
         from ranked r
-        where r.place <= coalesce(k, (
-            select f.place from ranked f
-            order by f.expected / (f.place + greatest(f.total, size)) desc, f.place
-            limit 1))
-        order by r.place;
+        where case
+            when k is null then r.place <= (
+                select f.place from ranked f
+                order by f.expected / (f.place + greatest(f.total, size)) desc, f.place
+                limit 1)
+            else not checks or r.item_id = any ((
+                select aisle._existing_items(array(select r.item_id from ranked r order by r.place), k))::text[]) end
+        order by r.place
+        limit k;
 end
 $$;
 
@@ -1458,6 +1500,10 @@ CREATE FUNCTION aisle._similar_items(item text, k integer, space text) RETURNS T
 #variable_conflict use_variable
 declare
     model integer;
+    asked integer;
+    ids text[];
+    scores double precision[];
+    existing text[];
 begin
     if space is distinct from 'category' and space is distinct from 'basket' then
         raise exception 'There is no space %.', coalesce(space, 'null') using errcode = 'AIS06', hint = 'There are: category, basket';
@@ -1466,14 +1512,26 @@ begin
     if aisle._hides_items() and not exists (select from aisle._read_items(array[item])) then
         return;
     end if;
-    return query select n.rank, n.item_id, n.score
-                 from aisle._nearest_items(
-                     model,
-                     case space when 'category' then aisle._item_vector(model, item) else (
-                         select b.co_purchase from aisle.basket_items b where b.model_id = model and b.item_id = item) end,
-                     k, item,
-                     case space when 'category' then 'item_vectors' else 'basket_items' end,
-                     case space when 'category' then 'embedding' else 'co_purchase' end) n;
+    if space = 'category' then
+        return query select n.rank, n.item_id, n.score
+                     from aisle._nearest_items(model, aisle._item_vector(model, item), k, item) n;
+        return;
+    end if;
+    asked := k;
+    loop
+        select array_agg(n.item_id order by n.rank), array_agg(n.score order by n.rank) into ids, scores
+        from aisle._nearest_items(
+            model, (select b.co_purchase from aisle.basket_items b where b.model_id = model and b.item_id = item),
+            asked, item, 'basket_items', 'co_purchase') n;
+        existing := aisle._existing_items(ids, k);
+        exit when coalesce(cardinality(existing), 0) >= k or coalesce(cardinality(ids), 0) < asked;
+        asked := least(10 * asked::bigint, 2147483647);
+    end loop;
+    return query select (row_number() over (order by n.place))::integer, n.item_id, n.score
+                 from unnest(ids, scores) with ordinality n (item_id, score, place)
+                 where n.item_id = any (existing)
+                 order by n.place
+                 limit k;
 end
 $$;
 
@@ -3014,7 +3072,7 @@ REVOKE ALL ON FUNCTION aisle._collect_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._column_type(target regclass, column_name text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text, gone_too boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._content_hash(name text, manufacturer text, details text) FROM PUBLIC;
 
@@ -3045,6 +3103,8 @@ REVOKE ALL ON FUNCTION aisle._enqueue_stale_customers() FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle._enqueue_stale_items() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._event_source() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._existing_items(ids text[], k integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._factor_hash(content_hash bytea, category text) FROM PUBLIC;
 

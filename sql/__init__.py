@@ -63,6 +63,7 @@ CREATION_ORDER = (
     "functions/_castable_ids",
     "functions/_read_items",
     "functions/_hides_items",
+    "functions/_existing_items",
     "functions/_item_vector",
     "functions/_categorise",
     "functions/_further",

@@ -2,7 +2,9 @@
 -- last component of a product's vector is its bias. To its inner product comes what the cart's products are bought with most, by
 -- the sum of cosines of co-purchase. For a customer, what the next order is
 -- likely to be counts, too: log P(item | cart) + log P(item | customer) - log P(item), where the customer's candidates are concerned.
-create or replace function aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text)
+-- Items that are gone from the attached table are left out, unless a model is measured.
+create or replace function aisle._complete_basket(
+    model_id integer, item_ids text[], k integer, user_id text, gone_too boolean default false)
 returns table (rank integer, item_id text, score double precision)
 language plpgsql stable parallel safe rows 10
 set hnsw.iterative_scan = 'strict_order'
@@ -59,11 +61,12 @@ begin
          )
          select (row_number() over (order by s.score desc, s.item_id))::integer, s.item_id, s.score
          from scored s
-         where not $9 or s.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
+         where not $9 or s.item_id = any ((
+             select aisle._existing_items(array(select s.item_id from scored s order by s.score desc, s.item_id), $8))::text[])
          order by 1
          limit $8',
         'basket_items_' || model_id, vector_dims(cart))
     using cart, item_ids, k::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
-          (known ->> 'rarest')::double precision, k, aisle._hides_items();
+          (known ->> 'rarest')::double precision, k, not gone_too or aisle._hides_items();
 end
 $function$;

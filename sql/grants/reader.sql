@@ -14,7 +14,7 @@ to ROLE;
 -- What they are made of.
 grant execute on function
     aisle._live_model, aisle._words, aisle._ngrams, aisle._embed, aisle._categorise, aisle._similar_items, aisle._nearest_items, aisle._further,
-    aisle._hides_items, aisle._item_vector, aisle._read_items, aisle._castable_ids, aisle._content_hash,
+    aisle._hides_items, aisle._existing_items, aisle._item_vector, aisle._read_items, aisle._castable_ids, aisle._content_hash,
     aisle._recommend, aisle._now, aisle._event_source, aisle._before, aisle._time_context, aisle._read_history,
     aisle._check_context, aisle._user_vector, aisle._nearest_factors, aisle._popular_items, aisle._score_repeats,
     aisle._has_index,

@@ -1,5 +1,5 @@
 -- What one model, deployed or not, completes carts with.
 select array(
-    select b.item_id from aisle._complete_basket(%(model_id)s, c.cart::text[], %(k)s, null) b order by b.rank)
+    select b.item_id from aisle._complete_basket(%(model_id)s, c.cart::text[], %(k)s, null, gone_too => true) b order by b.rank)
 from unnest(%(carts)s::text[]) with ordinality c (cart, place)
 order by c.place

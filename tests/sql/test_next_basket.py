@@ -244,6 +244,71 @@ def test_k_of_a_completion_is_at_least_1(orders: Shop, k: int | None) -> None:
     assert raised.value.sqlstate == "AIS06"
 
 
+# ---- products that are gone ----
+
+
+@pytest.fixture
+def catalogue(orders: Shop) -> Shop:
+    """The products are attached, and tea and jam were deleted."""
+    orders.execute("create table shop.products (id text primary key, name text)")
+    orders.execute("insert into shop.products select id, id from unnest(%s::text[]) id", [list(ITEMS)])
+    orders.execute("select aisle.attach_items('shop.products', 'id', 'name')")
+    orders.execute("delete from shop.products where id in ('tea', 'jam')")
+    return orders
+
+
+def test_what_is_gone_is_no_next_order(catalogue: Shop) -> None:
+    left = ["bread", "milk", "salt"]
+    assert sorted(item for item, *_ in answer(catalogue)) == left
+    assert len(answer(catalogue, k=2)) == 2, "Others take its place."
+    assert {item for item, *_ in answer(catalogue, k=None)} <= set(left)
+    assert [item for item, *_ in answer(catalogue, "nobody", 2)] == ["milk", "bread"]
+    rows = catalogue.execute("select rank from aisle.next_basket('ann')").fetchall()
+    assert [rank for (rank,) in rows] == [1, 2, 3]
+    catalogue.execute("insert into shop.products values ('tea', 'tea')")
+    assert "tea" in scores(catalogue), "It has come back."
+
+
+def test_what_is_gone_completes_no_cart(catalogue: Shop) -> None:
+    assert completed(catalogue, ["bread"]) == {"milk": 0, "salt": 0}
+    assert completed(catalogue, ["bread"], 1) == {"milk": 0}, "Jam would be better."
+    assert set(completed(catalogue, ["bread"], user="ann")) == {"milk", "salt"}
+    assert set(completed(catalogue, [], 2)) == {"milk", "bread"}
+
+
+def test_what_is_gone_is_like_nothing(catalogue: Shop) -> None:
+    catalogue.execute("update aisle.basket_items set co_purchase = taste")
+    query = "select rank, item_id from aisle.similar_items('bread', %s, space => 'basket')"
+    assert catalogue.execute(query, [1]).fetchall() == [(1, "milk")], "Jam would be nearer."
+
+
+def test_a_model_is_measured_on_what_is_gone_too(catalogue: Shop) -> None:
+    model = catalogue.value("select aisle._live_model('basket')")
+    query = "select item_id from aisle._next_basket(%s, 'ann', 1, '2024-01-20')"
+    assert catalogue.value(query, [model]) == "tea"
+    assert catalogue.value(sql.read("queries/complete_heldout"), {"model_id": model, "carts": ["{bread}"], "k": 1}) == [
+        "jam"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("id_type", "prefix"), [("integer", ""), ("uuid", "00000000-0000-0000-0000-00000000"), ("text", "p")]
+)
+def test_rows_are_looked_up_until_there_are_enough(shop: Shop, id_type: str, prefix: str) -> None:
+    ids = [f"{prefix}{n}" for n in range(1000, 1200)]
+    shop.execute(f"create table products (id {id_type} primary key, name text)")
+    shop.execute(f"insert into products select id::{id_type}, '' from unnest(%s::text[]) id", [ids[150:]])
+    asked = ["no such id", *ids]
+    existing = "select aisle._existing_items(%s, %s)"
+    assert shop.value(existing, [asked, 2]) == asked, "Nothing is attached."
+    shop.execute("select aisle.attach_items('products', 'id', 'name')")
+    for k in (1, 50, 60, None):
+        assert len(shop.value(existing, [asked, k])) >= min(k or 50, 50)
+        assert set(shop.value(existing, [asked, k])) <= set(ids[150:])
+    assert len(shop.value(existing, [ids[150:], 2])) < 20, "No more than it takes."
+    assert shop.value(existing, [[], 2]) == []
+
+
 # ---- attaching ----
 
 

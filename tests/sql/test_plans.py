@@ -341,6 +341,8 @@ def test_the_next_basket_and_the_rest_of_a_cart_are_found_by_indexes(connection:
 def test_what_is_bought_with_like_products_is_found_by_the_index_as_far_as_is_asked(connection: Connection) -> None:
     shop, items, k = Shop(connection), bulk.INDEX_FROM, 150
     shop.create()
+    shop.execute("insert into shop.products (id, name) select i, '' from generate_series(1, %s) i", [items])
+    shop.execute("analyze shop.products")
     shop.attach()
     model = publish_tiny_basket(connection, {}, dimensions=DIMENSIONS)
     shop.execute(
@@ -351,7 +353,7 @@ def test_what_is_bought_with_like_products_is_found_by_the_index_as_far_as_is_as
     )
     bulk.create_index(connection, f"basket_items_{model}", DIMENSIONS, "halfvec_cosine_ops", column="co_purchase")
     shop.execute("analyze aisle.basket_items")
-    before = scans(shop, f"aisle.basket_items_{model}")[0]
+    before, looked_through = (scans(shop, table)[0] for table in (f"aisle.basket_items_{model}", "shop.products"))
     found = 0
     for item in map(str, range(1, CALLS + 1)):
         rows = shop.execute("select item_id from aisle.similar_items(%s, %s, 'basket')", [item, k]).fetchall()
@@ -363,6 +365,7 @@ def test_what_is_bought_with_like_products_is_found_by_the_index_as_far_as_is_as
         )
         found += len({name for (name,) in rows} & set(exact))
     assert scans(shop, f"aisle.basket_items_{model}")[0] == before + CALLS, "Only the exact searches read all products."
+    assert scans(shop, "shop.products")[0] == looked_through, "Whether a product is there is asked by its id."
     assert found >= 0.99 * k * CALLS
 
 

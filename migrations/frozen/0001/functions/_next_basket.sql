@@ -2,7 +2,7 @@
 -- state that the customer had then, and, where orders have numbers only, without the neighbours that `heldout_of` is measured on.
 --
 --   candidates  = what the customer bought ∪ what neighbours bought next ∪ what is nearest to the customer's state,
---                 without items that policies hide from the caller
+--                 without items that are gone from the attached table (where it is measured: that policies hide from the caller)
 --   taste       = the sum of what each product bought adds to it, by how often and how lately it was bought, at length 1
 --   score       = a weighted sum of what is known of customer and product, apart for products bought before and new ones
 --   probability = 1 / (1 + exp(-score))
@@ -24,7 +24,7 @@ declare
     fast constant double precision := parameters -> 'decay' -> 1;
     forgotten constant integer := 200;  -- orders; what is longer ago counts as this long ago: power() raises an error where it is nearly 0
     rarest constant double precision := parameters -> 'rarest';
-    hides constant boolean := aisle._hides_items();
+    checks constant boolean := as_of is null or aisle._hides_items();
     history record;
     orders integer;
     size double precision;
@@ -42,7 +42,7 @@ begin
                    ln(p.popularity / (1 - p.popularity)), p.popularity, false
             from (select b.item_id, least(greatest(b.popularity, rarest / 2), .999999) as popularity
                   from aisle.basket_items b
-                  where b.model_id = model_id and (not hides or exists (select from aisle._read_items(array[b.item_id])))
+                  where b.model_id = model_id and (not checks or aisle._existing_items(array[b.item_id], 1) <> '{}')
                   order by b.popularity desc, b.item_id
                   limit coalesce(k, round((parameters ->> 'size')::float8)::integer)) p;
         return;
@@ -89,7 +89,9 @@ begin
                    coalesce(c.logit, (parameters ->> 'logit')::float8) as logit
             from candidates c
             left join neighbours n on n.item_id = c.item_id
-            where not hides or c.item_id in (select i.item_id from aisle._read_items(array(select c.item_id from candidates c)) i)
+            -- Which of all there are is asked only where it is not known how many are wanted.
+            where not checks or k is not null
+                  or c.item_id = any ((select aisle._existing_items(array(select c.item_id from candidates c), null))::text[])
         ), scored as (
             select x.item_id, x.bought_before,
                    case when x.bought_before then
@@ -107,12 +109,16 @@ begin
             from (select s.*, 1 / (1 + exp(least(-s.score, 600))) as probability from scored s) s  -- exp(710) would be an error
             window by_score as (order by s.score desc, s.item_id)
         )
-        select r.place::integer, r.item_id, r.score, r.probability, r.bought_before
+        select (row_number() over (order by r.place))::integer, r.item_id, r.score, r.probability, r.bought_before
         from ranked r
-        where r.place <= coalesce(k, (
-            select f.place from ranked f
-            order by f.expected / (f.place + greatest(f.total, size)) desc, f.place
-            limit 1))
-        order by r.place;
+        where case
+            when k is null then r.place <= (
+                select f.place from ranked f
+                order by f.expected / (f.place + greatest(f.total, size)) desc, f.place
+                limit 1)
+            else not checks or r.item_id = any ((
+                select aisle._existing_items(array(select r.item_id from ranked r order by r.place), k))::text[]) end
+        order by r.place
+        limit k;
 end
 $function$;
