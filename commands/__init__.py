@@ -70,8 +70,8 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: b
         table.add_column(Text(column.replace("_", " ")), overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
-    # A pipe has no width: rows are not to be folded at 80 columns for a program that reads them.
-    Console(width=None if sys.stdout.isatty() else 500).print(table, soft_wrap=not sys.stdout.isatty())
+    # A pipe has no width: for a program that reads them, no row is folded.
+    Console(width=None if sys.stdout.isatty() else 100_000).print(table, soft_wrap=not sys.stdout.isatty())
 
 
 def print_dicts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:

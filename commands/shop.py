@@ -1,5 +1,6 @@
 """The shop's tables: `aisle attach`, `detach`, `import`, `export`."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -136,10 +137,11 @@ def import_items(database: Database, file: Path, table: str, key: str | None) ->
         ).fetchone()
     made = "created and filled" if result.created else "filled"
     click.echo(f"{table} {made}: {result.rows:,} rows, columns {', '.join(result.columns)}.")
+    named = shlex.quote(table)
     if found is None:
         click.echo(f"It has no primary key, which an id must be. Next: alter table {table} add primary key (KEY)")
     id_option = "--id KEY " if found is None else "" if found[0] == "id" else f"--id {found[0]} "
-    click.echo(f"Next: aisle attach items {table} {id_option}--name … --category …")
+    click.echo(f"Next: aisle attach items {named} {id_option}--name … --category …")
 
 
 @click.group()

@@ -309,10 +309,11 @@ def rows_of(catalogue: Catalogue, split: str, categories: list[str]) -> npt.NDAr
 
 
 def _describe(catalogue: Catalogue) -> str:
-    counts = Counter(catalogue.splits)
+    labelled = [category is not None for category in catalogue.categories]
+    counts = Counter(catalogue.splits[labelled])
     return (
         f"{counts['train']:,} to train on, {counts['valid']:,} to calibrate with, {counts['test']:,} held out, "
-        f"{counts['']:,} without a category"
+        f"{labelled.count(False):,} without a category"
     )
 
 
