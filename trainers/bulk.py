@@ -49,9 +49,9 @@ def record_batches(connection: Connection, query: str) -> Iterator[Any]:
         with dbapi.connect(address) as adbc, adbc.cursor() as cursor:
             cursor.execute(query)
             yield from cursor.fetch_record_batch()
-    except dbapi.Error as error:
+    except (dbapi.Error, OSError) as error:  # an OSError while the rows come
         message = str(error).partition("\n")[0]
-        missing = errors.missing_relation(message) if error.sqlstate == UNDEFINED_TABLE else None
+        missing = errors.missing_relation(message) if getattr(error, "sqlstate", None) == UNDEFINED_TABLE else None
         raise missing or errors.AisleError(f"The database says: {message}.") from error
 
 

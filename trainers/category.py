@@ -117,8 +117,8 @@ def measure(
         try:
             given, predicted, _ = linear_svm.predict(catalogue, testing, training=training)
             metrics[linear_svm.NAME] = publish.scores(given, predicted)
-        except ValueError as error:  # texts of one syllable, no two of them alike, leave it nothing to learn from
-            report(f"Not compared with {linear_svm.NAME}: {error}")
+        except errors.TrainingDataError as error:
+            report(f"Not compared: {error}")
     elif held_out and options.baseline is None:
         report(f"Not compared with {linear_svm.NAME}, which would take minutes: --baseline")
     return metrics

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aisle.sql import errors
 from aisle.trainers.catalogue import Catalogue, Strings
 
 NAME = "TF-IDF + linear SVM"
@@ -17,6 +18,7 @@ def predict(
     """Fit it to these rows, by default to every other labelled one that a model could learn from.
 
     Return the held-out rows' categories, its answers, and how sure it is of the first of two categories.
+    Raises TrainingDataError where the texts have nothing that it could learn from.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_union
@@ -27,10 +29,13 @@ def predict(
         training = np.isin(catalogue.splits.astype(str), ("train", "valid")) & ~testing
     features = make_union(
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2),
-        # Words of one letter, too: names of one syllable would be no words at all.
-        TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", ngram_range=(1, 2), sublinear_tf=True),  # noqa: S106  # no password
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
     )
-    svm = LinearSVC(C=0.5).fit(features.fit_transform(texts[training]), catalogue.categories[training])
+    try:
+        learned = features.fit_transform(texts[training])
+    except ValueError as error:  # names of one syllable have no words, and no two characters in common
+        raise errors.TrainingDataError(f"{NAME} finds nothing in these texts to learn from.") from error
+    svm = LinearSVC(C=0.5).fit(learned, catalogue.categories[training])
     vectors = features.transform(texts[testing])
     given, predicted = catalogue.categories[testing].astype(str), svm.predict(vectors).astype(str)
     return given, predicted, -svm.decision_function(vectors)

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from aisle.cli import aisle
-from aisle.sql import registry
+from aisle.sql import errors, registry
 from aisle.trainers import category, evaluation, publish
 from aisle.trainers.catalogue import read_catalogue
 from aisle.trainers.student import StudentOptions
@@ -73,18 +73,21 @@ def test_the_baseline_answers_for_held_out_rows_that_have_a_category_and_learns_
 
 
 @pytest.mark.parametrize("syllables", [20, 240])
-def test_names_of_one_syllable_can_be_compared_with_the_baseline(
+def test_a_baseline_that_cannot_be_fitted_is_no_reason_not_to_train(
     products: Shop, database_url: str, syllables: int
 ) -> None:
     products.execute("update shop.products set name = chr(44032 + 28 * (id %% %s)::int)", [syllables])
     result = category.train(database_url, replace(QUICK, baseline=True))
     assert registry.live(products.connection, "category") == result.model_id
+    with pytest.raises(errors.TrainingDataError, match="nothing in these texts to learn from"):
+        evaluation.evaluate_category(products.connection, baseline=True)
 
 
 def test_a_long_text_without_spaces_is_no_ngram_of_a_model(products: Shop, database_url: str) -> None:
-    # Random enough not to be compressed below what an index takes.
+    # A thousand syllables of three bytes, which cannot be compressed to what an index takes.
     products.execute(
-        "update shop.products set maker = (select string_agg(md5(i::text), '') from generate_series(1, 250) i)"
+        "update shop.products set maker ="
+        " (select string_agg(chr(44032 + abs(hashint4(i) % 11172)), '') from generate_series(1, 1000) i)"
     )
     model_id = category.train(database_url, QUICK).model_id
     longest = products.value("select max(octet_length(ngram)) from aisle.ngram_vectors where model_id = %s", [model_id])
