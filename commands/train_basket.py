@@ -94,7 +94,10 @@ def train_basket(database: Database, /, as_json: bool, **given: Any) -> None:
 @json_option
 @pass_database
 def experiment_basket(database: Database, /, grids: tuple[str, ...], seeds: int, as_json: bool, **given: Any) -> None:
-    """Try networks on the same held-out customers; what was finished before is not fitted again."""
+    """Try networks on the same held-out customers; what was finished before is not fitted again.
+
+    What is chosen here looks better on these customers than it is: train with another --seed, which holds out others.
+    """
     from aisle.trainers import basket_experiment
 
     with database.connect():
@@ -105,6 +108,11 @@ def experiment_basket(database: Database, /, grids: tuple[str, ...], seeds: int,
     )
     rows = [{**arm.settings, **arm.means} for arm in arms]
     print_rows(list(rows[0]), [list(row.values()) for row in rows], as_json)
+    click.echo(
+        "What is chosen by these customers looks better on them than it is. Train with another --seed, which holds out "
+        "others.",
+        err=True,
+    )
 
 
 def _grid(pairs: tuple[str, ...]) -> dict[str, list[Any]]:

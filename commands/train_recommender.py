@@ -8,6 +8,9 @@ import click
 from aisle.commands import Database, json_option, pass_database, print_rows
 from aisle.commands.runs import WARM_START, progress, show, with_options
 
+LONGEST = 2000  # dimensions that a generation may have; each member may need one beside its own
+HELD_OUT = "Hold out what users did from then on who were there before.  [default: each user's last event]"
+
 OPTIONS = (
     click.option(
         "--positives",
@@ -21,11 +24,23 @@ OPTIONS = (
         is_flag=True,
         help="Users come back to the same items, such as stores, and are to be shown them again.",
     ),
-    click.option("--dimensions", default=64, show_default=True, help="Of the vectors."),
     click.option(
-        "--members", default=1, show_default=True, help="Models of so many seeds, joined into one: longer vectors."
+        "--dimensions", default=64, show_default=True, type=click.IntRange(1, LONGEST - 1), help="Of the vectors."
     ),
-    click.option("--history", default=50, show_default=True, help="How many of a user's last events count."),
+    click.option(
+        "--members",
+        default=1,
+        show_default=True,
+        type=click.IntRange(min=1),
+        help="Models of so many seeds, joined into one: longer vectors.",
+    ),
+    click.option(
+        "--history",
+        default=50,
+        show_default=True,
+        type=click.IntRange(1, 1000),
+        help="How many of a user's last events count.",
+    ),
     click.option(
         "--unordered",
         is_flag=True,
@@ -34,7 +49,7 @@ OPTIONS = (
     click.option("--epochs", type=click.IntRange(min=1), help="Passes over the events, at most."),
     click.option("--batch-size", type=click.IntRange(min=1), help="Events (with --unordered: users) a step."),
     click.option("--learning-rate", type=float, help="Of Adam."),
-    click.option("--test-from", type=click.DateTime(), help="Hold out what came later.  [default: the last event]"),
+    click.option("--test-from", type=click.DateTime(), help=HELD_OUT),
     click.option("--validate-from", type=click.DateTime(), help="The same for validation."),
     click.option("--top", default=10, show_default=True, type=click.IntRange(min=1), help="Measure the first so many."),
     click.option("--seed", default=7, show_default=True, help="Same seed, same machine: same model."),
@@ -102,7 +117,10 @@ def train_recommender(
 def experiment_recommender(
     database: Database, /, arms: tuple[str, ...], seeds: int, as_json: bool, **given: Any
 ) -> None:
-    """Compare sets of features of the towers on the same held-out users; nothing is deployed."""
+    """Compare sets of features of the towers on the same held-out users; nothing is deployed.
+
+    A set that is chosen here looks better on these users than it is: measure it on later events.
+    """
     from aisle.trainers import experiment as experiments
 
     with database.connect():
@@ -119,6 +137,9 @@ def experiment_recommender(
         [(",".join(a.features), a.mean, a.sd, a.difference, a.p, a.verdict) for a in table],
         as_json,
     )
+    click.echo(
+        "The set that is chosen by these users looks better on them than it is: measure it on later events.", err=True
+    )
 
 
 def _names(features: str) -> tuple[str, ...]:
@@ -131,6 +152,11 @@ def _recommender(
 ) -> Any:  # fmt: skip
     from aisle.trainers import recommender, towers
 
+    if given["members"] * (given["dimensions"] + 1) > LONGEST:
+        raise click.BadParameter(
+            f"{given['members']} of {given['dimensions']} dimensions, and one more each, are more than {LONGEST:,}.",
+            param_hint="--members",
+        )
     return recommender.Options(
         liked_only=positives == "liked",
         repeats=repeats,

@@ -1646,6 +1646,7 @@ declare
     target regclass;
     user_type text;
     time_type text;
+    weight_type text;
     missing_indexes text;
 begin
     context_columns := coalesce(context_columns, '{}');
@@ -1668,6 +1669,11 @@ begin
     if time_type not in ('timestamp with time zone', 'timestamp without time zone', 'date') then
         raise exception 'Column % of % is of type %; the time of an event is a timestamp or a date.',
             quote_ident(at), target, time_type using errcode = 'AIS04';
+    end if;
+    weight_type := aisle._column_type(target, weight);
+    if weight_type not in ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision') then
+        raise exception 'Column % of % is of type %; the weight of an event is a number.',
+            quote_ident(weight), target, weight_type using errcode = 'AIS04', hint = 'A review or a rating is named as that.';
     end if;
     insert into aisle._attachments (kind, relation, id_type, columns, time_type, time_zone)
     values ('interactions', target, user_type,

@@ -11,6 +11,7 @@ from aisle.trainers import baselines, basket, basket_baselines, linear_svm, pref
 from aisle.trainers.baskets import read_baskets
 from aisle.trainers.catalogue import read_catalogue
 from aisle.trainers.events import read_events
+from aisle.trainers.run import learned_from
 
 COLUMNS = ("answer", "held_out_rows", "accuracy", "macro_f1", "ece")
 
@@ -56,8 +57,12 @@ def evaluate_preference(connection: Connection, *, baseline: bool) -> list[dict[
 
 
 def evaluate_recommender(connection: Connection, *, baseline: bool) -> list[dict[str, Any]]:
-    """Ask the live model for its held-out users again; return a row for it, and one for each baseline."""
+    """Ask the live model for its held-out users again; return a row for it, and one for each baseline.
+
+    Raises NotAttachedError where their events are not there any more.
+    """
     model_id = registry.require_live(connection, "recommender")
+    learned_from(connection, "recommender")
     parameters = registry.get(connection, model_id).parameters
     k, exclude_seen = parameters["top"], not parameters["recommends_seen"]
     measured = ranking.measure(*recommender.answers(connection, model_id, model_id, k), k)

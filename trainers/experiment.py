@@ -60,7 +60,7 @@ def compare_features(
             events = read.only(features)
             towers = replace(options.tower_options, features=features, exclude_seen=not options.repeats)
             test = recommender.hold_out(events, options.test_from, exclude_seen=not options.repeats)
-            recommender.check(test)
+            recommender.check(test, options.test_from)
             recalls = []
             for seed in range(options.seed, options.seed + seeds):
                 factors, _ = recommender.fit(test.events, options.validate_from, towers, seed, lambda line: None)

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import Any
 
@@ -99,7 +100,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
             raise errors.WarmStartError("A matrix factorisation starts from nothing.", hint="Leave out --warm-start.")
         start = begin(connection, events, tower_options) if options.warm_start else None
         test = hold_out(events, options.test_from, exclude_seen=not options.repeats, start=start)
-        check(test)
+        check(test, options.test_from)
         report(
             f"{len(events):,} events of {len(events.user_ids):,} users with {len(events.items):,} items; "
             f"{len(test.user):,} users' last are held out."
@@ -202,13 +203,24 @@ def held_out_of(connection: Connection, model_id: int, events: Events) -> HeldOu
     return HeldOut(events.select(~after), user, moments[user], relevant_events)
 
 
-def check(test: HeldOut) -> None:
+def check(test: HeldOut, moment: float | None) -> None:
     """Raise TrainingDataError where there is nothing to tell apart."""
+    check_moment(test, moment, "--test-from")
     users, items = len(np.unique(test.events.user)), len(np.unique(test.events.item))
     if users < 2 or items < 2 or not len(test.user):
         raise errors.TrainingDataError(
             f"There are {users} users with {items} items; two of each, and one user with two events, are the least.",
             hint="Attach a table with more events.",
+        )
+
+
+def check_moment(test: HeldOut, moment: float | None, option: str) -> None:
+    """Raise TrainingDataError where nobody's events were held out from the moment that an option named."""
+    if moment is not None and not len(test.user):
+        raise errors.TrainingDataError(
+            f"Nobody has an event that counts from {datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} on, and one "
+            "before.",
+            hint=f"Name another moment, or leave out {option}.",
         )
 
 
@@ -227,6 +239,7 @@ def fit(
     Return what a later training may start from, too: the weights that were validated, where towers are the better.
     """
     validation = hold_out(events, validate_from, exclude_seen=options.exclude_seen, start=start)
+    check_moment(validation, validate_from, "--validate-from")
     if not validation.events.weight.any():
         raise errors.TrainingDataError(
             "Nothing that counts is left to learn from when each user's last is held out.",

@@ -54,7 +54,7 @@ def beats_all(metrics: dict[str, Any], name: str) -> tuple[bool, str]:
 
 def count_rows(connection: Connection, task: str, *, after: str | None = None) -> int:
     """Return how many rows there are of what a model of a task learns from; `after`: only those since then."""
-    query = compose.SQL("select count(*) from {} e").format(_view(connection, task))
+    query = compose.SQL("select count(*) from {} e").format(learned_from(connection, task))
     if after is not None:
         query += compose.SQL(" where e.local_at > {}::timestamp and {}").format(compose.Literal(after), NOT_TO_COME)
     return int(connection.execute(query).fetchall()[0][0])
@@ -62,12 +62,15 @@ def count_rows(connection: Connection, task: str, *, after: str | None = None) -
 
 def newest_moment(connection: Connection, task: str) -> str | None:
     """Return the local time of the newest event or order that is not yet to come; None where there is none."""
-    query = compose.SQL("select max(e.local_at)::text from {} e where {}").format(_view(connection, task), NOT_TO_COME)
+    query = compose.SQL("select max(e.local_at)::text from {} e where {}").format(
+        learned_from(connection, task), NOT_TO_COME
+    )
     newest: str | None = connection.execute(query).fetchall()[0][0]
     return newest
 
 
-def _view(connection: Connection, task: str) -> compose.Identifier:
+def learned_from(connection: Connection, task: str) -> compose.Identifier:
+    """Return the view of what a model of a task learns from; raises NotAttachedError where there is none."""
     view = {"category": "_items", "preference": "_interactions", "basket": "_orders"}.get(task)
     if view is None:
         view = f"_{sql.fetch_value(connection, 'select (aisle._event_source()).kind')}"

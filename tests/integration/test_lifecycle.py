@@ -180,6 +180,12 @@ def test_what_is_not_attached_any_more_cannot_be_stale(models: Shop, kind: str) 
         staleness.examine(models.connection, task)
 
 
+def test_without_its_events_a_recommender_is_not_measured(models: Shop) -> None:
+    models.execute("select aisle.detach('interactions'); select aisle.detach('orders')")
+    with pytest.raises(errors.NotAttachedError, match="What the recommender model learned from"):
+        evaluation.evaluate_recommender(models.connection, baseline=False)
+
+
 def test_one_task_that_cannot_be_trained_again_stops_no_other(models: Shop, database_url: str) -> None:
     models.execute("select aisle.detach('interactions'); select aisle.detach('orders')")
     limits = ["--new-rows", "99", "--mix", "1", "--confidence", "1"]

@@ -10,7 +10,10 @@ import pytest
 
 pytest.importorskip("implicit")
 
+from click.testing import CliRunner
+
 from aisle import sql
+from aisle.cli import aisle
 from aisle.demo.shop import generate, load
 from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
@@ -296,6 +299,33 @@ def test_what_came_from_a_date_on_is_held_out() -> None:
     # b was not there before the date: it cannot be asked, and stays.
     assert held(recommender.hold_out(events, 2, exclude_seen=True)) == ([(0, 2.0)], {(0, 2)}, 4)
     assert held(recommender.hold_out(events, 2, exclude_seen=False)) == ([(0, 2.0)], {(0, 1), (0, 2)}, 4)
+
+
+def test_a_moment_that_holds_out_nobody_is_said() -> None:
+    events = events_of([(0, 1, 1), (0, 2, 2), (1, 1, 2), (1, 2, 3)])
+    with pytest.raises(errors.TrainingDataError, match=r"Nobody has an event that counts from 1970-01-01 00:01 on"):
+        recommender.check(recommender.hold_out(events, 60, exclude_seen=True), 60)
+    with pytest.raises(errors.TrainingDataError, match="Nobody has an event") as raised:
+        recommender.fit(events, 60, QUICK, 7, lambda line: None)
+    assert "--validate-from" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "--members 0",
+        "--dimensions 0",
+        "--dimensions 20000",
+        "--history -3",
+        "--history 0",
+        "--dimensions 999 --members 3",
+    ],
+)
+def test_what_no_model_can_have_is_refused_before_anything_is_read(database_url: str, given: str) -> None:
+    arguments = ["--database-url", database_url, "train", "recommender", *given.split()]
+    refused = CliRunner().invoke(aisle, arguments)
+    assert refused.exit_code == 2
+    assert "Invalid value for" in refused.output
 
 
 def create_visits(shop: Shop) -> None:

@@ -281,6 +281,14 @@ def test_no_context_columns_may_be_null(shop: Shop) -> None:
     assert shop.value("select columns -> 'context' from aisle._attachments where kind = 'interactions'") == []
 
 
+@pytest.mark.parametrize("type_", ["boolean", "text"])
+def test_a_weight_is_a_number(shop: Shop, type_: str) -> None:
+    shop.execute(f"create schema shop; create table shop.visits (who text, what int, at date, w {type_})")
+    with pytest.raises(psycopg.Error, match=f"w of shop.visits is of type {type_}; the weight of an event") as raised:
+        shop.execute("select aisle.attach_interactions('shop.visits', 'who', 'what', 'at', weight => 'w')")
+    assert raised.value.sqlstate == "AIS04"
+
+
 def test_without_a_model_it_says_what_to_do(shop: Shop) -> None:
     with pytest.raises(psycopg.Error) as raised:
         recommend(shop, "ann")
