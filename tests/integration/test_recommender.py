@@ -264,7 +264,7 @@ def test_a_model_is_deployed_if_it_beats_all_that_it_is_compared_with() -> None:
     metrics["live"]["against"] = {"recall@10": 0.15}
     assert recommender.judge(metrics, options) == (
         False,
-        "its recall@10 0.1500 is not better than that of the live model, 0.1900",
+        "its recall@10 0.1500 on rows that neither learned from is not better than that of the live model, 0.1900",
     )
 
 

@@ -1,10 +1,12 @@
 """Orders in memory, and the rules that a basket model has to beat; small enough to check in the head."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import sparse
 
-from aisle.embedder.baskets import Baskets, group, recency, tastes
+from aisle.embedder.baskets import Baskets, Ints, group, recency, tastes
 from aisle.trainers import basket_baselines, basket_score, completion, ranking
 from aisle.trainers.basket_baselines import BASELINES
 
@@ -121,22 +123,26 @@ def test_what_is_held_at_once_does_not_grow_with_the_customers(
     assert sizes == [5, 5], "Of a hundred customers, five at once."
 
 
-def test_candidates_of_one_batch_are_those_of_many(board: Baskets, monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted = basket_score.Fitted(
-        None, *[np.zeros((10, 1), np.float32)] * 2, sparse.csr_array((10, 10)), 0, *[np.zeros((10, 0), np.float32)]
-    )
+def test_candidates_of_small_batches_are_those_of_one(board: Baskets, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = np.zeros((10, 1), dtype=np.float32)
+    fitted = basket_score.Fitted(None, nothing, nothing, sparse.csr_array((10, 10)), 0, nothing)
     before, wanted = board.hold_out_last()
     learned = basket_score.learn(before, fitted, 7)
     pool = basket_score.neighbours_of(before, learned)
+    shares, sizes = basket_score.shares, []
 
-    def found() -> basket_score.Candidates:
-        return basket_score.candidates(before, wanted, learned, pool, neighbours=3, nearest=3, by_time=False)
+    def recorded(pool: basket_score.Pool, customers: Ints, *rest: Any) -> sparse.csr_array:
+        sizes.append(len(customers))
+        return shares(pool, customers, *rest)
 
-    whole = found()
-    monkeypatch.setattr(basket_score, "BATCH", 30)
-    parts = found()
-    assert parts.item.tolist() == whole.item.tolist()
-    assert parts.terms == pytest.approx(whole.terms, abs=1e-5)
+    monkeypatch.setattr(basket_score, "shares", recorded)
+    found = []
+    for batch in (basket_score.BATCH, 30):
+        monkeypatch.setattr(basket_score, "BATCH", batch)
+        found.append(basket_score.candidates(before, wanted, learned, pool, neighbours=3, nearest=3, by_time=False))
+    assert sizes == [10, 3, 3, 3, 1], "Of ten neighbours and ten products, three customers at once."
+    assert found[0].item.tolist() == found[1].item.tolist()
+    assert found[0].terms == pytest.approx(found[1].terms, abs=1e-5)
 
 
 def test_trees_score_customers_of_whom_nothing_is_known(board: Baskets) -> None:
