@@ -99,14 +99,17 @@ CUSTOMERS = 100_000  # of latency
 KINDS = 100
 LATENCY = """
 create schema shop;
+create table shop.products (id integer primary key, name text);
 create table shop.orders (id integer, customer_id integer, ordered_at timestamptz);
 create table shop.lines (order_id integer, product_id integer);
 create index on shop.orders (customer_id, ordered_at);
 create index on shop.orders (id);
 create index on shop.lines (order_id);
+select aisle.attach_items('shop.products', 'id', 'name');
 select aisle.attach_orders('shop.orders', 'id', 'product_id', 'customer_id', 'ordered_at', lines => 'shop.lines',
                            line_order_id => 'order_id', time_zone => 'UTC');
 """
+FILL_PRODUCTS = "insert into shop.products select n, 'product ' || n from generate_series(0, %s - 1) n"
 FILL_ORDERS = """
 insert into shop.orders
 select o.id, o.customer_id, timestamptz '1970-01-01' + o.day * interval '1 day'
@@ -180,6 +183,7 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
         )
         baskets = made_up_orders(random, products, customers, asked)
         order, customer = np.arange(len(baskets)), baskets.customer_of_order
+        connection.execute(FILL_PRODUCTS, (products,))
         connection.execute(FILL_ORDERS, (order.tolist(), customer.tolist(), baskets.at.tolist()))
         connection.execute(FILL_LINES, (baskets.order_of_line.tolist(), baskets.item.tolist()))
         states: Any = TasteStates(embedding, basket_score.DECAY[0])

@@ -236,7 +236,8 @@ begin
          limit $8',
         'basket_items_' || model_id, vector_dims(cart))
     using cart, item_ids, k::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
-          (known ->> 'rarest')::double precision, k, not gone_too or aisle._hides_items();
+          (known ->> 'rarest')::double precision, k,
+          not gone_too and exists (select from aisle._attachments a where a.kind = 'items') or aisle._hides_items();
 end
 $_$;
 
@@ -1033,7 +1034,8 @@ declare
     fast constant double precision := parameters -> 'decay' -> 1;
     forgotten constant integer := 200;  -- orders; what is longer ago counts as this long ago: power() raises an error where it is nearly 0
     rarest constant double precision := parameters -> 'rarest';
-    checks constant boolean := as_of is null or aisle._hides_items();
+    checks constant boolean := as_of is null and exists (select from aisle._attachments a where a.kind = 'items')
+                               or aisle._hides_items();
     history record;
     orders integer;
     size double precision;

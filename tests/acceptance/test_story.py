@@ -141,6 +141,7 @@ def test_the_sql_for_an_administrator_makes_the_same_schema(bare: Aisle) -> None
         ("server", "ok"),
         ("pgvector", "ok"),
         ("schema", "ok"),
+        ("rights", "ok"),
         ("items", "PROBLEM"),
         ("model", "PROBLEM"),
         ("hnsw", "ok"),

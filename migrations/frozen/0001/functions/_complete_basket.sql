@@ -67,6 +67,7 @@ begin
          limit $8',
         'basket_items_' || model_id, vector_dims(cart))
     using cart, item_ids, k::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
-          (known ->> 'rarest')::double precision, k, not gone_too or aisle._hides_items();
+          (known ->> 'rarest')::double precision, k,
+          not gone_too and exists (select from aisle._attachments a where a.kind = 'items') or aisle._hides_items();
 end
 $function$;

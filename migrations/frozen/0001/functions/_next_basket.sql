@@ -24,7 +24,8 @@ declare
     fast constant double precision := parameters -> 'decay' -> 1;
     forgotten constant integer := 200;  -- orders; what is longer ago counts as this long ago: power() raises an error where it is nearly 0
     rarest constant double precision := parameters -> 'rarest';
-    checks constant boolean := as_of is null or aisle._hides_items();
+    checks constant boolean := as_of is null and exists (select from aisle._attachments a where a.kind = 'items')
+                               or aisle._hides_items();
     history record;
     orders integer;
     size double precision;
