@@ -10,7 +10,7 @@ from aisle import sql
 from aisle.commands import Database, pass_database, print_query
 from aisle.sql import Connection, errors
 
-MARK = "comment on schema shop is 'Made by aisle demo.'"
+MARK = "Made by aisle demo."  # the comment on the schema `shop`
 
 
 @click.command()
@@ -78,7 +78,7 @@ The database is running: {database.url}
 
 def _refuse_a_real_shop(connection: Connection) -> None:
     """The demo writes to the schema `shop`, and drops it: it must have made it, and all that is attached."""
-    others = connection.execute(sql.read("queries/not_of_the_demo")).fetchall()
+    others = connection.execute(sql.read("queries/not_of_the_demo"), {"mark": MARK}).fetchall()
     if others:
         raise errors.InvalidArgumentError(
             f"The demo would write to a shop's own data: {', '.join(name for (name,) in others)}.",
@@ -92,7 +92,7 @@ def _generated_shop(connection: Connection) -> str:
     _say("Generating a shop: products, customers, orders, visits …")
     with connection.transaction():
         shop.load(connection, shop.generate())
-        connection.execute(MARK)
+        connection.execute(compose.SQL("comment on schema shop is {}").format(compose.Literal(MARK)))
     return "shop.products"
 
 
@@ -122,7 +122,7 @@ def _own_table(connection: Connection, file: Path, key: str) -> str:
     _say(f"Importing {file} …")
     with connection.transaction():
         connection.execute("create schema shop")
-        connection.execute(MARK)
+        connection.execute(compose.SQL("comment on schema shop is {}").format(compose.Literal(MARK)))
         transfer.import_table(connection, file, "shop.products", key=key)
     return "shop.products"
 

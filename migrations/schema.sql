@@ -2886,7 +2886,7 @@ COMMENT ON TABLE aisle.ngram_vectors IS 'A vector for each n-gram and generation
 
 CREATE VIEW aisle.status AS
  SELECT f.task,
-    concat_ws(' and '::text, (a.relation)::text,
+    NULLIF(concat_ws(' and '::text, (a.relation)::text,
         CASE
             WHEN (f.task = 'recommender'::text) THEN ( SELECT (e.relation)::text AS relation
                FROM aisle._attachments e
@@ -2894,7 +2894,7 @@ CREATE VIEW aisle.status AS
               ORDER BY e.kind
              LIMIT 1)
             ELSE NULL::text
-        END) AS attached,
+        END), ''::text) AS attached,
     l.model_id AS live_model,
     m.encoder,
     m.metrics,

@@ -1,8 +1,8 @@
 create or replace view aisle.status as
 select f.task,
-       concat_ws(' and ', a.relation::text, case when f.task = 'recommender' then (
+       nullif(concat_ws(' and ', a.relation::text, case when f.task = 'recommender' then (
            select e.relation::text from aisle._attachments e where e.kind in ('interactions', 'orders') order by e.kind limit 1)
-           end) as attached,
+           end), '') as attached,
        l.model_id as live_model, m.encoder, m.metrics, f.pending, f.oldest_pending,
        f.p95_seconds, f.rows_per_second, f.eta, f.last_error,
        (select count(*) from aisle.failures d where d.task = f.task) as failures,
