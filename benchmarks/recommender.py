@@ -31,12 +31,13 @@ from aisle.trainers.events import read_events
 FOURSQUARE = """
 create schema shop;
 create table shop.stores as
-select id, 'store ' || id as name, concat_ws(' > ', top_category, category) as category from raw.stores where {stores};
+select id, 'store ' || id as name, concat_ws(' > ', top_category, category) as category,
+       lat, lon from raw.stores where {stores};
 alter table shop.stores add primary key (id);
 create table shop.visits as {visits};
 create index on shop.visits (user_id, visited_at);
 create index on shop.visits (visited_at);
-select aisle.attach_items('shop.stores', 'id', 'name', category => 'category');
+select aisle.attach_items('shop.stores', 'id', 'name', category => 'category', latitude => 'lat', longitude => 'lon');
 select aisle.attach_interactions('shop.visits', 'user_id', 'store_id', 'visited_at',
                                  weight => 'weight', context_columns => array['meal_time'],
                                  time_zone => 'America/New_York');

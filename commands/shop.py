@@ -32,6 +32,8 @@ def attach() -> None:
 @click.option(
     "--draft-rows", default=100, show_default=True, help="Statements of up to so many rows get draft vectors at once."
 )
+@click.option("--latitude", help="Column that says where it is, in degrees: of stores, say, for the recommender.")
+@click.option("--longitude", help="The other one; both, or none.")
 @pass_database
 def attach_items(
     database: Database,
@@ -43,11 +45,24 @@ def attach_items(
     text_columns: tuple[str, ...],
     category_separator: str,
     draft_rows: int,
+    latitude: str | None,
+    longitude: str | None,
 ) -> None:
     """Attach the table (or view) of products, such as public1.products."""
     message = database.call(
-        "select aisle.attach_items(%s, %s, %s, %s, %s, %s, %s, %s)",
-        (relation, id_column, name, manufacturer, category, list(text_columns), category_separator, draft_rows),
+        "select aisle.attach_items(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            relation,
+            id_column,
+            name,
+            manufacturer,
+            category,
+            list(text_columns),
+            category_separator,
+            draft_rows,
+            latitude,
+            longitude,
+        ),
     )
     click.echo(message)
 

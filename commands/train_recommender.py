@@ -59,8 +59,8 @@ OPTIONS = (
 @click.command("recommender")
 @click.option(
     "--features",
-    help="What to learn from, separated by commas: user, item, category, text, hour, weekday, meal_slot, and attached "
-    "context columns.  [default: user,item, and category and text where there are any]",
+    help="What to learn from, separated by commas: user, item, category, text, location, hour, weekday, meal_slot, and "
+    "attached context columns.  [default: user,item, and category, text and location where there are any]",
 )
 @click.option(
     "--model",

@@ -3,17 +3,21 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from psycopg import sql as compose
+from scipy import sparse
 
 from aisle import sql
 from aisle.sql import Connection, errors, registry
 from aisle.trainers.bulk import numbered, read_columns
 
-TOWER_FEATURES = ("user", "item", "category", "text")
+TOWER_FEATURES = ("user", "item", "category", "text", "location")
 TIME_FEATURES = ("hour", "weekday", "meal_slot")  # taken from the time of an event
+NEAREST = 10  # items of a neighbourhood
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -28,9 +32,27 @@ class Items:
     texts: Floats | None = None  # (items, text dimensions), rows of zeros where there is no text; None: not asked for
     text_model: int | None = None  # the category model whose student the texts' vectors are from
     hashes: Sequence[bytes] = ()  # of what was read of each
+    # (items, 2), latitude and longitude in radians, NaN where unknown; None: not asked for
+    places: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def only(self, features: Sequence[str]) -> "Items":
+        """Return the items as if they had been read with these features alone."""
+        items = self if "text" in features else replace(self, texts=None, text_model=None)
+        return items if "location" in features else replace(items, places=None)
+
+    @cached_property
+    def neighbourhoods(self) -> sparse.csr_array:
+        """The nearest items of each, itself among them, as ones: (items with a place, items)."""
+        if self.places is None or not np.isfinite(self.places).all(1).any():
+            return sparse.csr_array((0, len(self)))
+        from sklearn.neighbors import kneighbors_graph
+
+        known = np.flatnonzero(np.isfinite(self.places).all(1))
+        near = kneighbors_graph(self.places[known], min(NEAREST, len(known)), metric="haversine", include_self=True)
+        return sparse.csr_array((near.data, known[near.indices], near.indptr), shape=(len(known), len(self)))
 
 
 @dataclass(frozen=True)
@@ -56,6 +78,8 @@ class Events:
             digest.update("\x1e".join(column).encode())
         for numbers in (self.user, self.item, *self.context.values()):
             digest.update(numbers.tobytes())
+        if self.items.places is not None:
+            digest.update(self.items.places.tobytes())
         digest.update(self.at.tobytes() + self.weight.tobytes())
         return digest.hexdigest()[:16]
 
@@ -82,7 +106,7 @@ class Events:
             self,
             context={name: values for name, values in self.context.items() if name in features},
             context_values={name: values for name, values in self.context_values.items() if name in features},
-            items=self.items if "text" in features else replace(self.items, texts=None, text_model=None),
+            items=self.items.only(features),
         )
 
 
@@ -101,7 +125,7 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
             "No interactions are attached.",
             hint="Attach them: aisle attach interactions SCHEMA.TABLE --user … --item … --at …",
         )
-    items = read_items(connection, with_texts="text" in features)
+    items = read_items(connection, with_texts="text" in features, with_places="location" in features)
     contexts = [name for name in features if name in attached or name in TIME_FEATURES]
     if unknown := set(features) - set(contexts) - set(TOWER_FEATURES):
         raise errors.InvalidArgumentError(
@@ -160,16 +184,27 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
     )
 
 
-def read_items(connection: Connection, *, with_texts: bool) -> Items:
-    """Read the attached items; raises TrainingDataError without any, NoLiveModelError for texts without a model."""
-    attachment = connection.execute("select category_separator from aisle._attachments where kind = 'items'").fetchone()
+def read_items(connection: Connection, *, with_texts: bool, with_places: bool = False) -> Items:
+    """Read the attached items.
+
+    Raises NoLiveModelError for texts without a model, InvalidArgumentError for places without columns, and
+    TrainingDataError without any items and for degrees that cannot be.
+    """
+    attachment = connection.execute(
+        "select category_separator, columns ->> 'latitude' from aisle._attachments where kind = 'items'"
+    ).fetchone()
     if attachment is None:
         raise errors.NotAttachedError
+    if with_places and attachment[1] is None:
+        raise errors.InvalidArgumentError(
+            "The feature location needs columns of latitude and longitude.",
+            hint="Detach the items, and attach them again with --latitude and --longitude.",
+        )
     text_model = registry.live(connection, "category") if with_texts else None
     if with_texts and text_model is None:
         raise errors.NoLiveModelError("The feature text needs a live category model.")
     query = compose.SQL(
-        "select i.item_id, i.category, {} as text, "
+        "select i.item_id, i.category, {} as text, {} as latitude, {} as longitude, "
         "aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category) as hash "
         "from aisle._items i order by i.item_id"
     ).format(
@@ -177,7 +212,8 @@ def read_items(connection: Connection, *, with_texts: bool) -> Items:
             compose.Literal(text_model)
         )
         if text_model is not None
-        else compose.SQL("null::real[]")
+        else compose.SQL("null::real[]"),
+        *(compose.SQL(f"i.{angle}" if with_places else "null::float8") for angle in ("latitude", "longitude")),
     )
     rows = read_columns(connection, query.as_string(connection))
     if not rows:
@@ -188,4 +224,17 @@ def read_items(connection: Connection, *, with_texts: bool) -> Items:
         texts=np.array(list(rows["text"]), dtype=np.float32) if text_model is not None else None,
         text_model=text_model,
         hashes=list(rows["hash"]),
+        places=_places(rows) if with_places else None,
     )
+
+
+def _places(rows: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+    places = np.stack([rows["latitude"], rows["longitude"]], axis=1).astype(np.float64)
+    wrong = np.flatnonzero((np.abs(places) > (90, 180)).any(1))
+    if len(wrong):
+        raise errors.TrainingDataError(
+            f"{len(wrong):,} items are nowhere on earth, such as {rows['item_id'][wrong[0]]} at latitude "
+            f"{places[wrong[0], 0]:g} and longitude {places[wrong[0], 1]:g}.",
+            hint="Latitudes go from -90 to 90 degrees, longitudes from -180 to 180. Are the columns exchanged?",
+        )
+    return np.radians(places)

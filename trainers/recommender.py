@@ -141,13 +141,13 @@ def _report_likes(connection: Connection, events: Events, report: Report) -> Non
 
 
 def default_features(connection: Connection) -> tuple[str, ...]:
-    """Return user, item, category if the items have any, and text if a category model is live."""
-    has_categories = sql.fetch_value(
+    """Return user, item, what the items have of category and location, and text if a category model is live."""
+    category, latitude = sql.fetch_row(
         connection,
-        "select exists (select from aisle._attachments where kind = 'items' and columns ->> 'category' <> '')",
+        "select max(columns ->> 'category'), max(columns ->> 'latitude') from aisle._attachments where kind = 'items'",
     )
-    has_text = registry.live(connection, "category") is not None
-    return ("user", "item", *["category"] * has_categories, *["text"] * has_text)
+    found = {"category": category, "text": registry.live(connection, "category"), "location": latitude}
+    return ("user", "item", *(feature for feature, it in found.items() if it is not None))
 
 
 def begin(connection: Connection, events: Events, options: towers.Options) -> Start:

@@ -543,11 +543,15 @@ def _concatenate(members: Sequence[Factors]) -> Factors:
 
 
 def _graph(events: Events) -> sparse.csr_array:
-    """Return who touched what, (users, items), each entry divided by the roots of both degrees (LightGCN, eq. 3)."""
+    """Return who touched what, (users, items), each entry divided by the roots of both degrees (LightGCN, eq. 3).
+
+    Where items have places, each neighbourhood is one more user.
+    """
     shape = (len(events.user_ids), len(events.items))
     events = events.select(events.weight > 0)
     touched = sparse.csr_array((np.ones(len(events)), (events.user, events.item)), shape=shape)
     touched.data[:] = 1
+    touched = sparse.csr_array(sparse.vstack([touched, events.items.neighbourhoods]))
     users, items = (np.maximum(touched.sum(axis), 1) ** -0.5 for axis in (1, 0))
     return sparse.csr_array(sparse.diags_array(users) @ touched @ sparse.diags_array(items))
 

@@ -2,7 +2,8 @@
 -- triggers that keep vectors in step. Nothing is copied, and no column is asked for.
 create or replace function aisle.attach_items(
     relation text, id text, name text, manufacturer text default null, category text default null,
-    text_columns text[] default '{}', category_separator text default ' > ', draft_rows integer default 100)
+    text_columns text[] default '{}', category_separator text default ' > ', draft_rows integer default 100,
+    latitude text default null, longitude text default null)
 returns text
 language plpgsql volatile
 as $function$
@@ -13,6 +14,7 @@ declare
     id_column text := attach_items.id;
     id_type text;
     details text;
+    places text;
     watched text[];
     n integer;
 begin
@@ -28,12 +30,20 @@ begin
             using errcode = 'AIS06', hint = 'Where categories are no paths, leave it as it is.';
     elsif draft_rows is null or draft_rows < 0 then
         raise exception 'draft_rows must be at least 0, not %.', coalesce(draft_rows::text, 'null') using errcode = 'AIS06';
+    elsif (latitude is null) <> (longitude is null) then
+        raise exception 'Columns for latitude and longitude: both must be named, or none.' using errcode = 'AIS05';
     end if;
     watched := array_remove(array[attach_items.name, manufacturer, category] || text_columns, null);
-    target := aisle._relation_to_attach(attach_items.relation, id_column || watched);
+    target := aisle._relation_to_attach(attach_items.relation, id_column || watched || array[latitude, longitude]);
     select c.relkind into kind from pg_class c where c.oid = target;
     has_triggers := kind in ('r', 'p');
     id_type := aisle._id_type(target, id_column);
+    select string_agg(format('%I of type %s', c, aisle._column_type(target, c)), ', ') into places
+    from unnest(array[latitude, longitude]) c
+    where aisle._column_type(target, c) not in ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision');
+    if places is not null then
+        raise exception 'Latitude and longitude are numbers, in degrees; % has %.', target, places using errcode = 'AIS04';
+    end if;
 
     if has_triggers and not exists (
         select from pg_index i
@@ -58,21 +68,21 @@ begin
     insert into aisle._attachments (kind, relation, id_type, columns, category_separator, draft_rows)
     values ('items', target, id_type,
             jsonb_build_object('id', id_column, 'name', attach_items.name, 'manufacturer', manufacturer,
-                               'category', category, 'text', text_columns),
+                               'category', category, 'text', text_columns, 'latitude', latitude, 'longitude', longitude),
             attach_items.category_separator, attach_items.draft_rows);
 
     select string_agg(format('i.%I::text', c), ', ') into details from unnest(text_columns) c;
     execute format(
         'create view aisle._items with (security_invoker = true) as
          select i.%1$I::%2$s as id, i.%1$I::text as item_id, i.%3$I::text as name, %4$s as manufacturer, %5$s as category,
-                %6$s as details
+                %6$s as details, %8$s::float8 as latitude, %9$s::float8 as longitude
          from %7$s i
          where i.%1$I is not null',
         id_column, id_type, attach_items.name,
         case when manufacturer is null then 'null::text' else format('i.%I::text', manufacturer) end,
         case when category is null then 'null::text' else format('nullif(i.%I::text, %L)', category, '') end,
         case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
-        target);
+        target, coalesce('i.' || quote_ident(latitude), 'null'), coalesce('i.' || quote_ident(longitude), 'null'));
     perform aisle._copy_grants('aisle._attachments', 'aisle._items');
 
     if not has_triggers then
@@ -83,6 +93,7 @@ begin
 end
 $function$;
 
-comment on function aisle.attach_items(text, text, text, text, text, text[], text, integer) is
+comment on function aisle.attach_items(text, text, text, text, text, text[], text, integer, text, text) is
     'Points Aisle at the shop''s table of products. text_columns are further texts that models read, such as specifications; '
-    'statements of up to draft_rows rows get draft vectors in their own transaction.';
+    'statements of up to draft_rows rows get draft vectors in their own transaction; latitude and longitude, in degrees, say where '
+    'the recommender finds them.';

@@ -125,6 +125,24 @@ def test_only_id_and_name_are_needed(shop: Shop) -> None:
     assert row == ("1", "tea", None, None, None)
 
 
+def test_places_are_numbers_by_twos(shop: Shop) -> None:
+    shop.create()
+    shop.execute('alter table shop.products add "Lat." numeric(9, 6), add lon real')
+    refused(shop, "AIS05", "both must be named, or none", latitude="Lat.")
+    refused(shop, "AIS05", "has no column lng", latitude="Lat.", longitude="lng")
+    refused(shop, "AIS04", "shop.products has specs of type text", latitude="specs", longitude="lon")
+    shop.attach(latitude="Lat.", longitude="lon")
+    shop.execute(
+        "insert into shop.products (id, name, \"Lat.\", lon) values (1, 'tea', 37.5665, 126.5), (2, 'pot', 1, null)"
+    )
+    assert shop.execute("select latitude, longitude from aisle._items order by id").fetchall() == [
+        (37.5665, 126.5), (1, None),
+    ]  # fmt: skip
+    assert shop.jobs() == {"1": 1, "2": 1}
+    shop.execute("update shop.products set lon = 127")
+    assert shop.jobs() == {"1": 1, "2": 1}, "No vector is computed from a place."
+
+
 def test_attaching_twice(shop: Shop) -> None:
     shop.create()
     shop.attach()

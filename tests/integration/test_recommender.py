@@ -20,6 +20,7 @@ from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
 from aisle.trainers import baselines, evaluation, experiment, factorisation, recommender, towers
 from aisle.trainers.events import Events, Items, read_events
+from aisle.trainers.run import Result
 from tests.conftest import Server, Shop
 
 USERS = 1000
@@ -397,6 +398,39 @@ def test_a_tiny_shop_learns_and_its_items_without_events_are_there(
     assert set(answer[:2] if not text_model else answer[:3]) - {"7"} == {"2", "3"}
     assert set(answer) == {"2", "3", "4", "5", "6", "7"}
     assert (answer.index("7") < answer.index("4")) or not text_model, "By its text, it is like 1 and 2."
+
+
+def test_where_stores_are_is_learned_from_and_checked(shop: Shop, database_url: str) -> None:
+    create_visits(shop)
+    shop.execute("alter table shop.products add lat float8, add lon float8")
+    shop.insert(*["store"] * 40)  # eight on each of five streets
+    shop.attach()
+    shop.execute("select aisle.attach_interactions('shop.visits', 'who', 'what', 'seen_at')")
+    shop.execute(
+        "insert into shop.visits select 'user ' || u, 1 + (8 * u + (u / 5 + 3 * day) % 8) % 40, date '2026-01-01' + day"
+        " from generate_series(0, 39) u, generate_series(0, 2) day"
+    )
+
+    def train(*features: str) -> Result:
+        return recommender.train(database_url, recommender.Options(features=features or None))
+
+    with pytest.raises(errors.InvalidArgumentError, match="location needs columns of latitude and longitude"):
+        train("user", "item", "location")
+    shop.execute("select aisle.detach('items')")
+    shop.attach(latitude="lat", longitude="lon")
+    train()  # where nothing is anywhere yet
+    shop.execute("update shop.products set lat = 127 + (id - 1) / 8 * 0.1, lon = 37 + (id - 1) % 8 * 0.001")
+    with pytest.raises(errors.TrainingDataError, match="40 items are nowhere on earth, such as 1 at latitude 127") as e:
+        train()
+    assert "exchanged" in (e.value.hint or "")
+    shop.execute("update shop.products set lat = lon, lon = lat")
+    result = train()
+    model = registry.get(shop.connection, result.model_id)
+    assert model.parameters["features"] == ["user", "item", "category", "location"]
+    shop.execute("select aisle.deploy(%s, force => true)", [model.model_id])
+    shop.execute("insert into shop.visits values ('new', '1', '2026-01-04')")
+    near = shop.execute("select item_id::int from aisle.recommend('new', 7)").fetchall()
+    assert {item for (item,) in near} == set(range(2, 9)), "The rest of the street."
 
 
 def test_an_experiment_asks_the_same_whatever_the_shop_writes_meanwhile(shop: Shop, database_url: str) -> None:

@@ -1,0 +1,76 @@
+"""Where items are: who is near whom, and what both kinds of recommender make of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("implicit")
+
+from aisle.trainers import factorisation, tower_fitting
+from aisle.trainers.events import NEAREST, Events, Items
+from aisle.trainers.factorisation import Setting
+from aisle.trainers.towers import Factors, Options, Queries
+
+STREETS, SHOPS = 6, 8  # shops of a street
+
+
+def items(places: np.ndarray) -> Items:
+    return Items([str(i) for i in range(len(places))], [None] * len(places), places=np.radians(places))
+
+
+def test_a_neighbourhood_is_the_nearest_over_the_ground() -> None:
+    seoul, gyeongju, suva, apia = (37.57, 126.98), (35.86, 129.22), (-18.14, 178.44), (-13.83, -171.77)
+    near = items(np.array([*[seoul] * NEAREST, (np.nan, 0), gyeongju, suva, apia])).neighbourhoods.toarray()
+    assert near.shape == (NEAREST + 3, NEAREST + 4)
+    assert (near.sum(1) == NEAREST).all()
+    assert (near[:NEAREST, :NEAREST] == 1).all(), "Many at one place are each other's."
+    assert not near[:, NEAREST].any(), "Nobody is near what is nowhere."
+    fiji, samoa = near[-2:]
+    assert fiji[-1] == fiji[-2] == samoa[-1] == samoa[-2] == 1, "The date line lies between them, and 1,150 km."
+
+
+def test_few_or_no_places() -> None:
+    assert items(np.array([(1.0, 1.0), (2.0, 2.0)])).neighbourhoods.toarray().tolist() == [[1, 1], [1, 1]]
+    assert Items(["1"], [None]).neighbourhoods.shape == (0, 1)
+    assert items(np.full((3, 2), np.nan)).neighbourhoods.shape == (0, 3)
+
+
+def town() -> Events:
+    """Make users who each went to two shops of one street, and to no shop that anybody else went to."""
+    random, item = np.random.default_rng(3), np.arange(STREETS * SHOPS)
+    return Events(
+        user=item // 2,
+        item=item,
+        at=item.astype(np.float64),
+        weight=np.ones(len(item), dtype=np.float32),
+        context={},
+        context_values={},
+        user_ids=[str(u) for u in range(len(item) // 2)],
+        items=items(np.stack([37.5 + 0.1 * (item // SHOPS), 127 + random.normal(0, 0.001, len(item))], axis=1)),
+    )
+
+
+def share_in_the_street(factors: Factors, events: Events) -> float:
+    """Return how many of the first three recommended shops are in the user's street."""
+    users = np.unique(events.user)
+    scores = factors.scores(Queries.of_users(events, users))
+    scores[events.user, events.item] = -np.inf
+    return float(np.mean(np.argsort(-scores)[:, :3] // SHOPS == (2 * users // SHOPS)[:, None]))
+
+
+@pytest.mark.parametrize("kind", ["ials", "towers"])
+def test_what_is_near_is_recommended(kind: str) -> None:
+    events = town()
+    found = {}
+    for features in (("user", "item"), ("user", "item", "location")):
+        known = replace(events, items=events.items.only(features))
+        options = Options(features=features, dimensions=16, epochs=30)
+        found[len(features)] = share_in_the_street(
+            factorisation.fit(known, options, Setting(1.0, 5.0), seed=1)
+            if kind == "ials"
+            else tower_fitting.fit(known, None, options, seed=1),
+            events,
+        )
+    assert found[3] >= 0.5 > 0.4 >= found[2], "A sixth of the shops are in the street."
