@@ -1593,6 +1593,10 @@ declare
     is_given boolean;
     parameters constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
 begin
+    if (parameters ->> 'distinct')::boolean then
+        items := array(
+            select e.item_id from unnest(items[:1000]) with ordinality e (item_id, place) group by e.item_id order by min(e.place));
+    end if;
     select v.embedding into own from aisle.user_vectors v where v.model_id = model_id and v.user_id = user_id;
     select sum(h.in_embedding * w.weights), count(*) into past, known_items
     from (select f.in_embedding, row_number() over (order by e.place) as place

@@ -78,6 +78,7 @@ def fit(events: Events, options: Options, setting: Setting, seed: int) -> Factor
         exponent=0.0,
         popularity=0.0,
         repeat=setting.repeat,
+        distinct=options.exclude_seen,
         towers=[_content(events, options, into[:, :d], out)],
         epochs_run=model.iterations,
         validation=(),

@@ -351,6 +351,7 @@ def publish(
                 "decay": repeat.decay,
                 "context": dict(repeat.context),
             },
+            "distinct": factors.distinct,
             "recommends_seen": options.repeats,
             "liked_only": options.liked_only,
             "text_model": items.text_model,

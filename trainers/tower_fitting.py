@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from aisle.embedder.towers import ItemTower, prefixes
 from aisle.trainers.events import Events, Floats, Ints
-from aisle.trainers.towers import ANY_LENGTH, Factors, Options, Pairs, Queries, Repeat
+from aisle.trainers.towers import ANY_LENGTH, Factors, Options, Pairs, Queries, Repeat, places
 
 FULL_SOFTMAX = 100_000  # items; beyond that the soft-max is sampled
 SAMPLED = 8192  # items drawn for a sampled soft-max
@@ -73,7 +73,7 @@ def recall(factors: Factors, queries: Queries, truth: sparse.csr_array, options:
         asked, true = queries[start : start + options.batch_size], truth[start : start + options.batch_size]
         scores = torch.from_numpy(factors.scores(asked, repeat=not options.exclude_seen))
         if options.exclude_seen:
-            query, _, row = asked.histories(ANY_LENGTH)
+            query, _, row = asked.histories(ANY_LENGTH, distinct=True)
             scores[query, asked.events.item[row]] = -torch.inf
         best = scores.topk(min(options.evaluate_at, scores.shape[1])).indices.numpy()  # (batch, k)
         found = true[np.repeat(np.arange(len(asked)), best.shape[1]), best.ravel()].reshape(best.shape)
@@ -301,6 +301,7 @@ class _Model(nn.Module):
             exponent=self.options.exponent,
             popularity=0.0,
             repeat=Repeat(),
+            distinct=self.options.exclude_seen,
             towers=[ItemTower(d, cosine, self.names, categories, text)],
             epochs_run=epoch,
             validation=list(validation),
@@ -410,7 +411,7 @@ class _Batches:
         options, events = self.options, self.events
         by_time = options.order == "time"
         queries = Queries.of_events(events, rows) if by_time else Queries.of_users(events, rows)
-        query, _, row = queries.histories(ANY_LENGTH)
+        query, _, row = queries.histories(ANY_LENGTH, distinct=options.exclude_seen)
         kept = random.random(len(query)) >= options.history_dropout
         if by_time:
             excluded = query, events.item[row]
@@ -419,8 +420,7 @@ class _Batches:
             excluded = query[kept], events.item[row[kept]]
             targets = query[~kept], row[~kept]
         query, row = query[kept], row[kept]
-        n = np.bincount(query, minlength=len(rows))
-        position = np.arange(len(query)) - (np.cumsum(n) - n)[query]  # among those that are left
+        position = places(query, len(rows))  # among those that are left
         near = position < (options.history or ANY_LENGTH)
         query, row, position = query[near], row[near], position[near]
         n = np.bincount(query, minlength=len(rows))

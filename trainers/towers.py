@@ -4,6 +4,7 @@
     u           = constant + e_user + (Σ_{r=1..n} w_r p_{j_r}) / n^exponent + Σ_f e_{f, value}
 
 j_1 is the user's latest event, n = min(events, length of `recency`), p an item's "into" vector and q its "out" vector.
+Where a user is shown only what is new to them, each item counts once, at its latest event.
 q has length 1 times a power of the item's popularity, or any length and a bias (cosine=False).
 Where items that a user already has may be recommended again, `Repeat` adds what the user's own events say. How all this
 is learned: trainers/tower_fitting.py.
@@ -89,12 +90,27 @@ class Queries:
         context = {name: values[rows] for name, values in self.context.items()}
         return replace(self, user=self.user[rows], start=self.start[rows], stop=self.stop[rows], context=context)
 
-    def histories(self, limit: int) -> tuple[Ints, Ints, Ints]:
-        """Return (query, position, row of `events`) of all histories; position 0 is the latest event."""
-        lengths = np.minimum(self.stop - self.start, limit)
+    def histories(self, limit: int, *, distinct: bool) -> tuple[Ints, Ints, Ints]:
+        """Return (query, position, row of `events`) of all histories; position 0 is the latest event.
+
+        With `distinct`, an item counts at its latest event only, among the last ANY_LENGTH.
+        """
+        lengths = np.minimum(self.stop - self.start, ANY_LENGTH if distinct else limit)
         query = np.repeat(np.arange(len(self)), lengths)
-        position = np.arange(len(query)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return query, position, self.stop[query] - 1 - position
+        row = self.stop[query] - 1 - places(query, len(self))
+        if distinct:
+            latest = np.unique(query * len(self.events.items) + self.events.item[row], return_index=True)[1]
+            latest.sort()
+            query, row = query[latest], row[latest]
+        position = places(query, len(self))
+        near = position < limit
+        return query[near], position[near], row[near]
+
+
+def places(query: Ints, queries: int) -> Ints:
+    """Number the rows of each query from 0; `query` is in order."""
+    lengths = np.bincount(query, minlength=queries)
+    return np.arange(len(query)) - (np.cumsum(lengths) - lengths)[query]
 
 
 @dataclass(frozen=True)
@@ -134,7 +150,7 @@ class Pairs:
 
     @classmethod
     def of(cls, queries: Queries, features: Sequence[str]) -> "Pairs":
-        query, position, row = queries.histories(ANY_LENGTH)
+        query, position, row = queries.histories(ANY_LENGTH, distinct=False)
         items = len(queries.events.items)
         keys, pair = np.unique(query * items + queries.events.item[row], return_inverse=True)
         context = {}
@@ -167,6 +183,7 @@ class Factors:
     epochs_run: int  # the best epoch
     validation: Sequence[float]  # recall at each evaluation
     learned: Sequence[Mapping[str, Floats]]  # one a member: the model's parameters by name, all but the users' vectors
+    distinct: bool = False  # whether an item of a history counts once
     kind: str = "towers"  # or 'ials'
     tried: Mapping[str, float] = field(default_factory=dict)  # kind → recall on validation
 
@@ -177,7 +194,8 @@ class Factors:
         vector = self.constant.copy()
         if user is not None and user >= 0:
             vector += self.users[user]
-        items = list(recent_items)[: len(self.recency)]
+        items = list(recent_items)[:ANY_LENGTH]
+        items = (list(dict.fromkeys(items)) if self.distinct else items)[: len(self.recency)]
         if items:
             vector += self.recency[: len(items)] @ self.into[items] / len(items) ** self.exponent
         for name, value in (context or {}).items():
@@ -189,7 +207,7 @@ class Factors:
 
     def user_vectors(self, queries: Queries) -> Floats:
         """Return u, (queries, d)."""
-        query, position, row = queries.histories(len(self.recency))
+        query, position, row = queries.histories(len(self.recency), distinct=self.distinct)
         n = np.maximum(np.bincount(query, minlength=len(queries)), 1)
         weights = self.recency[position] / n[query].astype(np.float32) ** self.exponent
         mix = sparse.csr_array(

@@ -77,6 +77,15 @@ def test_later_events_weigh_more_and_the_oldest_nothing(visits: Shop) -> None:
     assert recommend(visits, "ann") == {1: 2, 3: 1.75}
 
 
+def test_an_item_counts_once_at_its_latest_where_the_model_says_so(visits: Shop) -> None:
+    visit(visits, "ann", 5, 4, 2, 4, 4)
+    # u = (1, .5) + 1 · (0, 1) + ½ · (0, 1)
+    assert recommend(visits, "ann") == {3: 1.5, 1: 1}
+    visits.execute("update aisle._models set parameters = parameters || '{\"distinct\": true}'")
+    # u = (1, .5) + 1 · (0, 1) + ½ · (2, 0)
+    assert recommend(visits, "ann") == {1: 2, 3: 1.75}
+
+
 def test_items_that_are_gone_take_no_place_in_a_history(visits: Shop) -> None:
     visits.execute(
         """update aisle._models set parameters = jsonb_set(parameters, '{repeats}', '{"seen": 1, "count": 0,"""

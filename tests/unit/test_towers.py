@@ -101,6 +101,23 @@ def test_batch_equals_the_formula(by_time: Factors) -> None:
         np.testing.assert_allclose(by_time.out @ by_time.user_vector(user, recent, context), batch[user], atol=1e-5)
 
 
+def test_an_item_counts_once_where_only_what_is_new_is_shown() -> None:
+    events = board(favourite=True)
+    factors = replace(fit(events, None, BY_TIME, seed=1), distinct=True)
+    queries = everyone(events)
+    query, position, row = queries.histories(4, distinct=True)
+    for user in range(USERS):
+        own = events.item[events.user == user][::-1]
+        mine = query == user
+        assert events.item[row[mine]].tolist() == list(dict.fromkeys(own.tolist()))[:4]
+        assert position[mine].tolist() == [0, 1, 2, 3]
+        expected = factors.user_vector(user, list(dict.fromkeys(own.tolist())))
+        np.testing.assert_allclose(factors.user_vector(user, own.tolist()), expected)
+        np.testing.assert_allclose(
+            factors.user_vectors(replace(queries, context={}))[user], expected, rtol=1e-4, atol=1e-5
+        )
+
+
 def test_nothing_known_adds_nothing(by_time: Factors) -> None:
     np.testing.assert_array_equal(by_time.user_vector(None, [], {"meal": "brunch"}), by_time.constant)
     np.testing.assert_array_equal(by_time.user_vector(-1, [], {"weather": "rain", "meal": -1}), by_time.constant)

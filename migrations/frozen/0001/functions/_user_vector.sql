@@ -1,7 +1,7 @@
 -- The user's vector at this moment: a sum of rows. Null for a user of whom nothing is known: no vector of its own, no event
 -- with an item that the model knows, and no context that was given and that it knows. An item that is gone takes no place in the
--- history, as in training; beyond a user's last 1,000 events nothing is looked for. The places come in order without a sort, so that
--- no more items are looked up than are needed.
+-- history, as in training, nor does one that occurs again where the model counts each once; beyond a user's last 1,000 events
+-- nothing is looked for. The places come in order without a sort, so that no more items are looked up than are needed.
 --
 --   u = constant + own vector + Σ recency weight · in-vector of a recent item / (number of them) ^ exponent + Σ context vectors
 create or replace function aisle._user_vector(model_id integer, user_id text, items text[], given jsonb, local_at timestamp)
@@ -18,6 +18,10 @@ declare
     is_given boolean;
     parameters constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
 begin
+    if (parameters ->> 'distinct')::boolean then
+        items := array(
+            select e.item_id from unnest(items[:1000]) with ordinality e (item_id, place) group by e.item_id order by min(e.place));
+    end if;
     select v.embedding into own from aisle.user_vectors v where v.model_id = model_id and v.user_id = user_id;
     select sum(h.in_embedding * w.weights), count(*) into past, known_items
     from (select f.in_embedding, row_number() over (order by e.place) as place
