@@ -18,6 +18,8 @@ from aisle.trainers.bulk import numbered, read_columns
 TOWER_FEATURES = ("user", "item", "category", "text", "location")
 TIME_FEATURES = ("hour", "weekday", "meal_slot")  # taken from the time of an event
 NEAREST = 10  # items of a neighbourhood
+MILLIMETRE = 1.6e-10  # radians
+MISPLACED = 0.01  # share of the items with a place that may be nowhere on earth
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -42,17 +44,6 @@ class Items:
         """Return the items as if they had been read with these features alone."""
         items = self if "text" in features else replace(self, texts=None, text_model=None)
         return items if "location" in features else replace(items, places=None)
-
-    @cached_property
-    def neighbourhoods(self) -> sparse.csr_array:
-        """The nearest items of each, itself among them, as ones: (items with a place, items)."""
-        if self.places is None or not np.isfinite(self.places).all(1).any():
-            return sparse.csr_array((0, len(self)))
-        from sklearn.neighbors import kneighbors_graph
-
-        known = np.flatnonzero(np.isfinite(self.places).all(1))
-        near = kneighbors_graph(self.places[known], min(NEAREST, len(known)), metric="haversine", include_self=True)
-        return sparse.csr_array((near.data, known[near.indices], near.indptr), shape=(len(known), len(self)))
 
 
 @dataclass(frozen=True)
@@ -82,6 +73,24 @@ class Events:
             digest.update(self.items.places.tobytes())
         digest.update(self.at.tobytes() + self.weight.tobytes())
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def neighbourhoods(self) -> sparse.csr_array:
+        """The nearest items of each, itself among them, as ones: (neighbourhoods, items).
+
+        Of the items that have a place and an event; of those at the same place, any.
+        """
+        places = self.items.places
+        known = np.unique(self.item)
+        known = known[np.isfinite(places[known]).all(1)] if places is not None else known[:0]
+        if places is None or not len(known):
+            return sparse.csr_array((0, len(self.items)))
+        from sklearn.neighbors import kneighbors_graph
+
+        # Many at one place would all get the same ten, and the tree would look at each for each.
+        shift = np.random.default_rng(0).uniform(-MILLIMETRE, MILLIMETRE, (len(known), 2))
+        near = kneighbors_graph(places[known] + shift, min(NEAREST, len(known)), metric="haversine", include_self=True)
+        return sparse.csr_array((near.data, known[near.indices], near.indptr), shape=(len(known), len(self.items)))
 
     def first(self) -> npt.NDArray[np.bool_]:
         """Mark each user's first event with each item."""
@@ -188,7 +197,7 @@ def read_items(connection: Connection, *, with_texts: bool, with_places: bool = 
     """Read the attached items.
 
     Raises NoLiveModelError for texts without a model, InvalidArgumentError for places without columns, and
-    TrainingDataError without any items and for degrees that cannot be.
+    TrainingDataError without any items and where more than a few have degrees that cannot be.
     """
     attachment = connection.execute(
         "select category_separator, columns ->> 'latitude' from aisle._attachments where kind = 'items'"
@@ -198,13 +207,13 @@ def read_items(connection: Connection, *, with_texts: bool, with_places: bool = 
     if with_places and attachment[1] is None:
         raise errors.InvalidArgumentError(
             "The feature location needs columns of latitude and longitude.",
-            hint="Detach the items, and attach them again with --latitude and --longitude.",
+            hint="Detach the items, attach them again with --latitude and --longitude, and run aisle embed.",
         )
     text_model = registry.live(connection, "category") if with_texts else None
     if with_texts and text_model is None:
         raise errors.NoLiveModelError("The feature text needs a live category model.")
     query = compose.SQL(
-        "select i.item_id, i.category, {} as text, {} as latitude, {} as longitude, "
+        "select i.item_id, i.category, {} as text, {}, {}, "
         "aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category) as hash "
         "from aisle._items i order by i.item_id"
     ).format(
@@ -213,7 +222,10 @@ def read_items(connection: Connection, *, with_texts: bool, with_places: bool = 
         )
         if text_model is not None
         else compose.SQL("null::real[]"),
-        *(compose.SQL(f"i.{angle}" if with_places else "null::float8") for angle in ("latitude", "longitude")),
+        *(
+            compose.SQL("i.{}" if with_places else "null::float8 as {}").format(compose.Identifier(angle))
+            for angle in ("latitude", "longitude")
+        ),
     )
     rows = read_columns(connection, query.as_string(connection))
     if not rows:
@@ -230,11 +242,13 @@ def read_items(connection: Connection, *, with_texts: bool, with_places: bool = 
 
 def _places(rows: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
     places = np.stack([rows["latitude"], rows["longitude"]], axis=1).astype(np.float64)
-    wrong = np.flatnonzero((np.abs(places) > (90, 180)).any(1))
-    if len(wrong):
+    is_known = np.isfinite(places).all(1)
+    wrong = np.flatnonzero(is_known & (np.abs(places) > (90, 180)).any(1))
+    if len(wrong) > MISPLACED * is_known.sum():
         raise errors.TrainingDataError(
             f"{len(wrong):,} items are nowhere on earth, such as {rows['item_id'][wrong[0]]} at latitude "
             f"{places[wrong[0], 0]:g} and longitude {places[wrong[0], 1]:g}.",
             hint="Latitudes go from -90 to 90 degrees, longitudes from -180 to 180. Are the columns exchanged?",
         )
+    places[wrong] = np.nan
     return np.radians(places)

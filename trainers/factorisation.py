@@ -53,9 +53,7 @@ def fit(events: Events, options: Options, setting: Setting, seed: int) -> Factor
 
     An event of weight 0 counts as one of weight 1 in a history; an item that has no others is not recommended.
     """
-    known = _with_neighbourhoods(
-        replace(events, weight=np.where(events.weight > 0, events.weight, 1).astype(np.float32))
-    )
+    known = _with_neighbourhoods(events)
     d = options.dimensions * options.members
     model = baselines.ImplicitAls(d, setting.regularisation, setting.alpha, seed=seed).fit(known)
     y = model.item_vectors.astype(np.float64)
@@ -88,15 +86,16 @@ def fit(events: Events, options: Options, setting: Setting, seed: int) -> Factor
 
 
 def _with_neighbourhoods(events: Events) -> Events:
-    """Return the events, and for each neighbourhood a user more, who was at all of its items."""
-    near = events.items.neighbourhoods.tocoo()
+    """Return the events, all of which count, and for each neighbourhood a user more, who was at all of its items."""
+    near = events.neighbourhoods.tocoo()
     users, item = len(events.user_ids), near.col.astype(np.int64)
+    weight = np.where(events.weight > 0, events.weight, 1).astype(np.float32)
     return replace(
         events,
         user=np.concatenate([events.user, users + near.row]),
         item=np.concatenate([events.item, item]),
         at=np.concatenate([events.at, np.zeros(len(item))]),
-        weight=np.concatenate([events.weight, np.ones(len(item), dtype=np.float32)]),
+        weight=np.concatenate([weight, np.full(len(item), weight.mean(), dtype=np.float32)]),
         user_ids=[*events.user_ids, *[""] * near.shape[0]],
         context={},
     )

@@ -58,7 +58,7 @@ EASE_ITEMS = 6000  # beyond, it is left to `aisle evaluate recommender --baselin
 class Options:
     """What `aisle train recommender` can be told."""
 
-    features: tuple[str, ...] | None = None  # None: user, item, and category and text where there are any
+    features: tuple[str, ...] | None = None  # None: user, item, and what else there is to read of items
     liked_only: bool = False  # whether only what a user liked is to be foreseen; the rest stays history
     repeats: bool = False  # whether people come back to the same items, and want to be shown them
     test_from: float | None = None  # seconds since 1970; None: each user's last event is held out
@@ -285,7 +285,9 @@ def _is_factorised(model: str, events: Events, options: towers.Options, report: 
         raise errors.InvalidArgumentError(
             f"ials knows no contexts, and cannot learn from {', '.join(sorted(contexts))}.", hint="Use --model towers."
         )
-    is_due = model == "ials" or (model == "best" and not contexts and len(events) <= factorisation.FEW)
+    is_due = model == "ials" or (
+        model == "best" and not contexts and len(events) + events.neighbourhoods.nnz <= factorisation.FEW
+    )
     if is_due and model == "best" and find_spec("implicit") is None:
         report("No matrix factorisation is tried: pip install '.[baselines]'")
         return False

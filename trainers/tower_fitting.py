@@ -548,10 +548,11 @@ def _graph(events: Events) -> sparse.csr_array:
     Where items have places, each neighbourhood is one more user.
     """
     shape = (len(events.user_ids), len(events.items))
+    near = events.neighbourhoods
     events = events.select(events.weight > 0)
     touched = sparse.csr_array((np.ones(len(events)), (events.user, events.item)), shape=shape)
     touched.data[:] = 1
-    touched = sparse.csr_array(sparse.vstack([touched, events.items.neighbourhoods]))
+    touched = sparse.csr_array(sparse.vstack([touched, near]))
     users, items = (np.maximum(touched.sum(axis), 1) ** -0.5 for axis in (1, 0))
     return sparse.csr_array(sparse.diags_array(users) @ touched @ sparse.diags_array(items))
 

@@ -16,13 +16,25 @@ from aisle.trainers.towers import Factors, Options, Queries
 STREETS, SHOPS = 6, 8  # shops of a street
 
 
-def items(places: np.ndarray) -> Items:
-    return Items([str(i) for i in range(len(places))], [None] * len(places), places=np.radians(places))
+def everywhere(places: np.ndarray, visited: np.ndarray | None = None) -> Events:
+    """Make one user who went to all of the places, or to these."""
+    item = np.arange(len(places)) if visited is None else visited
+    return Events(
+        user=np.zeros(len(item), dtype=np.int64),
+        item=item,
+        at=np.arange(len(item), dtype=np.float64),
+        weight=np.ones(len(item), dtype=np.float32),
+        context={},
+        context_values={},
+        user_ids=["0"],
+        items=Items([str(i) for i in range(len(places))], [None] * len(places), places=np.radians(places)),
+    )
 
 
 def test_a_neighbourhood_is_the_nearest_over_the_ground() -> None:
     seoul, gyeongju, suva, apia = (37.57, 126.98), (35.86, 129.22), (-18.14, 178.44), (-13.83, -171.77)
-    near = items(np.array([*[seoul] * NEAREST, (np.nan, 0), gyeongju, suva, apia])).neighbourhoods.toarray()
+    places = np.array([*[seoul] * NEAREST, (np.nan, 0), gyeongju, suva, apia])
+    near = everywhere(places).neighbourhoods.toarray()
     assert near.shape == (NEAREST + 3, NEAREST + 4)
     assert (near.sum(1) == NEAREST).all()
     assert (near[:NEAREST, :NEAREST] == 1).all(), "Many at one place are each other's."
@@ -31,25 +43,29 @@ def test_a_neighbourhood_is_the_nearest_over_the_ground() -> None:
     assert fiji[-1] == fiji[-2] == samoa[-1] == samoa[-2] == 1, "The date line lies between them, and 1,150 km."
 
 
-def test_few_or_no_places() -> None:
-    assert items(np.array([(1.0, 1.0), (2.0, 2.0)])).neighbourhoods.toarray().tolist() == [[1, 1], [1, 1]]
-    assert Items(["1"], [None]).neighbourhoods.shape == (0, 1)
-    assert items(np.full((3, 2), np.nan)).neighbourhoods.shape == (0, 3)
+def test_many_items_at_one_place_are_not_all_near_the_same_ten() -> None:
+    random = np.random.default_rng(2)
+    places = np.concatenate([np.full((300, 2), 37.5), random.uniform(-80, 80, (300, 2))])
+    near = everywhere(places).neighbourhoods.toarray()
+    assert (near.diagonal() == 1).all(), "Each is in its own."
+    assert (near[:300, :300].sum(1) == NEAREST).all()
+    assert near.sum(0)[:300].max() <= 4 * NEAREST
+
+
+def test_only_items_with_an_event_and_a_place_have_a_neighbourhood() -> None:
+    two = np.array([(1.0, 1.0), (2.0, 2.0)])
+    assert everywhere(two).neighbourhoods.toarray().tolist() == [[1, 1], [1, 1]]
+    assert everywhere(two, np.array([1])).neighbourhoods.toarray().tolist() == [[0, 1]]
+    assert everywhere(np.full((3, 2), np.nan)).neighbourhoods.shape == (0, 3)
+    without = everywhere(two)
+    assert replace(without, items=without.items.only(["item"])).neighbourhoods.shape == (0, 2)
 
 
 def town() -> Events:
     """Make users who each went to two shops of one street, and to no shop that anybody else went to."""
     random, item = np.random.default_rng(3), np.arange(STREETS * SHOPS)
-    return Events(
-        user=item // 2,
-        item=item,
-        at=item.astype(np.float64),
-        weight=np.ones(len(item), dtype=np.float32),
-        context={},
-        context_values={},
-        user_ids=[str(u) for u in range(len(item) // 2)],
-        items=items(np.stack([37.5 + 0.1 * (item // SHOPS), 127 + random.normal(0, 0.001, len(item))], axis=1)),
-    )
+    places = np.stack([37.5 + 0.1 * (item // SHOPS), 127 + random.normal(0, 0.001, len(item))], axis=1)
+    return replace(everywhere(places), user=item // 2, user_ids=[str(u) for u in range(len(item) // 2)])
 
 
 def share_in_the_street(factors: Factors, events: Events) -> float:
