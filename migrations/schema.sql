@@ -122,6 +122,20 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._check_task(task text) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    tasks constant text[] := '{category,recommender,basket,preference}';
+begin
+    if task <> all (tasks) then
+        raise exception 'There is no task %.', quote_literal(task)
+            using errcode = 'AIS06', hint = 'There are: ' || array_to_string(tasks, ', ');
+    end if;
+end
+$$;
+
 CREATE FUNCTION aisle._collect_changes() RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2088,6 +2102,7 @@ begin
     if keep is null or keep < 1 then
         raise exception 'keep must be at least 1, not %.', coalesce(keep::text, 'null') using errcode = 'AIS06';
     end if;
+    perform aisle._check_task(task);
     perform aisle._lock_deployments();
     for model in select * from aisle._prunable(task, keep) loop
         continue when is_training and model.state in ('loading', 'filling');
@@ -2132,6 +2147,7 @@ CREATE FUNCTION aisle.requeue_failures(task text DEFAULT NULL::text) RETURNS big
 declare
     requeued bigint;
 begin
+    perform aisle._check_task(task);
     update aisle._embedding_jobs j
     set is_dead = false, attempts = 0, priority = 1, run_after = aisle._now()
     where j.is_dead and j.task = coalesce(requeue_failures.task, j.task);
@@ -2153,6 +2169,7 @@ declare
     live aisle._deployments;
     previous aisle._deployments;
 begin
+    perform aisle._check_task(rollback.task);
     perform aisle._lock_deployments();
     select * into live from aisle._deployments d
     where d.task = rollback.task and d.rolled_back_at is null
@@ -3088,6 +3105,8 @@ REVOKE ALL ON FUNCTION aisle._castable_ids(ids text[], id_type text) FROM PUBLIC
 REVOKE ALL ON FUNCTION aisle._categorise(model_id integer, query public.vector, k integer, level integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._check_context(model_id integer, context jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._check_task(task text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._collect_changes() FROM PUBLIC;
 

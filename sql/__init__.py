@@ -129,6 +129,7 @@ CREATION_ORDER = (
     "functions/_create_generation",
     "functions/_lock_holder",
     "functions/_table_user",
+    "functions/_check_task",
     "functions/_lock_deployments",
     "functions/_drop_model",
     "functions/_prunable",

@@ -13,6 +13,7 @@ begin
     if keep is null or keep < 1 then
         raise exception 'keep must be at least 1, not %.', coalesce(keep::text, 'null') using errcode = 'AIS06';
     end if;
+    perform aisle._check_task(task);
     perform aisle._lock_deployments();
     for model in select * from aisle._prunable(task, keep) loop
         continue when is_training and model.state in ('loading', 'filling');

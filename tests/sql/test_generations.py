@@ -221,6 +221,14 @@ def test_prune_keeps_what_answers_what_a_rollback_leads_to_and_the_newest(shop: 
         shop.execute("select aisle.prune(keep => 0)")
 
 
+@pytest.mark.parametrize("call", ["prune('%s')", "rollback('%s')", "requeue_failures('%s')"])
+def test_a_task_that_there_is_not_is_refused(shop: Shop, call: str) -> None:
+    with pytest.raises(psycopg.Error, match="There is no task 'categories'") as caught:
+        shop.execute(f"select aisle.{call % 'categories'}")
+    assert caught.value.sqlstate == "AIS06"
+    assert "category, recommender" in str(caught.value.diag.message_hint)
+
+
 def test_prune_keeps_the_model_by_which_a_recommender_reads_texts(shop: Shop, publish: Publish) -> None:
     texts, *_ = publish(), publish()
     shop.create()

@@ -4,6 +4,7 @@ as $function$
 declare
     requeued bigint;
 begin
+    perform aisle._check_task(task);
     update aisle._embedding_jobs j
     set is_dead = false, attempts = 0, priority = 1, run_after = aisle._now()
     where j.is_dead and j.task = coalesce(requeue_failures.task, j.task);

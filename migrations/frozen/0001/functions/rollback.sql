@@ -7,6 +7,7 @@ declare
     live aisle._deployments;
     previous aisle._deployments;
 begin
+    perform aisle._check_task(rollback.task);
     perform aisle._lock_deployments();
     select * into live from aisle._deployments d
     where d.task = rollback.task and d.rolled_back_at is null
