@@ -96,7 +96,13 @@ def prepare(server: str, items: int) -> str:
             (len(user), user.tolist(), item.tolist()),
         )
         connection.execute(ATTACH)
-        parameters = {"history": HISTORY, "exponent": 0.5, "category_separator": SEPARATOR, "text_model": None}
+        parameters = {
+            "history": HISTORY,
+            "exponent": 0.5,
+            "distinct": True,
+            "category_separator": SEPARATOR,
+            "text_model": None,
+        }
         model = registry.create(connection, "recommender", DIMENSIONS, encoder=None, parameters=parameters)
         # As the trainer does it: categories together.
         load(
