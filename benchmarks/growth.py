@@ -93,7 +93,7 @@ TASKS = {
     "basket": Task(
         "shop.order_items",
         ("products", "orders", "order_items"),
-        (0.1, 1, 10),
+        (0.1, 1, 6),  # up to a million lines
         [],
         {
             "next_basket(%s)": CUSTOMER,
