@@ -52,7 +52,7 @@ RUNS = (
     Run("growth.py category"),
     Run("growth.py recommender"),
     Run("growth.py basket", "--sizes 0.02 0.05 --queries 20"),
-    Run("embedding.py throughput --rows 5000", needs=ENCODER),
+    Run("embedding.py throughput --rows 3000", needs=ENCODER),
     Run("embedding.py latency --changes 30", needs=ENCODER),
     Run(f"category.py bigbasket:level_3 ko_cosmetics --baseline --seeds {SEEDS}", needs=DATA),
     Run(f"recommender.py foursquare:food --baselines --seeds {SEEDS}", needs=DATA),
