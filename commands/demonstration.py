@@ -86,13 +86,17 @@ def _refuse_a_real_shop(connection: Connection) -> None:
         )
 
 
+def _mark(connection: Connection) -> None:
+    connection.execute(compose.SQL("comment on schema shop is {}").format(compose.Literal(MARK)))
+
+
 def _generated_shop(connection: Connection) -> str:
     from aisle.demo import shop
 
     _say("Generating a shop: products, customers, orders, visits …")
     with connection.transaction():
         shop.load(connection, shop.generate())
-        connection.execute(compose.SQL("comment on schema shop is {}").format(compose.Literal(MARK)))
+        _mark(connection)
     return "shop.products"
 
 
@@ -122,7 +126,7 @@ def _own_table(connection: Connection, file: Path, key: str) -> str:
     _say(f"Importing {file} …")
     with connection.transaction():
         connection.execute("create schema shop")
-        connection.execute(compose.SQL("comment on schema shop is {}").format(compose.Literal(MARK)))
+        _mark(connection)
         transfer.import_table(connection, file, "shop.products", key=key)
     return "shop.products"
 

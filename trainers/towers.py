@@ -29,10 +29,7 @@ class Options:
     """Hyper-parameters of the towers."""
 
     # What is learned.
-    features: tuple[str, ...] = (
-        "user",
-        "item",
-    )  # of user, item, category, text, location, and names of context features
+    features: tuple[str, ...] = ("user", "item")  # of user, item, category, text, location, and context features
     dimensions: int = 64  # of one member, without the bias
     members: int = 1  # seeds whose vectors are concatenated: dot products add
     history: int | None = 50  # events; None: all, up to ANY_LENGTH
