@@ -49,7 +49,7 @@ class Sections(click.Group):
                 formatter.write_dl([(str(member.name), member.get_short_help_str(60)) for member in members])
 
 
-@click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "AISLE"})
+@click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--database-url",
     metavar="URL",
@@ -69,9 +69,21 @@ def aisle(context: click.Context, database_url: str | None, verbose: bool, log_f
     context.obj = commands.Database(database_url)
 
 
+def _name_variables(command: click.Command, prefix: str) -> None:
+    """Let each option be given as PREFIX_OPTION, too; click's own prefix goes by what the function calls it."""
+    for option in command.params:
+        if isinstance(option, click.Option) and option.expose_value:
+            name = max(option.opts, key=len).removeprefix("--")
+            option.envvar = option.envvar or f"{prefix}_{name}".replace("-", "_").upper()
+    if isinstance(command, click.Group):
+        for name, member in command.commands.items():
+            _name_variables(member, f"{prefix}_{name}")
+
+
 for members in SECTIONS.values():
     for member in members:
         aisle.add_command(member)
+_name_variables(aisle, "AISLE")
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from psycopg import sql as compose
 
 from aisle import sql
 from aisle.commands import Database, pass_database, print_query
-from aisle.sql import Connection, errors
+from aisle.sql import Connection, addresses, errors
 
 MARK = "Made by aisle demo."  # the comment on the schema `shop`
 
@@ -40,9 +40,10 @@ def demo(
     from aisle.trainers import category as trainer
 
     _say("Preparing the database …")
+    with sql.connect(database.url) as connection:
+        _refuse_a_real_shop(connection)
     migrations.migrate(database.url)
     with database.connect() as connection:
-        _refuse_a_real_shop(connection)
         if reset:
             _reset(connection)
         if connection.execute("select from aisle._attachments where kind = 'items'").fetchone() is None:
@@ -65,7 +66,7 @@ def demo(
         _show(connection, generated=generated)
     click.echo(
         f"""
-The database is running: {database.url}
+The database is running: {addresses.without_password(database.url)}
   aisle db shell                                    look around; \\df+ aisle.* is the documentation
   aisle predict-category '아기 기저귀 팬티형 4단계'     ask for any product
   aisle recommend user-42 --category 식품             recommend to any customer
@@ -77,12 +78,16 @@ The database is running: {database.url}
 
 
 def _refuse_a_real_shop(connection: Connection) -> None:
-    """The demo writes to the schema `shop`, and drops it: it must have made it, and all that is attached."""
+    """The demo writes to the schema `shop`, drops it, and leaves live models: nothing in the database may be another's.
+
+    DATABASE_URL, which many shells have, names the shop's own.
+    """
     others = connection.execute(sql.read("queries/not_of_the_demo"), {"mark": MARK}).fetchall()
     if others:
         raise errors.InvalidArgumentError(
-            f"The demo would write to a shop's own data: {', '.join(name for (name,) in others)}.",
-            hint="Give it a database of its own: aisle --database-url … demo",
+            f"This database has what the demo did not make: {', '.join(name for (name,) in others)}.",
+            hint="Give it a database of its own: aisle --database-url … demo; without that, AISLE_DATABASE_URL and "
+            "DATABASE_URL count, and without these the embedded one.",
         )
 
 

@@ -81,7 +81,7 @@ def attach_items(
 )
 @click.option("--review", help="Column with the text of a review.")
 @click.option("--rating", help="Column with what the user gave: a number, a yes or no, or a word.")
-@click.option("--time-zone", help="Zone that hours and weekdays are told in.  [default: the database's]")
+@click.option("--time-zone", help="Zone of hours and weekdays, and of times that have none.  [default: the database's]")
 @pass_database
 def attach_interactions(
     database: Database, relation: str, user_id: str, item_id: str, at: str, weight: str | None,
@@ -107,7 +107,7 @@ def attach_interactions(
 @click.option("--order-number", help="Column with a number that grows with time, where there is no time.")
 @click.option("--quantity", help="Column with the quantity; lines of 0 or less count as returned.")
 @click.option("--line-order-id", help="Column of LINES with the order's id.  [default: the same name]")
-@click.option("--time-zone", help="Zone that days are told in.  [default: the database's]")
+@click.option("--time-zone", help="Zone of days, and of times that have none.  [default: the database's]")
 @pass_database
 def attach_orders(
     database: Database, relation: str, lines: str | None, order_id: str, item_id: str, user_id: str | None,

@@ -44,7 +44,7 @@ OPTIONS = (
     click.option(
         "--unordered",
         is_flag=True,
-        help="Learn from sets of events; for tables whose times say nothing about the order.",
+        help="Learn from sets of events, whatever their order; only what is held out goes by time.",
     ),
     click.option("--epochs", type=click.IntRange(min=1), help="Passes over the events, at most."),
     click.option("--batch-size", type=click.IntRange(min=1), help="Events (with --unordered: users) a step."),

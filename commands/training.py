@@ -1,6 +1,7 @@
 """`aisle train`, `experiment`, `label` and `retrain`; each task's commands are in a file of its own."""
 
 import click
+import psycopg
 
 from aisle.commands import (
     Database,
@@ -103,9 +104,10 @@ def retrain(
                     if not reasons:
                         continue
                 result = staleness.retrain(connection, database.url, name, report, warm_start=warm_start)
-            except errors.AisleError as error:
-                if len(tasks) == 1:
+            except (errors.AisleError, psycopg.Error) as raised:
+                if len(tasks) == 1 or connection.closed:
                     raise
+                error = raised if isinstance(raised, errors.AisleError) else errors.translate(raised)
                 click.echo(f"Error: {name}: {error}", err=True)
                 failed = True
                 continue

@@ -22,6 +22,9 @@ settings.configure(
             "PASSWORD": address.get("password", ""),
             "HOST": address.get("host", ""),
             "PORT": address.get("port", ""),
+            "OPTIONS": {
+                name: address[name] for name in address.keys() - {"dbname", "user", "password", "host", "port"}
+            },
         }
     }
 )

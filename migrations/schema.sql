@@ -14,15 +14,17 @@ CREATE TABLE aisle._attachments (
     CONSTRAINT _attachments_category_separator_check CHECK ((category_separator <> ''::text)),
     CONSTRAINT _attachments_draft_rows_check CHECK ((draft_rows >= 0)),
     CONSTRAINT _attachments_id_type_check CHECK ((id_type = ANY (ARRAY['smallint'::text, 'integer'::text, 'bigint'::text, 'uuid'::text, 'text'::text]))),
-    CONSTRAINT _attachments_kind_check CHECK ((kind = ANY (ARRAY['items'::text, 'interactions'::text, 'orders'::text])))
+    CONSTRAINT _attachments_kind_check CHECK ((kind = ANY (ARRAY['items'::text, 'interactions'::text, 'orders'::text]))),
+    CONSTRAINT _attachments_time_type_check CHECK ((time_type = ANY (ARRAY['timestamp with time zone'::text, 'timestamp without time zone'::text, 'date'::text, 'smallint'::text, 'integer'::text, 'bigint'::text])))
 );
 
 CREATE FUNCTION aisle._before(source aisle._attachments, as_of timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$
     select case when as_of is null then '' else format('and e.at < %L::%s',
-        case when source.time_type = 'timestamp with time zone' then as_of::text
-             when source.time_type in ('timestamp without time zone', 'date') then (as_of at time zone source.time_zone)::text
+        case when source.time_type = 'timestamp with time zone' then to_char(as_of at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')
+             when source.time_type in ('timestamp without time zone', 'date') then
+                 to_char(as_of at time zone source.time_zone, 'YYYY-MM-DD HH24:MI:SS.US')
              else ceil(extract(epoch from as_of at time zone source.time_zone) / 86400)::text end,
         case source.time_type when 'date' then 'timestamp without time zone' else source.time_type end) end
 $$;
@@ -461,13 +463,21 @@ begin
             set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
                 embedded_at = excluded.embedded_at
             where stored.content_hash <> excluded.content_hash;
+        insert into aisle.item_factors
+            (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
+        select m.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), l.embedding, l.in_embedding,
+               aisle._factor_hash(i.content_hash, i.category), 'events', aisle._now()
+        from aisle._read_items(ids) i
+        join aisle._learned_factors l on l.item_id = i.item_id
+        join aisle._models m on m.model_id = l.model_id and m.state in ('filling', 'ready')
+        on conflict (item_id, model_id) do nothing;
         insert into aisle.item_factors as stored
             (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
-        select recommender.model_id, i.item_id, i.category || a.category_separator, near.embedding, near.in_embedding,
+        select recommender.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), near.embedding, near.in_embedding,
                aisle._factor_hash(i.content_hash, i.category), 'draft', aisle._now()
         from aisle._live_models live
         join aisle._live_models recommender on recommender.task = 'recommender'
-        join aisle._attachments a on a.kind = 'items'
+        join aisle._models m on m.model_id = recommender.model_id
         cross join aisle._read_items(ids) i
         join aisle.item_vectors v on v.model_id = live.model_id and v.item_id = i.item_id
         cross join aisle._text_neighbours(recommender.model_id, live.model_id, i.item_id, v.embedding) near
@@ -506,6 +516,9 @@ begin
         where p is not null);
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;
     delete from aisle._item_predictions p where p.model_id = _drop_model.model_id;
+    -- A transaction that removed items meanwhile may leave some behind, for the next model that is dropped.
+    delete from aisle._learned_factors l
+    where l.model_id = _drop_model.model_id or not exists (select from aisle._models m where m.model_id = l.model_id);
     with gone as (delete from aisle._model_files f where f.model_id = _drop_model.model_id returning f.size)
     select coalesce(sum(g.size), 0) into freed from gone g;
     foreach partition in array partitions loop
@@ -601,7 +614,7 @@ begin
     insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
     select 'basket', c.user_id::text, 2, aisle._now(), aisle._now()
     from aisle._customers c
-    where exists (
+    where octet_length(c.user_id::text) <= 2600 and exists (  -- no index could hold a longer one
         select from aisle._models m
         left join aisle.customer_vectors v on v.user_id = c.user_id::text and v.model_id = m.model_id
         where m.task = 'basket' and m.state in ('filling', 'ready')
@@ -639,6 +652,7 @@ begin
         where m.task = 'recommender' and m.state in ('filling', 'ready')
           and (f.item_id is null or f.origin = 'draft' or f.content_hash <> aisle._factor_hash(row_hash, i.category))
     ) stale
+    where octet_length(i.item_id) <= 2600  -- no index could hold it
     order by i.item_id, task
     on conflict on constraint _embedding_jobs_pkey do update set run_after = excluded.run_after
         where job.lease_token is null and job.attempts = 0 and not job.is_dead;
@@ -703,7 +717,10 @@ CREATE FUNCTION aisle._forget_all_items() RETURNS void
     AS $$
 begin
     delete from aisle.item_vectors;
-    delete from aisle.item_factors;
+    with gone as (delete from aisle.item_factors f returning *)
+    insert into aisle._learned_factors (model_id, item_id, embedding, in_embedding)
+    select g.model_id, g.item_id, g.embedding, g.in_embedding from gone g where g.origin = 'events'
+    on conflict do nothing;  -- it is the same: a generation learns once
     delete from aisle._item_predictions;
 end
 $$;
@@ -735,7 +752,10 @@ CREATE FUNCTION aisle._forget_items(ids text[]) RETURNS void
     AS $$
 begin
     delete from aisle.item_vectors v where v.item_id = any (ids);
-    delete from aisle.item_factors f where f.item_id = any (ids);
+    with gone as (delete from aisle.item_factors f where f.item_id = any (ids) returning *)
+    insert into aisle._learned_factors (model_id, item_id, embedding, in_embedding)
+    select g.model_id, g.item_id, g.embedding, g.in_embedding from gone g where g.origin = 'events'
+    on conflict do nothing;  -- it is the same: a generation learns once
     delete from aisle._item_predictions p where p.item_id = any (ids);
 end
 $$;
@@ -753,12 +773,14 @@ CREATE FUNCTION aisle._has_index(target regclass, columns text[]) RETURNS boolea
         or (select coalesce(sum(pg_relation_size(p.relid)), pg_relation_size(target)) from pg_partition_tree(target) p) < 8000000
         or exists (
             select from pg_catalog.pg_index i
+            join pg_catalog.pg_class ic on ic.oid = i.indexrelid
+            join pg_catalog.pg_am m on m.oid = ic.relam and m.amname = 'btree'
             where i.indrelid = target and i.indisvalid and i.indpred is null
               and columns = array(
                   select a.attname::text
                   from unnest(i.indkey::smallint[]) with ordinality k (attnum, position)
                   join pg_catalog.pg_attribute a on a.attrelid = target and a.attnum = k.attnum
-                  where k.position <= cardinality(columns)
+                  where k.position <= least(cardinality(columns), i.indnkeyatts)
                   order by k.position))
     from pg_catalog.pg_class c where c.oid = target
 $$;
@@ -788,7 +810,7 @@ declare
 begin
     if id_type not in ('smallint', 'integer', 'bigint', 'uuid', 'text') then
         raise exception 'Column % of % is of type %; an id must be a whole number, a uuid or a text.',
-            quote_ident(column_name), target, id_type using errcode = 'AIS04';
+            quote_ident(column_name), target, id_type using errcode = 'AIS04', hint = 'Change it, or attach a view that casts it.';
     end if;
     return id_type;
 end
@@ -911,7 +933,8 @@ declare
     scores double precision[];
 begin
     if category is not null then
-        first_key := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+        first_key := category || (
+            select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _nearest_factors.model_id);
         last_key := first_key || U&'\+10FFFF';
         of_category := 'and f.category_key >= $4 and f.category_key < $5';
         execute format('select count(*) < %s from (select from aisle.%I f where true %s limit %1$s) c',
@@ -1199,7 +1222,8 @@ declare
     source aisle._attachments := aisle._event_source();
     until constant timestamptz := coalesce(
         as_of, case when source.time_type not in ('smallint', 'integer', 'bigint') then aisle._now() end);
-    first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+    first_key constant text := category || (
+        select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _popular_items.model_id);
     latest text[] := '{}';
     ids text[];
     shares double precision[];
@@ -1419,9 +1443,13 @@ CREATE FUNCTION aisle._relation_to_attach(relation text, columns text[]) RETURNS
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    target regclass := to_regclass(case when cardinality(parse_ident(relation)) = 1 then 'public.' else '' end || relation);
+    target regclass;
     missing text;
 begin
+    begin
+        target := to_regclass(case when cardinality(parse_ident(relation)) = 1 then 'public.' else '' end || relation);
+    exception when invalid_parameter_value then  -- it cannot be a name
+    end;
     if target is null then
         raise exception 'There is no relation %.', relation
             using errcode = 'AIS04', hint = 'Name it as SCHEMA.TABLE; names with capitals or signs go in double quotes.';
@@ -1451,7 +1479,8 @@ declare
     model constant integer := _score_repeats.model_id;
     repeats constant jsonb := (select m.parameters -> 'repeats' from aisle._models m where m.model_id = _score_repeats.model_id);
     asked constant jsonb := aisle._time_context(local_at) || coalesce(given, '{}');
-    first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+    first_key constant text := category || (
+        select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _score_repeats.model_id);
 begin
     return query
         with events as (
@@ -1723,7 +1752,11 @@ begin
     if not aisle._has_index(target, array[at]) then
         missing_indexes := concat(missing_indexes, format(e'\nFor users without a history: create index concurrently on %s (%I);', target, at));
     end if;
-    return concat(format('Attached %s.', target), missing_indexes);
+    return concat(format('Attached %s.', target),
+                  case when time_type = 'timestamp without time zone' then
+                      format(e'\nIts times are read as those of %s; if they are another zone''s, detach it, and attach it with that.',
+                             attach_interactions.time_zone) end,
+                  missing_indexes);
 end
 $_$;
 
@@ -1863,6 +1896,12 @@ begin
                 using errcode = 'AIS04', hint = 'Change one of them, or attach a view that casts it.';
         end if;
     end if;
+    if exists (select from pg_attribute a
+               where a.attrelid in (target, line_target) and a.attgenerated = 'v'
+                 and a.attname in (order_id, item_id, user_id, moment, quantity, line_order)) then
+        raise exception 'A column is computed when it is read, and triggers do not see it.'
+            using errcode = 'AIS04', hint = 'Make it a stored one: generated always as (…) stored';
+    end if;
     perform aisle._id_type(coalesce(line_target, target), item_id);
     perform aisle._id_type(target, order_id);
     quantity_type := aisle._column_type(coalesce(line_target, target), quantity);
@@ -1926,7 +1965,11 @@ begin
         missing_indexes := concat(missing_indexes, format(e'\nFor fast answers, also: create index concurrently on %s (%I);',
                                                           line_target, line_order));
     end if;
-    return concat(format('Attached %s.', concat_ws(' and ', target::text, line_target::text)), missing_indexes);
+    return concat(format('Attached %s.', concat_ws(' and ', target::text, line_target::text)),
+                  case when time_type = 'timestamp without time zone' then
+                      format(e'\nIts times are read as those of %s; if they are another zone''s, detach it, and attach it with that.',
+                             attach_orders.time_zone) end,
+                  missing_indexes);
 end
 $_$;
 
@@ -1958,7 +2001,7 @@ begin
             using errcode = 'AIS07', hint = 'See: aisle models';
     elsif exists (select from aisle._live_models l where l.model_id = model.model_id) then
         return format('Model %s answers for %s already.', model.model_id, model.task);
-    elsif not model.passed_gate and not force then
+    elsif not model.passed_gate and force is not true then
         raise exception 'Model % lost: %.', deploy.model_id, model.verdict
             using errcode = 'AIS07', hint = format('To deploy it all the same: aisle deploy %s --force', deploy.model_id);
     end if;
@@ -1985,7 +2028,7 @@ begin
     for trigger_name, target in
         select t.tgname, t.tgrelid from pg_trigger t
         where t.tgrelid in (attachment.relation, attachment.lines) and t.tgname like 'aisle\_500\_%' and not t.tgisinternal
-          and t.tgparentid = 0 and (t.tgname like 'aisle\_500\_orders\_%') = (attachment.kind = 'orders')
+          and t.tgparentid = 0 and attachment.kind = case when t.tgname like 'aisle\_500\_orders\_%' then 'orders' else 'items' end
     loop
         execute format('drop trigger %I on %s', trigger_name, target);
     end loop;
@@ -2492,6 +2535,13 @@ CREATE TABLE aisle._item_predictions (
     student_category text NOT NULL,
     student_confidence real NOT NULL,
     content_hash bytea NOT NULL
+);
+
+CREATE TABLE aisle._learned_factors (
+    model_id integer NOT NULL,
+    item_id text NOT NULL,
+    embedding public.vector NOT NULL,
+    in_embedding public.vector NOT NULL
 );
 
 CREATE SEQUENCE aisle._lease_tokens
@@ -3019,6 +3069,9 @@ ALTER TABLE ONLY aisle._heldout_users
 
 ALTER TABLE ONLY aisle._item_predictions
     ADD CONSTRAINT _item_predictions_pkey PRIMARY KEY (item_id, model_id);
+
+ALTER TABLE ONLY aisle._learned_factors
+    ADD CONSTRAINT _learned_factors_pkey PRIMARY KEY (item_id, model_id);
 
 ALTER TABLE ONLY aisle._model_file_chunks
     ADD CONSTRAINT _model_file_chunks_pkey PRIMARY KEY (model_id, name, chunk);

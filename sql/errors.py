@@ -164,8 +164,17 @@ def translate(error: psycopg.Error) -> AisleError:
         return _BY_SQLSTATE[diagnostic.sqlstate](message, hint=diagnostic.message_hint)
     hint = diagnostic.message_hint
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        hint = (
-            hint
-            or "The owner of the schema can grant it: aisle grant. What creates or drops tables is the owner's to do."
-        )
+        hint = hint or _who_may(message, diagnostic.context or "")
     return AisleError(f"The database says: {' '.join(message.split()).rstrip('.')}.", hint=hint)
+
+
+def _who_may(message: str, context: str) -> str:
+    """Return what helps against a lack of privileges; `context` tells which functions were running."""
+    if database := re.match(r"permission denied for database (.+)", message):
+        return f"Its owner can grant it: grant create on database {database[1]} to the role that migrates."
+    if re.search(r"\baisle\.(attach|detach)_?\w*\(", context):
+        return "A table is attached and detached by its owner, or by a role that is a member of the owner."
+    return (
+        "The owner of the schema `aisle` can grant what is in it: aisle grant. What creates or drops tables is the "
+        "owner's to do. The shop grants its own tables."
+    )

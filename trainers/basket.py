@@ -69,6 +69,7 @@ NETWORKS = ("cnn-gru", "attention-gru")
 FEWEST = 10  # customers with two orders
 OF_ONE_RUN = ("test_customers", "deploy", "warm_start")  # options that another run of a model does without
 DAY = 86_400.0  # seconds
+LONGEST_ID = 2600  # bytes; no index could hold a longer one
 
 
 @dataclass(frozen=True)
@@ -405,7 +406,7 @@ def publish(
         (
             (model_id, user_id, *row, hashes[user_id])
             for user_id, *row in zip(*made.values(), strict=True)
-            if user_id in hashes
+            if user_id in hashes and len(user_id.encode()) <= LONGEST_ID
         ),
     )
     connection.execute(

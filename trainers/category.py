@@ -139,7 +139,10 @@ def judge(metrics: dict[str, Any]) -> tuple[bool | None, str]:
     """Return whether the model is better than what it stands beside, if there is anything, and by what."""
     if not any(isinstance(m, dict) and "accuracy" in m for m in metrics.values()):
         return None, "there was nothing to compare it with"
-    return beats_all(metrics, "accuracy")
+    is_better, reason = beats_all(metrics, "accuracy")
+    if is_better and "live" in metrics and "accuracy" not in metrics["live"]:
+        return None, f"{reason}; the live model has learned from all held-out rows, and was not compared"
+    return is_better, reason
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ TOWER_FEATURES = ("user", "item", "category", "text", "location")
 TIME_FEATURES = ("hour", "weekday", "meal_slot")  # taken from the time of an event
 NEAREST = 10  # items of a neighbourhood
 MILLIMETRE = 1.6e-10  # radians
-MISPLACED = 0.01  # share of the items with a place that may be nowhere on earth
+FEW, MISPLACED = 3, 0.01  # items, and share of those with a place, that may be nowhere on earth
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -244,11 +244,12 @@ def _places(rows: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
     places = np.stack([rows["latitude"], rows["longitude"]], axis=1).astype(np.float64)
     is_known = np.isfinite(places).all(1)
     wrong = np.flatnonzero(is_known & (np.abs(places) > (90, 180)).any(1))
-    if len(wrong) > MISPLACED * is_known.sum():
+    if len(wrong) > max(FEW, MISPLACED * is_known.sum()):
         raise errors.TrainingDataError(
             f"{len(wrong):,} items are nowhere on earth, such as {rows['item_id'][wrong[0]]} at latitude "
             f"{places[wrong[0], 0]:g} and longitude {places[wrong[0], 1]:g}.",
             hint="Latitudes go from -90 to 90 degrees, longitudes from -180 to 180. Are the columns exchanged?",
         )
     places[wrong] = np.nan
+    places[(places == 0).all(1)] = np.nan  # what is put where nothing is known
     return np.radians(places)

@@ -207,10 +207,14 @@ def check(test: HeldOut, moment: float | None) -> None:
     """Raise TrainingDataError where there is nothing to tell apart."""
     check_moment(test, moment, "--test-from")
     users, items = len(np.unique(test.events.user)), len(np.unique(test.events.item))
-    if users < 2 or items < 2 or not len(test.user):
+    if users < 2 or items < 2:
         raise errors.TrainingDataError(
-            f"There are {users} users with {items} items; two of each, and one user with two events, are the least.",
-            hint="Attach a table with more events.",
+            f"There are {users} users with {items} items; two of each are the least.", hint=tower_fitting.MORE_EVENTS
+        )
+    if not len(test.user):
+        raise errors.TrainingDataError(
+            "No user has an event to foresee: one of a later time than another, that counts, with an item new to them.",
+            hint="Do times differ within a user? An event of weight 0 does not count; with --repeats known items do.",
         )
 
 
@@ -241,10 +245,7 @@ def fit(
     validation = hold_out(events, validate_from, exclude_seen=options.exclude_seen, start=start)
     check_moment(validation, validate_from, "--validate-from")
     if not validation.events.weight.any():
-        raise errors.TrainingDataError(
-            "Nothing that counts is left to learn from when each user's last is held out.",
-            hint="Attach a table with more events.",
-        )
+        raise errors.TrainingDataError(tower_fitting.NOTHING_LEFT, hint=tower_fitting.MORE_EVENTS)
 
     tried: dict[str, float] = {}  # kind → recall on validation
     if _is_factorised(model, events, options, report):

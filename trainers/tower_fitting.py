@@ -18,6 +18,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from aisle.embedder.towers import ItemTower, prefixes
+from aisle.sql import errors
 from aisle.trainers.events import Events, Floats, Ints
 from aisle.trainers.towers import ANY_LENGTH, Factors, Options, Pairs, Queries, Repeat, places
 
@@ -29,6 +30,8 @@ STEPS = 20  # an epoch, at least, where there are rows enough
 TEXT_WIDTH = 128  # hidden units
 HALF_PRECISION = 20_000_000  # logits of a step; beyond that they are bfloat16
 POPULARITY = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.13)  # exponents that are tried
+NOTHING_LEFT = "Nothing that counts is left to learn from when each user's last is held out."
+MORE_EVENTS = "Attach a table with more events."
 EXCLUDED = -1e4  # logit of an item that may not be recommended
 
 Progress = Callable[[int, float, float | None], None]  # epoch, loss, validation metric
@@ -272,7 +275,8 @@ class _Model(nn.Module):
         target = F.embedding_bag(items, out, starts, mode="sum", per_sample_weights=batch.share)  # mean of targets' q
         against = out if batch.candidates is None else out[batch.candidates]
         total = _LogSumExp.apply(u, against, batch.correction, batch.excluded)  # type: ignore[no-untyped-call]  # (batch,)
-        loss: Tensor = ((total - (u * target).sum(1)) * batch.weight).sum() / batch.weight.sum()
+        # In a small batch nobody may have a target.
+        loss: Tensor = ((total - (u * target).sum(1)) * batch.weight).sum() / batch.weight.sum().clamp(min=1e-12)
         if self.options.weight_decay:
             loss = loss + self.options.weight_decay * sum(
                 x.square().sum() for x in (self.users, *self.contexts.values())
@@ -480,6 +484,8 @@ def _fit_one(
 ) -> Factors:
     """Fit one member; `recency` is another member's, to be kept as it is."""
     batches = _Batches(events, options)
+    if not len(batches):
+        raise errors.TrainingDataError(NOTHING_LEFT, hint=MORE_EVENTS)
     learned = recency is None and options.order == "time"
     if recency is None:
         longest = int(np.bincount(events.user, minlength=1).max(initial=1))

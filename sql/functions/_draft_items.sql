@@ -29,13 +29,21 @@ begin
             set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
                 embedded_at = excluded.embedded_at
             where stored.content_hash <> excluded.content_hash;
+        insert into aisle.item_factors
+            (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
+        select m.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), l.embedding, l.in_embedding,
+               aisle._factor_hash(i.content_hash, i.category), 'events', aisle._now()
+        from aisle._read_items(ids) i
+        join aisle._learned_factors l on l.item_id = i.item_id
+        join aisle._models m on m.model_id = l.model_id and m.state in ('filling', 'ready')
+        on conflict (item_id, model_id) do nothing;
         insert into aisle.item_factors as stored
             (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
-        select recommender.model_id, i.item_id, i.category || a.category_separator, near.embedding, near.in_embedding,
+        select recommender.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), near.embedding, near.in_embedding,
                aisle._factor_hash(i.content_hash, i.category), 'draft', aisle._now()
         from aisle._live_models live
         join aisle._live_models recommender on recommender.task = 'recommender'
-        join aisle._attachments a on a.kind = 'items'
+        join aisle._models m on m.model_id = recommender.model_id
         cross join aisle._read_items(ids) i
         join aisle.item_vectors v on v.model_id = live.model_id and v.item_id = i.item_id
         cross join aisle._text_neighbours(recommender.model_id, live.model_id, i.item_id, v.embedding) near

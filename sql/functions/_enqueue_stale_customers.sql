@@ -9,7 +9,7 @@ begin
     insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
     select 'basket', c.user_id::text, 2, aisle._now(), aisle._now()
     from aisle._customers c
-    where exists (
+    where octet_length(c.user_id::text) <= 2600 and exists (  -- no index could hold a longer one
         select from aisle._models m
         left join aisle.customer_vectors v on v.user_id = c.user_id::text and v.model_id = m.model_id
         where m.task = 'basket' and m.state in ('filling', 'ready')

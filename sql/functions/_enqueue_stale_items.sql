@@ -24,6 +24,7 @@ begin
         where m.task = 'recommender' and m.state in ('filling', 'ready')
           and (f.item_id is null or f.origin = 'draft' or f.content_hash <> aisle._factor_hash(row_hash, i.category))
     ) stale
+    where octet_length(i.item_id) <= 2600  -- no index could hold it
     order by i.item_id, task
     on conflict on constraint _embedding_jobs_pkey do update set run_after = excluded.run_after
         where job.lease_token is null and job.attempts = 0 and not job.is_dead;

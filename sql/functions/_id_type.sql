@@ -7,7 +7,7 @@ declare
 begin
     if id_type not in ('smallint', 'integer', 'bigint', 'uuid', 'text') then
         raise exception 'Column % of % is of type %; an id must be a whole number, a uuid or a text.',
-            quote_ident(column_name), target, id_type using errcode = 'AIS04';
+            quote_ident(column_name), target, id_type using errcode = 'AIS04', hint = 'Change it, or attach a view that casts it.';
     end if;
     return id_type;
 end

@@ -18,7 +18,8 @@ declare
     scores double precision[];
 begin
     if category is not null then
-        first_key := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+        first_key := category || (
+            select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _nearest_factors.model_id);
         last_key := first_key || U&'\+10FFFF';
         of_category := 'and f.category_key >= $4 and f.category_key < $5';
         execute format('select count(*) < %s from (select from aisle.%I f where true %s limit %1$s) c',

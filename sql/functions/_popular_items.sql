@@ -12,7 +12,8 @@ declare
     source aisle._attachments := aisle._event_source();
     until constant timestamptz := coalesce(
         as_of, case when source.time_type not in ('smallint', 'integer', 'bigint') then aisle._now() end);
-    first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+    first_key constant text := category || (
+        select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _popular_items.model_id);
     latest text[] := '{}';
     ids text[];
     shares double precision[];

@@ -3,9 +3,13 @@ create or replace function aisle._relation_to_attach(relation text, columns text
 language plpgsql stable
 as $function$
 declare
-    target regclass := to_regclass(case when cardinality(parse_ident(relation)) = 1 then 'public.' else '' end || relation);
+    target regclass;
     missing text;
 begin
+    begin
+        target := to_regclass(case when cardinality(parse_ident(relation)) = 1 then 'public.' else '' end || relation);
+    exception when invalid_parameter_value then  -- it cannot be a name
+    end;
     if target is null then
         raise exception 'There is no relation %.', relation
             using errcode = 'AIS04', hint = 'Name it as SCHEMA.TABLE; names with capitals or signs go in double quotes.';

@@ -16,7 +16,7 @@ begin
             using errcode = 'AIS07', hint = 'See: aisle models';
     elsif exists (select from aisle._live_models l where l.model_id = model.model_id) then
         return format('Model %s answers for %s already.', model.model_id, model.task);
-    elsif not model.passed_gate and not force then
+    elsif not model.passed_gate and force is not true then
         raise exception 'Model % lost: %.', deploy.model_id, model.verdict
             using errcode = 'AIS07', hint = format('To deploy it all the same: aisle deploy %s --force', deploy.model_id);
     end if;

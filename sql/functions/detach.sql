@@ -13,7 +13,7 @@ begin
     for trigger_name, target in
         select t.tgname, t.tgrelid from pg_trigger t
         where t.tgrelid in (attachment.relation, attachment.lines) and t.tgname like 'aisle\_500\_%' and not t.tgisinternal
-          and t.tgparentid = 0 and (t.tgname like 'aisle\_500\_orders\_%') = (attachment.kind = 'orders')
+          and t.tgparentid = 0 and attachment.kind = case when t.tgname like 'aisle\_500\_orders\_%' then 'orders' else 'items' end
     loop
         execute format('drop trigger %I on %s', trigger_name, target);
     end loop;

@@ -17,7 +17,7 @@ grant usage on sequence aisle._lease_tokens to ROLE;
 
 -- The vectors that are kept in step.
 grant select, insert, update, delete on
-    aisle.item_vectors, aisle.item_factors, aisle.customer_vectors, aisle._item_predictions
+    aisle.item_vectors, aisle.item_factors, aisle._learned_factors, aisle.customer_vectors, aisle._item_predictions
 to ROLE;
 
 -- What they are made with.

@@ -1,4 +1,5 @@
--- Conditional write-back, as for item vectors. Vectors that come from events stay: a changed text does not undo what was learned.
+-- Conditional write-back, as for item vectors. Vectors that come from events stay, or come back with their row: a changed text does
+-- not undo what was learned.
 with fresh as (
     select f.*
     from unnest(%(item_ids)s::text[], %(embeddings)b::vector[], %(in_embeddings)b::vector[], %(hashes)s::bytea[],
@@ -18,8 +19,10 @@ with fresh as (
 ), added as (
     insert into aisle.item_factors
         (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
-    select %(model_id)s, item_id, category_key, embedding, in_embedding, content_hash, 'content', aisle._now()
+    select %(model_id)s, f.item_id, f.category_key, coalesce(l.embedding, f.embedding), coalesce(l.in_embedding, f.in_embedding),
+           f.content_hash, case when l.item_id is null then 'content' else 'events' end, aisle._now()
     from fresh f
+    left join aisle._learned_factors l on l.model_id = %(model_id)s and l.item_id = f.item_id
     where not exists (select from aisle.item_factors v where v.model_id = %(model_id)s and v.item_id = f.item_id)
     order by item_id
     on conflict (item_id, model_id) do nothing

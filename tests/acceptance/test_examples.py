@@ -53,6 +53,12 @@ def test_a_program_prints_what_sql_answers(documented_shop: Shop, database_url: 
     assert run(program, database_url) == ANSWERS + more
 
 
+@pytest.mark.parametrize("program", ["with_psycopg", "with_sqlalchemy", "with_django"])
+def test_a_program_takes_all_of_its_address(database_url: str, program: str) -> None:
+    with pytest.raises(AssertionError, match="connect_timeout"):  # as it would sslmode=verify-full
+        run(program, f"{database_url}&connect_timeout=never")
+
+
 def test_without_a_live_model_a_program_can_say_what_to_do(documented_shop: Shop, database_url: str) -> None:
     documented_shop.execute("update aisle._deployments set rolled_back_at = now() where task = 'category'")
     printed = run("with_psycopg", database_url)

@@ -71,7 +71,7 @@ def test_a_domain_over_a_type_that_is_fit(shop: Shop, tiny_model: TinyModel) -> 
 @pytest.mark.parametrize("id_type", ["numeric", "timestamptz", "double precision", "bytea"])
 def test_an_id_of_another_type_is_refused(shop: Shop, id_type: str) -> None:
     shop.create(id_type)
-    refused(shop, "AIS04", "an id must be a whole number, a uuid or a text")
+    assert "a view that casts it" in refused(shop, "AIS04", "an id must be a whole number, a uuid or a text")
 
 
 @pytest.mark.trap(25)
@@ -141,6 +141,21 @@ def test_places_are_numbers_by_twos(shop: Shop) -> None:
     assert shop.jobs() == {"1": 1, "2": 1}
     shop.execute("update shop.products set lon = 127")
     assert shop.jobs() == {"1": 1, "2": 1}, "No vector is computed from a place."
+
+
+def test_what_cannot_be_a_name_is_no_relation(shop: Shop) -> None:
+    assert "double quotes" in refused(shop, "AIS04", "There is no relation my-table", "my-table")
+
+
+def test_a_table_that_is_both_items_and_events_keeps_the_triggers_of_the_one(shop: Shop) -> None:
+    shop.create()
+    shop.attach()
+    shop.execute("alter table shop.products add author text, add written_at timestamp")
+    said = shop.value("select aisle.attach_interactions('shop.products', 'author', 'id', 'written_at')")
+    assert "Its times are read as those of" in said
+    shop.execute("select aisle.detach('interactions')")
+    shop.insert("tea")
+    assert shop.jobs() == {"1": 1}
 
 
 def test_attaching_twice(shop: Shop) -> None:

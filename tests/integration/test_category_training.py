@@ -1,6 +1,7 @@
 """`aisle train category` and `aisle evaluate category`: which rows teach, and which measure what."""
 
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -57,6 +58,18 @@ def test_a_live_model_is_not_measured_on_what_it_learned_from(products: Shop, da
     both = held_out & set(publish.heldout_of(products.connection, result.model_id))
     assert result.metrics["live"]["held_out_rows"] == len(both) < len(held_out)
     assert result.metrics["live"]["against"]["held_out_rows"] == len(both)
+
+
+def test_a_live_model_that_cannot_be_measured_stays() -> None:
+    metrics: dict[str, Any] = {"accuracy": 0.9, "TF-IDF + linear SVM": {"accuracy": 0.8}, "live": {"model_id": 1}}
+    better, reason = category.judge(metrics)
+    assert better is None
+    assert "live model has learned from all held-out rows" in reason
+    metrics["live"]["accuracy"] = 0.8
+    assert category.judge(metrics)[0]
+    metrics["accuracy"] = 0.7
+    del metrics["live"]["accuracy"]
+    assert category.judge(metrics)[0] is False
 
 
 def test_the_baseline_answers_for_held_out_rows_that_have_a_category_and_learns_from_none(

@@ -3,6 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
+from aisle import sql
 from aisle.cli import aisle
 from aisle.sql import errors
 from tests.conftest import Shop
@@ -21,3 +22,12 @@ def test_a_real_shop_is_refused(shop: Shop, database_url: str, options: list[str
     assert ("store.products" if is_attached else "the schema shop") in str(done.exception)
     table = "store.products" if is_attached else "shop.products"
     assert shop.execute(f"select name from {table}".encode()).fetchall() == [("tea",)]
+
+
+def test_the_database_that_the_shell_names_is_not_filled(empty_url: str) -> None:
+    with sql.connect(empty_url) as connection:
+        connection.execute("create table public.goods ()")
+        done = CliRunner().invoke(aisle, ["demo"], env={"DATABASE_URL": empty_url})
+        assert isinstance(done.exception, errors.InvalidArgumentError)
+        assert "goods" in str(done.exception)
+        assert sql.fetch_value(connection, "select to_regnamespace('aisle') is null"), "It must not even be migrated."

@@ -14,6 +14,8 @@ from psycopg.types.json import Jsonb
 
 from aisle import migrations, sql
 from aisle.cli import aisle
+from aisle.embedder import factors
+from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.sql import Connection, errors, registry
@@ -196,6 +198,19 @@ def test_one_task_that_cannot_be_trained_again_stops_no_other(models: Shop, data
         assert done.output.count(f"{task}: What the {task} model learned from is not attached any more") == 1
 
 
+def test_one_task_whose_table_cannot_be_read_stops_no_other(models: Shop, database_url: str) -> None:
+    models.execute(
+        "select aisle.detach('interactions');"
+        "create view shop.seen as select who, 1 / (what - 1) as what, seen_at from shop.visits;"
+        "select aisle.attach_interactions('shop.seen', 'who', 'what', 'seen_at')"
+    )
+    limits = ["--new-rows", "99", "--mix", "1", "--confidence", "1"]
+    done = CliRunner().invoke(aisle, ["--database-url", database_url, "retrain", "--if-stale", *limits])
+    assert done.exit_code == 1
+    assert "recommender: The database says: division by zero." in done.output
+    assert "basket: not stale." in done.output
+
+
 @pytest.mark.trap(21)
 def test_after_a_rollback_the_answers_are_those_from_before(models: Shop) -> None:
     before = answers(models.connection)
@@ -225,6 +240,32 @@ def test_what_was_learned_from_events_outlives_a_detach(models: Shop) -> None:
     models.execute("delete from shop.products where id::text = %s", [gone[0]])
     models.execute("select aisle._enqueue_stale()")
     assert models.execute(learned).fetchall() == before != []
+
+
+@pytest.mark.parametrize("by", ["truncate shop.products", "delete from shop.products"])
+@pytest.mark.parametrize("draft_rows", [100, 0])
+def test_what_was_learned_from_events_outlives_a_reload_of_the_table(models: Shop, by: str, draft_rows: int) -> None:
+    models.execute("update aisle._attachments set draft_rows = %s where kind = 'items'", [draft_rows])
+    factors.store(models.connection, registry.require_live(models.connection, "recommender"), [])
+    models.execute("select aisle._enqueue_stale()")
+    drain(models.connection, [ItemEmbedder(), FactorEmbedder()])
+    learned = "select item_id, embedding, in_embedding from aisle.item_factors where origin = 'events' order by 1"
+    before = models.execute(learned).fetchall()
+    asked = answers(models.connection)
+    with models.connection.transaction():
+        models.execute("create table shop.copy as table shop.products")
+        models.execute(by.encode())
+        assert models.execute(learned).fetchall() == []
+        models.execute("insert into shop.products select * from shop.copy where id <> 2")
+    drain(models.connection, [ItemEmbedder(), FactorEmbedder()])
+    assert models.execute(learned).fetchall() == [row for row in before if row[0] != "2"]
+    models.execute("insert into shop.products select * from shop.copy where id = 2")
+    drain(models.connection, [ItemEmbedder(), FactorEmbedder()])
+    assert models.execute(learned).fetchall() == before != []
+    assert answers(models.connection)[QUESTIONS[5]] == asked[QUESTIONS[5]]
+    publish_tiny_recommender(models.connection, {1: (None, (1, 0), (0, 1))})
+    models.execute("select aisle.prune('recommender', 1)")
+    assert models.value("select count(*) from aisle._learned_factors") == 0
 
 
 def test_a_model_that_is_compared_replaces_only_what_it_was_compared_with(shop: Shop, publish: Publish) -> None:

@@ -159,7 +159,7 @@ def test_a_model_that_lost_is_deployed_only_by_force(shop: Shop, publish: Publis
         [lost.model_id],
     )
     with pytest.raises(psycopg.Error, match="lost: its accuracy is lower") as caught:
-        shop.execute("select aisle.deploy(%s)", [lost.model_id])
+        shop.execute("select aisle.deploy(%s, force => null)", [lost.model_id])
     assert caught.value.sqlstate == "AIS07"
     assert f"aisle deploy {lost.model_id} --force" in str(caught.value.diag.message_hint)
     assert dimensions(shop.connection) == live.dimensions

@@ -151,6 +151,17 @@ def test_an_id_that_no_index_can_hold_stops_nobody_else(orders: Shop) -> None:
         f" from (values ({endless}), ('eve')) v (customer)"
     )
     assert changed(orders) == {"eve"}
+    assert orders.value("select aisle._enqueue_stale()") >= 0
+
+
+def test_a_column_that_no_trigger_sees_is_refused(shop: Shop) -> None:
+    if shop.connection.info.server_version < 180000:
+        pytest.skip("Virtual columns came with PostgreSQL 18.")
+    shop.execute(LINES)
+    shop.execute("alter table shop.lines add kept integer generated always as (quantity - 1) virtual")
+    with pytest.raises(psycopg.Error, match="computed when it is read") as raised:
+        shop.execute(ATTACH.replace("'quantity'", "'kept'").encode())
+    assert raised.value.sqlstate == "AIS04"
 
 
 def test_nobody_is_a_neighbour_to_themselves(orders: Shop) -> None:

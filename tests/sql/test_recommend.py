@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from aisle import sql
 from tests.conftest import Shop, TinyModel, publish_tiny_recommender, scans
 
 # item: category, out-vector, in-vector
@@ -240,6 +241,38 @@ def test_without_an_index_on_time_a_large_table_is_not_scanned_for_strangers(vis
     assert list(recommend(visits, "bob", k=1)) == [4], "This table is small."
     visits.execute("insert into shop.visits select 'zoe', 4, now(), repeat('x', 1000) from generate_series(1, 10000)")
     assert list(recommend(visits, "bob", k=1)) == [2], "What the model likes best for anybody."
+
+
+def test_an_index_that_keeps_no_order_is_none(visits: Shop) -> None:
+    visit(visits, "zoe", 4)
+    visits.execute("drop index shop.visits_seen_at_idx")
+    visits.execute(
+        "create index on shop.visits using brin (seen_at); create index on shop.visits (who) include (seen_at)"
+    )
+    visits.execute("insert into shop.visits select 'zoe', 4, now(), repeat('x', 1000) from generate_series(1, 10000)")
+    assert list(recommend(visits, "bob", k=1)) == [2]
+    (missing,), *others = visits.execute(sql.read("queries/missing_shop_indexes")).fetchall()
+    assert missing == "create index concurrently on shop.visits (seen_at);"
+    assert not others
+
+
+def test_a_moment_means_the_same_in_every_style_of_dates(visits: Shop) -> None:
+    visits.execute("set datestyle = 'SQL, DMY'; set timezone = 'Asia/Kolkata'")
+    visits.execute("insert into shop.visits values ('zoe', 4, now() + interval '2 hours')")
+    assert list(recommend(visits, "bob", k=1)) == [2], "What is yet to come does not count."
+
+
+def test_a_category_is_asked_for_as_the_model_has_it_whatever_is_attached(visits: Shop) -> None:
+    visit(visits, "zoe", 1, 3, 4)
+    visits.execute("select aisle.detach('items')")
+    assert list(recommend(visits, "ann", category="음료 > 커피")) == [3, 2]
+    visits.attach(category_separator="/")
+    assert list(recommend(visits, "ann", category="음료 > 커피")) == [3, 2]
+    assert list(recommend(visits, "bob", category="음료 > 커피")) == [3, 2]
+    visits.execute("insert into shop.products (id, name, category) values (9, '홍차', '차')")
+    visits.execute("delete from shop.products where id = 3")
+    visits.execute("insert into shop.products (id, name, category) values (3, '커피', '음료 > 커피')")
+    assert list(recommend(visits, "ann", category="음료 > 커피")) == [3, 2], "What comes back, too."
 
 
 def test_as_of_a_moment_nothing_later_counts(visits: Shop) -> None:

@@ -128,6 +128,13 @@ def test_the_shell_completes_commands() -> None:
     assert done.stdout == "plain,category\n"
 
 
+def test_every_option_is_a_variable_too() -> None:
+    shown = CliRunner().invoke(aisle, ["migrate"], env={"AISLE_MIGRATE_SQL": "1"}).output
+    assert "create schema if not exists aisle" in shown.lower()
+    refused = CliRunner().invoke(aisle, ["recommend", "ann"], env={"AISLE_RECOMMEND_TOP": "none"}).output
+    assert "'none' is not a valid integer range" in refused
+
+
 @pytest.mark.parametrize("path", [path for _, path in commands()], ids=" ".join)
 def test_every_command_is_in_the_reference(path: tuple[str, ...]) -> None:
     assert f"\n### aisle {' '.join(path)}\n" in text_of("docs/cli.md"), RENEW

@@ -62,6 +62,29 @@ def test_translate_an_error_of_another_kind(shop: Shop) -> None:
     assert str(translated) == "The database says: division by zero."
 
 
+@pytest.mark.parametrize(
+    ("statement", "hint"),
+    [
+        ("create schema mine", "grant create on database"),
+        ("select aisle.attach_items('shop.products', 'id', 'name')", "by its owner"),
+        ("table aisle._models", "aisle grant"),
+    ],
+)
+def test_translate_a_lack_of_rights_into_what_helps(shop: Shop, statement: str, hint: str) -> None:
+    shop.create()
+    role = f"errors_{shop.connection.info.backend_pid}"
+    shop.execute(
+        f"create role {role}; grant usage on schema aisle, shop to {role}; "
+        f"grant select, insert on aisle._attachments to {role}; "
+        f"grant execute on all functions in schema aisle to {role}; set role {role}"
+    )
+    try:
+        translated = errors.translate(raised_by(shop, statement))
+    finally:
+        shop.execute(f"reset role; drop owned by {role}; drop role {role}")
+    assert hint in str(translated.hint)
+
+
 def test_translate_an_error_without_diagnostics() -> None:
     closed = errors.translate(psycopg.OperationalError("the connection\nis closed"))
     assert str(closed) == "The database says: the connection is closed."

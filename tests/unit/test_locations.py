@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 pytest.importorskip("implicit")
 
 from aisle.trainers import factorisation, tower_fitting
-from aisle.trainers.events import NEAREST, Events, Items
+from aisle.trainers.events import NEAREST, Events, Items, _places
 from aisle.trainers.factorisation import Setting
 from aisle.trainers.towers import Factors, Options, Queries
 
@@ -59,6 +59,11 @@ def test_only_items_with_an_event_and_a_place_have_a_neighbourhood() -> None:
     assert everywhere(np.full((3, 2), np.nan)).neighbourhoods.shape == (0, 3)
     without = everywhere(two)
     assert replace(without, items=without.items.only(["item"])).neighbourhoods.shape == (0, 2)
+
+
+def test_what_is_put_where_nothing_is_known_is_nowhere() -> None:
+    rows = {"item_id": np.array(["a", "b", "c"]), "latitude": np.array([0, 0, 99]), "longitude": np.array([0, 1, 1])}
+    assert np.isnan(_places(rows)).all(1).tolist() == [True, False, True]
 
 
 def town() -> Events:

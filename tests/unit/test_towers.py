@@ -10,6 +10,7 @@ pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
 from aisle.embedder.towers import content, from_arrays, to_arrays
+from aisle.sql import errors
 from aisle.trainers.events import Events, Items
 from aisle.trainers.tower_fitting import fit, recall
 from aisle.trainers.towers import Factors, Options, Queries, Repeat
@@ -48,6 +49,25 @@ def board(*, favourite: bool = False) -> Events:
         user_ids=[f"u{u}" for u in range(USERS)],
         items=Items([f"i{i}" for i in range(ITEMS)], paths),
     )
+
+
+def pairs(users: int, each: int) -> Events:
+    """Make users who have `each` items, each of its own."""
+    rows = np.arange(users * each)
+    items = Items([str(row) for row in rows], [None] * len(rows))
+    ids = [str(user) for user in range(users)]
+    return Events(rows // each, rows, rows.astype(float), np.ones(len(rows), dtype=np.float32), {}, {}, ids, items)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_step_without_a_target_learns_nothing(seed: int) -> None:
+    options = replace(AS_SETS, dimensions=4, epochs=30)
+    assert np.isfinite(fit(pairs(17, 2), None, options, seed=seed).out).all(), "The last user of an epoch is alone."
+
+
+def test_where_nothing_is_left_to_learn_from_it_is_said() -> None:
+    with pytest.raises(errors.TrainingDataError, match="left to learn from"):
+        fit(pairs(17, 1), None, AS_SETS, seed=1)
 
 
 def last(events: Events) -> np.ndarray:

@@ -10,7 +10,8 @@ create table aisle._attachments (
     columns     jsonb not null,
     category_separator text not null default ' > ' check (category_separator <> ''),
     draft_rows  integer not null default 100 check (draft_rows >= 0),
-    time_type   text,  -- of an event's time
+    time_type   text check (time_type in ('timestamp with time zone', 'timestamp without time zone', 'date',
+                                          'smallint', 'integer', 'bigint')),  -- of an event's time
     time_zone   text,  -- that events' hours and weekdays are told in
     attached_at timestamptz not null default clock_timestamp()
 );
@@ -105,6 +106,15 @@ create table aisle.item_factors (
     primary key (item_id, model_id)
 ) partition by list (model_id);
 create index item_factors_category_key on aisle.item_factors (category_key);
+
+-- What a recommender learned of items whose rows are gone, in case they come back.
+create table aisle._learned_factors (
+    model_id     integer not null,
+    item_id      text not null,
+    embedding    vector not null,
+    in_embedding vector not null,
+    primary key (item_id, model_id)
+);
 
 create table aisle.user_vectors (
     model_id     integer not null,

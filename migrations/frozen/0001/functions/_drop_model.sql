@@ -27,6 +27,9 @@ begin
         where p is not null);
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;
     delete from aisle._item_predictions p where p.model_id = _drop_model.model_id;
+    -- A transaction that removed items meanwhile may leave some behind, for the next model that is dropped.
+    delete from aisle._learned_factors l
+    where l.model_id = _drop_model.model_id or not exists (select from aisle._models m where m.model_id = l.model_id);
     with gone as (delete from aisle._model_files f where f.model_id = _drop_model.model_id returning f.size)
     select coalesce(sum(g.size), 0) into freed from gone g;
     foreach partition in array partitions loop

@@ -1,4 +1,5 @@
--- Whether a table has an index that begins with these columns, in this order. Small tables and what is no table need none.
+-- Whether a table has a B-tree index that begins with these columns, in this order; no other kind keeps an order. Small tables
+-- and what is no table need none.
 create or replace function aisle._has_index(target regclass, columns text[]) returns boolean
 language sql stable parallel safe
 as $function$
@@ -6,12 +7,14 @@ as $function$
         or (select coalesce(sum(pg_relation_size(p.relid)), pg_relation_size(target)) from pg_partition_tree(target) p) < 8000000
         or exists (
             select from pg_catalog.pg_index i
+            join pg_catalog.pg_class ic on ic.oid = i.indexrelid
+            join pg_catalog.pg_am m on m.oid = ic.relam and m.amname = 'btree'
             where i.indrelid = target and i.indisvalid and i.indpred is null
               and columns = array(
                   select a.attname::text
                   from unnest(i.indkey::smallint[]) with ordinality k (attnum, position)
                   join pg_catalog.pg_attribute a on a.attrelid = target and a.attnum = k.attnum
-                  where k.position <= cardinality(columns)
+                  where k.position <= least(cardinality(columns), i.indnkeyatts)
                   order by k.position))
     from pg_catalog.pg_class c where c.oid = target
 $function$;

@@ -10,7 +10,8 @@ declare
     model constant integer := _score_repeats.model_id;
     repeats constant jsonb := (select m.parameters -> 'repeats' from aisle._models m where m.model_id = _score_repeats.model_id);
     asked constant jsonb := aisle._time_context(local_at) || coalesce(given, '{}');
-    first_key constant text := category || (select a.category_separator from aisle._attachments a where a.kind = 'items');
+    first_key constant text := category || (
+        select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _score_repeats.model_id);
 begin
     return query
         with events as (

@@ -69,7 +69,11 @@ begin
     if not aisle._has_index(target, array[at]) then
         missing_indexes := concat(missing_indexes, format(e'\nFor users without a history: create index concurrently on %s (%I);', target, at));
     end if;
-    return concat(format('Attached %s.', target), missing_indexes);
+    return concat(format('Attached %s.', target),
+                  case when time_type = 'timestamp without time zone' then
+                      format(e'\nIts times are read as those of %s; if they are another zone''s, detach it, and attach it with that.',
+                             attach_interactions.time_zone) end,
+                  missing_indexes);
 end
 $function$;
 

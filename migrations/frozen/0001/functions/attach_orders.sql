@@ -50,6 +50,12 @@ begin
                 using errcode = 'AIS04', hint = 'Change one of them, or attach a view that casts it.';
         end if;
     end if;
+    if exists (select from pg_attribute a
+               where a.attrelid in (target, line_target) and a.attgenerated = 'v'
+                 and a.attname in (order_id, item_id, user_id, moment, quantity, line_order)) then
+        raise exception 'A column is computed when it is read, and triggers do not see it.'
+            using errcode = 'AIS04', hint = 'Make it a stored one: generated always as (…) stored';
+    end if;
     perform aisle._id_type(coalesce(line_target, target), item_id);
     perform aisle._id_type(target, order_id);
     quantity_type := aisle._column_type(coalesce(line_target, target), quantity);
@@ -115,7 +121,11 @@ begin
         missing_indexes := concat(missing_indexes, format(e'\nFor fast answers, also: create index concurrently on %s (%I);',
                                                           line_target, line_order));
     end if;
-    return concat(format('Attached %s.', concat_ws(' and ', target::text, line_target::text)), missing_indexes);
+    return concat(format('Attached %s.', concat_ws(' and ', target::text, line_target::text)),
+                  case when time_type = 'timestamp without time zone' then
+                      format(e'\nIts times are read as those of %s; if they are another zone''s, detach it, and attach it with that.',
+                             attach_orders.time_zone) end,
+                  missing_indexes);
 end
 $function$;
 
