@@ -28,11 +28,11 @@ lint: $(INSTALLED) $(VENV)/typecheck/aisle
 freeze: $(INSTALLED)
 	$(BIN)/python -m aisle.migrations $$(ls -d migrations/frozen/0* | xargs -n1 basename | sort | tail -1)
 
-bench: $(INSTALLED)
+bench: $(VENV)/bench
 	$(BIN)/python benchmarks/run.py
 
 # Whether the benchmarks still run; what they print then means nothing.
-bench-smoke: $(INSTALLED)
+bench-smoke: $(VENV)/bench
 	$(BIN)/python benchmarks/run.py --smoke -o /dev/null
 
 clean:
@@ -44,6 +44,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# What the benchmarks compare with.
+$(VENV)/bench: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	touch $@
 
 # mypy reads files, not import hooks: to it, `aisle` is a link to this folder.
