@@ -160,7 +160,7 @@ def measure_faiss(url: str, exact: Exact, users: Array, rounds: int) -> dict[str
     queries = np.array([exact.user(user)[0] for user in users])
     texts = [json.dumps([round(float(x), 6) for x in query]) for query in queries]
     sections = [SEPARATOR.join(name.split(SEPARATOR)[:2]) for name in exact.names]
-    categories = [sections[exact.category[item]] for item in users]  # of any item
+    categories = [sections[exact.category[user % len(exact.category)]] for user in users]  # of any item
     ask, _ = ask_sql(url, exact.model)
     result: dict[str, Any] = {}
     plain = [(text, None) for text in texts]
