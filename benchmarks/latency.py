@@ -28,7 +28,7 @@ import psycopg
 from embedding import fresh_database
 from pgvector.psycopg import register_vector
 from safetensors.numpy import save_file
-from timing import ROUNDS, in_turn, open_http, serve
+from timing import ROUNDS, SECONDS, in_turn, open_http, serve
 
 from aisle import sql
 from aisle.demo import shop
@@ -134,6 +134,7 @@ def main() -> None:
     parser.add_argument("--database", help="one that benchmarks/category.py has left behind")
     parser.add_argument("--epochs", type=int, default=12, help="of training on the generated shop")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each contender in a round")
     arguments = parser.parse_args()
     server = embedded.start()
     url = (
@@ -160,7 +161,7 @@ def main() -> None:
             text, *others = contenders
             differences = {name: farthest(contenders[text], contenders[name], questions[:COMPARED]) for name in others}
             assert differences["FastAPI, torch"] < TOLERANCE, "they do not answer the same"
-            compared = in_turn(contenders, questions, processes, arguments.rounds)
+            compared = in_turn(contenders, questions, processes, arguments.rounds, arguments.seconds)
         result = {
             "n-grams of the model": known,
             "categories": sql.fetch_value(

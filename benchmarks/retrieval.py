@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import psycopg
 from pgvector.psycopg import register_vector
-from timing import ROUNDS, Stopwatch, in_turn, open_http, serve
+from timing import ROUNDS, SECONDS, Stopwatch, in_turn, open_http, serve
 from vector_shop import DIMENSIONS, SEPARATOR, USERS, Array, prepare
 
 from aisle import sql
@@ -154,9 +154,8 @@ def faiss_server(exact: Exact, queries: Array, wanted: Sequence[set[str]], floor
             yield {"port": port, "efSearch": ef, "recall@10": reached, "processes": processes}
 
 
-def measure_faiss(url: str, exact: Exact, users: Array, rounds: int) -> dict[str, Any]:
+def measure_faiss(url: str, exact: Exact, users: Array, rounds: int, seconds: float) -> dict[str, Any]:
     """Retrieval with a ready vector: SQL, and FAISS behind FastAPI; in turn, several rounds."""
-    users = users[: 2 * COMPARED]
     queries = np.array([exact.user(user)[0] for user in users])
     texts = [json.dumps([round(float(x), 6) for x in query]) for query in queries]
     sections = [SEPARATOR.join(name.split(SEPARATOR)[:2]) for name in exact.names]
@@ -185,7 +184,7 @@ def measure_faiss(url: str, exact: Exact, users: Array, rounds: int) -> dict[str
                 contender: recall([set(connect(*given)[0](q)) for q in questions[:COMPARED]], best[:COMPARED])
                 for contender, (connect, *given) in contenders.items()
             }
-            result[name] = {"recall@10": recalls} | in_turn(contenders, questions, server["processes"], rounds)
+            result[name] = {"recall@10": recalls} | in_turn(contenders, questions, server["processes"], rounds, seconds)
     return result
 
 
@@ -195,6 +194,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each contender beside FAISS")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each in a round")
     arguments = parser.parse_args()
     url = prepare(embedded.start(), arguments.items)
     users = np.random.default_rng(3).permutation(USERS)
@@ -205,7 +205,8 @@ def main() -> None:
         if "recommend" in arguments.runs:
             result["recommend"] = measure_recommend(connection, exact, users[: arguments.queries])
         if "faiss" in arguments.runs:
-            result["retrieval"] = measure_faiss(url, exact, users, arguments.rounds)
+            some = users[: 2 * min(arguments.queries, COMPARED)]
+            result["retrieval"] = measure_faiss(url, exact, some, arguments.rounds, arguments.seconds)
         if "filters" in arguments.runs:
             result["filters"] = measure_filters(connection, exact, users[: arguments.queries])
     print(json.dumps(result, indent=2))

@@ -55,14 +55,18 @@ class Stopwatch:
 
 
 def in_turn(
-    contenders: dict[str, tuple[Any, ...]], questions: Sequence[Any], server: Sequence[psutil.Process], rounds: int
+    contenders: dict[str, tuple[Any, ...]],
+    questions: Sequence[Any],
+    server: Sequence[psutil.Process],
+    rounds: int,
+    seconds: float,
 ) -> dict[str, Any]:
     """Return how fast each contender answers, several rounds in turn; `server` works for those that are not SQL."""
     result: dict[str, Any] = {}
     for clients in CLIENTS:
         runs = [
             {
-                name: run(contender, questions, clients, [] if name.startswith("SQL") else server)
+                name: run(contender, questions, clients, [] if name.startswith("SQL") else server, seconds)
                 for name, contender in contenders.items()
             }
             for _ in range(rounds)
@@ -71,7 +75,7 @@ def in_turn(
             name: {
                 "ms, p50 by round": [round(1000 * statistics.median(r[name][0]), 2) for r in runs],
                 "ms, p99 by round": [milliseconds(r[name][0])["p99"] for r in runs],
-                "queries/s by round": [round(len(r[name][0]) / SECONDS) for r in runs],
+                "queries/s by round": [round(len(r[name][0]) / seconds) for r in runs],
                 "ms on a core by round": [round(1000 * r[name][1], 2) for r in runs],
                 "ms on a core": round(1000 * statistics.median(r[name][1] for r in runs), 2),
             }
@@ -85,7 +89,7 @@ def on_core(*processes: psutil.Process) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
-def client(contender: tuple[Any, ...], questions: Sequence[Any], ready: Barrier, results: Any) -> None:
+def client(contender: tuple[Any, ...], questions: Sequence[Any], seconds: float, ready: Barrier, results: Any) -> None:
     """One application process: asks, one query after the other, until time is up."""
     connect, *arguments = contender
     ask, backend = connect(*arguments)
@@ -93,7 +97,7 @@ def client(contender: tuple[Any, ...], questions: Sequence[Any], ready: Barrier,
     for question in questions[:50]:
         ask(question)
     ready.wait(timeout=60)
-    worked, end, taken = on_core(*working), time.perf_counter() + SECONDS, []
+    worked, end, taken = on_core(*working), time.perf_counter() + seconds, []
     while (started := time.perf_counter()) < end:
         ask(questions[len(taken) % len(questions)])
         taken.append(time.perf_counter() - started)
@@ -101,24 +105,30 @@ def client(contender: tuple[Any, ...], questions: Sequence[Any], ready: Barrier,
 
 
 def run(
-    contender: tuple[Any, ...], questions: Sequence[Any], clients: int, server: Sequence[psutil.Process]
+    contender: tuple[Any, ...],
+    questions: Sequence[Any],
+    clients: int,
+    server: Sequence[psutil.Process],
+    seconds: float,
 ) -> tuple[list[float], float]:
     """Return the seconds that each query took, and the seconds on a core of an average query, client and server."""
     context = multiprocessing.get_context("fork")
     ready, results = context.Barrier(clients), context.Queue()
     processes = [
-        context.Process(target=client, args=(contender, [*questions[n * 61 :], *questions[: n * 61]], ready, results))
+        context.Process(
+            target=client, args=(contender, [*questions[n * 61 :], *questions[: n * 61]], seconds, ready, results)
+        )
         for n in range(clients)
     ]
     worked = on_core(*server)
     for process in processes:
         process.start()
-    rows = [results.get(timeout=60 + SECONDS) for _ in processes]
+    rows = [results.get(timeout=60 + seconds) for _ in processes]
     for process in processes:
         process.join()
-    taken = [seconds for times, _ in rows for seconds in times]
+    taken = [one for times, _ in rows for one in times]
     asked = len(taken) + 50 * clients
-    return taken, sum(seconds for _, seconds in rows) / len(taken) + (on_core(*server) - worked) / asked
+    return taken, sum(working for _, working in rows) / len(taken) + (on_core(*server) - worked) / asked
 
 
 def open_http(port: int) -> http.client.HTTPConnection:
