@@ -83,6 +83,11 @@ def _refuse_a_real_shop(connection: Connection) -> None:
     DATABASE_URL, which many shells have, names the shop's own.
     """
     others = connection.execute(sql.read("queries/not_of_the_demo"), {"mark": MARK}).fetchall()
+    if sql.fetch_value(connection, "select to_regclass('aisle._attachments') is not null"):
+        others += connection.execute(
+            "select format('the attached table %s, which is gone', a.relation::oid) from aisle._attachments a "
+            "where not exists (select from pg_class c where c.oid = a.relation)"
+        ).fetchall()
     if others:
         raise errors.InvalidArgumentError(
             f"This database has what the demo did not make: {', '.join(name for (name,) in others)}.",

@@ -38,7 +38,7 @@ from aisle.trainers.basket_score import (
     neighbours_of,
 )
 from aisle.trainers.baskets import Baskets, Bools, Floats, Ints, Targets, check_attached, read_baskets
-from aisle.trainers.bulk import copy_rows, index_generation
+from aisle.trainers.bulk import LONGEST_KEY, copy_rows, index_generation
 from aisle.trainers.catalogue import share
 from aisle.trainers.events import read_items
 from aisle.trainers.run import (
@@ -69,7 +69,6 @@ NETWORKS = ("cnn-gru", "attention-gru")
 FEWEST = 10  # customers with two orders
 OF_ONE_RUN = ("test_customers", "deploy", "warm_start")  # options that another run of a model does without
 DAY = 86_400.0  # seconds
-LONGEST_ID = 2600  # bytes; no index could hold a longer one
 
 
 @dataclass(frozen=True)
@@ -406,7 +405,7 @@ def publish(
         (
             (model_id, user_id, *row, hashes[user_id])
             for user_id, *row in zip(*made.values(), strict=True)
-            if user_id in hashes and len(user_id.encode()) <= LONGEST_ID
+            if user_id in hashes and len(user_id.encode()) <= LONGEST_KEY
         ),
     )
     connection.execute(

@@ -15,6 +15,7 @@ from aisle.sql import Connection, errors
 
 UNDEFINED_TABLE = psycopg.errors.UndefinedTable.sqlstate
 INDEX_FROM = sql.INDEX_FROM
+LONGEST_KEY = 2600  # bytes of a text; no index could hold a longer one
 EF_CONSTRUCTION = 128  # pgvector's default is 64; longer to build, and fewer candidates for the same recall
 GRAPH = 1000  # bytes that an item takes in the graph of an index while that is built, beside its vector
 CONNECTIONS = 16  # of a vector in the graph, pgvector's default for m

@@ -17,10 +17,9 @@ from scipy import sparse
 from aisle import sql
 from aisle.embedder.encoders import encoder_text
 from aisle.sql import Connection, errors
-from aisle.trainers.bulk import record_batches
+from aisle.trainers.bulk import LONGEST_KEY, record_batches
 
 MAX_NGRAMS = 200_000
-MAX_NGRAM = 2600  # bytes; a longer one does not fit into an index
 MIN_OCCURRENCES = 2
 HELD_OUT = 0.1  # share of the labelled rows that measure the model, and no more
 VALIDATION = 0.1  # share of the others that stops and calibrates it
@@ -180,10 +179,10 @@ def _read_arrow(
 def select_ngrams(catalogue: Catalogue, rows: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], list[str]]:
     """Return the n-grams that enough of these rows have, at most the MAX_NGRAMS most frequent: columns and texts.
 
-    What is longer than MAX_NGRAM is left out.
+    What is longer than LONGEST_KEY is left out.
     """
     counts = np.bincount(catalogue.ngrams[rows].indices, minlength=len(catalogue.vocabulary))
-    fitting = np.array([len(ngram.encode()) <= MAX_NGRAM for ngram in catalogue.vocabulary], dtype=bool)
+    fitting = np.array([len(ngram.encode()) <= LONGEST_KEY for ngram in catalogue.vocabulary], dtype=bool)
     chosen = np.flatnonzero((counts >= MIN_OCCURRENCES) & fitting)
     chosen = np.sort(chosen[np.argsort(-counts[chosen], kind="stable")[:MAX_NGRAMS]])
     return chosen, [catalogue.vocabulary[i] for i in chosen]

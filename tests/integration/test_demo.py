@@ -24,6 +24,16 @@ def test_a_real_shop_is_refused(shop: Shop, database_url: str, options: list[str
     assert shop.execute(f"select name from {table}".encode()).fetchall() == [("tea",)]
 
 
+def test_a_shop_whose_tables_are_being_replaced_is_refused(shop: Shop, database_url: str) -> None:
+    shop.create()
+    shop.attach()
+    shop.execute("drop schema shop cascade")
+    done = CliRunner().invoke(aisle, ["--database-url", database_url, "demo", "--reset"])
+    assert isinstance(done.exception, errors.InvalidArgumentError)
+    assert "which is gone" in str(done.exception)
+    assert shop.value("select count(*) from aisle._attachments") == 1
+
+
 def test_the_database_that_the_shell_names_is_not_filled(empty_url: str) -> None:
     with sql.connect(empty_url) as connection:
         connection.execute("create table public.goods ()")
