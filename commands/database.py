@@ -76,15 +76,18 @@ def shell(database: Database) -> None:
 @click.command()
 @click.option("--sql", "as_sql", is_flag=True, help="Print the SQL for an empty database, for an administrator to run.")
 @click.option(
+    "--vector-schema", default="public", show_default=True, help="With --sql: the schema of pgvector in that database."
+)
+@click.option(
     "--to", "revision", default="head", show_default=True, help="The revision to go to; `base` removes it all."
 )
 @pass_database
-def migrate(database: Database, as_sql: bool, revision: str) -> None:
+def migrate(database: Database, as_sql: bool, vector_schema: str, revision: str) -> None:
     """Create or update the schema `aisle`. Safe to run from several processes at once."""
     from aisle import migrations
 
     if as_sql:
-        click.echo(migrations.migration_sql(revision))
+        click.echo(migrations.migration_sql(revision, vector_schema=vector_schema))
         return
     migrations.migrate(database.url, revision)
     click.echo(f"The schema is at revision {migrations.head() if revision == 'head' else revision}.")
@@ -94,10 +97,18 @@ def migrate(database: Database, as_sql: bool, revision: str) -> None:
 @click.option("--reader", multiple=True, metavar="ROLE", help="May ask: the functions for applications, nothing else.")
 @click.option("--worker", multiple=True, metavar="ROLE", help="May run `aisle worker` and `aisle embed`.")
 @click.option("--admin", multiple=True, metavar="ROLE", help="May do all but create and drop: deploy, roll back, look.")
+@click.option(
+    "--despite-row-security", is_flag=True, help="Let readers read vectors of rows that row security hides from them."
+)
 @click.option("--print-sql", is_flag=True, help="Print the SQL, for an administrator to read and run.")
 @pass_database
 def grant(
-    database: Database, reader: tuple[str, ...], worker: tuple[str, ...], admin: tuple[str, ...], print_sql: bool
+    database: Database,
+    reader: tuple[str, ...],
+    worker: tuple[str, ...],
+    admin: tuple[str, ...],
+    despite_row_security: bool,
+    print_sql: bool,
 ) -> None:
     """Let roles use Aisle, for good.
 
@@ -115,11 +126,11 @@ def grant(
         return
     with database.connect() as connection:
         for kind, role in granted:
-            rights.grant(connection, kind, role)
+            rights.grant(connection, kind, role, despite_row_security=despite_row_security)
             click.echo(f"{role} is {'an' if kind == 'admin' else 'a'} {kind} now.")
             missing = rights.missing_on_the_shop(connection, role)
             if missing:
-                click.echo("It cannot read all that is attached. The owner of the shop's tables may let it:")
+                click.echo("It cannot use or read all that it needs. The owners may let it:")
                 click.echo("\n".join(f"    {statement}" for statement in missing))
 
 

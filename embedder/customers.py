@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 from pgvector import Vector
-from pgvector.psycopg import register_vector
 from psycopg.rows import class_row
 from safetensors.numpy import load_file, save_file
 
@@ -114,7 +113,7 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
 
     def load_generation(self, connection: Connection, model_id: int) -> CustomerGeneration:
         """Read a generation from the database; nothing else is needed."""
-        register_vector(connection)
+        sql.register_vectors(connection)
         model = registry.get(connection, model_id)
         rows = connection.execute(
             'select item_id, taste from aisle.basket_items where model_id = %s order by item_id collate "C"',

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from pgvector import Vector
-from pgvector.psycopg import register_vector
 from psycopg.rows import class_row
 from safetensors.numpy import load_file, save_file
 
@@ -84,7 +83,7 @@ class FactorEmbedder(RowEmbedder[FactorGeneration]):
         self, connection: Connection, generation: FactorGeneration, ids: Sequence[str], *, anew: bool = False
     ) -> list[FactorRow]:
         """Read the rows that still exist, and what the tower needs of those whose vectors are not current."""
-        register_vector(connection)
+        sql.register_vectors(connection)
         with connection.cursor(row_factory=class_row(FactorRow), binary=True) as cursor:
             return cursor.execute(
                 sql.read("queries/read_factors"),

@@ -4,9 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-import psycopg
-
 from aisle import sql
+from aisle.embedder import queue
 from aisle.sql import Connection
 
 
@@ -97,7 +96,7 @@ class RowEmbedder(ABC, Generic[G]):
                 return None
             self.embed(generation, self.read(connection, generation, [known[0]], anew=True))
             return True
-        except psycopg.OperationalError:
+        except queue.LOST:
             raise
         except Exception:
             return False

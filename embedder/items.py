@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from pgvector import Vector
-from pgvector.psycopg import register_vector
 from psycopg.rows import class_row
 
 from aisle import sql
@@ -47,7 +46,7 @@ class ItemEmbedder(RowEmbedder[Generation]):
         self, connection: Connection, generation: Generation, ids: Sequence[str], *, anew: bool = False
     ) -> list[ItemRow]:
         """Read the rows that still exist, and tokenise those whose vectors are not current, or all of them `anew`."""
-        register_vector(connection)
+        sql.register_vectors(connection)
         with connection.cursor(row_factory=class_row(ItemRow), binary=True) as cursor:
             rows = cursor.execute(
                 sql.read("queries/read_items"), {"model_id": generation.model_id, "ids": list(ids), "anew": anew}

@@ -20,7 +20,7 @@ import psycopg
 
 from aisle.embedder import queue
 from aisle.embedder.outages import OutageError, Outages, is_outage
-from aisle.sql import Connection
+from aisle.sql import Connection, errors
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +221,7 @@ class Pipeline:
             return None
         try:
             return embedder.load(connection, model_id)
-        except psycopg.OperationalError:
+        except queue.LOST:
             raise
         except Exception as error:
             self._outages.begin(model_id, error)
@@ -230,7 +230,12 @@ class Pipeline:
     def _read(self, connection: Connection, batch: Batch, generations: dict[int, Any]) -> None:
         for model_id, generation in generations.items():
             failed: dict[str, Exception] = {}
-            rows = _read_each_good_row(connection, batch.embedder, generation, batch.claim.ids, failed)
+            try:
+                rows = _read_each_good_row(connection, batch.embedder, generation, batch.claim.ids, failed)
+            except OutageError as outage:
+                self._outages.begin(model_id, outage.error)
+                batch.outages.add(model_id)
+                continue
             if failed and not rows and not self._fails_alone(connection, batch, model_id, generation, len(failed)):
                 self._outages.begin(model_id, next(iter(failed.values())))
                 batch.outages.add(model_id)
@@ -335,7 +340,7 @@ class Pipeline:
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
             if not is_about_rows or len(ids) == 1:
                 return set()
-        except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction):
+        except queue.LOST:
             raise
         except psycopg.Error as error:
             if not is_about_rows or isinstance(error, psycopg.ProgrammingError):  # a right or a table is missing
@@ -383,9 +388,11 @@ def _read_each_good_row(
     """Read a batch; halve one that fails, and note in `failed` the rows that cannot be read."""
     try:
         return list(embedder.read(connection, generation, ids))
-    except psycopg.OperationalError:
+    except queue.LOST:
         raise
     except Exception as error:
+        if isinstance(error, psycopg.Error) and isinstance(errors.translate(error), errors.ForeignCodeError):
+            raise OutageError(error) from error
         if len(ids) == 1:
             failed[ids[0]] = error
             return []

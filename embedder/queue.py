@@ -13,6 +13,16 @@ import psycopg
 from aisle import sql
 from aisle.sql import Connection
 
+# What a session that the server ended raises, besides OperationalError: one that froze in the middle of a transaction.
+# A server that was the primary until just now takes no writes.
+LOST = (
+    psycopg.OperationalError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+# A worker that freezes between two statements of a transaction holds locks on rows of ours and on the shop's table.
+SETTINGS = {"idle_in_transaction_session_timeout": "3s"}
+
 TASKS = ("category", "recommender", "basket")
 LEASE = timedelta(seconds=30)  # renewed well before, so this is how long the rows of a worker that died wait
 FIRST_BACKOFF = timedelta(seconds=10)  # doubles with each attempt
@@ -52,6 +62,8 @@ class Claim:
 def collect(connection: Connection, enough: float = float("inf")) -> int:
     """Make jobs of what the triggers have logged, the oldest first, until there are enough; return how many."""
     total = 0
+    while sql.fetch_value(connection, "select aisle._resolve_lines()"):
+        pass
     while total < enough and (collected := sql.fetch_value(connection, "select aisle._collect_changes()")):
         total += collected
     return total

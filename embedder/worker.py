@@ -10,8 +10,6 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any
 
-import psycopg
-
 from aisle import sql
 from aisle.embedder import queue
 from aisle.embedder.customers import CustomerEmbedder
@@ -27,8 +25,7 @@ logger = logging.getLogger(__name__)
 
 POLL_INTERVAL = 5.0  # seconds; notifications come sooner, but nothing depends on them
 FIRST_RECONNECT, LONGEST_RECONNECT = 0.5, 30.0  # seconds; doubles, and chance adds half
-# A server that was the primary until just now takes no writes.
-LOSSES = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction, sql.errors.ConnectionFailedError)
+LOSSES = (*queue.LOST, sql.errors.ConnectionFailedError)
 EMBEDDERS: dict[str, type[RowEmbedder[Any]]] = {e.task: e for e in (ItemEmbedder, FactorEmbedder, CustomerEmbedder)}
 
 
@@ -84,8 +81,8 @@ class Worker:
         try:
             while not self._stopping:
                 try:
-                    with sql.connect(self._url, application_name="aisle worker") as connection:
-                        connection.prepare_threshold = None  # a transaction pooler may lend another session each time
+                    with sql.connect(self._url, application_name="aisle worker", settings=queue.SETTINGS) as connection:
+                        connection.prepare_threshold = None  # a pooler may lend another session each time
                         self._check(connection)
                         bell = bell or Doorbell(self._options.listen_url or self._url, self._options.poll_interval)
                         self._serve(connection, pipeline, bell)

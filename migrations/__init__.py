@@ -23,6 +23,8 @@ from aisle.sql import registry
 FROZEN = Path(__file__).parent / "frozen"
 SCHEMA = "aisle"
 
+VECTOR_SCHEMA = "@vector@"  # in the SQL texts
+
 Operator = Operations | ModuleType  # a revision hands over the module alembic.op, which acts as one
 
 DROP_VIEW = "drop view if exists aisle.NAME;"
@@ -99,10 +101,15 @@ def migrate(url: str, revision: str = "head") -> None:
             connection.execute("drop schema aisle cascade")  # Alembic's version table is all that is left in it
 
 
-def migration_sql(revision: str = "head") -> str:
-    """Return the SQL that brings an empty database to a revision, for a database administrator to read and run."""
+def migration_sql(revision: str = "head", *, vector_schema: str = "public") -> str:
+    """Return the SQL that brings an empty database to a revision, for a database administrator to read and run.
+
+    `vector_schema` is the schema of pgvector there.
+    """
     output = StringIO()
-    command.upgrade(configuration(output=output), revision, sql=True)
+    config = configuration(output=output)
+    config.attributes["vector_schema"] = vector_schema
+    command.upgrade(config, revision, sql=True)
     return output.getvalue()
 
 
@@ -121,6 +128,8 @@ def _run(config: Config, revision: str, *, is_upgrade: bool) -> None:
             command.upgrade(config, revision)
         else:
             command.downgrade(config, revision)
+    except psycopg.errors.UniqueViolation:
+        _run(config, revision, is_upgrade=is_upgrade)  # another process has created the schema meanwhile
     except DBAPIError as error:
         if isinstance(error.orig, psycopg.Error):
             raise error.orig from error  # as every other statement of ours fails
@@ -136,8 +145,12 @@ def _is_upgrade(url: str, revision: str, script: ScriptDirectory) -> bool:
 
 
 def run(operations: Operator, text: str) -> None:
-    """Send SQL text to the server as it is: `%` and `:name` in a function's body are not placeholders."""
+    """Send SQL text to the server as it is: `%` and `:name` in a function's body are not placeholders.
+
+    Only `@vector@` is: the schema of pgvector, so that its types and operators are never looked for on a search path.
+    """
     context = operations.get_context()
+    text = text.replace(VECTOR_SCHEMA, context.config.attributes["vector_schema"] if context.config else "public")
     if context.as_sql:
         context.impl.static_output(text.rstrip().rstrip(";") + ";\n")
     else:

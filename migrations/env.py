@@ -1,5 +1,6 @@
 """Alembic's entry point: one transaction, one lock, and the version table in our own schema."""
 
+import re
 from typing import Any
 
 import psycopg
@@ -7,17 +8,26 @@ from alembic import context
 from sqlalchemy import create_engine, pool
 
 from aisle import migrations, sql
-from aisle.sql import errors, registry
+from aisle.sql import errors, registry, sessions
 
-LOCK_KEY = 4_150_711_053  # any constant: serialises concurrent migrations of one database
-
-PREPARE = """
-create schema if not exists aisle;
-create extension if not exists vector;
-select set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname), true)
-from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector';
-select '[1]'::vector;  -- loads the library: only then may a role that is no superuser give a function a setting of hnsw
-"""
+CREATE_SCHEMA = "create schema if not exists aisle;"
+CREATE_EXTENSION = "create extension if not exists vector schema public;"
+# Only with the library loaded may a role that is no superuser give a function a setting of hnsw.
+LOAD_LIBRARY = "select '[1]'::@vector@.vector;"
+# The offline text is written for one schema of pgvector; online it is looked up.
+CHECK = """do $check$
+begin
+    if '@vector@' is distinct from (
+        select pg_catalog.quote_ident(n.nspname) from pg_catalog.pg_extension e
+        join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector')
+    then
+        raise exception 'pgvector is in another schema than @vector@.'
+            using hint = 'Make this text anew: aisle migrate --sql --vector-schema NAME';
+    end if;
+end
+$check$;"""
+# No name of a schema that would mean something else in the texts that it is put into.
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_ .-]+")
 
 options: dict[str, Any] = {
     "version_table_schema": migrations.SCHEMA,
@@ -26,36 +36,63 @@ options: dict[str, Any] = {
 }
 
 
-def forbid_training(connection: Any) -> None:
-    """Keep training runs away until the transaction ends; raise BusyError if one is going on."""
-    if not connection.exec_driver_sql(f"select pg_try_advisory_xact_lock({registry.TRAINING_LOCK})").scalar():
-        holder = connection.exec_driver_sql(f"select aisle._lock_holder({registry.TRAINING_LOCK})").scalar()
-        raise errors.BusyError(
-            f"A training run is going on ({holder or 'it has just ended'}).", hint="Wait for it, or stop it."
+def connect(url: str) -> psycopg.Connection[Any]:
+    """Connect as psycopg's own, which SQLAlchemy wants; each transaction is read committed, and writes."""
+    connection = psycopg.connect(url, application_name="aisle migrate", **sql.CONNECTION_OPTIONS)
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    connection.read_only = False
+    connection.prepare_threshold = None
+    return connection
+
+
+def plain_name(schema: str) -> str:
+    """Return the name of pgvector's schema as SQL spells it; raises UnsupportedServerError for one that is too odd."""
+    if not PLAIN_NAME.fullmatch(schema):
+        raise errors.UnsupportedServerError(
+            f"pgvector is in the schema {schema!r}; Aisle takes names of letters, digits, spaces and _ . - only.",
+            hint="alter extension vector set schema extensions;",
         )
+    return schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else f'"{schema}"'
 
 
 if context.is_offline_mode():
+    vectors = context.config.attributes["vector_schema"] = plain_name(context.config.attributes["vector_schema"])
     context.configure(dialect_name="postgresql", **options)
     with context.begin_transaction():
-        context.get_context().impl.static_output(PREPARE)
+        # As far as possible what sessions.py gives the program's own sessions.
+        for statement in (
+            "set local search_path = pg_catalog, pg_temp;",
+            "set local standard_conforming_strings = on;",
+            CREATE_SCHEMA,
+            CREATE_EXTENSION,
+            CHECK,
+            LOAD_LIBRARY,
+        ):
+            context.get_context().impl.static_output(statement.replace(migrations.VECTOR_SCHEMA, vectors))
         context.run_migrations()
 else:
-    url = context.config.attributes["url"]
     # psycopg reads the address, so that all spellings that it knows will do, and no message quotes it.
     engine = create_engine(
-        "postgresql+psycopg://",
-        poolclass=pool.NullPool,
-        creator=lambda: psycopg.connect(url, application_name="aisle migrate", **sql.CONNECTION_OPTIONS),
+        "postgresql+psycopg://", poolclass=pool.NullPool, creator=lambda: connect(context.config.attributes["url"])
     )
     with engine.connect() as connection:
         context.configure(connection=connection, **options)
         with context.begin_transaction():
-            connection.exec_driver_sql(f"select pg_advisory_xact_lock({LOCK_KEY})")
-            connection.exec_driver_sql(PREPARE, execution_options={"no_parameters": True})
+            raw = connection.connection.dbapi_connection
+            if not isinstance(raw, psycopg.Connection):
+                raise TypeError(f"not a connection of psycopg's: {raw!r}")
+            sessions.set_all(raw, sessions.for_server(raw.info.server_version, {}), is_local=True)
+            raw.execute(f"{CREATE_SCHEMA} {CREATE_EXTENSION}".encode())
+            if sql.fetch_value(raw, "select to_regclass('aisle.alembic_version') is not null"):
+                # Another migration waits here. The first of all fails to create the schema, and tries again.
+                raw.execute("lock table aisle.alembic_version in exclusive mode")
+            found = sql.vector_schema(raw).as_string(raw)
+            context.config.attributes["vector_schema"] = plain_name(found[1:-1].replace('""', '"'))
+            vectors = context.config.attributes["vector_schema"]
+            raw.execute(LOAD_LIBRARY.replace(migrations.VECTOR_SCHEMA, vectors).encode())
             current = context.get_context().get_current_revision()
             if current is not None and current != context.get_revision_argument():
-                forbid_training(connection)
+                registry.lock_training(raw)
             # Who waits for a table makes everybody wait who asks for it later: rather give up, and try again.
-            connection.exec_driver_sql("set local lock_timeout = '1s'")
+            raw.execute("set local lock_timeout = '1s'")
             context.run_migrations()

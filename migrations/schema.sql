@@ -1,5 +1,7 @@
 CREATE SCHEMA aisle;
 
+CREATE DOMAIN aisle._vector AS public.vector;
+
 CREATE TABLE aisle._attachments (
     kind text NOT NULL,
     relation regclass NOT NULL,
@@ -20,14 +22,23 @@ CREATE TABLE aisle._attachments (
 
 CREATE FUNCTION aisle._before(source aisle._attachments, as_of timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    select case when as_of is null then '' else format('and e.at < %L::%s',
-        case when source.time_type = 'timestamp with time zone' then to_char(as_of at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')
-             when source.time_type in ('timestamp without time zone', 'date') then
-                 to_char(as_of at time zone source.time_zone, 'YYYY-MM-DD HH24:MI:SS.US')
-             else ceil(extract(epoch from as_of at time zone source.time_zone) / 86400)::text end,
-        case source.time_type when 'date' then 'timestamp without time zone' else source.time_type end) end
-$$;
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (as_of IS NULL) THEN ''::text
+             ELSE format('and e.at < %L::%s'::text,
+             CASE
+                 WHEN ((source).time_type = 'timestamp with time zone'::text) THEN to_char((as_of AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI:SS.US+00'::text)
+                 WHEN ((source).time_type = ANY (ARRAY['timestamp without time zone'::text, 'date'::text])) THEN to_char((as_of AT TIME ZONE (source).time_zone), 'YYYY-MM-DD HH24:MI:SS.US'::text)
+                 ELSE (ceil((EXTRACT(epoch FROM (as_of AT TIME ZONE (source).time_zone)) / (86400)::numeric)))::text
+             END,
+             CASE (source).time_type
+                 WHEN 'date'::text THEN 'timestamp without time zone'::text
+                 ELSE (source).time_type
+             END)
+         END AS format;
+
+END;
 
 CREATE FUNCTION aisle._castable_ids(ids text[], id_type text) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -50,7 +61,7 @@ $_$;
 
 CREATE FUNCTION aisle._categorise(model_id integer, query public.vector, k integer, level integer) RETURNS TABLE(rank integer, category text, confidence double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 declare
@@ -64,7 +75,7 @@ begin
     elsif level is null then
         return query
             with logits as materialized (
-                select c.category, c.floor, c.bias - (c.embedding <#> query) as logit
+                select c.category, c.floor, c.bias - (c.embedding operator(public.<#>) query) as logit
                 from aisle.category_vectors c
                 where c.model_id = model
             ), weights as materialized (
@@ -148,7 +159,7 @@ declare
     truncated text[];  -- topics
 begin
     with locked as (
-        select change_id, ids from aisle._changes order by change_id limit 1000 for update skip locked
+        select change_id, ids from aisle._changes where topic <> 'lines' order by change_id limit 1000 for update skip locked
     ), oldest as (
         select change_id, sum(cardinality(ids)) over (order by change_id) - cardinality(ids) as before from locked
     ), taken as (
@@ -181,30 +192,41 @@ $$;
 
 CREATE FUNCTION aisle._column_type(target regclass, column_name text) RETURNS text
     LANGUAGE sql STABLE
-    AS $$
-    select case when t.typname in ('varchar', 'bpchar', 'name') then 'text' else format_type(t.oid, null) end
-    from pg_catalog.pg_attribute a
-    join pg_catalog.pg_type d on d.oid = a.atttypid
-    join pg_catalog.pg_type t on t.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
-    where a.attrelid = target and a.attname = column_name
-$$;
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (t.typname = ANY (ARRAY['varchar'::name, 'bpchar'::name, 'name'::name])) THEN 'text'::text
+             ELSE format_type(t.oid, NULL::integer)
+         END AS format_type
+    FROM ((pg_attribute a
+      JOIN pg_type d ON ((d.oid = a.atttypid)))
+      JOIN pg_type t ON ((t.oid =
+         CASE
+             WHEN (d.typtype = 'd'::"char") THEN d.typbasetype
+             ELSE d.oid
+         END)))
+   WHERE ((a.attrelid = (_column_type.target)::oid) AND (a.attname = _column_type.column_name));
+
+END;
 
 CREATE FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text, gone_too boolean DEFAULT false) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
     SET "hnsw.iterative_scan" TO 'strict_order'
     SET "hnsw.ef_search" TO '120'
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 #variable_conflict use_variable
 declare
-    cart vector;
+    cart public.vector;
     known constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
     end if;
     item_ids := array_remove(item_ids, null);
-    select (sum(b.cart) * array_fill(1 / sqrt(count(*)), array[max(vector_dims(b.cart))])::vector) || '[1]' into cart
+    select (public.sum(b.cart) operator(public.*) array_fill(1 / sqrt(count(*)), array[max(public.vector_dims(b.cart))])::public.vector)
+           operator(public.||) '[1]'::public.vector
+    into cart
     from aisle.basket_items b
     where b.model_id = model_id and b.item_id = any (item_ids)
     having count(*) > 0;
@@ -226,7 +248,7 @@ begin
          ), near as materialized (
              select b.item_id from aisle.%1$I b
              where b.item_id <> all ($2)
-             order by b.completion::halfvec(%2$s) <#> $1::halfvec(%2$s)
+             order by b.completion::public.halfvec(%2$s) operator(public.<#>) $1::public.halfvec(%2$s)
              limit $3
          ), likely as materialized (
              select n.item_id, n.probability
@@ -237,7 +259,7 @@ begin
              union select n.item_id from near n
              union select l.item_id from likely l
          ), scored as (
-             select c.item_id, -(b.completion <#> $1) + $6 * ln(coalesce(w.cosine, 0) + .001)
+             select c.item_id, -(b.completion operator(public.<#>) $1) + $6 * ln(coalesce(w.cosine, 0) + .001)
                     + coalesce(ln(l.probability / (b.popularity + $7)), 0) as score
              from candidates c
              join aisle.%1$I b on b.item_id = c.item_id
@@ -250,7 +272,7 @@ begin
              select aisle._existing_items(array(select s.item_id from scored s order by s.score desc, s.item_id), $8))::text[])
          order by 1
          limit $8',
-        'basket_items_' || model_id, vector_dims(cart))
+        'basket_items_' || model_id, public.vector_dims(cart))
     using cart, item_ids, k::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
           (known ->> 'rarest')::double precision, k,
           not gone_too and exists (select from aisle._attachments a where a.kind = 'items') or aisle._hides_items();
@@ -259,10 +281,10 @@ $_$;
 
 CREATE FUNCTION aisle._content_hash(name text, manufacturer text, details text) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    select substr(sha256(convert_to(concat_ws(
-        e'\x1f', coalesce(name, ''), coalesce(manufacturer, ''), coalesce(details, '')), 'UTF8')), 1, 16)
-$$;
+    BEGIN ATOMIC
+ SELECT substr(sha256(convert_to(concat_ws(''::text, COALESCE(name, ''::text), COALESCE(manufacturer, ''::text), COALESCE(details, ''::text)), 'UTF8'::name)), 1, 16) AS substr;
+
+END;
 
 CREATE FUNCTION aisle._copy_execute(source regprocedure, target regprocedure) RETURNS void
     LANGUAGE plpgsql
@@ -299,9 +321,16 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._cosine(a public.vector, b public.vector) RETURNS double precision
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT ((1)::double precision - (a OPERATOR(public.<=>) b));
+
+END;
+
 CREATE FUNCTION aisle._create_generation(model_id integer) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     model aisle._models := (select m from aisle._models m where m.model_id = _create_generation.model_id);
@@ -310,12 +339,13 @@ begin
     foreach parent in array aisle._vector_tables(model.task) loop
         execute format(
             'create table aisle.%1$I (like aisle.%2$I including all,
-                                      check (model_id = %3$s), check (vector_dims(embedding) = %4$s))',
+                                      check (model_id = %3$s), check (public.vector_dims(embedding) = %4$s))',
             parent || '_' || model_id, parent, model_id, model.dimensions);
         -- Attaching, unlike `create … partition of`, waits for no reader and lets none wait.
         execute format('alter table aisle.%I attach partition aisle.%I for values in (%s)',
                        parent, parent || '_' || model_id, model_id);
         perform aisle._copy_grants(format('aisle.%I', parent), format('aisle.%I', parent || '_' || model_id));
+        execute format('alter table aisle.%I disable row level security', parent || '_' || model_id);  -- see aisle._secure
     end loop;
     if model.task = 'recommender' then
         perform aisle._create_search(model_id, model.dimensions);
@@ -323,38 +353,139 @@ begin
 end
 $_$;
 
-CREATE FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) RETURNS void
+CREATE FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, columns jsonb, draft_rows integer) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 declare
-    is_padded boolean := (
-        select 'bpchar'::regtype in (t.oid, t.typbasetype) from pg_attribute a join pg_type t on t.oid = a.atttypid
-        where a.attrelid = target and a.attname = id_column);
-    arguments text := concat_ws(', ', quote_literal(id_column),
-        (select quote_literal(a.draft_rows) from aisle._attachments a where a.kind = 'items'),
-        case when is_padded then quote_literal('padded') end);
-    changed text := (
-        select format('(%s) is distinct from (%s)',
-                      string_agg(format('old.%I', a.attname) || as_text, ', '),
-                      string_agg(format('new.%I', a.attname) || as_text, ', '))
-        from pg_attribute a
-        left join pg_collation l on l.oid = a.attcollation
-        cross join lateral (
-            select case when a.atttypid = any ('{text,varchar,smallint,integer,bigint,uuid}'::regtype[])
-                             and coalesce(l.collisdeterministic, true)
-                then '' else '::text collate "C"' end) t (as_text)
-        where a.attrelid = target and a.attname = any (id_column || watched) and a.attnum > 0 and not a.attisdropped);
+    id constant text := columns ->> 'id';
+    watched constant text[] := array_remove(
+        array[id, columns ->> 'name', columns ->> 'manufacturer', columns ->> 'category']
+        || array(select jsonb_array_elements_text(columns -> 'text')), null);
+    id_text constant text := case when aisle._is_padded(target, id) then 'rtrim(concat(%1$s.%2$I), '' '')' else 'concat(%1$s.%2$I)' end;
+    seen text[];
+    drafts_of_rows text := '';
+    drafts_of_row text := '';
+    changed constant text := (
+        select format('(%s) is distinct from (%s)', string_agg(w.old_value, ', '), string_agg(w.new_value, ', '))
+        from (
+            select case when is_comparable then format('old.%I', a.attname)
+                        else aisle._text_of(target, a.attname, 'old') || ' collate "C"' end as old_value,
+                   case when is_comparable then format('new.%I', a.attname)
+                        else aisle._text_of(target, a.attname, 'new') || ' collate "C"' end as new_value
+            from pg_attribute a
+            left join pg_collation l on l.oid = a.attcollation
+            cross join lateral (
+                select a.atttypid = any ('{text,varchar,smallint,integer,bigint,uuid}'::regtype[])
+                       and coalesce(l.collisdeterministic, true)) c (is_comparable)
+            where a.attrelid = target and a.attname = any (watched) and a.attnum > 0 and not a.attisdropped) w);
 begin
+    if draft_rows > 0 and aisle._texts_seen(target, columns, 'r') is not null then
+        seen := aisle._texts_seen(target, columns, 'r');
+        drafts_of_rows := format($draft$
+            if cardinality(ids) <= %1$s then
+                perform aisle._draft_items(d.ids, d.names, d.manufacturers, d.categories, d.details, %1$s)
+                from (select array_agg(%2$s) as ids, array_agg(%3$s) as names, array_agg(%4$s) as manufacturers,
+                             array_agg(%5$s) as categories, array_agg(%6$s) as details
+                      from new_rows r where num_nonnulls(r.%7$I) = 1) d;
+            end if;$draft$,
+            draft_rows, format(id_text, 'r', id), seen[1], seen[2], seen[3], seen[4], id);
+        seen := aisle._texts_seen(target, columns, 'new');
+        drafts_of_row := format($draft$
+            if new_id is not null then
+                perform aisle._draft_items(array[new_id], array[%2$s], array[%3$s], array[%4$s], array[%5$s], %1$s);
+            end if;$draft$,
+            draft_rows, seen[1], seen[2], seen[3], seen[4]);
+    end if;
+    perform aisle._create_trigger_function('tg_items__insert', format($body$
+        declare
+            ids text[];
+        begin
+            begin
+                ids := array(select %1$s from new_rows r where num_nonnulls(r.%2$I) = 1 limit 100001);
+            exception when others then
+                raise warning 'Aisle cannot read the ids of new rows of %%: %%. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+                    using hint = 'Detach the items and attach them again.';
+                return null;
+            end;
+            if cardinality(ids) > 100000 then
+                -- Ids of millions of rows are no one value: each entry of the log takes its share.
+                for ids in
+                    select array_agg(n.id)
+                    from (select %1$s as id, row_number() over () as n from new_rows r where num_nonnulls(r.%2$I) = 1) n
+                    group by n.n / 100000
+                loop
+                    perform aisle._enqueue('items', ids);
+                end loop;
+            elsif ids <> '{}' then
+                -- As in _enqueue, without the price of a call.
+                insert into aisle._changes (topic, ids, changed_at) values ('items', ids, aisle._now());
+                if current_setting('aisle.notify', true) is distinct from 'off' then
+                    perform pg_notify('aisle_embedding_jobs', 'items');
+                end if;%3$s
+            end if;
+            return null;
+        end
+        $body$, format(id_text, 'r', id), id, drafts_of_rows));
+    perform aisle._create_trigger_function('tg_items__delete', format($body$
+        declare
+            ids text[];
+        begin
+            for ids in
+                select array_agg(o.id)
+                from (select %1$s as id, row_number() over () as n from old_rows r where num_nonnulls(r.%2$I) = 1) o
+                group by o.n / 100000
+            loop
+                perform aisle._items_removed(ids);
+            end loop;
+            return null;
+        exception when others then
+            raise warning 'Aisle cannot read the ids of removed rows of %%: %%. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+                using hint = 'Detach the items and attach them again.';
+            return null;
+        end
+        $body$, format(id_text, 'r', id), id));
+    -- For each row whose content or id changed; on partitioned tables and under logical replication for inserted and deleted rows too.
+    perform aisle._create_trigger_function('tg_items__row', format($body$
+        declare
+            old_id text;
+            new_id text;
+            ids text[];
+        begin
+            begin
+                if tg_op <> 'INSERT' and num_nonnulls(old.%3$I) = 1 then
+                    old_id := %1$s;
+                end if;
+                if tg_op <> 'DELETE' and num_nonnulls(new.%3$I) = 1 then
+                    new_id := %2$s;
+                end if;
+            exception when others then
+                raise warning 'Aisle cannot read the id of a row of %%: %%. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+                    using hint = 'Detach the items and attach them again.';
+                return null;
+            end;
+            if old_id is distinct from new_id and old_id is not null then
+                perform aisle._items_removed(array[old_id]);
+            end if;
+            if tg_op = 'UPDATE' and old_id <> new_id then
+                -- The same statement may have given the old id to another row, as `set id = id + 1` does. If it did not, the
+                -- worker finds no such row and drops the job.
+                ids := array[old_id, new_id];
+            elsif new_id is not null then
+                ids := array[new_id];
+            end if;
+            if ids is not null then
+                perform aisle._enqueue('items', ids);%4$s
+            end if;
+            return null;
+        end
+        $body$, format(id_text, 'old', id), format(id_text, 'new', id), id, drafts_of_row));
     execute format(
-        'create trigger aisle_500_update after update on %s for each row when (%s)
-         execute function aisle.tg_items__row(%s)', target, changed, arguments);
+        'create trigger aisle_500_update after update on %s for each row when (%s) execute function aisle.tg_items__row()', target, changed);
     execute format(
-        'create trigger aisle_500_row after insert or delete on %s for each row
-         execute function aisle.tg_items__row(%s)', target, arguments);
+        'create trigger aisle_500_row after insert or delete on %s for each row execute function aisle.tg_items__row()', target);
     execute format(
-        'create trigger aisle_500_truncate after truncate on %s for each statement
-         execute function aisle.tg_items__truncate()', target);
+        'create trigger aisle_500_truncate after truncate on %s for each statement execute function aisle.tg_items__truncate()', target);
     execute format('alter table %s enable always trigger aisle_500_update', target);
     execute format('alter table %s enable always trigger aisle_500_truncate', target);
     if is_partitioned then
@@ -364,47 +495,99 @@ begin
     execute format('alter table %s enable replica trigger aisle_500_row', target);
     execute format(
         'create trigger aisle_500_insert after insert on %s referencing new table as new_rows for each statement
-         execute function aisle.tg_items__insert(%s)', target, arguments);
+         execute function aisle.tg_items__insert()', target);
     execute format(
         'create trigger aisle_500_delete after delete on %s referencing old table as old_rows for each statement
-         execute function aisle.tg_items__delete(%s)', target, arguments);
+         execute function aisle.tg_items__delete()', target);
 end
-$$;
+$_$;
 
-CREATE FUNCTION aisle._create_order_triggers() RETURNS void
+CREATE FUNCTION aisle._create_order_triggers(target regclass, lines regclass, columns jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 declare
-    source aisle._attachments := (select a from aisle._attachments a where a.kind = 'orders');
-    target regclass;
+    relation regclass;
+    is_lines boolean;
+    key text;
+    read text[];
 begin
-    foreach target in array array_remove(array[source.relation, source.lines]::regclass[], null) loop
-        continue when (select c.relkind not in ('r', 'p') from pg_class c where c.oid = target);
+    foreach relation in array array_remove(array[target, lines], null) loop
+        is_lines := relation is not distinct from lines;
+        continue when (select c.relkind not in ('r', 'p') from pg_class c where c.oid = relation);
+        key := columns ->> case when is_lines then 'line_order' else 'user' end;
+        -- What a model reads of this table, as texts: some types have no equality, and that of others could be their owner's.
+        read := array(
+            select distinct aisle._written(format('r.%I', columns ->> role))
+            from unnest(case when is_lines then array['line_order', 'item', 'quantity']
+                             when lines is not null then array['order', 'user', 'at']
+                             else array['order', 'user', 'item', 'at', 'quantity'] end) role
+            where columns ->> role is not null);
+        perform aisle._create_trigger_function(case when is_lines then 'tg_lines__changed' else 'tg_orders__changed' end, format($body$
+        declare
+            ids text[];
+        begin
+            if tg_op = 'TRUNCATE' then
+                perform aisle._enqueue('basket', '{}');
+            elsif tg_op = 'INSERT' then
+                for ids in
+                    select array_agg(k.id) from (select d.id, row_number() over () as n from (
+                        select distinct %1$s as id from new_rows r) d where d.id is not null) k
+                    group by k.n / 100000
+                loop
+                    perform aisle._enqueue(%3$L, ids);
+                end loop;
+            elsif tg_op = 'DELETE' then
+                for ids in
+                    select array_agg(k.id) from (select d.id, row_number() over () as n from (
+                        select distinct %1$s as id from old_rows r) d where d.id is not null) k
+                    group by k.n / 100000
+                loop
+                    perform aisle._enqueue(%3$L, ids);
+                end loop;
+            else
+                for ids in
+                    select array_agg(k.id) from (select d.id, row_number() over () as n from (
+                        select distinct c.id from (
+                            (select %1$s as id, %2$s from new_rows r except all select %1$s, %2$s from old_rows r)
+                            union all
+                            (select %1$s, %2$s from old_rows r except all select %1$s, %2$s from new_rows r)) c) d where d.id is not null) k
+                    group by k.n / 100000
+                loop
+                    perform aisle._enqueue(%3$L, ids);
+                end loop;
+            end if;
+            return null;
+        exception when others then
+            raise warning 'Aisle cannot tell whose orders changed in %%: %%. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+                using hint = 'Detach the orders and attach them again.';
+            return null;
+        end
+        $body$,
+            format(case when aisle._is_padded(relation, key) then 'rtrim(%s, '' '')' else '%s' end, aisle._written(format('r.%I', key))),
+            array_to_string(read, ', '), case when is_lines then 'lines' else 'basket' end), 'set extra_float_digits = 1');
         execute format(
-            'create trigger aisle_500_orders_insert after insert on %s referencing new table as new_rows
-             for each statement execute function aisle.tg_orders__changed()', target);
-        execute format(
-            'create trigger aisle_500_orders_update after update on %s referencing old table as old_rows new table as new_rows
-             for each statement execute function aisle.tg_orders__changed()', target);
-        execute format(
-            'create trigger aisle_500_orders_delete after delete on %s referencing old table as old_rows
-             for each statement execute function aisle.tg_orders__changed()', target);
-        execute format(
-            'create trigger aisle_500_orders_truncate after truncate on %s
-             for each statement execute function aisle.tg_orders__changed()', target);
+            'create trigger aisle_500_orders_insert after insert on %1$s referencing new table as new_rows
+             for each statement execute function aisle.%2$I();
+             create trigger aisle_500_orders_update after update on %1$s referencing old table as old_rows new table as new_rows
+             for each statement execute function aisle.%2$I();
+             create trigger aisle_500_orders_delete after delete on %1$s referencing old table as old_rows
+             for each statement execute function aisle.%2$I();
+             create trigger aisle_500_orders_truncate after truncate on %1$s
+             for each statement execute function aisle.%2$I()',
+            relation, case when is_lines then 'tg_lines__changed' else 'tg_orders__changed' end);
     end loop;
 end
-$$;
+$_$;
 
 CREATE FUNCTION aisle._create_search(model_id integer, dimensions integer) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
     execute format($definition$
         create function aisle._nearest_factors_%1$s(
-            query vector, k integer, excluded text[], first_key text, last_key text, out item_ids text[], out scores double precision[])
+            query public.vector, k integer, excluded text[], first_key text, last_key text, out item_ids text[], out scores double precision[])
         language plpgsql stable parallel safe
         set search_path from current
         set plan_cache_mode = force_generic_plan
@@ -416,11 +599,11 @@ begin
         begin
             select array_agg(n.item_id), array_agg(n.score) into item_ids, scores
             from (select c.item_id, c.score
-                  from (select f.item_id, -(f.embedding <#> query) as score
+                  from (select f.item_id, -(f.embedding operator(public.<#>) query) as score
                         from aisle.item_factors_%1$s f
                         where f.item_id not in (select unnest(excluded))  -- hashed, whatever the plan
                           and (first_key is null or f.category_key >= first_key and f.category_key < last_key)
-                        order by f.embedding::halfvec(%2$s) <#> query::halfvec(%2$s)
+                        order by f.embedding::public.halfvec(%2$s) operator(public.<#>) query::public.halfvec(%2$s)
                         limit k::bigint + least(cardinality(excluded) / 10, 40) + case when first_key is null then (
                             select aisle._further(p.reltuples) from pg_class p where p.oid = 'aisle.item_factors_%1$s'::regclass)
                             else 0 end) c  -- in a category, each row more is found among many of other categories
@@ -433,8 +616,39 @@ begin
 end
 $_$;
 
-CREATE FUNCTION aisle._draft_items(ids text[], draft_rows integer) RETURNS void
+CREATE FUNCTION aisle._create_trigger_function(name text, body text, settings text DEFAULT ''::text) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+    execute format('create function aisle.%I() returns trigger language plpgsql volatile security definer
+                    set search_path = pg_catalog, pg_temp %s as %L', name, settings, body);
+    execute format('revoke all on function aisle.%I() from public', name);
+end
+$$;
+
+CREATE FUNCTION aisle._customers_of(order_ids text[]) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+    source aisle._attachments := (select a from aisle._attachments a where a.kind = 'orders');
+    order_type text;
+    customers text[];
+begin
+    if source.kind is not null and aisle._guard() then
+        order_type := aisle._column_type(source.relation, source.columns ->> 'order');
+        execute format('select array(select distinct e.%1$I::%2$s::text from %3$s e where e.%4$I = any ($1::%5$s[]) and e.%1$I is not null)',
+                       source.columns ->> 'user', source.id_type, source.relation, source.columns ->> 'order', order_type)
+        into customers using aisle._castable_ids(order_ids, order_type);
+    end if;
+    return coalesce(customers, '{}');
+end
+$_$;
+
+CREATE FUNCTION aisle._draft_items(ids text[], names text[], manufacturers text[], categories text[], details text[], draft_rows integer) RETURNS void
+    LANGUAGE plpgsql
+    SET lock_timeout TO '50ms'
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
@@ -443,6 +657,9 @@ declare
     counter text[] := string_to_array(current_setting('aisle.changed_rows', true), '/');
     changed_rows integer := cardinality(ids);
 begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        return;
+    end if;
     -- Row triggers come here once a row: count what the statement has changed so far.
     if counter[1] = statement then
         changed_rows := changed_rows + counter[2]::integer;
@@ -454,39 +671,48 @@ begin
     begin
         insert into aisle.item_vectors as stored (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
         select m.model_id, i.item_id, aisle._embed(m.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)),
-               i.content_hash, m.encoder is not null, aisle._now()
+               aisle._content_hash(i.name, i.manufacturer, i.details), m.encoder is not null, aisle._now()
         from aisle._live_models live
         join aisle._models m using (model_id)
-        cross join aisle._read_items(ids) i
+        cross join unnest(ids, names, manufacturers, details) i (item_id, name, manufacturer, details)
         where live.task = 'category'
         on conflict (item_id, model_id) do update
             set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
                 embedded_at = excluded.embedded_at
             where stored.content_hash <> excluded.content_hash;
+        -- An item that moved to another category is recommended there, and no longer where it was.
+        update aisle.item_factors f
+        set category_key = i.category || (m.parameters ->> 'category_separator')
+        from unnest(ids, categories) i (item_id, category), aisle._models m
+        where f.item_id = i.item_id and m.model_id = f.model_id
+              and f.category_key is distinct from i.category || (m.parameters ->> 'category_separator');
         insert into aisle.item_factors
             (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
         select m.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), l.embedding, l.in_embedding,
-               aisle._factor_hash(i.content_hash, i.category), 'events', aisle._now()
-        from aisle._read_items(ids) i
+               aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category), 'events', aisle._now()
+        from unnest(ids, names, manufacturers, categories, details) i (item_id, name, manufacturer, category, details)
         join aisle._learned_factors l on l.item_id = i.item_id
         join aisle._models m on m.model_id = l.model_id and m.state in ('filling', 'ready')
         on conflict (item_id, model_id) do nothing;
         insert into aisle.item_factors as stored
             (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
         select recommender.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), near.embedding, near.in_embedding,
-               aisle._factor_hash(i.content_hash, i.category), 'draft', aisle._now()
+               aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category), 'draft', aisle._now()
         from aisle._live_models live
         join aisle._live_models recommender on recommender.task = 'recommender'
         join aisle._models m on m.model_id = recommender.model_id
-        cross join aisle._read_items(ids) i
+        cross join unnest(ids, names, manufacturers, categories, details) i (item_id, name, manufacturer, category, details)
         join aisle.item_vectors v on v.model_id = live.model_id and v.item_id = i.item_id
         cross join aisle._text_neighbours(recommender.model_id, live.model_id, i.item_id, v.embedding) near
         where live.task = 'category' and near.embedding is not null
           and not exists (select from aisle.item_factors f
                           where f.model_id = recommender.model_id and f.item_id = i.item_id)
         on conflict (item_id, model_id) do nothing;
-    exception when others then
-        raise warning 'Aisle left the draft vectors of this statement to the worker: %', sqlerrm;
+    exception
+        when lock_not_available then
+            perform set_config('aisle.changed_rows', statement || '/1000000000', true);
+        when others then
+            raise warning 'Aisle left the draft vectors of this statement to the worker: %', sqlerrm;
     end;
 end
 $$;
@@ -550,21 +776,21 @@ $$;
 
 CREATE FUNCTION aisle._embed(model_id integer, ngrams text[]) RETURNS public.vector
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_variable
 declare
-    total vector;
+    total public.vector;
     known integer;
 begin
     -- `= any (array)` makes the primary key's index answer; a join would hash the whole table for each text.
-    select sum(v.embedding::vector), count(*) into total, known
+    select public.sum(v.embedding::public.vector), count(*) into total, known
     from aisle.ngram_vectors v
     where v.model_id = model_id and v.ngram = any (ngrams);
     if known = 0 then
-        return (select pg_catalog.array_fill(0, array[m.dimensions])::vector from aisle._models m where m.model_id = model_id);
+        return (select array_fill(0, array[m.dimensions])::public.vector from aisle._models m where m.model_id = model_id);
     end if;
-    return total * pg_catalog.array_fill(1::float8 / pg_catalog.sqrt(known::float8), array[vector_dims(total)])::vector;
+    return total operator(public.*) array_fill(1 / sqrt(known), array[public.vector_dims(total)])::public.vector;
 end
 $$;
 
@@ -610,6 +836,7 @@ CREATE FUNCTION aisle._enqueue_stale_customers() RETURNS bigint
 declare
     queued bigint;
 begin
+    perform aisle._guard();
     perform aisle._forget_gone_customers();
     insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
     select 'basket', c.user_id::text, 2, aisle._now(), aisle._now()
@@ -634,6 +861,7 @@ CREATE FUNCTION aisle._enqueue_stale_items() RETURNS bigint
 declare
     queued bigint;
 begin
+    perform aisle._guard();
     perform aisle._forget_gone_items();
     insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
     select task, i.item_id, 2, aisle._now(), aisle._now()
@@ -707,8 +935,74 @@ $$;
 
 CREATE FUNCTION aisle._factor_hash(content_hash bytea, category text) RETURNS bytea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT substr(sha256((content_hash || convert_to(COALESCE(category, ''::text), 'UTF8'::name))), 1, 16) AS substr;
+
+END;
+
+CREATE FUNCTION aisle._foreign_code(target regclass) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    select substr(sha256(content_hash || convert_to(coalesce(category, ''), 'UTF8')), 1, 16)
+begin
+    if target is null or (
+        select c.relkind in ('r', 'p', 'm') and not row_security_active(c.oid) or pg_has_role(c.relowner, current_user, 'member')
+        from pg_class c where c.oid = target)
+    then
+        return null;
+    end if;
+    return (
+        with recursive relations (oid) as (
+            select target::oid
+            union
+            select d.refobjid
+            from relations r
+            cross join lateral (
+                select 'pg_rewrite'::regclass as class, w.oid
+                from pg_rewrite w join pg_class c on c.oid = w.ev_class and c.relkind = 'v'
+                where w.ev_class = r.oid
+                union all
+                select 'pg_policy'::regclass, p.oid from pg_policy p where p.polrelid = r.oid
+            ) code
+            join pg_depend d on d.classid = code.class and d.objid = code.oid and d.refclassid = 'pg_class'::regclass
+        ), code (class, oid, what) as (
+            select 'pg_rewrite'::regclass, w.oid, format('the view %s', w.ev_class::regclass)
+            from relations r
+            join pg_class c on c.oid = r.oid and c.relkind = 'v'
+            join pg_rewrite w on w.ev_class = r.oid
+            union all
+            select 'pg_policy'::regclass, p.oid, format('the policy %I on %s', p.polname, p.polrelid::regclass)
+            from relations r
+            join pg_class c on c.oid = r.oid and c.relrowsecurity
+            join pg_policy p on p.polrelid = r.oid
+            where r.oid <> target or row_security_active(r.oid)
+        ), named (what, object, author) as (
+            select c.what, format('the function %s', f.oid::regprocedure), f.proowner
+            from code c
+            join pg_depend d on d.classid = c.class and d.objid = c.oid and d.refclassid = 'pg_proc'::regclass
+            join pg_proc f on f.oid = d.refobjid
+            union all
+            select c.what, format('the operator %s', o.oid::regoperator), f.proowner
+            from code c
+            join pg_depend d on d.classid = c.class and d.objid = c.oid and d.refclassid = 'pg_operator'::regclass
+            join pg_operator o on o.oid = d.refobjid
+            join pg_proc f on f.oid = o.oprcode
+            union all
+            select c.what, format('the domain %s', t.oid::regtype), t.typowner
+            from code c
+            join pg_depend d on d.classid = c.class and d.objid = c.oid and d.refclassid = 'pg_type'::regclass
+            join pg_type t on t.oid = d.refobjid and t.typtype = 'd'
+            union all
+            select format('the foreign table %s', c.oid::regclass), 'its server', c.relowner
+            from relations r
+            join pg_class c on c.oid = r.oid and c.relkind = 'f'
+        )
+        select format('%s runs %s of %s', n.what, n.object, n.author::regrole)
+        from named n
+        where not pg_has_role(n.author, current_user, 'member')
+        order by 1
+        limit 1);
+end
 $$;
 
 CREATE FUNCTION aisle._forget_all_items() RETURNS void
@@ -730,6 +1024,7 @@ CREATE FUNCTION aisle._forget_gone_customers() RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
+    perform aisle._guard();
     delete from aisle.customer_vectors v
     where not exists (select from aisle._orders o where o.user_id::text = v.user_id);
 end
@@ -740,8 +1035,12 @@ CREATE FUNCTION aisle._forget_gone_items() RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
+    perform aisle._guard();
     perform aisle._forget_items(array(
-        select v.item_id from (select item_id from aisle.item_vectors union select item_id from aisle.item_factors) v
+        select v.item_id from (
+            select item_id from aisle.item_vectors
+            union select item_id from aisle.item_factors
+            union select item_id from aisle._item_predictions) v
         where not exists (select from aisle._items i where i.item_id = v.item_id)));
 end
 $$;
@@ -762,28 +1061,38 @@ $$;
 
 CREATE FUNCTION aisle._further(reltuples real) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (80 * (GREATEST(ceil(log(((GREATEST(reltuples, (1)::real))::double precision / (100000)::double precision))), (0)::double precision))::integer);
+
+END;
+
+CREATE FUNCTION aisle._guard() RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    select 80 * greatest(ceil(log(greatest(reltuples, 1)::double precision / 100000::double precision)), 0)::integer
+begin
+    perform aisle._refuse_foreign_code(a.relation), aisle._refuse_foreign_code(a.lines) from aisle._attachments a;
+    return true;
+end
 $$;
 
 CREATE FUNCTION aisle._has_index(target regclass, columns text[]) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    select c.relkind not in ('r', 'p', 'm')
-        or (select coalesce(sum(pg_relation_size(p.relid)), pg_relation_size(target)) from pg_partition_tree(target) p) < 8000000
-        or exists (
-            select from pg_catalog.pg_index i
-            join pg_catalog.pg_class ic on ic.oid = i.indexrelid
-            join pg_catalog.pg_am m on m.oid = ic.relam and m.amname = 'btree'
-            where i.indrelid = target and i.indisvalid and i.indpred is null
-              and columns = array(
-                  select a.attname::text
-                  from unnest(i.indkey::smallint[]) with ordinality k (attnum, position)
-                  join pg_catalog.pg_attribute a on a.attrelid = target and a.attnum = k.attnum
-                  where k.position <= least(cardinality(columns), i.indnkeyatts)
-                  order by k.position))
-    from pg_catalog.pg_class c where c.oid = target
-$$;
+    BEGIN ATOMIC
+ SELECT ((c.relkind <> ALL (ARRAY['r'::"char", 'p'::"char", 'm'::"char"])) OR (( SELECT COALESCE(sum(pg_relation_size(p.relid)), (pg_relation_size(_has_index.target))::numeric) AS "coalesce"
+            FROM pg_partition_tree(_has_index.target) p(relid, parentrelid, isleaf, level)) < (8000000)::numeric) OR (EXISTS ( SELECT
+            FROM ((pg_index i
+              JOIN pg_class ic ON ((ic.oid = i.indexrelid)))
+              JOIN pg_am m ON (((m.oid = ic.relam) AND (m.amname = 'btree'::name))))
+           WHERE ((i.indrelid = (_has_index.target)::oid) AND i.indisvalid AND (i.indpred IS NULL) AND (_has_index.columns = ARRAY( SELECT (a.attname)::text AS attname
+                    FROM (unnest((i.indkey)::smallint[]) WITH ORDINALITY k(attnum, "position")
+                      JOIN pg_attribute a ON (((a.attrelid = (_has_index.target)::oid) AND (a.attnum = k.attnum))))
+                   WHERE (k."position" <= LEAST(cardinality(_has_index.columns), (i.indnkeyatts)::integer))
+                   ORDER BY k."position"))))))
+    FROM pg_class c
+   WHERE (c.oid = (_has_index.target)::oid);
+
+END;
 
 CREATE FUNCTION aisle._hides_items() RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -816,6 +1125,13 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._inner_product(a public.vector, b public.vector) RETURNS double precision
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (- (a OPERATOR(public.<#>) b));
+
+END;
+
 CREATE FUNCTION aisle._is_liked(model_id integer, rating text, review text) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -832,20 +1148,33 @@ $$;
 
 CREATE FUNCTION aisle._is_liked_rating(rating text, rule jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $_$
-    select case
-        when rule ? 'values' then rule -> 'values' ? rating
-        when rating ~ '^[-+]?[0-9]{1,30}([.][0-9]{1,30})?$' then rating::numeric >= (rule ->> 'from')::numeric
-    end
-$_$;
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (rule ? 'values'::text) THEN ((rule -> 'values'::text) ? rating)
+             WHEN (rating ~ '^[-+]?[0-9]{1,30}([.][0-9]{1,30})?$'::text) THEN ((rating)::numeric >= ((rule ->> 'from'::text))::numeric)
+             ELSE NULL::boolean
+         END AS "case";
+
+END;
+
+CREATE FUNCTION aisle._is_padded(target regclass, column_name text) RETURNS boolean
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT ((('character'::regtype)::oid = t.oid) OR (('character'::regtype)::oid = t.typbasetype))
+    FROM (pg_attribute a
+      JOIN pg_type t ON ((t.oid = a.atttypid)))
+   WHERE ((a.attrelid = (_is_padded.target)::oid) AND (a.attname = _is_padded.column_name));
+
+END;
 
 CREATE FUNCTION aisle._item_vector(model_id integer, item_id text) RETURNS public.vector
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_variable
 declare
-    stored vector;
+    stored public.vector;
 begin
     if aisle._hides_items() and not exists (select from aisle._read_items(array[item_id])) then
         return null;
@@ -863,13 +1192,38 @@ $$;
 
 CREATE FUNCTION aisle._items_removed(ids text[]) RETURNS void
     LANGUAGE plpgsql
+    SET lock_timeout TO '50ms'
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+    statement constant text := extract(epoch from statement_timestamp())::text;
 begin
     perform aisle._enqueue('items', ids);
-    perform aisle._forget_items(ids);
-exception when others then
-    perform aisle._enqueue('items', ids);
+    if current_setting('transaction_isolation') = 'read committed'
+       and current_setting('aisle.waited', true) is distinct from statement then
+        perform aisle._forget_items(ids);
+    end if;
+exception
+    when lock_not_available then
+        perform aisle._enqueue('items', ids);
+        perform set_config('aisle.waited', statement, true);
+    when others then
+        perform aisle._enqueue('items', ids);
+end
+$$;
+
+CREATE FUNCTION aisle._let_use_pgvector(role regrole) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    vectors constant regnamespace := (select e.extnamespace from pg_extension e where e.extname = 'vector');
+begin
+    if not has_schema_privilege(role, vectors, 'usage') then
+        execute format('grant usage on schema %s to %s', vectors, role);
+    end if;
+exception when insufficient_privilege then
+    null;
 end
 $$;
 
@@ -896,30 +1250,18 @@ CREATE FUNCTION aisle._lock_deployments() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-    deployment_lock constant bigint := 4150711055;  -- any constant
 begin
-    perform pg_advisory_xact_lock(deployment_lock);
+    lock table aisle._deployments in share row exclusive mode;
 exception when lock_not_available then
-    raise exception 'Another deploy, rollback or prune is going on (%).', coalesce(aisle._lock_holder(deployment_lock), 'it has just ended')
+    raise exception 'Another deploy, rollback or prune is going on (%).',
+        coalesce(aisle._table_user(array['aisle._deployments'::regclass], 'ShareRowExclusiveLock'), 'it has just ended')
         using errcode = 'AIS08', hint = 'Try again when its transaction has ended.';
 end
 $$;
 
-CREATE FUNCTION aisle._lock_holder(key bigint) RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    select format('server process %s%s%s', a.pid, ', ' || nullif(a.application_name, ''), ', since ' || to_char(a.backend_start, 'HH24:MI'))
-    from pg_catalog.pg_locks l
-    join pg_catalog.pg_stat_activity a using (pid)
-    where l.locktype = 'advisory' and l.granted and (l.classid::bigint << 32) + l.objid::bigint = key and l.objsubid = 1
-          and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
-    limit 1
-$$;
-
 CREATE FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k integer, category text, excluded text[]) RETURNS TABLE(item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     exact_below constant integer := 20000;  -- candidates, which take about 10 ms
@@ -935,7 +1277,7 @@ begin
     if category is not null then
         first_key := category || (
             select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _nearest_factors.model_id);
-        last_key := first_key || U&'\+10FFFF';
+        last_key := first_key || chr(1114111);
         of_category := 'and f.category_key >= $4 and f.category_key < $5';
         execute format('select count(*) < %s from (select from aisle.%I f where true %s limit %1$s) c',
                        exact_below, partition, replace(replace(of_category, '$4', '$1'), '$5', '$2'))
@@ -953,7 +1295,7 @@ begin
     end if;
     return query execute format(
         'select n.item_id, -n.distance
-         from (select f.item_id, f.embedding <#> $1 as distance
+         from (select f.item_id, f.embedding operator(public.<#>) $1 as distance
                from aisle.%I f
                where f.item_id <> all ($2) %s
                order by 2, 1
@@ -968,28 +1310,28 @@ begin
 end
 $_$;
 
-CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text, vectors text DEFAULT 'item_vectors'::text, embedding text DEFAULT 'embedding'::text) RETURNS TABLE(rank integer, item_id text, score double precision)
+CREATE FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text, vectors text DEFAULT 'item_vectors'::text, embedding text DEFAULT 'embedding'::text, hides boolean DEFAULT aisle._hides_items()) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET "hnsw.iterative_scan" TO 'relaxed_order'
     SET "hnsw.ef_search" TO '40'
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     partition constant text := vectors || '_' || model_id::text;
-    candidates text := 'select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
+    candidates text := 'select v.item_id, v.%3$I::public.halfvec(%1$s) operator(public.<=>) $1::public.halfvec(%1$s) as distance
                from aisle.%2$I v
                where $2 is null or v.item_id <> $2
-               order by v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s)
+               order by v.%3$I::public.halfvec(%1$s) operator(public.<=>) $1::public.halfvec(%1$s)
                limit $3::bigint + $4';
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
-    elsif query is null or vector_norm(query) = 0::float8 then
+    elsif query is null or public.vector_norm(query) = 0 then
         return;
     end if;
-    if aisle._hides_items() then
+    if hides then
         candidates := 'select v.item_id, v.distance
-               from (select v.item_id, v.%3$I <=> $1 as distance
+               from (select v.item_id, v.%3$I operator(public.<=>) $1 as distance
                      from aisle.%2$I v
                      where $2 is null or v.item_id <> $2
                      order by 2
@@ -998,15 +1340,15 @@ begin
                order by v.distance
                limit $3';
     end if;
-    return query execute pg_catalog.format(
-        'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1::float8 - n.distance
+    return query execute format(
+        'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
          from (' || candidates || ') n
          where n.distance <> ''NaN''
          order by 1
          limit $3',
-        vector_dims(query), partition, embedding)
+        public.vector_dims(query), partition, embedding)
     using query, except_item, k,
-        (select aisle._further(c.reltuples) from pg_class c where c.oid = pg_catalog.to_regclass(pg_catalog.format('aisle.%I', partition)));
+        (select aisle._further(c.reltuples) from pg_class c where c.oid = to_regclass(format('aisle.%I', partition)));
 end
 $_$;
 
@@ -1014,15 +1356,15 @@ CREATE FUNCTION aisle._nearest_products(model_id integer, state public.vector, k
     LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
     SET "hnsw.iterative_scan" TO 'strict_order'
     SET "hnsw.ef_search" TO '100'
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
     found text[];
 begin
     execute format(
         'select array(select b.item_id from aisle.%1$I b
-                      order by b.embedding::halfvec(%2$s) <#> $1::halfvec(%2$s) limit $2)',
-        'basket_items_' || model_id, vector_dims(state))
+                      order by b.embedding::public.halfvec(%2$s) operator(public.<#>) $1::public.halfvec(%2$s) limit $2)',
+        'basket_items_' || model_id, public.vector_dims(state))
     into found using state, k;
     return found;
 end
@@ -1032,7 +1374,7 @@ CREATE FUNCTION aisle._neighbours_bought(model_id integer, user_id text, taste p
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET "hnsw.iterative_scan" TO 'strict_order'
     SET "hnsw.ef_search" TO '220'
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
     if taste is null then
@@ -1040,17 +1382,17 @@ begin
     end if;
     return query execute format(
         'with about as materialized (
-             select c.next_items, -(c.taste <#> $1) as cosine
+             select c.next_items, -(c.taste operator(public.<#>) $1) as cosine
              from aisle.%1$I c
              where c.taste is not null and c.user_id is distinct from $2 %3$s %4$s
-             order by c.taste::halfvec(%2$s) <#> $1::halfvec(%2$s)
+             order by c.taste::public.halfvec(%2$s) operator(public.<#>) $1::public.halfvec(%2$s)
              limit $3 + 10  -- halves are no more than nearly right
          ), near as materialized (
              select a.next_items, greatest(a.cosine, 0) ^ 2 as weight from about a order by a.cosine desc limit $3)
          select i.item_id, sum(n.weight) / greatest((select sum(weight) from near), 1e-9)
          from near n, unnest(n.next_items) i (item_id)
          group by i.item_id',
-        'customer_vectors_' || model_id, vector_dims(taste),
+        'customer_vectors_' || model_id, public.vector_dims(taste),
         case when known_before is not null then 'and c.known_at < $4' end,
         case when heldout_of is not null then
             'and not exists (select from aisle._heldout_users h where h.model_id = $5 and h.user_id = c.user_id)' end)
@@ -1060,7 +1402,7 @@ $_$;
 
 CREATE FUNCTION aisle._next_basket(model_id integer, user_id text, k integer, as_of timestamp with time zone DEFAULT NULL::timestamp with time zone, as_of_state public.vector DEFAULT NULL::public.vector, heldout_of integer DEFAULT NULL::integer) RETURNS TABLE(rank integer, item_id text, score double precision, probability double precision, bought_before boolean)
     LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_variable
 declare
@@ -1076,7 +1418,7 @@ declare
     history record;
     orders integer;
     size double precision;
-    state vector;
+    state public.vector;
     near_state text[];
 begin
     if k < 1 then
@@ -1101,7 +1443,7 @@ begin
     near_state := aisle._nearest_products(model_id, state, (parameters ->> 'nearest')::integer);
     return query
         with own as materialized (
-            select h.*, b.taste, b.gap, b.popularity, -(b.embedding <#> state) as logit
+            select h.*, b.taste, b.gap, b.popularity, -(b.embedding operator(public.<#>) state) as logit
             from (select h.item_id, sum(power(slow, least(h.ago, forgotten))) as recency,
                          sum(power(fast, least(h.ago, forgotten))) as quick, min(h.ago) as ago, count(*) as times,
                          history.now - max(h.day) as since, max(h.day) - min(h.day) as span
@@ -1109,9 +1451,10 @@ begin
                   group by h.item_id) h
             left join aisle.basket_items b on b.model_id = model_id and b.item_id = h.item_id
         ), taste as (
-            select l2_normalize(sum(same.taste * array_fill(ln(1 + same.recency), array[vector_dims(same.taste)])::vector)) as taste
+            select public.l2_normalize(public.sum(same.taste operator(public.*)
+                       array_fill(ln(1 + same.recency), array[public.vector_dims(same.taste)])::public.vector)) as taste
             -- Scaling is dear, and many items were bought once in the same order: they are added up before.
-            from (select o.recency, sum(o.taste) as taste from own o where o.taste is not null group by o.recency) same
+            from (select o.recency, public.sum(o.taste) as taste from own o where o.taste is not null group by o.recency) same
         ), neighbours as materialized (
             select n.item_id, n.share
             from taste t, aisle._neighbours_bought(
@@ -1126,7 +1469,7 @@ begin
             select o.item_id, true as bought_before, o.recency, o.quick, o.ago, o.times, o.since, o.span, o.gap, o.popularity, o.logit
             from own o
             union all
-            select n.item_id, false, null, null, null, null, null, null, null, b.popularity, -(b.embedding <#> state)
+            select n.item_id, false, null, null, null, null, null, null, null, b.popularity, -(b.embedding operator(public.<#>) state)
             from new n
             left join aisle.basket_items b on b.model_id = model_id and b.item_id = n.item_id
         ), known as (
@@ -1174,7 +1517,7 @@ $$;
 CREATE FUNCTION aisle._ngrams(name text, manufacturer text, details text) RETURNS text[]
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 declare
     maker_words text[] := aisle._words(manufacturer);
     name_words text[] := aisle._words(name);
@@ -1197,7 +1540,7 @@ begin
         end if;
         previous := word;
         padded := ' ' || word || ' ';
-        for size in case when word ~ '[\u1100-\U0010ffff]' then 2 else 3 end .. 5 loop
+        for size in case when word ~ $syllables$[\u1100-\U0010ffff]$syllables$ then 2 else 3 end .. 5 loop
             for start in 1..length(padded) - size + 1 loop
                 grams[cardinality(grams) + 1] := substr(padded, start, size);
             end loop;
@@ -1205,13 +1548,14 @@ begin
     end loop;
     return grams;
 end
-$$;
+$_$;
 
 CREATE FUNCTION aisle._now() RETURNS timestamp with time zone
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    select coalesce(nullif(current_setting('aisle.now', true), '')::timestamptz, clock_timestamp())
-$$;
+    BEGIN ATOMIC
+ SELECT COALESCE((NULLIF(current_setting('aisle.now'::text, true), ''::text))::timestamp with time zone, clock_timestamp()) AS "coalesce";
+
+END;
 
 CREATE FUNCTION aisle._popular_items(model_id integer, k integer, category text, excluded text[], as_of timestamp with time zone) RETURNS TABLE(item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -1248,7 +1592,7 @@ begin
           from unnest(latest) l (item_id)
           join aisle.item_factors f on f.model_id = _popular_items.model_id and f.item_id = l.item_id
           where l.item_id <> all (excluded)
-            and (category is null or f.category_key >= first_key and f.category_key < first_key || U&'\+10FFFF')
+            and (category is null or f.category_key >= first_key and f.category_key < first_key || chr(1114111))
           group by l.item_id
           order by 2 desc, 1
           limit k) p;
@@ -1282,28 +1626,33 @@ CREATE TABLE aisle._models (
 );
 
 CREATE FUNCTION aisle._prunable(task text, keep integer) RETURNS SETOF aisle._models
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    with answered as (
-        select d.model_id, row_number() over (partition by d.task order by max(d.deployment_id) desc) as place
-        from aisle._deployments d where d.rolled_back_at is null
-        group by d.task, d.model_id
-    ), ready as (
-        select m.model_id, row_number() over (partition by m.task order by m.model_id desc) as place
-        from aisle._models m where m.state = 'ready'
-    ), kept as (
-        select a.model_id from answered a where a.place <= keep
-        union
-        select r.model_id from ready r where r.place <= keep
-    )
-    select m.*
-    from aisle._models m
-    where (_prunable.task is null or m.task = _prunable.task)
-          and m.model_id not in (select k.model_id from kept k)
-          and m.model_id not in (
-              select (r.parameters ->> 'text_model')::integer from aisle._models r join kept k using (model_id)
-              where r.parameters ->> 'text_model' is not null)
-    order by m.model_id
+#variable_conflict use_column
+begin
+    return query
+        with answered as (
+            select d.model_id, row_number() over (partition by d.task order by max(d.deployment_id) desc) as place
+            from aisle._deployments d where d.rolled_back_at is null
+            group by d.task, d.model_id
+        ), ready as (
+            select m.model_id, row_number() over (partition by m.task order by m.model_id desc) as place
+            from aisle._models m where m.state = 'ready'
+        ), kept as (
+            select a.model_id from answered a where a.place <= keep
+            union
+            select r.model_id from ready r where r.place <= keep
+        )
+        select m.*
+        from aisle._models m
+        where (_prunable.task is null or m.task = _prunable.task)
+              and m.model_id not in (select k.model_id from kept k)
+              and m.model_id not in (
+                  select (r.parameters ->> 'text_model')::integer from aisle._models r join kept k using (model_id)
+                  where r.parameters ->> 'text_model' is not null)
+        order by m.model_id;
+end
 $$;
 
 CREATE FUNCTION aisle._read_customers(ids text[]) RETURNS TABLE(user_id text, content_hash bytea)
@@ -1400,14 +1749,14 @@ $_$;
 
 CREATE FUNCTION aisle._recommend(model_id integer, user_id text, k integer, category text, context jsonb, exclude_seen boolean, as_of timestamp with time zone) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_variable
 declare
     source aisle._attachments := aisle._event_source();
     now constant timestamp := coalesce(as_of, aisle._now()) at time zone coalesce(source.time_zone, current_setting('TimeZone'));
     events record;
-    query vector;
+    query public.vector;
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
@@ -1434,6 +1783,27 @@ begin
                   where not (select aisle._hides_items()) or r.item_id in (select i.item_id from aisle._read_items(events.items) i)) a
             order by 1
             limit k;
+    end if;
+end
+$$;
+
+CREATE FUNCTION aisle._refuse_foreign_code(target regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    code text;
+begin
+    if target is null or pg_has_role((select c.relowner from pg_class c where c.oid = target), current_user, 'member') then
+        return;
+    end if;
+    if (select c.relkind in ('r', 'p', 'v') from pg_class c where c.oid = target) then
+        execute format('lock table %s in access share mode', target);
+    end if;
+    code := aisle._foreign_code(target);
+    if code is not null then
+        raise exception 'To read % would run others'' code with the rights of %: %.', target, current_user, code
+            using errcode = 'AIS09', hint = 'Let its author''s role own Aisle''s schema, or trust it: see docs/security.md, "Code of others".';
     end if;
 end
 $$;
@@ -1470,9 +1840,54 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._resolve_lines() RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    orders text[];
+    since timestamptz;
+begin
+    with locked as (
+        select change_id, ids from aisle._changes where topic = 'lines' order by change_id limit 1000 for update skip locked
+    ), oldest as (
+        select change_id, sum(cardinality(ids)) over (order by change_id) - cardinality(ids) as before from locked
+    ), taken as (
+        delete from aisle._changes
+        where change_id = any (array(select change_id from oldest where before < 20000))
+        returning ids, changed_at
+    )
+    select array(select distinct id from taken, unnest(ids) id), (select min(changed_at) from taken) into orders, since;
+    if since is null then
+        return false;
+    end if;
+    insert into aisle._changes (topic, ids, changed_at)
+    select 'basket', array_agg(c.id), since
+    from unnest(aisle._customers_of(orders)) with ordinality c (id, n)
+    group by c.n / 100000;
+    return true;
+end
+$$;
+
+CREATE FUNCTION aisle._revoke_triggers(role regrole) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    trigger_function regprocedure;
+begin
+    for trigger_function in
+        select p.oid from pg_proc p where p.pronamespace = 'aisle'::regnamespace and p.prorettype = 'trigger'::regtype
+    loop
+        execute format('revoke execute on function %s from %s', trigger_function, role);
+    end loop;
+end
+$$;
+
 CREATE FUNCTION aisle._score_repeats(model_id integer, query public.vector, category text, items text[], contexts jsonb[], given jsonb, local_at timestamp without time zone) RETURNS TABLE(item_id text, score double precision)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 declare
@@ -1503,37 +1918,37 @@ begin
                   group by e.item_id, w.feature, w.value) a
             group by a.item_id
         )
-        select f.item_id, -(f.embedding <#> query) + o.score
+        select f.item_id, -(f.embedding operator(public.<#>) query) + o.score
         from own o
         join aisle.item_factors f on f.model_id = model and f.item_id = o.item_id
-        where category is null or f.category_key >= first_key and f.category_key < first_key || U&'\+10FFFF';
+        where category is null or f.category_key >= first_key and f.category_key < first_key || chr(1114111);
 end
 $$;
 
 CREATE FUNCTION aisle._secure() RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     signature regprocedure;
-    has_vectors boolean;
-    vector_schema name := (
-        select n.nspname from pg_catalog.pg_extension e
-        join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector');
+    secured regclass;
 begin
     revoke all on all functions in schema aisle from public;
     -- PostgreSQL gives PUBLIC nothing of these; the database's default privileges may.
     revoke all on schema aisle from public;
     revoke all on all tables in schema aisle from public;
     revoke all on all sequences in schema aisle from public;
-    for signature, has_vectors in
-        select p.oid, p.prosrc ~ '\y(vector|halfvec|vector_dims|vector_norm|l2_normalize|avg)\y|<[#=]>' from pg_catalog.pg_proc p
+    for signature in
+        select p.oid from pg_catalog.pg_proc p
         join pg_catalog.pg_language l on l.oid = p.prolang
         where p.pronamespace = 'aisle'::pg_catalog.regnamespace and l.lanname = 'plpgsql'
     loop
-        execute pg_catalog.format(
-            'alter function %s set search_path = pg_catalog, %s pg_temp', signature,
-            case when has_vectors then pg_catalog.quote_ident(vector_schema) || ',' end);
+        execute pg_catalog.format('alter function %s set search_path = pg_catalog, pg_temp', signature);
+    end loop;
+    for secured in
+        select c.oid from pg_catalog.pg_class c where c.relnamespace = 'aisle'::pg_catalog.regnamespace and c.relrowsecurity
+    loop
+        execute pg_catalog.format('alter table %s disable row level security', secured);
     end loop;
 end
 $$;
@@ -1580,59 +1995,148 @@ begin
 end
 $$;
 
-CREATE FUNCTION aisle._table_user(tables regclass[]) RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE
+CREATE FUNCTION aisle._table_user(tables regclass[], lock_mode text DEFAULT NULL::text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    select format('server process %s%s%s', a.pid, ', ' || nullif(a.application_name, ''), ', since ' || to_char(a.xact_start, 'HH24:MI'))
-    from pg_catalog.pg_locks l
-    join pg_catalog.pg_stat_activity a using (pid)
-    where l.granted and l.pid <> pg_backend_pid() and l.relation = any (tables)
-          and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
-    order by a.xact_start
-    limit 1
+begin
+    return (
+        select format('server process %s%s%s', a.pid, ', ' || nullif(a.application_name, ''),
+                      ', since ' || to_char(a.xact_start, 'HH24:MI'))
+        from pg_locks l
+        join pg_stat_activity a using (pid)
+        where l.granted and l.pid <> pg_backend_pid() and l.relation = any (tables::oid[])
+              and l.mode = coalesce(lock_mode, l.mode)
+              and l.database = (select d.oid from pg_database d where d.datname = current_database())
+        order by a.xact_start
+        limit 1);
+end
 $$;
 
 CREATE FUNCTION aisle._tasks_of(topic text) RETURNS text[]
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-    select case when topic <> 'items' then array[topic] else array['category'] || array(
-        select distinct m.task from aisle._models m where m.task = 'recommender' and m.state in ('filling', 'ready')) end
+begin
+    return case when topic <> 'items' then array[topic] else array['category'] || array(
+        select distinct m.task from aisle._models m where m.task = 'recommender' and m.state in ('filling', 'ready')) end;
+end
 $$;
 
 CREATE FUNCTION aisle._text_neighbours(recommender integer, category_model integer, item_id text, text_vector public.vector, OUT embedding public.vector, OUT in_embedding public.vector) RETURNS record
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_variable
 begin
-    select avg(f.embedding), avg(f.in_embedding) into embedding, in_embedding
-    from aisle._nearest_items(category_model, text_vector, 10, item_id) n
+    select public.avg(f.embedding), public.avg(f.in_embedding) into embedding, in_embedding
+    from aisle._nearest_items(category_model, text_vector, 10, item_id, hides => false) n
     join aisle.item_factors f on f.model_id = recommender and f.item_id = n.item_id and f.origin <> 'draft';
+end
+$$;
+
+CREATE FUNCTION aisle._text_of(target regclass, column_name text, row_name text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    operand constant text := format('%s.', row_name) || quote_ident(column_name);
+    base oid;
+    kind "char";
+    builtin boolean;
+    element oid;
+    name text;
+    expression text;
+begin
+    if column_name is null then
+        return 'null::text';
+    end if;
+    with recursive types as (
+        select a.atttypid as oid from pg_attribute a where a.attrelid = target and a.attname = column_name
+        union all
+        select t.typbasetype from types join pg_type t on t.oid = types.oid where t.typtype = 'd'
+    )
+    select t.oid, t.typtype, t.typnamespace = 'pg_catalog'::regnamespace, t.typelem, format_type(t.oid, null)
+    into base, kind, builtin, element, name
+    from types join pg_type t on t.oid = types.oid where t.typtype <> 'd';
+    expression := case
+        when base = any ('{text,varchar,bpchar,name,smallint,integer,bigint,numeric,uuid,boolean,json,jsonb,xml,inet,cidr,'
+                         'macaddr,time,timetz,tsvector}'::regtype[]::oid[]) then operand || '::text'
+        when base = any ('{real,double precision,money}'::regtype[]::oid[]) then operand || '::numeric::text'
+        when base = 'date'::regtype then format('to_char(%s, ''YYYY-MM-DD'')', operand)
+        when base = 'timestamp'::regtype then format('to_char(%s, ''YYYY-MM-DD HH24:MI:SS.US'')', operand)
+        when base = 'timestamptz'::regtype then format('to_char(%s at time zone ''UTC'', ''YYYY-MM-DD HH24:MI:SS.US+00'')', operand)
+        when base = 'interval'::regtype then format('extract(epoch from %s)::text', operand)
+        when element <> 0 and (
+            element = any ('{text,varchar,bpchar,name,smallint,integer,bigint,numeric,uuid}'::regtype[]::oid[])
+            or (select e.typtype = 'e' from pg_type e where e.oid = element)) then format('array_to_string(%s, '' '')', operand)
+        when kind = 'e' or kind = 'b' and not builtin and element = 0 then
+            aisle._written(operand)
+    end;
+    if expression is null then
+        raise exception 'Column % of % is of type %; a text, a number, a date or the like is wanted.',
+            quote_ident(column_name), target, name using errcode = 'AIS04', hint = 'Attach another column, or a view that makes a text of it.';
+    end if;
+    return expression;
+end
+$$;
+
+CREATE FUNCTION aisle._texts_seen(target regclass, columns jsonb, row_name text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    details constant text[] := array(select jsonb_array_elements_text(columns -> 'text'));
+    attached constant text[] := array_remove(array[columns ->> 'name', columns ->> 'manufacturer', columns ->> 'category'] || details, null);
+    texts jsonb := '{}';  -- of each column
+    name text;
+    operand text;
+begin
+    foreach name in array attached loop
+        operand := format('%s.%I', row_name, name);
+        if exists (select from pg_attribute a where a.attrelid = target and a.attname = name and a.attgenerated = 'v')
+           or aisle._column_type(target, name) = 'boolean'
+           or aisle._text_of(target, name, row_name) not in (operand || '::text', aisle._written(operand)) then
+            return null;
+        end if;
+        texts := texts || jsonb_build_object(name, case when aisle._is_padded(target, name)
+            then format('rtrim(concat(%s), '' '')', operand) else format('concat(%s)', operand) end);
+    end loop;
+    return array[
+        texts ->> (columns ->> 'name'),
+        coalesce(texts ->> (columns ->> 'manufacturer'), 'null::text'),
+        coalesce('nullif(' || (texts ->> (columns ->> 'category')) || ', '''')', 'null::text'),
+        coalesce('concat_ws('' '', ' || (
+            select string_agg(format('case when num_nonnulls(%s.%I) = 1 then %s end', row_name, d.name, texts ->> d.name), ', ' order by d.place)
+            from unnest(details) with ordinality d (name, place)) || ')', 'null::text')];
 end
 $$;
 
 CREATE FUNCTION aisle._time_context(local_at timestamp without time zone) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$
-    select jsonb_build_object(
-        'hour', extract(hour from local_at)::integer::text,
-        'weekday', extract(isodow from local_at)::integer::text,
-        'meal_slot', case when extract(hour from local_at) < 5 then 'late_night' when extract(hour from local_at) < 11 then 'breakfast'
-                          when extract(hour from local_at) < 16 then 'lunch' when extract(hour from local_at) < 22 then 'dinner'
-                          else 'late_night' end)
-$$;
+    BEGIN ATOMIC
+ SELECT jsonb_build_object('hour', ((EXTRACT(hour FROM local_at))::integer)::text, 'weekday', ((EXTRACT(isodow FROM local_at))::integer)::text, 'meal_slot',
+         CASE
+             WHEN (EXTRACT(hour FROM local_at) < (5)::numeric) THEN 'late_night'::text
+             WHEN (EXTRACT(hour FROM local_at) < (11)::numeric) THEN 'breakfast'::text
+             WHEN (EXTRACT(hour FROM local_at) < (16)::numeric) THEN 'lunch'::text
+             WHEN (EXTRACT(hour FROM local_at) < (22)::numeric) THEN 'dinner'::text
+             ELSE 'late_night'::text
+         END) AS jsonb_build_object;
+
+END;
 
 CREATE FUNCTION aisle._user_vector(model_id integer, user_id text, items text[], given jsonb, local_at timestamp without time zone) RETURNS public.vector
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_variable
 declare
     context jsonb := aisle._time_context(local_at) || coalesce(given, '{}');
-    own vector;
-    past vector;
+    own public.vector;
+    past public.vector;
     known_items integer;
-    situation vector;
+    situation public.vector;
     is_given boolean;
     parameters constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
 begin
@@ -1641,25 +2145,25 @@ begin
             select e.item_id from unnest(items[:1000]) with ordinality e (item_id, place) group by e.item_id order by min(e.place));
     end if;
     select v.embedding into own from aisle.user_vectors v where v.model_id = model_id and v.user_id = user_id;
-    select sum(h.in_embedding * w.weights), count(*) into past, known_items
+    select public.sum(h.in_embedding operator(public.*) w.weights), count(*) into past, known_items
     from (select f.in_embedding, row_number() over (order by e.place) as place
           from unnest(items[:1000]) with ordinality e (item_id, place)
           join aisle.item_factors f on f.model_id = model_id and f.item_id = e.item_id
           order by e.place
           limit (parameters ->> 'history')::integer) h
     join aisle._recency_weights w on w.model_id = model_id and w.place = h.place;
-    select sum(c.embedding), bool_or(given ? c.feature) into situation, is_given
+    select public.sum(c.embedding), bool_or(given ? c.feature) into situation, is_given
     from aisle.context_vectors c
     where c.model_id = model_id and (c.feature = '' or c.value = context ->> c.feature);
     if own is null and known_items = 0 and is_given is not true then
         return null;
     end if;
     if own is not null then
-        situation := situation + own;
+        situation := situation operator(public.+) own;
     end if;
     if known_items > 0 then
-        situation := situation
-            + past * array_fill(known_items ^ -(parameters ->> 'exponent')::float8, array[vector_dims(past)])::vector;
+        situation := situation operator(public.+) (past operator(public.*)
+            array_fill(known_items ^ -(parameters ->> 'exponent')::float8, array[public.vector_dims(past)])::public.vector);
     end if;
     return situation;
 end
@@ -1667,25 +2171,31 @@ $$;
 
 CREATE FUNCTION aisle._vector_tables(task text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    select case task
-        when 'category' then array['item_vectors', 'category_vectors', 'ngram_vectors']
-        when 'preference' then array['category_vectors', 'ngram_vectors']
-        when 'recommender' then array['item_factors', 'user_vectors', 'context_vectors']
-        when 'basket' then array['basket_items', 'customer_vectors']
-        else '{}' end
-$$;
+    BEGIN ATOMIC
+ SELECT
+         CASE task
+             WHEN 'category'::text THEN ARRAY['item_vectors'::text, 'category_vectors'::text, 'ngram_vectors'::text]
+             WHEN 'preference'::text THEN ARRAY['category_vectors'::text, 'ngram_vectors'::text]
+             WHEN 'recommender'::text THEN ARRAY['item_factors'::text, 'user_vectors'::text, 'context_vectors'::text]
+             WHEN 'basket'::text THEN ARRAY['basket_items'::text, 'customer_vectors'::text]
+             ELSE '{}'::text[]
+         END AS "case";
+
+END;
 
 CREATE FUNCTION aisle._words(text text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    select array_remove(regexp_split_to_array(
-        translate(lower(left(normalize(left(coalesce(text, ''), 1000), NFKC), 1000) collate "C"),
-            'ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮĴĶĹĻĽŁŃŅŇŊŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽƁƂƄƆƇƉƊƋƎƏƐƑƓƔƖƗƘƜƝƟƠƢƤƦƧƩƬƮƯƱƲƳƵƷƸƼǍǏǑǓǕǗǙǛǞǠǢǤǦǨǪǬǮǴǶǷǸǺǼǾȀȂȄȆȈȊȌȎȐȒȔȖȘȚȜȞȠȢȤȦȨȪȬȮȰȲȺȻȽȾɁɃɄɅɆɈɊɌɎͰͲͶͿΆΈΉΊΌΎΏΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩΪΫϏϘϚϜϞϠϢϤϦϨϪϬϮϷϺϽϾϿЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯѠѢѤѦѨѪѬѮѰѲѴѶѸѺѼѾҀҊҌҎҐҒҔҖҘҚҜҞҠҢҤҦҨҪҬҮҰҲҴҶҸҺҼҾӀӁӃӅӇӉӋӍӐӒӔӖӘӚӜӞӠӢӤӦӨӪӬӮӰӲӴӶӸӺӼӾԀԂԄԆԈԊԌԎԐԒԔԖԘԚԜԞԠԢԤԦԨԪԬԮԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖḀḂḄḆḈḊḌḎḐḒḔḖḘḚḜḞḠḢḤḦḨḪḬḮḰḲḴḶḸḺḼḾṀṂṄṆṈṊṌṎṐṒṔṖṘṚṜṞṠṢṤṦṨṪṬṮṰṲṴṶṸṺṼṾẀẂẄẆẈẊẌẎẐẒẔẞẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸỺỼỾἈἉἊἋἌἍἎἏἘἙἚἛἜἝἨἩἪἫἬἭἮἯἸἹἺἻἼἽἾἿὈὉὊὋὌὍὙὛὝὟὨὩὪὫὬὭὮὯᾈᾉᾊᾋᾌᾍᾎᾏᾘᾙᾚᾛᾜᾝᾞᾟᾨᾩᾪᾫᾬᾭᾮᾯᾸᾹᾺᾼῈῊῌῘῙῚῨῩῪῬῸῺῼ',
-            'àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįĵķĺļľłńņňŋōŏőœŕŗřśŝşšţťŧũūŭůűųŵŷÿźżžɓƃƅɔƈɖɗƌǝəɛƒɠɣɩɨƙɯɲɵơƣƥʀƨʃƭʈưʊʋƴƶʒƹƽǎǐǒǔǖǘǚǜǟǡǣǥǧǩǫǭǯǵƕƿǹǻǽǿȁȃȅȇȉȋȍȏȑȓȕȗșțȝȟƞȣȥȧȩȫȭȯȱȳⱥȼƚⱦɂƀʉʌɇɉɋɍɏͱͳͷϳάέήίόύώαβγδεζηθικλμνξοπρστυφχψωϊϋϗϙϛϝϟϡϣϥϧϩϫϭϯϸϻͻͼͽѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрстуфхцчшщъыьэюяѡѣѥѧѩѫѭѯѱѳѵѷѹѻѽѿҁҋҍҏґғҕҗҙқҝҟҡңҥҧҩҫҭүұҳҵҷҹһҽҿӏӂӄӆӈӊӌӎӑӓӕӗәӛӝӟӡӣӥӧөӫӭӯӱӳӵӷӹӻӽӿԁԃԅԇԉԋԍԏԑԓԕԗԙԛԝԟԡԣԥԧԩԫԭԯաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆḁḃḅḇḉḋḍḏḑḓḕḗḙḛḝḟḡḣḥḧḩḫḭḯḱḳḵḷḹḻḽḿṁṃṅṇṉṋṍṏṑṓṕṗṙṛṝṟṡṣṥṧṩṫṭṯṱṳṵṷṹṻṽṿẁẃẅẇẉẋẍẏẑẓẕßạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹỻỽỿἀἁἂἃἄἅἆἇἐἑἒἓἔἕἠἡἢἣἤἥἦἧἰἱἲἳἴἵἶἷὀὁὂὃὄὅὑὓὕὗὠὡὢὣὤὥὦὧᾀᾁᾂᾃᾄᾅᾆᾇᾐᾑᾒᾓᾔᾕᾖᾗᾠᾡᾢᾣᾤᾥᾦᾧᾰᾱὰᾳὲὴῃῐῑὶῠῡὺῥὸὼῳ'),
-        '[\u0001-/:-@\[-`{-\u00bf×÷\u02b0-\u02ff\u2000-\u2bff\u2e00-\u2e7f\u3000-\u3004\u3008-\u3020\u3030\u303d-\u303f\u30fb\ue000-\uf8ff\ufe00-\ufe6f\ufff0-\uffff\U0001f000-\U0001faff\U000e0000-\U000e0fff]+'
-    ), '')
-$$;
+    BEGIN ATOMIC
+ SELECT array_remove(regexp_split_to_array(translate(lower(("left"(NORMALIZE("left"(COALESCE(text, ''::text), 1000), NFKC), 1000) COLLATE "C")), 'ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮĴĶĹĻĽŁŃŅŇŊŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽƁƂƄƆƇƉƊƋƎƏƐƑƓƔƖƗƘƜƝƟƠƢƤƦƧƩƬƮƯƱƲƳƵƷƸƼǍǏǑǓǕǗǙǛǞǠǢǤǦǨǪǬǮǴǶǷǸǺǼǾȀȂȄȆȈȊȌȎȐȒȔȖȘȚȜȞȠȢȤȦȨȪȬȮȰȲȺȻȽȾɁɃɄɅɆɈɊɌɎͰͲͶͿΆΈΉΊΌΎΏΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩΪΫϏϘϚϜϞϠϢϤϦϨϪϬϮϷϺϽϾϿЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯѠѢѤѦѨѪѬѮѰѲѴѶѸѺѼѾҀҊҌҎҐҒҔҖҘҚҜҞҠҢҤҦҨҪҬҮҰҲҴҶҸҺҼҾӀӁӃӅӇӉӋӍӐӒӔӖӘӚӜӞӠӢӤӦӨӪӬӮӰӲӴӶӸӺӼӾԀԂԄԆԈԊԌԎԐԒԔԖԘԚԜԞԠԢԤԦԨԪԬԮԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖḀḂḄḆḈḊḌḎḐḒḔḖḘḚḜḞḠḢḤḦḨḪḬḮḰḲḴḶḸḺḼḾṀṂṄṆṈṊṌṎṐṒṔṖṘṚṜṞṠṢṤṦṨṪṬṮṰṲṴṶṸṺṼṾẀẂẄẆẈẊẌẎẐẒẔẞẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸỺỼỾἈἉἊἋἌἍἎἏἘἙἚἛἜἝἨἩἪἫἬἭἮἯἸἹἺἻἼἽἾἿὈὉὊὋὌὍὙὛὝὟὨὩὪὫὬὭὮὯᾈᾉᾊᾋᾌᾍᾎᾏᾘᾙᾚᾛᾜᾝᾞᾟᾨᾩᾪᾫᾬᾭᾮᾯᾸᾹᾺᾼῈῊῌῘῙῚῨῩῪῬῸῺῼ'::text, 'àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįĵķĺļľłńņňŋōŏőœŕŗřśŝşšţťŧũūŭůűųŵŷÿźżžɓƃƅɔƈɖɗƌǝəɛƒɠɣɩɨƙɯɲɵơƣƥʀƨʃƭʈưʊʋƴƶʒƹƽǎǐǒǔǖǘǚǜǟǡǣǥǧǩǫǭǯǵƕƿǹǻǽǿȁȃȅȇȉȋȍȏȑȓȕȗșțȝȟƞȣȥȧȩȫȭȯȱȳⱥȼƚⱦɂƀʉʌɇɉɋɍɏͱͳͷϳάέήίόύώαβγδεζηθικλμνξοπρστυφχψωϊϋϗϙϛϝϟϡϣϥϧϩϫϭϯϸϻͻͼͽѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрстуфхцчшщъыьэюяѡѣѥѧѩѫѭѯѱѳѵѷѹѻѽѿҁҋҍҏґғҕҗҙқҝҟҡңҥҧҩҫҭүұҳҵҷҹһҽҿӏӂӄӆӈӊӌӎӑӓӕӗәӛӝӟӡӣӥӧөӫӭӯӱӳӵӷӹӻӽӿԁԃԅԇԉԋԍԏԑԓԕԗԙԛԝԟԡԣԥԧԩԫԭԯաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆḁḃḅḇḉḋḍḏḑḓḕḗḙḛḝḟḡḣḥḧḩḫḭḯḱḳḵḷḹḻḽḿṁṃṅṇṉṋṍṏṑṓṕṗṙṛṝṟṡṣṥṧṩṫṭṯṱṳṵṷṹṻṽṿẁẃẅẇẉẋẍẏẑẓẕßạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹỻỽỿἀἁἂἃἄἅἆἇἐἑἒἓἔἕἠἡἢἣἤἥἦἧἰἱἲἳἴἵἶἷὀὁὂὃὄὅὑὓὕὗὠὡὢὣὤὥὦὧᾀᾁᾂᾃᾄᾅᾆᾇᾐᾑᾒᾓᾔᾕᾖᾗᾠᾡᾢᾣᾤᾥᾦᾧᾰᾱὰᾳὲὴῃῐῑὶῠῡὺῥὸὼῳ'::text), '[\u0001-/:-@\[-`{-\u00bf×÷\u02b0-\u02ff\u2000-\u2bff\u2e00-\u2e7f\u3000-\u3004\u3008-\u3020\u3030\u303d-\u303f\u30fb\ue000-\uf8ff\ufe00-\ufe6f\ufff0-\uffff\U0001f000-\U0001faff\U000e0000-\U000e0fff]+'::text), ''::text) AS array_remove;
+
+END;
+
+CREATE FUNCTION aisle._written(operand text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    BEGIN ATOMIC
+ SELECT format('case when num_nonnulls(%1$s) = 1 then concat(%1$s) end'::text, operand) AS format;
+
+END;
 
 CREATE FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text DEFAULT NULL::text, context_columns text[] DEFAULT '{}'::text[], review text DEFAULT NULL::text, time_zone text DEFAULT current_setting('TimeZone'::text), rating text DEFAULT NULL::text) RETURNS text
     LANGUAGE plpgsql
@@ -1724,6 +2234,7 @@ begin
         raise exception 'Column % of % is of type %; the weight of an event is a number.',
             quote_ident(weight), target, weight_type using errcode = 'AIS04', hint = 'A review or a rating is named as that.';
     end if;
+    perform aisle._refuse_foreign_code(target);
     insert into aisle._attachments (kind, relation, id_type, columns, time_type, time_zone)
     values ('interactions', target, user_type,
             jsonb_build_object('user', user_id, 'item', item_id, 'at', at, 'weight', weight, 'context', context_columns,
@@ -1740,10 +2251,10 @@ begin
                at, attach_interactions.time_zone),
         case when weight is null then '1::real' else format('coalesce(e.%I, 1)::real', weight) end,
         case when context_columns = '{}' then '''{}''::jsonb' else (
-            select format('jsonb_strip_nulls(jsonb_build_object(%s))', string_agg(format('%L, e.%1$I::text', c), ', '))
+            select format('jsonb_strip_nulls(jsonb_build_object(%s))', string_agg(format('%L, %s', c, aisle._text_of(target, c, 'e')), ', '))
             from unnest(context_columns) c) end,
-        case when review is null then 'null::text' else format('nullif(e.%I::text, '''')', review) end,
-        case when rating is null then 'null::text' else format('nullif(e.%I::text, '''')', rating) end,
+        format('nullif(%s, '''')', aisle._text_of(target, review, 'e')),
+        format('nullif(%s, '''')', aisle._text_of(target, rating, 'e')),
         target);
     perform aisle._copy_grants('aisle._attachments', 'aisle._interactions');
     if not aisle._has_index(target, array[user_id, at]) then
@@ -1798,11 +2309,19 @@ begin
     has_triggers := kind in ('r', 'p');
     id_type := aisle._id_type(target, id_column);
     select string_agg(format('%I of type %s', c, aisle._column_type(target, c)), ', ') into places
+    from unnest(array[attach_items.name, manufacturer, category]) c
+    where aisle._column_type(target, c) ~ $lists$json|\[\]$|^tsvector|^xml$lists$;
+    if places is not null then
+        raise exception 'A name, a manufacturer or a category is one text; % has %.', target, places
+            using errcode = 'AIS04', hint = 'Such a column may be one of the text_columns; or attach a view that picks one of its texts.';
+    end if;
+    select string_agg(format('%I of type %s', c, aisle._column_type(target, c)), ', ') into places
     from unnest(array[latitude, longitude]) c
     where aisle._column_type(target, c) not in ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision');
     if places is not null then
         raise exception 'Latitude and longitude are numbers, in degrees; % has %.', target, places using errcode = 'AIS04';
     end if;
+    perform aisle._refuse_foreign_code(target);
     if has_triggers and not exists (
         select from pg_index i
         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
@@ -1827,23 +2346,24 @@ begin
             jsonb_build_object('id', id_column, 'name', attach_items.name, 'manufacturer', manufacturer,
                                'category', category, 'text', text_columns, 'latitude', latitude, 'longitude', longitude),
             attach_items.category_separator, attach_items.draft_rows);
-    select string_agg(format('i.%I::text', c), ', ') into details from unnest(text_columns) c;
+    select string_agg(aisle._text_of(target, c, 'i'), ', ') into details from unnest(text_columns) c;
     execute format(
         'create view aisle._items with (security_invoker = true) as
-         select i.%1$I::%2$s as id, i.%1$I::text as item_id, i.%3$I::text as name, %4$s as manufacturer, %5$s as category,
+         select i.%1$I::%2$s as id, i.%1$I::text as item_id, %3$s as name, %4$s as manufacturer, %5$s as category,
                 %6$s as details, %8$s::float8 as latitude, %9$s::float8 as longitude
          from %7$s i
          where i.%1$I is not null',
-        id_column, id_type, attach_items.name,
-        case when manufacturer is null then 'null::text' else format('i.%I::text', manufacturer) end,
-        case when category is null then 'null::text' else format('nullif(i.%I::text, %L)', category, '') end,
+        id_column, id_type, aisle._text_of(target, attach_items.name, 'i'),
+        aisle._text_of(target, manufacturer, 'i'),
+        format('nullif(%s, %L)', aisle._text_of(target, category, 'i'), ''),
         case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
         target, coalesce('i.' || quote_ident(latitude), 'null'), coalesce('i.' || quote_ident(longitude), 'null'));
     perform aisle._copy_grants('aisle._attachments', 'aisle._items');
     if not has_triggers then
         return format('Attached %s. It is a view or foreign table, so no triggers: `aisle embed` finds what changed.', target);
     end if;
-    perform aisle._create_item_triggers(target, kind = 'p', id_column, watched);
+    perform aisle._create_item_triggers(
+        target, kind = 'p', (select a.columns from aisle._attachments a where a.kind = 'items'), draft_rows);
     return format('Attached %s.', target);
 end
 $_$;
@@ -1910,6 +2430,8 @@ begin
             quote_ident(quantity), coalesce(line_target, target), quantity_type using errcode = 'AIS04';
     end if;
     customer_type := aisle._id_type(target, customer);
+    perform aisle._refuse_foreign_code(target);
+    perform aisle._refuse_foreign_code(line_target);
     time_type := coalesce(aisle._column_type(target, moment), 'integer');
     if at is not null and time_type not in ('timestamp with time zone', 'timestamp without time zone', 'date') then
         raise exception 'Column % of % is of type %; the time of an order is a timestamp or a date.',
@@ -1956,7 +2478,8 @@ begin
         group by o.user_id;
     perform aisle._copy_grants('aisle._attachments', 'aisle._orders');
     perform aisle._copy_grants('aisle._embedding_jobs', 'aisle._customers');  -- only workers read it
-    perform aisle._create_order_triggers();
+    perform aisle._create_order_triggers(
+        target, line_target, (select a.columns from aisle._attachments a where a.kind = 'orders'));
     if not aisle._has_index(target, array[customer]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%s);', target,
                                   concat_ws(', ', quote_ident(customer), quote_ident(moment)));
@@ -1977,9 +2500,13 @@ COMMENT ON FUNCTION aisle.attach_orders(relation text, order_id text, item_id te
 
 CREATE FUNCTION aisle.complete_basket(item_ids text[], k integer DEFAULT 10, user_id text DEFAULT NULL::text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
-    AS $$
-    select b.rank, b.item_id, b.score from aisle._complete_basket(aisle._live_model('basket'), item_ids, k, user_id) b
-$$;
+    BEGIN ATOMIC
+ SELECT b.rank,
+     b.item_id,
+     b.score
+    FROM aisle._complete_basket(aisle._live_model('basket'::text), complete_basket.item_ids, complete_basket.k, complete_basket.user_id) b(rank, item_id, score);
+
+END;
 
 COMMENT ON FUNCTION aisle.complete_basket(item_ids text[], k integer, user_id text) IS 'What goes best with the products in an open cart, and, with user_id, with what that customer is likely to order. An empty cart is completed with the customer''s next order, or with what is popular.';
 
@@ -2027,11 +2554,16 @@ begin
     end if;
     for trigger_name, target in
         select t.tgname, t.tgrelid from pg_trigger t
-        where t.tgrelid in (attachment.relation, attachment.lines) and t.tgname like 'aisle\_500\_%' and not t.tgisinternal
-          and t.tgparentid = 0 and attachment.kind = case when t.tgname like 'aisle\_500\_orders\_%' then 'orders' else 'items' end
+        where t.tgrelid in (attachment.relation, attachment.lines) and starts_with(t.tgname, 'aisle_500_') and not t.tgisinternal
+          and t.tgparentid = 0 and attachment.kind = case when starts_with(t.tgname, 'aisle_500_orders_') then 'orders' else 'items' end
     loop
         execute format('drop trigger %I on %s', trigger_name, target);
     end loop;
+    if attachment.kind = 'items' then
+        drop function if exists aisle.tg_items__insert(), aisle.tg_items__delete(), aisle.tg_items__row();
+    elsif attachment.kind = 'orders' then
+        drop function if exists aisle.tg_orders__changed(), aisle.tg_lines__changed();
+    end if;
     if attachment.kind = 'orders' then
         drop view if exists aisle._customers;
     end if;
@@ -2044,7 +2576,7 @@ begin
         delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
     elsif attachment.kind = 'orders' then
         truncate aisle.customer_vectors;
-        delete from aisle._changes c where c.topic = 'basket';
+        delete from aisle._changes c where c.topic in ('basket', 'lines');
         delete from aisle._embedding_jobs j where j.task = 'basket';
     end if;
     if attachment.kind = 'interactions' then
@@ -2068,22 +2600,14 @@ $$;
 
 COMMENT ON FUNCTION aisle.embed_text(text text) IS 'The vector of any text in the live category model''s space, computed from n-gram vectors inside the database. A text without a known n-gram has the zero vector.';
 
-CREATE FUNCTION aisle.item_category(item_id bigint, k integer DEFAULT 3, level integer DEFAULT NULL::integer) RETURNS TABLE(rank integer, category text, confidence double precision)
-    LANGUAGE sql STABLE ROWS 3 PARALLEL SAFE
-    AS $$
-    select c.rank, c.category, c.confidence from aisle.item_category(item_id::text, k, level) c
-$$;
-
-COMMENT ON FUNCTION aisle.item_category(item_id bigint, k integer, level integer) IS 'The k most likely categories of an attached item, from its stored vector; an unknown item has none.';
-
 CREATE FUNCTION aisle.item_category(item_id text, k integer DEFAULT 3, level integer DEFAULT NULL::integer) RETURNS TABLE(rank integer, category text, confidence double precision)
     LANGUAGE plpgsql STABLE ROWS 3 PARALLEL SAFE
-    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 declare
     model integer := aisle._live_model('category');
-    query vector := aisle._item_vector(model, item_category.item_id);
+    query public.vector := aisle._item_vector(model, item_category.item_id);
 begin
     if query is not null then
         return query
@@ -2095,22 +2619,45 @@ $$;
 
 COMMENT ON FUNCTION aisle.item_category(item_id text, k integer, level integer) IS 'The k most likely categories of an attached item, from its stored vector; an unknown item has none.';
 
-CREATE FUNCTION aisle.next_basket(user_id bigint, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision, probability double precision, bought_before boolean)
-    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
-    AS $$
-    select b.rank, b.item_id, b.score, b.probability, b.bought_before from aisle.next_basket(user_id::text, k) b
-$$;
+CREATE FUNCTION aisle.item_category(item_id bigint, k integer DEFAULT 3, level integer DEFAULT NULL::integer) RETURNS TABLE(rank integer, category text, confidence double precision)
+    LANGUAGE sql STABLE ROWS 3 PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT c.rank,
+     c.category,
+     c.confidence
+    FROM aisle.item_category((item_category.item_id)::text, item_category.k, item_category.level) c(rank, category, confidence);
 
-COMMENT ON FUNCTION aisle.next_basket(user_id bigint, k integer) IS 'What a customer is most likely to order next, with the probability of each item. With k => null: as many items as make the expected F1 of the answer largest.';
+END;
+
+COMMENT ON FUNCTION aisle.item_category(item_id bigint, k integer, level integer) IS 'The k most likely categories of an attached item, from its stored vector; an unknown item has none.';
 
 CREATE FUNCTION aisle.next_basket(user_id text, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision, probability double precision, bought_before boolean)
     LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
-    AS $$
-    select b.rank, b.item_id, b.score, b.probability, b.bought_before
-    from aisle._next_basket(aisle._live_model('basket'), user_id, k) b
-$$;
+    BEGIN ATOMIC
+ SELECT b.rank,
+     b.item_id,
+     b.score,
+     b.probability,
+     b.bought_before
+    FROM aisle._next_basket(aisle._live_model('basket'::text), next_basket.user_id, next_basket.k) b(rank, item_id, score, probability, bought_before);
+
+END;
 
 COMMENT ON FUNCTION aisle.next_basket(user_id text, k integer) IS 'What a customer is most likely to order next, with the probability of each item. With k => null: as many items as make the expected F1 of the answer largest.';
+
+CREATE FUNCTION aisle.next_basket(user_id bigint, k integer DEFAULT 10) RETURNS TABLE(rank integer, item_id text, score double precision, probability double precision, bought_before boolean)
+    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT b.rank,
+     b.item_id,
+     b.score,
+     b.probability,
+     b.bought_before
+    FROM aisle.next_basket((next_basket.user_id)::text, next_basket.k) b(rank, item_id, score, probability, bought_before);
+
+END;
+
+COMMENT ON FUNCTION aisle.next_basket(user_id bigint, k integer) IS 'What a customer is most likely to order next, with the probability of each item. With k => null: as many items as make the expected F1 of the answer largest.';
 
 CREATE FUNCTION aisle.predict_category(name text, manufacturer text DEFAULT NULL::text, k integer DEFAULT 3, level integer DEFAULT NULL::integer) RETURNS TABLE(rank integer, category text, confidence double precision)
     LANGUAGE plpgsql STABLE ROWS 3 PARALLEL SAFE
@@ -2135,8 +2682,7 @@ CREATE FUNCTION aisle.prune(task text DEFAULT NULL::text, keep integer DEFAULT 2
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-    training_lock constant bigint := 4150711054;  -- that of trainers/run.py
-    is_training constant boolean := not pg_try_advisory_xact_lock(training_lock);
+    is_training boolean := false;
     model aisle._models;
     freed bigint;
     is_any boolean := false;
@@ -2146,6 +2692,11 @@ begin
         raise exception 'keep must be at least 1, not %.', coalesce(keep::text, 'null') using errcode = 'AIS06';
     end if;
     perform aisle._check_task(task);
+    begin
+        lock table aisle._training_lock in exclusive mode nowait;
+    exception when lock_not_available then
+        is_training := true;
+    end;
     perform aisle._lock_deployments();
     for model in select * from aisle._prunable(task, keep) loop
         continue when is_training and model.state in ('loading', 'filling');
@@ -2166,22 +2717,29 @@ $$;
 
 COMMENT ON FUNCTION aisle.prune(task text, keep integer) IS 'Removes the models of a task, or of all, that nobody needs: failed ones, and what is neither live, nor among the newest `keep` that are ready, nor among the `keep` that rollbacks lead through. Says what each has freed. While queries are in its way it stops after what it could remove; the rest goes with the next call.';
 
-CREATE FUNCTION aisle.recommend(user_id bigint, k integer DEFAULT 10, category text DEFAULT NULL::text, context jsonb DEFAULT NULL::jsonb, exclude_seen boolean DEFAULT true) RETURNS TABLE(rank integer, item_id text, score double precision)
-    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
-    AS $$
-    select r.rank, r.item_id, r.score from aisle.recommend(user_id::text, k, category, context, exclude_seen) r
-$$;
-
-COMMENT ON FUNCTION aisle.recommend(user_id bigint, k integer, category text, context jsonb, exclude_seen boolean) IS 'The k items that suit a user now: history, context and category are taken as they are at this moment. With exclude_seen => false, items come again that the user comes back to. Of a user of whom nothing is known: what is popular.';
-
 CREATE FUNCTION aisle.recommend(user_id text, k integer DEFAULT 10, category text DEFAULT NULL::text, context jsonb DEFAULT NULL::jsonb, exclude_seen boolean DEFAULT true) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
-    AS $$
-    select r.rank, r.item_id, r.score
-    from aisle._recommend(aisle._live_model('recommender'), user_id, k, category, context, exclude_seen, null) r
-$$;
+    BEGIN ATOMIC
+ SELECT r.rank,
+     r.item_id,
+     r.score
+    FROM aisle._recommend(aisle._live_model('recommender'::text), recommend.user_id, recommend.k, recommend.category, recommend.context, recommend.exclude_seen, NULL::timestamp with time zone) r(rank, item_id, score);
+
+END;
 
 COMMENT ON FUNCTION aisle.recommend(user_id text, k integer, category text, context jsonb, exclude_seen boolean) IS 'The k items that suit a user now: history, context and category are taken as they are at this moment. With exclude_seen => false, items come again that the user comes back to. Of a user of whom nothing is known: what is popular.';
+
+CREATE FUNCTION aisle.recommend(user_id bigint, k integer DEFAULT 10, category text DEFAULT NULL::text, context jsonb DEFAULT NULL::jsonb, exclude_seen boolean DEFAULT true) RETURNS TABLE(rank integer, item_id text, score double precision)
+    LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT r.rank,
+     r.item_id,
+     r.score
+    FROM aisle.recommend((recommend.user_id)::text, recommend.k, recommend.category, recommend.context, recommend.exclude_seen) r(rank, item_id, score);
+
+END;
+
+COMMENT ON FUNCTION aisle.recommend(user_id bigint, k integer, category text, context jsonb, exclude_seen boolean) IS 'The k items that suit a user now: history, context and category are taken as they are at this moment. With exclude_seen => false, items come again that the user comes back to. Of a user of whom nothing is known: what is popular.';
 
 CREATE FUNCTION aisle.requeue_failures(task text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
@@ -2251,186 +2809,45 @@ COMMENT ON FUNCTION aisle.search_items(query text, k integer) IS 'The k attached
 
 CREATE FUNCTION aisle.similar_items(item_id bigint, k integer DEFAULT 10, space text DEFAULT 'category'::text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
-    AS $$
-    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id::text, k, space) s
-$$;
+    BEGIN ATOMIC
+ SELECT s.rank,
+     s.item_id,
+     s.score
+    FROM aisle._similar_items((similar_items.item_id)::text, similar_items.k, similar_items.space) s(rank, item_id, score);
+
+END;
 
 COMMENT ON FUNCTION aisle.similar_items(item_id bigint, k integer, space text) IS 'The k items most like an attached item; score is the cosine. In the space ''category'' by their texts, as the category model sees them; in the space ''basket'' by what they are bought with, as the basket model does. An unknown item has none.';
 
 CREATE FUNCTION aisle.similar_items(item_id text, k integer DEFAULT 10, space text DEFAULT 'category'::text) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE
-    AS $$
-    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id, k, space) s
-$$;
+    BEGIN ATOMIC
+ SELECT s.rank,
+     s.item_id,
+     s.score
+    FROM aisle._similar_items(similar_items.item_id, similar_items.k, similar_items.space) s(rank, item_id, score);
+
+END;
 
 COMMENT ON FUNCTION aisle.similar_items(item_id text, k integer, space text) IS 'The k items most like an attached item; score is the cosine. In the space ''category'' by their texts, as the category model sees them; in the space ''basket'' by what they are bought with, as the basket model does. An unknown item has none.';
 
-CREATE FUNCTION aisle.tg_items__delete() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-declare
-    ids text[];
-begin
-    for ids in execute format(
-        'select array_agg(id) from (select %1$I::text as id, row_number() over () as n from old_rows where %1$I is not null) r
-         group by n / 100000', tg_argv[0])
-    loop
-        perform aisle._items_removed(ids);
-    end loop;
-    return null;
-exception when undefined_column then
-    raise warning 'Aisle no longer finds the column % of %; its vectors lag behind.', tg_argv[0], tg_relid::regclass
-        using hint = 'Detach the items and attach them again.';
-    return null;
-end
-$_$;
-
-CREATE FUNCTION aisle.tg_items__insert() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-    ids text[];
-begin
-    begin
-        -- The id of a single row comes by way of jsonb, because a dynamic query is planned anew for every statement.
-        ids := array(select to_jsonb(r) ->> tg_argv[0] from new_rows r limit 2);
-        if cardinality(ids) > 1 or tg_nargs > 2 or ids[1] is null then
-            execute format('select array(select %I::text from new_rows limit 100001)', tg_argv[0]) into ids;
-        end if;
-    exception when others then
-        raise warning 'Aisle cannot read the ids of new rows of %: %. Its vectors lag behind.', tg_relid::regclass, sqlerrm
-            using hint = 'Detach the items and attach them again.';
-        return null;
-    end;
-    if cardinality(ids) > 100000 then
-        -- Ids of millions of rows are no one value: each entry of the log takes its share.
-        for ids in execute format(
-            'select array_agg(id) from (select %I::text as id, row_number() over () as n from new_rows) r
-             group by n / 100000', tg_argv[0])
-        loop
-            perform aisle._enqueue('items', ids);
-        end loop;
-    elsif ids <> '{}' then
-        -- As in _enqueue, without the price of a call.
-        insert into aisle._changes (topic, ids, changed_at) values ('items', ids, aisle._now());
-        if current_setting('aisle.notify', true) is distinct from 'off' then
-            perform pg_notify('aisle_embedding_jobs', 'items');
-        end if;
-        if cardinality(ids) <= tg_argv[1]::integer then
-            perform aisle._draft_items(ids, tg_argv[1]::integer);
-        end if;
-    end if;
-    return null;
-end
-$$;
-
-CREATE FUNCTION aisle.tg_items__row() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-declare
-    old_id text;
-    new_id text;
-    ids text[];
-begin
-    begin
-        if tg_op <> 'INSERT' then
-            old_id := to_jsonb(old) ->> tg_argv[0];
-        end if;
-        if tg_op <> 'DELETE' then
-            new_id := to_jsonb(new) ->> tg_argv[0];
-        end if;
-        if coalesce(old_id, new_id) is null and not to_jsonb(coalesce(new, old)) ? tg_argv[0] then
-            raise undefined_column using message = format('there is no column %s', tg_argv[0]);
-        end if;
-        if tg_nargs > 2 then
-            old_id := rtrim(old_id, ' ');
-            new_id := rtrim(new_id, ' ');
-        end if;
-    exception when others then
-        raise warning 'Aisle cannot read the id of a row of %: %. Its vectors lag behind.', tg_relid::regclass, sqlerrm
-            using hint = 'Detach the items and attach them again.';
-        return null;
-    end;
-    if old_id is distinct from new_id and old_id is not null then
-        perform aisle._items_removed(array[old_id]);
-    end if;
-    if tg_op = 'UPDATE' and old_id <> new_id then
-        -- The same statement may have given the old id to another row, as `set id = id + 1` does. If it did not, the
-        -- worker finds no such row and drops the job.
-        ids := array[old_id, new_id];
-    elsif new_id is not null then
-        ids := array[new_id];
-    end if;
-    if ids is not null then
-        perform aisle._enqueue('items', ids);
-        if tg_argv[1] <> '0' then
-            perform aisle._draft_items(ids, tg_argv[1]::integer);
-        end if;
-    end if;
-    return null;
-end
-$$;
-
 CREATE FUNCTION aisle.tg_items__truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
+    SET lock_timeout TO '50ms'
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
     perform aisle._enqueue('items', '{}');
-    begin
-        perform aisle._forget_all_items();
-    exception when others then
-        null;  -- the worker will
-    end;
+    if current_setting('transaction_isolation') = 'read committed' then
+        begin
+            perform aisle._forget_all_items();
+        exception when others then
+            null;  -- the worker will
+        end;
+    end if;
     return null;
 end
 $$;
-
-CREATE FUNCTION aisle.tg_orders__changed() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-declare
-    source aisle._attachments;
-    columns text;  -- what a model reads of this table
-    changed text;
-    customers text[];
-begin
-    if tg_op = 'TRUNCATE' then
-        perform aisle._enqueue('basket', '{}');
-        return null;
-    end if;
-    select a.* into source from aisle._attachments a where a.kind = 'orders';
-    select string_agg(distinct quote_ident(source.columns ->> role), ', ') into columns
-    from unnest(case when source.lines is null then array['order', 'user', 'item', 'at', 'quantity']
-                     when tg_relid = source.lines then array['line_order', 'item', 'quantity']
-                     else array['order', 'user', 'at'] end) role
-    where source.columns ->> role is not null;
-    changed := case tg_op
-        when 'INSERT' then format('select %s from new_rows', columns)
-        when 'DELETE' then format('select %s from old_rows', columns)
-        else format('(select %1$s from new_rows except all select %1$s from old_rows) union all
-                     (select %1$s from old_rows except all select %1$s from new_rows)', columns) end;
-    for customers in execute format(
-        'select array_agg(c.id) from (
-             select d.id, row_number() over () as n from (select distinct %s.%I::text as id from (%s) r %s) d where d.id is not null) c
-         group by c.n / 100000',
-        case when tg_relid = source.lines then 'e' else 'r' end, source.columns ->> 'user', changed,
-        case when tg_relid = source.lines then
-            format('join %s e on e.%I = r.%I', source.relation, source.columns ->> 'order', source.columns ->> 'line_order') end)
-    loop
-        perform aisle._enqueue('basket', customers);
-    end loop;
-    return null;
-exception when others then
-    raise warning 'Aisle cannot tell whose orders changed in %: %. Its vectors lag behind.', tg_relid::regclass, sqlerrm
-        using hint = 'Detach the orders and attach them again.';
-    return null;
-end
-$_$;
 
 CREATE TABLE aisle._changes (
     change_id bigint NOT NULL,
@@ -2599,6 +3016,10 @@ CREATE TABLE aisle._review_labels (
     text_hash bytea NOT NULL,
     is_liked boolean NOT NULL,
     confidence real NOT NULL
+);
+
+CREATE TABLE aisle._training_lock (
+    held boolean
 );
 
 CREATE TABLE aisle.alembic_version (
@@ -3173,15 +3594,21 @@ REVOKE ALL ON FUNCTION aisle._copy_execute(source regprocedure, target regproced
 
 REVOKE ALL ON FUNCTION aisle._copy_grants(source regclass, target regclass) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._cosine(a public.vector, b public.vector) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._create_generation(model_id integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._create_item_triggers(target regclass, is_partitioned boolean, columns jsonb, draft_rows integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._create_order_triggers() FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._create_order_triggers(target regclass, lines regclass, columns jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._create_search(model_id integer, dimensions integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._draft_items(ids text[], draft_rows integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._create_trigger_function(name text, body text, settings text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._customers_of(order_ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._draft_items(ids text[], names text[], manufacturers text[], categories text[], details text[], draft_rows integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._drop_model(model_id integer, patience text) FROM PUBLIC;
 
@@ -3201,6 +3628,8 @@ REVOKE ALL ON FUNCTION aisle._existing_items(ids text[], k integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._factor_hash(content_hash bytea, category text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._foreign_code(target regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._forget_all_items() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._forget_gone_customers() FROM PUBLIC;
@@ -3211,29 +3640,35 @@ REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._further(reltuples real) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._guard() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._has_index(target regclass, columns text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._hides_items() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._id_type(target regclass, column_name text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._inner_product(a public.vector, b public.vector) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._is_liked(model_id integer, rating text, review text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._is_liked_rating(rating text, rule jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._is_padded(target regclass, column_name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._item_vector(model_id integer, item_id text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._items_removed(ids text[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._let_use_pgvector(role regrole) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._live_model(task text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._lock_deployments() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._lock_holder(key bigint) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k integer, category text, excluded text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text, vectors text, embedding text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._nearest_items(model_id integer, query public.vector, k integer, except_item text, vectors text, embedding text, hides boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._nearest_products(model_id integer, state public.vector, k integer) FROM PUBLIC;
 
@@ -3259,7 +3694,13 @@ REVOKE ALL ON FUNCTION aisle._read_orders(user_id text, as_of timestamp with tim
 
 REVOKE ALL ON FUNCTION aisle._recommend(model_id integer, user_id text, k integer, category text, context jsonb, exclude_seen boolean, as_of timestamp with time zone) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._refuse_foreign_code(target regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._relation_to_attach(relation text, columns text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._resolve_lines() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._revoke_triggers(role regrole) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._score_repeats(model_id integer, query public.vector, category text, items text[], contexts jsonb[], given jsonb, local_at timestamp without time zone) FROM PUBLIC;
 
@@ -3267,11 +3708,15 @@ REVOKE ALL ON FUNCTION aisle._secure() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._similar_items(item text, k integer, space text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._table_user(tables regclass[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._table_user(tables regclass[], lock_mode text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._tasks_of(topic text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._text_neighbours(recommender integer, category_model integer, item_id text, text_vector public.vector, OUT embedding public.vector, OUT in_embedding public.vector) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._text_of(target regclass, column_name text, row_name text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._texts_seen(target regclass, columns jsonb, row_name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._time_context(local_at timestamp without time zone) FROM PUBLIC;
 
@@ -3280,6 +3725,8 @@ REVOKE ALL ON FUNCTION aisle._user_vector(model_id integer, user_id text, items 
 REVOKE ALL ON FUNCTION aisle._vector_tables(task text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._words(text text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._written(operand text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.attach_interactions(relation text, user_id text, item_id text, at text, weight text, context_columns text[], review text, time_zone text, rating text) FROM PUBLIC;
 
@@ -3295,21 +3742,21 @@ REVOKE ALL ON FUNCTION aisle.detach(kind text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.embed_text(text text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle.item_category(item_id bigint, k integer, level integer) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION aisle.item_category(item_id text, k integer, level integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle.next_basket(user_id bigint, k integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle.item_category(item_id bigint, k integer, level integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.next_basket(user_id text, k integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.next_basket(user_id bigint, k integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.predict_category(name text, manufacturer text, k integer, level integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.prune(task text, keep integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle.recommend(user_id bigint, k integer, category text, context jsonb, exclude_seen boolean) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION aisle.recommend(user_id text, k integer, category text, context jsonb, exclude_seen boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle.recommend(user_id bigint, k integer, category text, context jsonb, exclude_seen boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle.requeue_failures(task text) FROM PUBLIC;
 
@@ -3321,12 +3768,4 @@ REVOKE ALL ON FUNCTION aisle.similar_items(item_id bigint, k integer, space text
 
 REVOKE ALL ON FUNCTION aisle.similar_items(item_id text, k integer, space text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle.tg_items__delete() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION aisle.tg_items__insert() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION aisle.tg_items__row() FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION aisle.tg_items__truncate() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION aisle.tg_orders__changed() FROM PUBLIC;

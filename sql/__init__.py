@@ -11,9 +11,12 @@ from importlib.resources import files
 from typing import Any
 
 import psycopg
-from psycopg.rows import TupleRow
+from psycopg import sql as compose
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow, tuple_row
+from psycopg.types import TypeInfo
 
-from aisle.sql import addresses, errors
+from aisle.sql import addresses, errors, sessions
 
 Connection = psycopg.Connection[TupleRow]
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -54,13 +57,21 @@ CREATION_ORDER = (
     "functions/_secure",
     "functions/_copy_grants",
     "functions/_copy_execute",
+    "functions/_let_use_pgvector",
+    "functions/_revoke_triggers",
     "functions/_content_hash",
     "functions/_words",
     "functions/_ngrams",
+    "functions/_inner_product",
+    "functions/_cosine",
     "functions/_live_model",
     "functions/_embed",
     "functions/_factor_hash",
     "functions/_castable_ids",
+    "functions/_column_type",
+    "functions/_foreign_code",
+    "functions/_refuse_foreign_code",
+    "functions/_guard",
     "functions/_read_items",
     "functions/_hides_items",
     "functions/_existing_items",
@@ -108,18 +119,20 @@ CREATION_ORDER = (
     "functions/_draft_items",
     "functions/_forget_items",
     "functions/_forget_gone_items",
+    "functions/_customers_of",
+    "functions/_resolve_lines",
     "functions/_collect_changes",
     "functions/_items_removed",
     "functions/_forget_all_items",
-    "triggers/tg_items__insert",
-    "triggers/tg_items__delete",
     "triggers/tg_items__truncate",
-    "triggers/tg_items__row",
+    "functions/_create_trigger_function",
+    "functions/_written",
+    "functions/_text_of",
+    "functions/_is_padded",
+    "functions/_texts_seen",
     "functions/_create_item_triggers",
-    "triggers/tg_orders__changed",
     "functions/_create_order_triggers",
     "functions/_relation_to_attach",
-    "functions/_column_type",
     "functions/_id_type",
     "functions/attach_items",
     "functions/attach_interactions",
@@ -127,7 +140,6 @@ CREATION_ORDER = (
     "functions/detach",
     "functions/_create_search",
     "functions/_create_generation",
-    "functions/_lock_holder",
     "functions/_table_user",
     "functions/_check_task",
     "functions/_lock_deployments",
@@ -167,14 +179,17 @@ def database_url(explicit: str | None = None) -> str:
     return embedded.start()
 
 
-def connect(url: str, *, application_name: str = "aisle") -> Connection:
+def connect(url: str, *, application_name: str = "aisle", settings: Mapping[str, str] | None = None) -> Connection:
     """Open an autocommit connection; a block that must be all or nothing says `with connection.transaction()`.
 
+    Its session is that of `sessions.SETTINGS`, and of `settings`, whatever the role's and the database's are.
     Raises ConnectionFailedError when the server cannot be reached, WrongAddressError, which is one of these, when it
     will not help to try again, and UnsupportedServerError when it is too old.
     """
     try:
-        connection = psycopg.connect(url, autocommit=True, application_name=application_name, **CONNECTION_OPTIONS)
+        connection = sessions.open_session(
+            url, settings=settings or {}, application_name=application_name, **CONNECTION_OPTIONS
+        )
     except psycopg.Error as error:
         message = f"Cannot connect to the database: {addresses.reason(error, url)}."
         if addresses.may_be_quoted(error, url):
@@ -215,6 +230,35 @@ def fetch_value(connection: Connection, query: str, parameters: Parameters | Non
 def array(texts: Sequence[str]) -> str:
     """Return an array as PostgreSQL writes it: arrays of arrays must be of one length, so each travels as text."""
     return "{" + ",".join('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' for t in texts) + "}"
+
+
+def address_of(connection: psycopg.Connection[Any]) -> str:
+    """Return the address, with its password, that a connection was made with."""
+    return make_conninfo(connection.info.dsn, password=connection.info.password or None, client_encoding="UTF8")
+
+
+def vector_schema(connection: psycopg.Connection[Any]) -> compose.Identifier:
+    """Return the schema of pgvector, whose types and operators are on no search path; raises if it is not there."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(
+            "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace"
+            " where e.extname = 'vector'"
+        ).fetchone()
+    if row is None:
+        raise errors.UnsupportedServerError("pgvector is not installed in this database.", hint="Run: aisle migrate")
+    return compose.Identifier(row[0])
+
+
+def register_vectors(connection: Connection) -> None:
+    """Let this connection send and receive pgvector's vectors."""
+    if connection.adapters.types.get("vector") is not None:
+        return
+    from pgvector.psycopg.halfvec import register_halfvec_info
+    from pgvector.psycopg.vector import register_vector_info
+
+    schema = vector_schema(connection).as_string(connection)
+    register_vector_info(connection, TypeInfo.fetch(connection, f"{schema}.vector"))
+    register_halfvec_info(connection, TypeInfo.fetch(connection, f"{schema}.halfvec"))
 
 
 def check_server(connection: Connection) -> None:

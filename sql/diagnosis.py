@@ -1,6 +1,7 @@
 """What `aisle doctor` examines: each finding with its remedy."""
 
 import functools
+import re
 import shutil
 import time
 import uuid
@@ -20,6 +21,9 @@ TESTED_POSTGRES = range(15, 19)
 FEWEST_SCAN_TUPLES = 20_000  # pgvector's default; with fewer, a search that passes over much finds less than there is
 LONGEST_NOTIFY = 5.0  # seconds
 LARGEST_SKEW = 5.0  # seconds
+AS_OTHER_SESSIONS_PLAN = (
+    "select set_config(name, reset_val, true) from pg_settings where name ~ '^enable_' and setting <> reset_val"
+)
 ROOM = 2  # times the size of a generation that a new one may take while it is loaded and indexed
 
 
@@ -61,7 +65,10 @@ def _examined(connection: Connection, section: Callable[[Connection], list[Findi
         return section(connection)
     except psycopg.errors.InsufficientPrivilege as error:
         reason = str(error).strip()
-        return [Finding("rights", reason, "Connect as the role that ran aisle migrate, or let it: aisle grant --admin")]
+        remedy = "Connect as the role that ran aisle migrate, or let it: aisle grant --admin"
+        if (schema := re.search(r"permission denied for schema (.+)", reason)) and schema[1] != "aisle":
+            remedy = f"grant usage on schema {schema[1]} to {compose.Identifier(connection.info.user).as_string()};"
+        return [Finding("rights", reason, remedy)]
 
 
 def _server(connection: Connection) -> list[Finding]:
@@ -84,18 +91,35 @@ def _schema(connection: Connection, revision: str) -> list[Finding]:
 
 
 def _rights(connection: Connection) -> list[Finding]:
-    """Look for roles that could overload the functions that ours call: see sql/functions/_secure.sql."""
-    schema = _vector_schema(connection).as_string()
-    roles = sql.fetch_value(connection, sql.read("queries/may_create_beside_pgvector"))
-    if not roles:
-        return [Finding("rights", f"nobody else may create functions in {schema}, where pgvector is")]
-    return [
-        Finding(
-            "rights",
-            f"{roles} may create functions in {schema}, where pgvector is, and so change what administrators run",
-            f"revoke create on schema {schema} from {roles};",
+    """Look for rights that reach further than they should: see docs/security.md."""
+    owner, is_superuser = sql.fetch_row(
+        connection,
+        "select r.rolname, r.rolsuper from pg_namespace n join pg_roles r on r.oid = n.nspowner"
+        " where n.nspname = 'aisle'",
+    )
+    findings = []
+    for relation, table_owner, code in connection.execute(sql.read("queries/owners_of_attached")).fetchall():
+        if is_superuser and table_owner != owner:
+            findings.append(
+                Finding(
+                    "rights",
+                    f"Aisle belongs to {owner}, a superuser, and {relation} to {table_owner}",
+                    "Install Aisle as a role of its own, without such rights: docs/security.md",
+                )
+            )
+        if code:
+            findings.append(Finding("rights", f"{relation}: {code}", "See docs/security.md, Code of others."))
+    for (relation,) in connection.execute(
+        "select c.oid::regclass::text from pg_class c where c.relnamespace = 'aisle'::regnamespace and c.relrowsecurity"
+    ):
+        findings.append(
+            Finding(
+                "rights",
+                f"{relation} has row security, which hides all of it from readers and workers",
+                f"alter table {relation} disable row level security; and look for an event trigger that enables it",
+            )
         )
-    ]
+    return findings or [Finding("rights", f"Aisle belongs to {owner}")]
 
 
 def _attachments(connection: Connection) -> list[Finding]:
@@ -154,7 +178,7 @@ def _indexes(connection: Connection) -> list[Finding]:
     findings = [
         Finding("index", f"{name} is invalid", f'drop index aisle."{name}"; and train again') for (name,) in rows
     ]
-    vectors = _vector_schema(connection)
+    vectors = sql.vector_schema(connection)
     for partition, column, operator, index in connection.execute(sql.read("queries/searched_partitions")).fetchall():
         table, vector = compose.SQL(partition), compose.Identifier(column)
         sample = connection.execute(
@@ -169,11 +193,12 @@ def _indexes(connection: Connection) -> list[Finding]:
             findings.append(Finding("index", f"{partition} has no HNSW index on {column}", "Train again."))
             continue
         half = compose.SQL("{}.halfvec({})").format(vectors, compose.Literal(sample[1]))
-        plan = connection.execute(
-            compose.SQL("explain (format json) select from {} order by {}::{} operator({}.{}) {}::{} limit 10").format(
-                table, vector, half, vectors, compose.SQL(operator), compose.Literal(sample[0]), half
-            )
-        ).fetchone()
+        explain = compose.SQL("explain (format json) select from {} order by {}::{} operator({}.{}) {}::{} limit 10")
+        with connection.transaction():
+            connection.execute(AS_OTHER_SESSIONS_PLAN)
+            plan = connection.execute(
+                explain.format(table, vector, half, vectors, compose.SQL(operator), compose.Literal(sample[0]), half)
+            ).fetchone()
         if f"'{index}'" in str(plan):
             findings.append(Finding("index", f"{index} answers"))
         else:
@@ -184,7 +209,9 @@ def _indexes(connection: Connection) -> list[Finding]:
 
 
 def _settings(connection: Connection) -> list[Finding]:
-    connection.execute(compose.SQL("select '[1]'::{}.vector").format(_vector_schema(connection)))  # loads the library
+    connection.execute(
+        compose.SQL("select '[1]'::{}.vector").format(sql.vector_schema(connection))
+    )  # loads the library
     settings: dict[str, str] = dict(
         connection.execute("select name, setting from pg_settings where name like 'hnsw.%' order by name").fetchall()
     )
@@ -266,13 +293,6 @@ def _notifications(connection: Connection, url: str) -> list[Finding]:
             "Workers poll. To wake them at once, give them a direct address: --listen-url",
         )
     ]
-
-
-def _vector_schema(connection: Connection) -> compose.Identifier:
-    query = (
-        "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname = 'vector'"
-    )
-    return compose.Identifier(sql.fetch_value(connection, query))
 
 
 def _free_disk(connection: Connection) -> int | None:

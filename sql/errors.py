@@ -81,6 +81,13 @@ class BusyError(AisleError):
     hint = "Try again when it is done."
 
 
+class ForeignCodeError(AisleError):
+    """To read an attached relation would run others' code with the rights of the connected role."""
+
+    sqlstate = "AIS09"
+    hint = "See docs/security.md, Code of others."
+
+
 class ConnectionFailedError(AisleError):
     """The database cannot be reached."""
 

@@ -1,9 +1,10 @@
 """The registry of models: their rows, and their files in the database, in chunks and with checksums."""
 
+import contextlib
 import hashlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +20,6 @@ CHUNK_SIZE = 4 * 1024 * 1024  # bytes; well under the 1 GB limit of a value, and
 
 Answer = TypeVar("Answer")
 
-# Any constant, that of functions/prune.sql: of one database, one process at a time trains, migrates, or prunes.
-TRAINING_LOCK = 4_150_711_054
 PATIENCE = 20.0  # seconds for which a lock that another process holds is tried for
 
 START = "start/"  # what names the files that a later training run starts from, and nobody serves from
@@ -130,6 +129,40 @@ def patiently(action: Callable[[], Answer]) -> Answer:
             if not isinstance(translated, errors.BusyError) or time.monotonic() > deadline:
                 raise translated from error
         time.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - others' turn
+
+
+@contextlib.contextmanager
+def training_lock(connection: Connection) -> Iterator[None]:
+    """Keep other training runs, migrations and prunes of this database away; raises BusyError where one is going on.
+
+    The lock is that of a transaction that does nothing else, in a session of its own: it holds back no vacuum, a pooler
+    leaves it alone, and it ends with this process.
+    """
+    with contextlib.ExitStack() as stack:
+        name = connection.info.parameter_status("application_name") or "aisle train"
+        holder = stack.enter_context(sql.connect(sql.address_of(connection), application_name=name))
+        transaction = holder.transaction()
+        transaction.__enter__()
+        try:
+            lock_training(holder)
+            yield
+        finally:
+            with contextlib.suppress(psycopg.OperationalError):  # whose session is gone holds nothing
+                transaction.__exit__(None, None, None)
+
+
+def lock_training(connection: psycopg.Connection[Any]) -> None:
+    """Take the training lock to the end of the transaction; raises BusyError where another process has it."""
+    try:
+        with connection.transaction():
+            connection.execute("lock table aisle._training_lock in exclusive mode nowait")
+    except psycopg.errors.LockNotAvailable:
+        query = "select aisle._table_user(array['aisle._training_lock'::regclass], 'ExclusiveLock')"
+        holder = sql.fetch_value(connection, query)
+        raise errors.BusyError(
+            f"Another training run or migration is going on ({holder or 'it has just ended'}).",
+            hint="Wait for it, or stop it.",
+        ) from None
 
 
 def write_files(connection: Connection, model_id: int, folder: Path) -> None:

@@ -3,6 +3,8 @@
 The text of each kind is in `grants/`. A generation that is made later is granted to the same roles by the database.
 """
 
+import re
+
 from psycopg import sql as compose
 
 from aisle import sql
@@ -14,17 +16,35 @@ KINDS = ("reader", "worker", "admin")
 def text(kind: str, role: str) -> str:
     """Return the SQL that grants a role what one of the `KINDS` needs."""
     name = compose.Identifier(role).as_string()
-    return sql.read(f"grants/{kind}").replace("ROLE", name) + "\n" + sql.read("grants/existing")
+    statements = sql.read(f"grants/{kind}") + "\n" + sql.read("grants/existing")
+    written = {"ROLE": name, "'ROLE'": compose.Literal(name).as_string()}
+    return re.sub("'ROLE'|ROLE", lambda found: written[found[0]], statements)
 
 
-def grant(connection: Connection, kind: str, role: str) -> None:
-    """Grant a role what one of the `KINDS` needs, all or nothing; raises InvalidArgumentError for an unknown role."""
+def grant(connection: Connection, kind: str, role: str, *, despite_row_security: bool = False) -> None:
+    """Grant a role what one of the `KINDS` needs, all or nothing.
+
+    Raises InvalidArgumentError for an unknown role, and for a reader where row security may hide rows, unless it is to
+    be despite that: a reader reads vectors, and from the vectors of a row its texts can be made out.
+    """
     if not sql.fetch_value(connection, "select exists (select from pg_roles where rolname = %s)", (role,)):
         raise errors.InvalidArgumentError(
             f"There is no role {role!r}.",
             hint=f"Create it first: create role {compose.Identifier(role).as_string()} login",
         )
+    if kind == "reader" and not despite_row_security and (secured := with_row_security(connection)):
+        raise errors.InvalidArgumentError(
+            f"Row security may hide rows of {', '.join(secured)}. A reader reads the vectors of all rows, from which "
+            "the texts of hidden ones can be made out.",
+            hint=f"If that is no secret: aisle grant --reader {role} --despite-row-security",
+        )
     connection.execute(text(kind, role).encode())
+
+
+def with_row_security(connection: Connection) -> list[str]:
+    """Return the attached relations of which row security may hide rows."""
+    rows = connection.execute(sql.read("queries/with_row_security")).fetchall()
+    return [relation for (relation,) in rows]
 
 
 def missing_on_the_shop(connection: Connection, role: str) -> list[str]:

@@ -21,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
 from aisle import migrations, sql
+from aisle.embedder import queue
 from aisle.sql import embedded
 
 POSTGRES = os.environ.get("AISLE_TEST_POSTGRES", embedded.DEFAULT_VERSION)
@@ -129,8 +130,9 @@ def empty_url(server: Server) -> Iterator[str]:
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[sql.Connection]:
-    """The superuser's autocommit connection to `database_url`."""
+    """The superuser's autocommit connection to `database_url`; the shop's statements may leave out `public`."""
     with sql.connect(database_url) as connection:
+        connection.execute("reset search_path")
         yield connection
 
 
@@ -207,7 +209,7 @@ class Shop:
 
     def collect(self) -> None:
         """Take in what the triggers have logged, as a worker does."""
-        self.execute("select aisle._collect_changes()")
+        queue.collect(self.connection)
 
     def vectors(self) -> dict[str, Any]:
         """Return the stored vector of each item, in whatever generation."""
@@ -399,10 +401,16 @@ def publish_tiny_basket(
         cursor.executemany(
             "insert into aisle.basket_items "
             "(model_id, item_id, embedding, taste, cart, completion, companions, cosines, popularity, gap) "
-            "select %(model)s, %(item)s, %(taste)s, %(taste)s, %(taste)s, %(taste)s::vector || '[0]', "
+            "select %(model)s, %(item)s, %(taste)s, %(taste)s, %(taste)s, %(completion)s, "
             "'{}', '{}', %(share)s, 10",
             [
-                {"model": model_id, "item": item, "taste": str(list(taste)), "share": 0.5 / place}
+                {
+                    "model": model_id,
+                    "item": item,
+                    "taste": str(list(taste)),
+                    "completion": str([*taste, 0]),
+                    "share": 0.5 / place,
+                }
                 for place, (item, taste) in enumerate(items.items(), start=1)
             ],
         )

@@ -8,10 +8,9 @@ import numpy.typing as npt
 import psycopg
 from pgvector import Vector
 from psycopg import sql as compose
-from psycopg.conninfo import make_conninfo
 
 from aisle import sql
-from aisle.sql import Connection, errors
+from aisle.sql import Connection, errors, sessions
 
 UNDEFINED_TABLE = psycopg.errors.UndefinedTable.sqlstate
 INDEX_FROM = sql.INDEX_FROM
@@ -45,9 +44,18 @@ def record_batches(connection: Connection, query: str) -> Iterator[Any]:
         from adbc_driver_postgresql import dbapi
     except ImportError as error:
         raise errors.MissingExtraError("Training needs Arrow.", hint="pip install '.[train]'") from error
-    address = make_conninfo(connection.info.dsn, password=connection.info.password, client_encoding="UTF8")
+    settings = sessions.for_server(connection.info.server_version, {})
+    prepare = ", ".join(
+        compose.SQL("pg_catalog.set_config({}, {}, true)").format(name, value).as_string(connection)
+        for name, value in settings.items()
+    )
     try:
-        with dbapi.connect(address) as adbc, adbc.cursor() as cursor:
+        # The settings hold in the transaction that it opens by itself. Ours keeps the guard's locks meanwhile.
+        with connection.transaction(), dbapi.connect(sql.address_of(connection)) as adbc, adbc.cursor() as cursor:
+            connection.execute("select aisle._guard()")
+            cursor.execute("set transaction isolation level read committed read only")
+            cursor.execute(f"select {prepare}")
+            cursor.fetchall()
             cursor.execute(query)
             yield from cursor.fetch_record_batch()
     except (dbapi.Error, OSError) as error:  # an OSError while the rows come
@@ -95,8 +103,8 @@ def index_generation(connection: Connection, task: str, model_id: int) -> list[s
     names = []
     for table, column, operators, connections in INDEXES.get(task, []):
         partition = f"{table}_{model_id}"
-        count = compose.SQL("select count({0}), max(vector_dims({0})) from {1}").format(
-            compose.Identifier(column), compose.Identifier("aisle", partition)
+        count = compose.SQL("select count({0}), max({2}.vector_dims({0})) from {1}").format(
+            compose.Identifier(column), compose.Identifier("aisle", partition), sql.vector_schema(connection)
         )
         rows, dimensions = connection.execute(count).fetchall()[0]
         if rows >= INDEX_FROM:
@@ -144,16 +152,13 @@ def create_index(
 def _build_index(
     connection: Connection, partition: str, dimensions: int, operators: str, column: str, connections: int
 ) -> None:
-    vector_schema = compose.Identifier(
-        sql.fetch_value(
-            connection, "select extnamespace::regnamespace::text from pg_extension where extname = 'vector'"
-        )
-    )
+    vector_schema = sql.vector_schema(connection)
     name = f"{partition}_{column}"
     old, new = compose.Identifier("aisle", name), compose.Identifier("aisle", f"{name}_new")
     # A build that fails leaves an index behind that serves nobody.
-    connection.execute(compose.SQL("drop index concurrently if exists {}").format(new))
-    connection.execute(
+    sessions.outside_transaction(connection, compose.SQL("drop index concurrently if exists {}").format(new))
+    sessions.outside_transaction(
+        connection,
         compose.SQL(
             "create index concurrently {} on {} using hnsw (({}::{}.halfvec({})) {}.{})"
             " with (m = {}, ef_construction = {})"
@@ -167,7 +172,7 @@ def _build_index(
             compose.Identifier(operators),
             compose.Literal(connections),
             compose.Literal(EF_CONSTRUCTION),
-        )
+        ),
     )
-    connection.execute(compose.SQL("drop index concurrently if exists {}").format(old))
+    sessions.outside_transaction(connection, compose.SQL("drop index concurrently if exists {}").format(old))
     connection.execute(compose.SQL("alter index {} rename to {}").format(new, compose.Identifier(name)))

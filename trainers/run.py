@@ -78,6 +78,7 @@ def learned_from(connection: Connection, task: str) -> compose.Identifier:
         raise errors.NotAttachedError(
             f"What the {task} model learned from is not attached any more.", hint="Attach it again: aisle attach --help"
         )
+    connection.execute("select aisle._guard()")
     return compose.Identifier("aisle", view)
 
 
@@ -150,18 +151,9 @@ def only_trainer(connection: Connection, task: str, *, shared: bool = False) -> 
     if shared and not is_leader():
         yield
         return
-    if not sql.fetch_value(connection, "select pg_try_advisory_lock(%s)", (registry.TRAINING_LOCK,)):
-        holder = sql.fetch_value(connection, "select aisle._lock_holder(%s)", (registry.TRAINING_LOCK,))
-        raise errors.BusyError(
-            f"Another training run or migration is going on ({holder or 'it has just ended'}).",
-            hint="Wait for it, or stop it.",
-        )
-    try:
+    with registry.training_lock(connection):
         _clear_away(connection, task)
         yield
-    finally:
-        if not connection.closed:
-            connection.execute("select pg_advisory_unlock(%s)", (registry.TRAINING_LOCK,))
 
 
 def _clear_away(connection: Connection, task: str) -> None:

@@ -1,10 +1,10 @@
 -- The type of a column, that under a domain, with every kind of string called text.
 create or replace function aisle._column_type(target regclass, column_name text) returns text
 language sql stable
-as $function$
+begin atomic
     select case when t.typname in ('varchar', 'bpchar', 'name') then 'text' else format_type(t.oid, null) end
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_type d on d.oid = a.atttypid
     join pg_catalog.pg_type t on t.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
-    where a.attrelid = target and a.attname = column_name
-$function$;
+    where a.attrelid = target and a.attname = column_name;
+end;

@@ -10,12 +10,13 @@ begin
     foreach parent in array aisle._vector_tables(model.task) loop
         execute format(
             'create table aisle.%1$I (like aisle.%2$I including all,
-                                      check (model_id = %3$s), check (vector_dims(embedding) = %4$s))',
+                                      check (model_id = %3$s), check (@vector@.vector_dims(embedding) = %4$s))',
             parent || '_' || model_id, parent, model_id, model.dimensions);
         -- Attaching, unlike `create … partition of`, waits for no reader and lets none wait.
         execute format('alter table aisle.%I attach partition aisle.%I for values in (%s)',
                        parent, parent || '_' || model_id, model_id);
         perform aisle._copy_grants(format('aisle.%I', parent), format('aisle.%I', parent || '_' || model_id));
+        execute format('alter table aisle.%I disable row level security', parent || '_' || model_id);  -- see aisle._secure
     end loop;
     if model.task = 'recommender' then
         perform aisle._create_search(model_id, model.dimensions);

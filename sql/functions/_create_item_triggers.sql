@@ -1,42 +1,151 @@
--- Triggers on the shop's table. INSERT and DELETE fire once a statement and see its rows in a transition table. UPDATE fires
--- for each row whose watched columns changed: with a transition table an update of prices would pay for copying every row.
--- There is no column list (`update of name`), because it would miss what a trigger of the shop's writes into a column that
--- the statement does not mention. A partitioned table has row triggers throughout, because only those follow into partitions
--- that are written to directly or added later; and rows that arrive by logical replication fire row triggers only.
--- Columns are compared as what models read of them, text: 1.0 is 1.00 to numeric, and json has no equality. Where equal values
--- have equal texts, the values are compared, which takes less.
-create or replace function aisle._create_item_triggers(target regclass, is_partitioned boolean, id_column text, watched text[])
+-- Triggers on the shop's table, and the functions that they call. INSERT and DELETE fire once a statement and see its rows in a
+-- transition table. UPDATE fires for each row whose watched columns changed: with a transition table an update of prices would pay
+-- for copying every row. There is no column list (`update of name`), because it would miss what a trigger of the shop's writes into a
+-- column that the statement does not mention. Columns are compared as what models read of them, text: 1.0 is 1.00 to numeric, and json
+-- has no equality; where equal values have equal texts, the values are compared, which takes less. A partitioned table has row triggers
+-- throughout, because only those follow into partitions that are written to directly or added later; and rows that arrive by logical
+-- replication fire row triggers only.
+--
+-- The functions are made here, because they name the attached columns: they touch no others, take no name from a table, and their plans
+-- are kept. They run with our rights on values of the shop's, so they write each by its type's output function and read nothing else of
+-- the shop's (docs/security.md). Microseconds count in them: it is what every write of the shop's pays.
+create or replace function aisle._create_item_triggers(target regclass, is_partitioned boolean, columns jsonb, draft_rows integer)
 returns void
 language plpgsql volatile
 as $function$
 declare
-    is_padded boolean := (
-        select 'bpchar'::regtype in (t.oid, t.typbasetype) from pg_attribute a join pg_type t on t.oid = a.atttypid
-        where a.attrelid = target and a.attname = id_column);
-    arguments text := concat_ws(', ', quote_literal(id_column),
-        (select quote_literal(a.draft_rows) from aisle._attachments a where a.kind = 'items'),
-        case when is_padded then quote_literal('padded') end);
-    changed text := (
-        select format('(%s) is distinct from (%s)',
-                      string_agg(format('old.%I', a.attname) || as_text, ', '),
-                      string_agg(format('new.%I', a.attname) || as_text, ', '))
-        from pg_attribute a
-        left join pg_collation l on l.oid = a.attcollation
-        cross join lateral (
-            select case when a.atttypid = any ('{text,varchar,smallint,integer,bigint,uuid}'::regtype[])
-                             and coalesce(l.collisdeterministic, true)
-                then '' else '::text collate "C"' end) t (as_text)
-        where a.attrelid = target and a.attname = any (id_column || watched) and a.attnum > 0 and not a.attisdropped);
+    id constant text := columns ->> 'id';
+    watched constant text[] := array_remove(
+        array[id, columns ->> 'name', columns ->> 'manufacturer', columns ->> 'category']
+        || array(select jsonb_array_elements_text(columns -> 'text')), null);
+    id_text constant text := case when aisle._is_padded(target, id) then 'rtrim(concat(%1$s.%2$I), '' '')' else 'concat(%1$s.%2$I)' end;
+    seen text[];
+    drafts_of_rows text := '';
+    drafts_of_row text := '';
+    changed constant text := (
+        select format('(%s) is distinct from (%s)', string_agg(w.old_value, ', '), string_agg(w.new_value, ', '))
+        from (
+            select case when is_comparable then format('old.%I', a.attname)
+                        else aisle._text_of(target, a.attname, 'old') || ' collate "C"' end as old_value,
+                   case when is_comparable then format('new.%I', a.attname)
+                        else aisle._text_of(target, a.attname, 'new') || ' collate "C"' end as new_value
+            from pg_attribute a
+            left join pg_collation l on l.oid = a.attcollation
+            cross join lateral (
+                select a.atttypid = any ('{text,varchar,smallint,integer,bigint,uuid}'::regtype[])
+                       and coalesce(l.collisdeterministic, true)) c (is_comparable)
+            where a.attrelid = target and a.attname = any (watched) and a.attnum > 0 and not a.attisdropped) w);
 begin
+    if draft_rows > 0 and aisle._texts_seen(target, columns, 'r') is not null then
+        seen := aisle._texts_seen(target, columns, 'r');
+        drafts_of_rows := format($draft$
+            if cardinality(ids) <= %1$s then
+                perform aisle._draft_items(d.ids, d.names, d.manufacturers, d.categories, d.details, %1$s)
+                from (select array_agg(%2$s) as ids, array_agg(%3$s) as names, array_agg(%4$s) as manufacturers,
+                             array_agg(%5$s) as categories, array_agg(%6$s) as details
+                      from new_rows r where num_nonnulls(r.%7$I) = 1) d;
+            end if;$draft$,
+            draft_rows, format(id_text, 'r', id), seen[1], seen[2], seen[3], seen[4], id);
+        seen := aisle._texts_seen(target, columns, 'new');
+        drafts_of_row := format($draft$
+            if new_id is not null then
+                perform aisle._draft_items(array[new_id], array[%2$s], array[%3$s], array[%4$s], array[%5$s], %1$s);
+            end if;$draft$,
+            draft_rows, seen[1], seen[2], seen[3], seen[4]);
+    end if;
+
+    perform aisle._create_trigger_function('tg_items__insert', format($body$
+        declare
+            ids text[];
+        begin
+            begin
+                ids := array(select %1$s from new_rows r where num_nonnulls(r.%2$I) = 1 limit 100001);
+            exception when others then
+                raise warning 'Aisle cannot read the ids of new rows of %%: %%. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+                    using hint = 'Detach the items and attach them again.';
+                return null;
+            end;
+            if cardinality(ids) > 100000 then
+                -- Ids of millions of rows are no one value: each entry of the log takes its share.
+                for ids in
+                    select array_agg(n.id)
+                    from (select %1$s as id, row_number() over () as n from new_rows r where num_nonnulls(r.%2$I) = 1) n
+                    group by n.n / 100000
+                loop
+                    perform aisle._enqueue('items', ids);
+                end loop;
+            elsif ids <> '{}' then
+                -- As in _enqueue, without the price of a call.
+                insert into aisle._changes (topic, ids, changed_at) values ('items', ids, aisle._now());
+                if current_setting('aisle.notify', true) is distinct from 'off' then
+                    perform pg_notify('aisle_embedding_jobs', 'items');
+                end if;%3$s
+            end if;
+            return null;
+        end
+        $body$, format(id_text, 'r', id), id, drafts_of_rows));
+
+    perform aisle._create_trigger_function('tg_items__delete', format($body$
+        declare
+            ids text[];
+        begin
+            for ids in
+                select array_agg(o.id)
+                from (select %1$s as id, row_number() over () as n from old_rows r where num_nonnulls(r.%2$I) = 1) o
+                group by o.n / 100000
+            loop
+                perform aisle._items_removed(ids);
+            end loop;
+            return null;
+        exception when others then
+            raise warning 'Aisle cannot read the ids of removed rows of %%: %%. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+                using hint = 'Detach the items and attach them again.';
+            return null;
+        end
+        $body$, format(id_text, 'r', id), id));
+
+    -- For each row whose content or id changed; on partitioned tables and under logical replication for inserted and deleted rows too.
+    perform aisle._create_trigger_function('tg_items__row', format($body$
+        declare
+            old_id text;
+            new_id text;
+            ids text[];
+        begin
+            begin
+                if tg_op <> 'INSERT' and num_nonnulls(old.%3$I) = 1 then
+                    old_id := %1$s;
+                end if;
+                if tg_op <> 'DELETE' and num_nonnulls(new.%3$I) = 1 then
+                    new_id := %2$s;
+                end if;
+            exception when others then
+                raise warning 'Aisle cannot read the id of a row of %%: %%. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+                    using hint = 'Detach the items and attach them again.';
+                return null;
+            end;
+            if old_id is distinct from new_id and old_id is not null then
+                perform aisle._items_removed(array[old_id]);
+            end if;
+            if tg_op = 'UPDATE' and old_id <> new_id then
+                -- The same statement may have given the old id to another row, as `set id = id + 1` does. If it did not, the
+                -- worker finds no such row and drops the job.
+                ids := array[old_id, new_id];
+            elsif new_id is not null then
+                ids := array[new_id];
+            end if;
+            if ids is not null then
+                perform aisle._enqueue('items', ids);%4$s
+            end if;
+            return null;
+        end
+        $body$, format(id_text, 'old', id), format(id_text, 'new', id), id, drafts_of_row));
+
     execute format(
-        'create trigger aisle_500_update after update on %s for each row when (%s)
-         execute function aisle.tg_items__row(%s)', target, changed, arguments);
+        'create trigger aisle_500_update after update on %s for each row when (%s) execute function aisle.tg_items__row()', target, changed);
     execute format(
-        'create trigger aisle_500_row after insert or delete on %s for each row
-         execute function aisle.tg_items__row(%s)', target, arguments);
+        'create trigger aisle_500_row after insert or delete on %s for each row execute function aisle.tg_items__row()', target);
     execute format(
-        'create trigger aisle_500_truncate after truncate on %s for each statement
-         execute function aisle.tg_items__truncate()', target);
+        'create trigger aisle_500_truncate after truncate on %s for each statement execute function aisle.tg_items__truncate()', target);
     execute format('alter table %s enable always trigger aisle_500_update', target);
     execute format('alter table %s enable always trigger aisle_500_truncate', target);
     if is_partitioned then
@@ -46,9 +155,9 @@ begin
     execute format('alter table %s enable replica trigger aisle_500_row', target);
     execute format(
         'create trigger aisle_500_insert after insert on %s referencing new table as new_rows for each statement
-         execute function aisle.tg_items__insert(%s)', target, arguments);
+         execute function aisle.tg_items__insert()', target);
     execute format(
         'create trigger aisle_500_delete after delete on %s referencing old table as old_rows for each statement
-         execute function aisle.tg_items__delete(%s)', target, arguments);
+         execute function aisle.tg_items__delete()', target);
 end
 $function$;

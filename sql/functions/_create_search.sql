@@ -11,7 +11,7 @@ as $function$
 begin
     execute format($definition$
         create function aisle._nearest_factors_%1$s(
-            query vector, k integer, excluded text[], first_key text, last_key text, out item_ids text[], out scores double precision[])
+            query @vector@.vector, k integer, excluded text[], first_key text, last_key text, out item_ids text[], out scores double precision[])
         language plpgsql stable parallel safe
         set search_path from current
         set plan_cache_mode = force_generic_plan
@@ -23,11 +23,11 @@ begin
         begin
             select array_agg(n.item_id), array_agg(n.score) into item_ids, scores
             from (select c.item_id, c.score
-                  from (select f.item_id, -(f.embedding <#> query) as score
+                  from (select f.item_id, -(f.embedding operator(@vector@.<#>) query) as score
                         from aisle.item_factors_%1$s f
                         where f.item_id not in (select unnest(excluded))  -- hashed, whatever the plan
                           and (first_key is null or f.category_key >= first_key and f.category_key < last_key)
-                        order by f.embedding::halfvec(%2$s) <#> query::halfvec(%2$s)
+                        order by f.embedding::@vector@.halfvec(%2$s) operator(@vector@.<#>) query::@vector@.halfvec(%2$s)
                         limit k::bigint + least(cardinality(excluded) / 10, 40) + case when first_key is null then (
                             select aisle._further(p.reltuples) from pg_class p where p.oid = 'aisle.item_factors_%1$s'::regclass)
                             else 0 end) c  -- in a category, each row more is found among many of other categories

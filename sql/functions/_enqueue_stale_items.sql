@@ -6,6 +6,7 @@ as $function$
 declare
     queued bigint;
 begin
+    perform aisle._guard();
     perform aisle._forget_gone_items();
     insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
     select task, i.item_id, 2, aisle._now(), aisle._now()

@@ -1,6 +1,6 @@
--- The same for the recommender, which reads the category as well.
+-- Identifies what a recommender reads of an item: what _content_hash covers, and the category.
 create or replace function aisle._factor_hash(content_hash bytea, category text) returns bytea
 language sql immutable parallel safe
-as $function$
-    select substr(sha256(content_hash || convert_to(coalesce(category, ''), 'UTF8')), 1, 16)
-$function$;
+begin atomic
+    select substr(sha256(content_hash || convert_to(coalesce(category, ''), 'UTF8')), 1, 16);
+end;

@@ -2,9 +2,9 @@
 -- no number does not tell, or {"values": ["good", "great"]}.
 create or replace function aisle._is_liked_rating(rating text, rule jsonb) returns boolean
 language sql immutable parallel safe
-as $function$
+begin atomic
     select case
         when rule ? 'values' then rule -> 'values' ? rating
         when rating ~ '^[-+]?[0-9]{1,30}([.][0-9]{1,30})?$' then rating::numeric >= (rule ->> 'from')::numeric
-    end
-$function$;
+    end;
+end;

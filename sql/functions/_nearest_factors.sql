@@ -2,7 +2,7 @@
 -- is named, without the excluded ones. The index is searched by a function of the generation's own (aisle._create_search). Few
 -- candidates are compared one by one: an index scan that has to pass over most of what it finds takes longer, and may end before it
 -- has found k. So are all where policies hide items from the caller; each is looked up in its turn then, until there are k.
-create or replace function aisle._nearest_factors(model_id integer, query vector, k integer, category text, excluded text[])
+create or replace function aisle._nearest_factors(model_id integer, query @vector@.vector, k integer, category text, excluded text[])
 returns table (item_id text, score double precision)
 language plpgsql stable parallel safe
 as $function$
@@ -20,7 +20,7 @@ begin
     if category is not null then
         first_key := category || (
             select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _nearest_factors.model_id);
-        last_key := first_key || U&'\+10FFFF';
+        last_key := first_key || chr(1114111);
         of_category := 'and f.category_key >= $4 and f.category_key < $5';
         execute format('select count(*) < %s from (select from aisle.%I f where true %s limit %1$s) c',
                        exact_below, partition, replace(replace(of_category, '$4', '$1'), '$5', '$2'))
@@ -38,7 +38,7 @@ begin
     end if;
     return query execute format(
         'select n.item_id, -n.distance
-         from (select f.item_id, f.embedding <#> $1 as distance
+         from (select f.item_id, f.embedding operator(@vector@.<#>) $1 as distance
                from aisle.%I f
                where f.item_id <> all ($2) %s
                order by 2, 1

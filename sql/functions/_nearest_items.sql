@@ -3,8 +3,8 @@
 -- no index holds, have no cosine: NaN, which sorts last, before none at all. Where policies hide rows from the caller, all items are
 -- compared: an index may end before it has found k that the caller can see. Each is looked up in its turn, until there are k.
 create or replace function aisle._nearest_items(
-    model_id integer, query vector, k integer, except_item text, vectors text default 'item_vectors',
-    embedding text default 'embedding')
+    model_id integer, query @vector@.vector, k integer, except_item text, vectors text default 'item_vectors',
+    embedding text default 'embedding', hides boolean default aisle._hides_items())
 returns table (rank integer, item_id text, score double precision)
 language plpgsql stable parallel safe
 set hnsw.iterative_scan = 'relaxed_order'  -- go on until there are k, however many an index scan looks at
@@ -12,20 +12,20 @@ set hnsw.ef_search = 40
 as $function$
 declare
     partition constant text := vectors || '_' || model_id::text;
-    candidates text := 'select v.item_id, v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s) as distance
+    candidates text := 'select v.item_id, v.%3$I::@vector@.halfvec(%1$s) operator(@vector@.<=>) $1::@vector@.halfvec(%1$s) as distance
                from aisle.%2$I v
                where $2 is null or v.item_id <> $2
-               order by v.%3$I::halfvec(%1$s) <=> $1::halfvec(%1$s)
+               order by v.%3$I::@vector@.halfvec(%1$s) operator(@vector@.<=>) $1::@vector@.halfvec(%1$s)
                limit $3::bigint + $4';
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
-    elsif query is null or vector_norm(query) = 0::float8 then
+    elsif query is null or @vector@.vector_norm(query) = 0 then
         return;
     end if;
-    if aisle._hides_items() then
+    if hides then
         candidates := 'select v.item_id, v.distance
-               from (select v.item_id, v.%3$I <=> $1 as distance
+               from (select v.item_id, v.%3$I operator(@vector@.<=>) $1 as distance
                      from aisle.%2$I v
                      where $2 is null or v.item_id <> $2
                      order by 2
@@ -34,14 +34,14 @@ begin
                order by v.distance
                limit $3';
     end if;
-    return query execute pg_catalog.format(
-        'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1::float8 - n.distance
+    return query execute format(
+        'select (row_number() over (order by n.distance, n.item_id))::integer, n.item_id, 1 - n.distance
          from (' || candidates || ') n
          where n.distance <> ''NaN''
          order by 1
          limit $3',
-        vector_dims(query), partition, embedding)
+        @vector@.vector_dims(query), partition, embedding)
     using query, except_item, k,
-        (select aisle._further(c.reltuples) from pg_class c where c.oid = pg_catalog.to_regclass(pg_catalog.format('aisle.%I', partition)));
+        (select aisle._further(c.reltuples) from pg_class c where c.oid = to_regclass(format('aisle.%I', partition)));
 end
 $function$;

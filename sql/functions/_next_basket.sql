@@ -10,7 +10,7 @@
 -- Weights and scales are the model's parameters; trainers/basket_score.py says the same in Python. Without k: as many as make the F1 of
 -- the answer largest that may be expected, if what is not answered are `unseen` items besides the other candidates.
 create or replace function aisle._next_basket(
-    model_id integer, user_id text, k integer, as_of timestamptz default null, as_of_state vector default null,
+    model_id integer, user_id text, k integer, as_of timestamptz default null, as_of_state @vector@.vector default null,
     heldout_of integer default null)
 returns table (rank integer, item_id text, score double precision, probability double precision, bought_before boolean)
 language plpgsql stable parallel safe rows 10
@@ -29,7 +29,7 @@ declare
     history record;
     orders integer;
     size double precision;
-    state vector;
+    state @vector@.vector;
     near_state text[];
 begin
     if k < 1 then
@@ -54,7 +54,7 @@ begin
     near_state := aisle._nearest_products(model_id, state, (parameters ->> 'nearest')::integer);
     return query
         with own as materialized (
-            select h.*, b.taste, b.gap, b.popularity, -(b.embedding <#> state) as logit
+            select h.*, b.taste, b.gap, b.popularity, -(b.embedding operator(@vector@.<#>) state) as logit
             from (select h.item_id, sum(power(slow, least(h.ago, forgotten))) as recency,
                          sum(power(fast, least(h.ago, forgotten))) as quick, min(h.ago) as ago, count(*) as times,
                          history.now - max(h.day) as since, max(h.day) - min(h.day) as span
@@ -62,9 +62,10 @@ begin
                   group by h.item_id) h
             left join aisle.basket_items b on b.model_id = model_id and b.item_id = h.item_id
         ), taste as (
-            select l2_normalize(sum(same.taste * array_fill(ln(1 + same.recency), array[vector_dims(same.taste)])::vector)) as taste
+            select @vector@.l2_normalize(@vector@.sum(same.taste operator(@vector@.*)
+                       array_fill(ln(1 + same.recency), array[@vector@.vector_dims(same.taste)])::@vector@.vector)) as taste
             -- Scaling is dear, and many items were bought once in the same order: they are added up before.
-            from (select o.recency, sum(o.taste) as taste from own o where o.taste is not null group by o.recency) same
+            from (select o.recency, @vector@.sum(o.taste) as taste from own o where o.taste is not null group by o.recency) same
         ), neighbours as materialized (
             select n.item_id, n.share
             from taste t, aisle._neighbours_bought(
@@ -79,7 +80,7 @@ begin
             select o.item_id, true as bought_before, o.recency, o.quick, o.ago, o.times, o.since, o.span, o.gap, o.popularity, o.logit
             from own o
             union all
-            select n.item_id, false, null, null, null, null, null, null, null, b.popularity, -(b.embedding <#> state)
+            select n.item_id, false, null, null, null, null, null, null, null, b.popularity, -(b.embedding operator(@vector@.<#>) state)
             from new n
             left join aisle.basket_items b on b.model_id = model_id and b.item_id = n.item_id
         ), known as (

@@ -38,7 +38,7 @@ begin
           from unnest(latest) l (item_id)
           join aisle.item_factors f on f.model_id = _popular_items.model_id and f.item_id = l.item_id
           where l.item_id <> all (excluded)
-            and (category is null or f.category_key >= first_key and f.category_key < first_key || U&'\+10FFFF')
+            and (category is null or f.category_key >= first_key and f.category_key < first_key || chr(1114111))
           group by l.item_id
           order by 2 desc, 1
           limit k) p;

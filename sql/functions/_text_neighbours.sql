@@ -1,14 +1,14 @@
 -- What a recommender's vectors of an item are until its worker has seen it: the mean of those of the ten items that are nearest in
 -- the space of the live category model. Nulls if there is no such model, or no item near.
 create or replace function aisle._text_neighbours(
-    recommender integer, category_model integer, item_id text, text_vector vector,
-    out embedding vector, out in_embedding vector)
+    recommender integer, category_model integer, item_id text, text_vector @vector@.vector,
+    out embedding @vector@.vector, out in_embedding @vector@.vector)
 language plpgsql stable parallel safe
 as $function$
 #variable_conflict use_variable
 begin
-    select avg(f.embedding), avg(f.in_embedding) into embedding, in_embedding
-    from aisle._nearest_items(category_model, text_vector, 10, item_id) n
+    select @vector@.avg(f.embedding), @vector@.avg(f.in_embedding) into embedding, in_embedding
+    from aisle._nearest_items(category_model, text_vector, 10, item_id, hides => false) n
     join aisle.item_factors f on f.model_id = recommender and f.item_id = n.item_id and f.origin <> 'draft';
 end
 $function$;

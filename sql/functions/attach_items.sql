@@ -39,12 +39,20 @@ begin
     has_triggers := kind in ('r', 'p');
     id_type := aisle._id_type(target, id_column);
     select string_agg(format('%I of type %s', c, aisle._column_type(target, c)), ', ') into places
+    from unnest(array[attach_items.name, manufacturer, category]) c
+    where aisle._column_type(target, c) ~ $lists$json|\[\]$|^tsvector|^xml$lists$;
+    if places is not null then
+        raise exception 'A name, a manufacturer or a category is one text; % has %.', target, places
+            using errcode = 'AIS04', hint = 'Such a column may be one of the text_columns; or attach a view that picks one of its texts.';
+    end if;
+    select string_agg(format('%I of type %s', c, aisle._column_type(target, c)), ', ') into places
     from unnest(array[latitude, longitude]) c
     where aisle._column_type(target, c) not in ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision');
     if places is not null then
         raise exception 'Latitude and longitude are numbers, in degrees; % has %.', target, places using errcode = 'AIS04';
     end if;
 
+    perform aisle._refuse_foreign_code(target);
     if has_triggers and not exists (
         select from pg_index i
         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
@@ -71,16 +79,16 @@ begin
                                'category', category, 'text', text_columns, 'latitude', latitude, 'longitude', longitude),
             attach_items.category_separator, attach_items.draft_rows);
 
-    select string_agg(format('i.%I::text', c), ', ') into details from unnest(text_columns) c;
+    select string_agg(aisle._text_of(target, c, 'i'), ', ') into details from unnest(text_columns) c;
     execute format(
         'create view aisle._items with (security_invoker = true) as
-         select i.%1$I::%2$s as id, i.%1$I::text as item_id, i.%3$I::text as name, %4$s as manufacturer, %5$s as category,
+         select i.%1$I::%2$s as id, i.%1$I::text as item_id, %3$s as name, %4$s as manufacturer, %5$s as category,
                 %6$s as details, %8$s::float8 as latitude, %9$s::float8 as longitude
          from %7$s i
          where i.%1$I is not null',
-        id_column, id_type, attach_items.name,
-        case when manufacturer is null then 'null::text' else format('i.%I::text', manufacturer) end,
-        case when category is null then 'null::text' else format('nullif(i.%I::text, %L)', category, '') end,
+        id_column, id_type, aisle._text_of(target, attach_items.name, 'i'),
+        aisle._text_of(target, manufacturer, 'i'),
+        format('nullif(%s, %L)', aisle._text_of(target, category, 'i'), ''),
         case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
         target, coalesce('i.' || quote_ident(latitude), 'null'), coalesce('i.' || quote_ident(longitude), 'null'));
     perform aisle._copy_grants('aisle._attachments', 'aisle._items');
@@ -88,7 +96,8 @@ begin
     if not has_triggers then
         return format('Attached %s. It is a view or foreign table, so no triggers: `aisle embed` finds what changed.', target);
     end if;
-    perform aisle._create_item_triggers(target, kind = 'p', id_column, watched);
+    perform aisle._create_item_triggers(
+        target, kind = 'p', (select a.columns from aisle._attachments a where a.kind = 'items'), draft_rows);
     return format('Attached %s.', target);
 end
 $function$;

@@ -12,11 +12,16 @@ begin
     end if;
     for trigger_name, target in
         select t.tgname, t.tgrelid from pg_trigger t
-        where t.tgrelid in (attachment.relation, attachment.lines) and t.tgname like 'aisle\_500\_%' and not t.tgisinternal
-          and t.tgparentid = 0 and attachment.kind = case when t.tgname like 'aisle\_500\_orders\_%' then 'orders' else 'items' end
+        where t.tgrelid in (attachment.relation, attachment.lines) and starts_with(t.tgname, 'aisle_500_') and not t.tgisinternal
+          and t.tgparentid = 0 and attachment.kind = case when starts_with(t.tgname, 'aisle_500_orders_') then 'orders' else 'items' end
     loop
         execute format('drop trigger %I on %s', trigger_name, target);
     end loop;
+    if attachment.kind = 'items' then
+        drop function if exists aisle.tg_items__insert(), aisle.tg_items__delete(), aisle.tg_items__row();
+    elsif attachment.kind = 'orders' then
+        drop function if exists aisle.tg_orders__changed(), aisle.tg_lines__changed();
+    end if;
     if attachment.kind = 'orders' then
         drop view if exists aisle._customers;
     end if;
@@ -29,7 +34,7 @@ begin
         delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
     elsif attachment.kind = 'orders' then
         truncate aisle.customer_vectors;
-        delete from aisle._changes c where c.topic = 'basket';
+        delete from aisle._changes c where c.topic in ('basket', 'lines');
         delete from aisle._embedding_jobs j where j.task = 'basket';
     end if;
     if attachment.kind = 'interactions' then

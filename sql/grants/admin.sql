@@ -3,9 +3,9 @@
 grant usage on schema aisle to ROLE;
 grant execute on all functions in schema aisle to ROLE;
 -- A trigger runs in whoever's statement fires it, and ours run as their owner: nobody else is to create any, or with them.
-revoke execute on function
-    aisle.tg_items__insert, aisle.tg_items__delete, aisle.tg_items__truncate, aisle.tg_items__row, aisle.tg_orders__changed
-from ROLE;
+select aisle._revoke_triggers('ROLE');
 revoke trigger, references on all tables in schema aisle from ROLE;
 grant select, insert, update, delete, truncate on all tables in schema aisle to ROLE;
+-- What is attached changes by the functions that attach and detach alone: what stands here is read with the rights of whoever asks.
+revoke insert, update, delete, truncate on aisle._attachments from ROLE;
 grant all on all sequences in schema aisle to ROLE;

@@ -6,7 +6,8 @@ grant usage on schema aisle to ROLE;
 grant execute on function
     aisle._now, aisle._content_hash, aisle._words, aisle._ngrams, aisle._embed, aisle._factor_hash, aisle._castable_ids,
     aisle._read_items, aisle._hides_items, aisle._nearest_items, aisle._further, aisle._text_neighbours, aisle._read_customers,
-    aisle._read_orders, aisle._before, aisle._tasks_of, aisle._collect_changes, aisle._forget_items,
+    aisle._read_orders, aisle._before, aisle._tasks_of, aisle._collect_changes, aisle._resolve_lines, aisle._customers_of,
+    aisle._column_type, aisle._guard, aisle._refuse_foreign_code, aisle._foreign_code, aisle._forget_items,
     aisle._forget_gone_items, aisle._forget_gone_customers, aisle._enqueue_stale, aisle._enqueue_stale_items,
     aisle._enqueue_stale_customers
 to ROLE;

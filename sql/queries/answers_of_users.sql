@@ -2,3 +2,4 @@
 select array(select r.item_id from aisle._recommend(%(live)s, u.id, %(k)s, null, null, %(exclude_seen)s, null) r),
        array(select r.item_id from aisle._recommend(%(candidate)s, u.id, %(k)s, null, null, %(exclude_seen)s, null) r)
 from unnest(%(ids)s::text[]) u (id)
+where (select aisle._guard())

@@ -6,4 +6,5 @@ select known.user_id
 from known
 join aisle._read_customers(array(select user_id from known)) row
     on row.user_id = known.user_id and row.content_hash = known.content_hash
+where (select aisle._guard())
 limit 1

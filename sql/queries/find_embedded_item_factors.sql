@@ -5,5 +5,5 @@ with known as materialized (
 select known.item_id
 from known
 join aisle._read_items(array(select item_id from known)) row on row.item_id = known.item_id
-where aisle._factor_hash(row.content_hash, row.category) = known.content_hash
+where (select aisle._guard()) and aisle._factor_hash(row.content_hash, row.category) = known.content_hash
 limit 1

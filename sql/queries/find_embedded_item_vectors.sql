@@ -6,4 +6,5 @@ with known as materialized (
 select item_id
 from known
 join aisle._read_items(array(select item_id from known)) row using (item_id, content_hash)
+where (select aisle._guard())
 limit 1

@@ -1,4 +1,4 @@
--- What a role lacks on the shop's tables to read what is attached, as statements that grant it.
+-- What a role lacks to use pgvector and to read what is attached of the shop's tables, as statements that grant it.
 with attached as (
     select relation, columns from aisle._attachments
     union all
@@ -13,6 +13,11 @@ with attached as (
 ), unreadable as (
     select distinct relation, attname, attnum from read where not has_column_privilege(%(role)s, relation, attnum, 'select')
 )
+select format('grant usage on schema %%I to %%I;', n.nspname, %(role)s)
+from pg_extension e
+join pg_namespace n on n.oid = e.extnamespace
+where e.extname = 'vector' and not has_schema_privilege(%(role)s, n.oid, 'usage')
+union
 select format('grant usage on schema %%I to %%I;', n.nspname, %(role)s)
 from read r
 join pg_class c on c.oid = r.relation

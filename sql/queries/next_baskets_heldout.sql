@@ -1,11 +1,12 @@
 -- What one model, deployed or not, answers to the customers that another was held out from, at their moments, and how likely
 -- it says that each product is.
 select b.item_ids, b.probabilities
-from unnest(%(user_ids)s::text[], %(states)b::vector[]) with ordinality a (user_id, state, place)
+from unnest(%(user_ids)s::text[], %(states)b::aisle._vector[]) with ordinality a (user_id, state, place)
 join aisle._heldout_users h on h.model_id = %(heldout_of)s and h.user_id = a.user_id,
 lateral (
     select coalesce(array_agg(n.item_id order by n.rank), '{}') as item_ids,
            coalesce(array_agg(n.probability order by n.rank), '{}') as probabilities
     from aisle._next_basket(%(model_id)s, h.user_id, %(k)s::integer, h.as_of, a.state, %(heldout_of)s) n
 ) b
+where (select aisle._guard())
 order by a.place

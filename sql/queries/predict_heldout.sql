@@ -13,4 +13,4 @@ cross join lateral (
 ) answer
 cross join lateral aisle._categorise(
     v.model_id, aisle._embed(v.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)), 1, null) student
-where i.category is not null
+where i.category is not null and (select aisle._guard())

@@ -5,5 +5,6 @@ from (
     from aisle._read_customers(%(ids)s) r
     left join aisle.customer_vectors v
         on v.user_id = r.user_id and v.model_id = %(model_id)s and v.content_hash = r.content_hash
+    where (select aisle._guard())
 ) c
 left join lateral aisle._read_orders(c.user_id, null) orders on not c.is_current

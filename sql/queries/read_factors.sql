@@ -10,6 +10,7 @@ from (
     cross join lateral aisle._factor_hash(i.content_hash, i.category) factor_hash
     left join aisle.item_factors f
         on f.item_id = i.item_id and f.model_id = %(model_id)s and f.content_hash = factor_hash and f.origin <> 'draft'
+    where (select aisle._guard())
 ) r
 left join lateral (
     select aisle._embed(%(text_model)s, aisle._ngrams(r.name, r.manufacturer, r.details)) as embedding

@@ -9,4 +9,5 @@ from (
         on v.item_id = i.item_id and v.model_id = %(model_id)s and v.content_hash = i.content_hash and not v.is_draft
     left join aisle._item_predictions p
         on p.item_id = i.item_id and p.model_id = %(model_id)s and p.content_hash = i.content_hash
+    where (select aisle._guard())
 ) r

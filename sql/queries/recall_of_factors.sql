@@ -3,6 +3,6 @@
 select array(select n.item_id from aisle._nearest_factors(%(model_id)s, q.embedding, 10, %(category)s, '{}') n),
        array(select f.item_id from aisle.item_factors f
              where f.model_id = %(model_id)s and (%(first_key)s::text is null or starts_with(f.category_key, %(first_key)s))
-             order by f.embedding <#> q.embedding limit 10)
+             order by aisle._inner_product(f.embedding, q.embedding) desc limit 10)
 from (select f.in_embedding as embedding from aisle.item_factors f
       where f.model_id = %(model_id)s order by md5(f.item_id) limit %(queries)s) q

@@ -4,5 +4,5 @@ select h.user_id, h.relevant, array(
     from aisle._recommend(%(model_id)s, h.user_id, %(k)s, null, h.context, %(exclude_seen)s, h.as_of) r
     order by r.rank)
 from aisle._heldout_users h
-where h.model_id = %(heldout_of)s
+where h.model_id = %(heldout_of)s and (select aisle._guard())
 order by h.user_id

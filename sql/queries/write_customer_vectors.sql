@@ -1,10 +1,11 @@
 -- Conditional write-back, as for item vectors: only of customers whose orders are still those that were read.
 with fresh as (
     select f.*
-    from unnest(%(user_ids)s::text[], %(embeddings)b::vector[], %(tastes)b::vector[], %(next_items)s::text[],
+    from unnest(%(user_ids)s::text[], %(embeddings)b::aisle._vector[], %(tastes)b::aisle._vector[], %(next_items)s::text[],
                 %(known_at)s::float8[], %(hashes)s::bytea[])
          as f (user_id, embedding, taste, next_items, known_at, content_hash)
     join aisle._read_customers(%(user_ids)s) c on c.user_id = f.user_id and c.content_hash = f.content_hash
+    where (select aisle._guard())
 ), replaced as (
     update aisle.customer_vectors v
     set embedding = f.embedding, taste = f.taste, next_items = f.next_items::text[], known_at = f.known_at,

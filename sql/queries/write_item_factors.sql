@@ -2,11 +2,12 @@
 -- not undo what was learned.
 with fresh as (
     select f.*
-    from unnest(%(item_ids)s::text[], %(embeddings)b::vector[], %(in_embeddings)b::vector[], %(hashes)s::bytea[],
+    from unnest(%(item_ids)s::text[], %(embeddings)b::aisle._vector[], %(in_embeddings)b::aisle._vector[], %(hashes)s::bytea[],
                 %(category_keys)s::text[])
          as f (item_id, embedding, in_embedding, content_hash, category_key)
     join aisle._read_items(%(item_ids)s) i
         on i.item_id = f.item_id and aisle._factor_hash(i.content_hash, i.category) = f.content_hash
+    where (select aisle._guard())
 ), replaced as (
     update aisle.item_factors v
     set embedding = case when v.origin = 'events' then v.embedding else f.embedding end,

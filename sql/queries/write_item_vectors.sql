@@ -3,10 +3,11 @@
 -- done with: what is left out is held by a transaction of the shop's, and comes again.
 with fresh as (
     select f.*
-    from unnest(%(item_ids)s::text[], %(embeddings)b::vector[], %(hashes)s::bytea[], %(categories)s::text[],
+    from unnest(%(item_ids)s::text[], %(embeddings)b::aisle._vector[], %(hashes)s::bytea[], %(categories)s::text[],
                 %(confidences)s::real[], %(student_categories)s::text[], %(student_confidences)s::real[])
          as f (item_id, embedding, content_hash, category, confidence, student_category, student_confidence)
     join aisle._read_items(%(item_ids)s) i on i.item_id = f.item_id and i.content_hash = f.content_hash
+    where (select aisle._guard())
 ), replaced as (
     update aisle.item_vectors v
     set embedding = f.embedding, content_hash = f.content_hash, is_draft = false, embedded_at = aisle._now()

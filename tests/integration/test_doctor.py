@@ -90,16 +90,6 @@ def test_the_extension_is_missing(empty_url: str, healthy: Shop, findings: Findi
     assert problem(findings).check == "pgvector", "What has nothing to stand on is not looked at."
 
 
-def test_others_may_create_functions_beside_pgvector(
-    healthy: Shop, findings: Findings, login: Callable[..., Connection]
-) -> None:
-    role = login("create on schema public").info.user
-    found = problem(findings)
-    assert (found.check, found.remedy) == ("rights", f'revoke create on schema "public" from {role};')
-    healthy.execute(str(found.remedy))
-    assert problems(findings()) == []
-
-
 def test_the_server_cannot_be_reached() -> None:
     (found,) = diagnosis.examine("postgresql://ann@127.0.0.1:1/shop", "0001")
     assert found.check == "server"
@@ -207,7 +197,7 @@ def large(healthy: Shop, tiny_model: TinyModel) -> Shop:
     """As many items as are worth an index."""
     healthy.execute(
         "insert into aisle.item_vectors (model_id, item_id, embedding, content_hash, is_draft) "
-        "select %s, 'i' || i, array[1, i]::vector, '', false from generate_series(1, %s) i",
+        "select %s, 'i' || i, array[1, i]::public.vector, '', false from generate_series(1, %s) i",
         [tiny_model.model_id, ITEMS],
     )
     healthy.execute("analyze aisle.item_vectors")
@@ -317,7 +307,7 @@ def test_a_prepared_transaction_that_was_forgotten(two_phase: str) -> None:
         return [f for f in diagnosis.examine(two_phase, migrations.head()) if f.check == "vacuum"]
 
     with sql.connect(two_phase) as connection:
-        connection.execute("begin; create table forgotten (); prepare transaction 'a''b'")
+        connection.execute("begin; create table public.forgotten (); prepare transaction 'a''b'")
         assert vacuum() == []
         hour = sql.fetch_value(connection, "select now() + interval '1 hour'")
         connection.execute(f"alter database {connection.info.dbname} set aisle.now = '{hour}'".encode())

@@ -198,7 +198,12 @@ def used_pool(products: Shop, pooled: Aisle, pooler: Pooler) -> Iterator[list[sq
     wait_until(lambda: is_drained(products), "nothing waits")
     check_that_it_left_without_complaint(worker)
     url = pooler.url(products.connection.info.dbname)
-    with sql.connect(url) as first, sql.connect(url) as second, first.transaction(), second.transaction():
+    with (
+        psycopg.connect(url, autocommit=True) as first,
+        psycopg.connect(url, autocommit=True) as second,
+        first.transaction(),
+        second.transaction(),
+    ):
         connections = [first, second]
         backends = {sql.fetch_value(connection, "select pg_backend_pid()") for connection in connections}
         assert len(backends) == POOL_SIZE, "Each connection of the pool was to be looked at."

@@ -150,7 +150,7 @@ def test_no_migration_during_a_training_run(database_url: str) -> None:
         only_trainer(other, "basket"),
     ):
         migrations.migrate(database_url)  # there is nothing to do
-        process = f"server process {other.info.backend_pid}, aisle train basket, since"
+        process = r"server process [0-9]+, aisle train basket, since"
         with pytest.raises(errors.BusyError, match=process):
             migrations.migrate(database_url, "base")
         assert migrations.current(other) == migrations.head()

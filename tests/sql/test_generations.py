@@ -15,7 +15,7 @@ from tests.conftest import Shop, TinyModel, publish_tiny_recommender
 
 Publish = Callable[..., TinyModel]
 # The number of dimensions tells which generation answered.
-ANSWERED_BY = "select vector_dims(aisle.embed_text('녹차'))"
+ANSWERED_BY = "select public.vector_dims(aisle.embed_text('녹차'))"
 
 
 def dimensions(connection: Connection) -> int:

@@ -69,13 +69,13 @@ def test_the_index_of_a_generation_answers_where_there_is_one(shop: Shop, publis
     shop.execute("set maintenance_work_mem = '64MB'")
     shop.execute(
         f"insert into {partition} (model_id, item_id, embedding, content_hash, is_draft) "
-        "select %s, 'i' || i, array[1, sin(i), cos(i), sin(2 * i), cos(3 * i), sin(5 * i), tan(i), i / 5e3]::vector, "
-        "'', false from generate_series(1, 5000) i",
+        "select %s, 'i' || i, array[1, sin(i), cos(i), sin(2 * i), cos(3 * i), sin(5 * i), tan(i), i / 5e3]"
+        "::aisle._vector, '', false from generate_series(1, 5000) i",
         [model.model_id],
     )
     query = "select item_id from aisle.similar_items('i1')"
     exact = shop.execute(query).fetchall()
-    shop.execute(f"create index on {partition} using hnsw ((embedding::halfvec(8)) halfvec_cosine_ops)")
+    shop.execute(f"create index on {partition} using hnsw ((embedding::public.halfvec(8)) public.halfvec_cosine_ops)")
     shop.execute(f"analyze {partition}")
     scans = "select seq_scan, idx_scan from pg_stat_user_tables where relid = %s::regclass"
     shop.execute("select pg_stat_force_next_flush()")

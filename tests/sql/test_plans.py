@@ -14,7 +14,7 @@ ITEMS, DIMENSIONS = 20_000, 8
 # Directions in which items lie evenly, so that each query has its own near ones.
 VECTORS = """
 select i::text as item, l2_normalize(array[sin(i), cos(i), sin(2.7 * i), cos(3.1 * i), sin(5.3 * i), cos(7.7 * i),
-                                           sin(i / 9.1), cos(i / 5.9)]::vector) as out
+                                           sin(i / 9.1), cos(i / 5.9)]::public.vector) as out
 from generate_series(1, %(items)s) i
 """
 # Every hundredth item is tea.
@@ -186,7 +186,7 @@ def test_the_index_finds_what_an_exact_search_finds(recommender: Shop, k: int, e
     model = shop.value("select aisle._live_model('recommender')")
     exact = (
         "select array(select item_id from aisle.item_factors where item_id <> all (%(excluded)s::text[])"
-        " order by embedding <#> %(query)s::vector limit %(k)s)"
+        " order by embedding operator(public.<#>) %(query)s::public.vector limit %(k)s)"
     )
     found, all_ = 0, 0
     for n in range(1, 11):
@@ -194,7 +194,7 @@ def test_the_index_finds_what_an_exact_search_finds(recommender: Shop, k: int, e
         nearest = {"query": query, "excluded": [], "k": excluded}
         wanted = {"query": query, "excluded": shop.value(exact, nearest), "k": k}
         rows = shop.execute(
-            "select item_id, score from aisle._nearest_factors(%s, %s::vector, %s, null, %s)",
+            "select item_id, score from aisle._nearest_factors(%s, %s::public.vector, %s, null, %s)",
             [model, query, k, wanted["excluded"]],
         ).fetchall()
         scores = [score for _, score in rows]
@@ -359,7 +359,8 @@ def test_what_is_bought_with_like_products_is_found_by_the_index_as_far_as_is_as
         rows = shop.execute("select item_id from aisle.similar_items(%s, %s, 'basket')", [item, k]).fetchall()
         assert len(rows) == k > 40, "A search of the index ends with hnsw.ef_search."
         exact = shop.value(
-            "select array(select b.item_id from aisle.basket_items b where b.item_id <> %s order by b.co_purchase <=>"
+            "select array(select b.item_id from aisle.basket_items b where b.item_id <> %s order by b.co_purchase"
+            " operator(public.<=>)"
             " (select a.co_purchase from aisle.basket_items a where a.item_id = %s) limit %s)",
             [item, item, k],
         )

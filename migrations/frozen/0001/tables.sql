@@ -32,6 +32,10 @@ create table aisle._models (
     created_at  timestamptz not null default clock_timestamp()
 );
 
+-- Nothing is ever in it. A training run holds a lock on it, which nobody can who has no right on it: of one database, one process at a
+-- time trains, migrates, or prunes.
+create table aisle._training_lock (held boolean);
+
 create table aisle._model_files (
     model_id    integer not null references aisle._models on delete cascade,
     name        text not null,
@@ -62,11 +66,14 @@ create table aisle._deployments (
 );
 create index _deployments_live on aisle._deployments (task, deployment_id desc) where rolled_back_at is null;
 
+-- What statements that come from outside call pgvector's type, which is on no search path.
+create domain aisle._vector as @vector@.vector;
+
 -- Vectors: list-partitioned, one partition a generation, with a check on its number of dimensions.
 create table aisle.item_vectors (
     model_id     integer not null,
     item_id      text not null,
-    embedding    vector not null,
+    embedding    @vector@.vector not null,
     content_hash bytea not null,
     is_draft     boolean not null,  -- the student's vector, until the encoder has seen the row
     embedded_at  timestamptz not null default clock_timestamp(),
@@ -78,7 +85,7 @@ create table aisle.category_vectors (
     category_id  integer not null,
     category     text not null,
     path         text[] not null,
-    embedding    vector not null,
+    embedding    @vector@.vector not null,
     bias         real not null,
     floor        double precision not null default 0 check (floor >= 0),
     support      integer not null,
@@ -88,7 +95,7 @@ create table aisle.category_vectors (
 create table aisle.ngram_vectors (
     model_id     integer not null,
     ngram        text collate "C" not null,
-    embedding    halfvec not null,
+    embedding    @vector@.halfvec not null,
     primary key (ngram, model_id)
 ) partition by list (model_id);
 
@@ -98,8 +105,8 @@ create table aisle.item_factors (
     model_id     integer not null,
     item_id      text not null,
     category_key text collate "C",  -- the category's path, and the separator once more: all below a path begins with it
-    embedding    vector not null,
-    in_embedding vector not null check (vector_dims(in_embedding) = vector_dims(embedding)),
+    embedding    @vector@.vector not null,
+    in_embedding @vector@.vector not null check (@vector@.vector_dims(in_embedding) = @vector@.vector_dims(embedding)),
     content_hash bytea not null,
     origin       text not null check (origin in ('events', 'content', 'draft')),
     embedded_at  timestamptz not null default clock_timestamp(),
@@ -111,15 +118,15 @@ create index item_factors_category_key on aisle.item_factors (category_key);
 create table aisle._learned_factors (
     model_id     integer not null,
     item_id      text not null,
-    embedding    vector not null,
-    in_embedding vector not null,
+    embedding    @vector@.vector not null,
+    in_embedding @vector@.vector not null,
     primary key (item_id, model_id)
 );
 
 create table aisle.user_vectors (
     model_id     integer not null,
     user_id      text not null,
-    embedding    vector not null,
+    embedding    @vector@.vector not null,
     primary key (user_id, model_id)
 ) partition by list (model_id);
 
@@ -127,7 +134,7 @@ create table aisle.context_vectors (
     model_id     integer not null,
     feature      text not null,  -- '': what every user has
     value        text not null,
-    embedding    vector not null,
+    embedding    @vector@.vector not null,
     primary key (feature, value, model_id)
 ) partition by list (model_id);
 
@@ -135,13 +142,13 @@ create table aisle.context_vectors (
 create table aisle.basket_items (
     model_id     integer not null,
     item_id      text not null,
-    embedding    vector not null,
-    taste        vector not null,  -- in the space in which neighbours are found
-    cart         vector not null,  -- what it adds to an open cart
-    completion   vector not null check (vector_dims(completion) = vector_dims(cart) + 1),  -- what a cart asks for; and a bias
+    embedding    @vector@.vector not null,
+    taste        @vector@.vector not null,  -- in the space in which neighbours are found
+    cart         @vector@.vector not null,  -- what it adds to an open cart
+    completion   @vector@.vector not null check (@vector@.vector_dims(completion) = @vector@.vector_dims(cart) + 1),  -- what a cart asks for; and a bias
     companions   text[] not null,  -- what it is bought with most, relative to how often either is bought
     cosines      real[] not null check (cardinality(cosines) = cardinality(companions)),
-    co_purchase  vector,  -- near those of products that are bought with the same ones; null where nothing is known of that
+    co_purchase  @vector@.vector,  -- near those of products that are bought with the same ones; null where nothing is known of that
     popularity   double precision not null check (popularity between 0 and 1),  -- share of the orders that contain it
     gap          double precision not null check (gap > 0),  -- usual time between two purchases: days, or orders
     primary key (item_id, model_id)
@@ -153,8 +160,8 @@ create index on aisle.basket_items (popularity desc, item_id);  -- what customer
 create table aisle.customer_vectors (
     model_id     integer not null,
     user_id      text not null,
-    embedding    vector not null,
-    taste        vector,  -- null for a customer with a single order, and for one who is held out
+    embedding    @vector@.vector not null,
+    taste        @vector@.vector,  -- null for a customer with a single order, and for one who is held out
     next_items   text[] not null,
     known_at     double precision not null,  -- when the last order was made: days since 1970, or its number
     content_hash bytea not null,
@@ -191,7 +198,7 @@ comment on table aisle.customer_vectors is 'The state of each customer, and whom
 create table aisle._recency_weights (
     model_id   integer not null references aisle._models on delete cascade,
     place      integer not null check (place >= 1),
-    weights    vector not null,
+    weights    @vector@.vector not null,
     primary key (model_id, place)
 );
 alter table aisle._recency_weights alter column weights set storage plain;

@@ -1,6 +1,6 @@
 -- The categories of one generation for a query vector: confidence = (1 - Σ floor) · softmax(query · category vector + bias) + floor.
 -- The floor is what calibration found of wrong labels, which no certainty of the model can undo. With a level, the confidences of all leaves below a path of that many steps are added.
-create or replace function aisle._categorise(model_id integer, query vector, k integer, level integer)
+create or replace function aisle._categorise(model_id integer, query @vector@.vector, k integer, level integer)
 returns table (rank integer, category text, confidence double precision)
 language plpgsql stable parallel safe
 as $function$
@@ -16,7 +16,7 @@ begin
     elsif level is null then
         return query
             with logits as materialized (
-                select c.category, c.floor, c.bias - (c.embedding <#> query) as logit
+                select c.category, c.floor, c.bias - (c.embedding operator(@vector@.<#>) query) as logit
                 from aisle.category_vectors c
                 where c.model_id = model
             ), weights as materialized (

@@ -1,6 +1,7 @@
 -- Makes jobs of the oldest entries of the log; returns how many ids it took in. A row that is queued already keeps its one
 -- job: its version grows and its lease ends, so that a result for the older content can neither be written nor end the job.
--- Entries that another worker is taking in are passed over. An entry without ids is a TRUNCATE's.
+-- Entries that another worker is taking in are passed over, and those of lines, which aisle._resolve_lines turns into others first. An
+-- entry without ids is a TRUNCATE's.
 create or replace function aisle._collect_changes() returns bigint
 language plpgsql volatile
 as $function$
@@ -10,7 +11,7 @@ declare
     truncated text[];  -- topics
 begin
     with locked as (
-        select change_id, ids from aisle._changes order by change_id limit 1000 for update skip locked
+        select change_id, ids from aisle._changes where topic <> 'lines' order by change_id limit 1000 for update skip locked
     ), oldest as (
         select change_id, sum(cardinality(ids)) over (order by change_id) - cardinality(ids) as before from locked
     ), taken as (

@@ -12,14 +12,16 @@ set hnsw.ef_search = 120
 as $function$
 #variable_conflict use_variable
 declare
-    cart vector;
+    cart @vector@.vector;
     known constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
     end if;
     item_ids := array_remove(item_ids, null);
-    select (sum(b.cart) * array_fill(1 / sqrt(count(*)), array[max(vector_dims(b.cart))])::vector) || '[1]' into cart
+    select (@vector@.sum(b.cart) operator(@vector@.*) array_fill(1 / sqrt(count(*)), array[max(@vector@.vector_dims(b.cart))])::@vector@.vector)
+           operator(@vector@.||) '[1]'::@vector@.vector
+    into cart
     from aisle.basket_items b
     where b.model_id = model_id and b.item_id = any (item_ids)
     having count(*) > 0;
@@ -41,7 +43,7 @@ begin
          ), near as materialized (
              select b.item_id from aisle.%1$I b
              where b.item_id <> all ($2)
-             order by b.completion::halfvec(%2$s) <#> $1::halfvec(%2$s)
+             order by b.completion::@vector@.halfvec(%2$s) operator(@vector@.<#>) $1::@vector@.halfvec(%2$s)
              limit $3
          ), likely as materialized (
              select n.item_id, n.probability
@@ -52,7 +54,7 @@ begin
              union select n.item_id from near n
              union select l.item_id from likely l
          ), scored as (
-             select c.item_id, -(b.completion <#> $1) + $6 * ln(coalesce(w.cosine, 0) + .001)
+             select c.item_id, -(b.completion operator(@vector@.<#>) $1) + $6 * ln(coalesce(w.cosine, 0) + .001)
                     + coalesce(ln(l.probability / (b.popularity + $7)), 0) as score
              from candidates c
              join aisle.%1$I b on b.item_id = c.item_id
@@ -65,7 +67,7 @@ begin
              select aisle._existing_items(array(select s.item_id from scored s order by s.score desc, s.item_id), $8))::text[])
          order by 1
          limit $8',
-        'basket_items_' || model_id, vector_dims(cart))
+        'basket_items_' || model_id, @vector@.vector_dims(cart))
     using cart, item_ids, k::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
           (known ->> 'rarest')::double precision, k,
           not gone_too and exists (select from aisle._attachments a where a.kind = 'items') or aisle._hides_items();

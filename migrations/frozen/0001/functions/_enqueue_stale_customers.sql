@@ -1,10 +1,11 @@
--- The same for customers.
+-- Queues every customer who lacks a current vector in some basket model that is kept in step, as _enqueue_stale_items does items.
 create or replace function aisle._enqueue_stale_customers() returns bigint
 language plpgsql volatile
 as $function$
 declare
     queued bigint;
 begin
+    perform aisle._guard();
     perform aisle._forget_gone_customers();
     insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
     select 'basket', c.user_id::text, 2, aisle._now(), aisle._now()

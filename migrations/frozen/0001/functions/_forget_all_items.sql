@@ -1,4 +1,4 @@
--- The same for all items. The worker finds no row for the jobs that were waiting, and drops them.
+-- Removes what was derived from any item, as _forget_items does of some. The worker finds no row for the jobs that were waiting, and drops them.
 create or replace function aisle._forget_all_items() returns void
 language plpgsql volatile
 as $function$

@@ -3,6 +3,6 @@
 -- is nearer than what it has found, and gains as much by that as by a larger hnsw.ef_search, which a function cannot choose by size.
 create or replace function aisle._further(reltuples real) returns integer
 language sql immutable parallel safe
-as $function$
-    select 80 * greatest(ceil(log(greatest(reltuples, 1)::double precision / 100000::double precision)), 0)::integer
-$function$;
+begin atomic
+    select 80 * greatest(ceil(log(greatest(reltuples, 1)::double precision / 100000::double precision)), 0)::integer;
+end;

@@ -2,7 +2,7 @@
 -- and what is no table need none.
 create or replace function aisle._has_index(target regclass, columns text[]) returns boolean
 language sql stable parallel safe
-as $function$
+begin atomic
     select c.relkind not in ('r', 'p', 'm')
         or (select coalesce(sum(pg_relation_size(p.relid)), pg_relation_size(target)) from pg_partition_tree(target) p) < 8000000
         or exists (
@@ -16,5 +16,5 @@ as $function$
                   join pg_catalog.pg_attribute a on a.attrelid = target and a.attnum = k.attnum
                   where k.position <= least(cardinality(columns), i.indnkeyatts)
                   order by k.position))
-    from pg_catalog.pg_class c where c.oid = target
-$function$;
+    from pg_catalog.pg_class c where c.oid = target;
+end;

@@ -1,11 +1,11 @@
 -- The vector of an item in one generation. A row that the worker has not seen yet, and that came in a statement too large
 -- for drafts, gets its student's vector here. Null: there is no such item that the caller can see.
-create or replace function aisle._item_vector(model_id integer, item_id text) returns vector
+create or replace function aisle._item_vector(model_id integer, item_id text) returns @vector@.vector
 language plpgsql stable parallel safe
 as $function$
 #variable_conflict use_variable
 declare
-    stored vector;
+    stored @vector@.vector;
 begin
     if aisle._hides_items() and not exists (select from aisle._read_items(array[item_id])) then
         return null;

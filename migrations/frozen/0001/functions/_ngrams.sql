@@ -27,7 +27,7 @@ begin
         end if;
         previous := word;
         padded := ' ' || word || ' ';
-        for size in case when word ~ '[\u1100-\U0010ffff]' then 2 else 3 end .. 5 loop
+        for size in case when word ~ $syllables$[\u1100-\U0010ffff]$syllables$ then 2 else 3 end .. 5 loop
             for start in 1..length(padded) - size + 1 loop
                 grams[cardinality(grams) + 1] := substr(padded, start, size);
             end loop;

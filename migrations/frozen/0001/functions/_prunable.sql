@@ -2,26 +2,30 @@
 -- first is live; the `keep` newest that are ready; and those whose n-gram vectors one of these reads texts with. What a training
 -- run is still loading is not among them.
 create or replace function aisle._prunable(task text, keep integer) returns setof aisle._models
-language sql stable parallel safe
+language plpgsql stable parallel safe
 as $function$
-    with answered as (
-        select d.model_id, row_number() over (partition by d.task order by max(d.deployment_id) desc) as place
-        from aisle._deployments d where d.rolled_back_at is null
-        group by d.task, d.model_id
-    ), ready as (
-        select m.model_id, row_number() over (partition by m.task order by m.model_id desc) as place
-        from aisle._models m where m.state = 'ready'
-    ), kept as (
-        select a.model_id from answered a where a.place <= keep
-        union
-        select r.model_id from ready r where r.place <= keep
-    )
-    select m.*
-    from aisle._models m
-    where (_prunable.task is null or m.task = _prunable.task)
-          and m.model_id not in (select k.model_id from kept k)
-          and m.model_id not in (
-              select (r.parameters ->> 'text_model')::integer from aisle._models r join kept k using (model_id)
-              where r.parameters ->> 'text_model' is not null)
-    order by m.model_id
+#variable_conflict use_column
+begin
+    return query
+        with answered as (
+            select d.model_id, row_number() over (partition by d.task order by max(d.deployment_id) desc) as place
+            from aisle._deployments d where d.rolled_back_at is null
+            group by d.task, d.model_id
+        ), ready as (
+            select m.model_id, row_number() over (partition by m.task order by m.model_id desc) as place
+            from aisle._models m where m.state = 'ready'
+        ), kept as (
+            select a.model_id from answered a where a.place <= keep
+            union
+            select r.model_id from ready r where r.place <= keep
+        )
+        select m.*
+        from aisle._models m
+        where (_prunable.task is null or m.task = _prunable.task)
+              and m.model_id not in (select k.model_id from kept k)
+              and m.model_id not in (
+                  select (r.parameters ->> 'text_model')::integer from aisle._models r join kept k using (model_id)
+                  where r.parameters ->> 'text_model' is not null)
+        order by m.model_id;
+end
 $function$;

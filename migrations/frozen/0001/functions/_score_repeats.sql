@@ -1,7 +1,7 @@
 -- The items of a user's own history: to the inner product comes what having been there before, how often, how lately and in
 -- the same situation, makes likely. Items that are gone take no place in the history.
 create or replace function aisle._score_repeats(
-    model_id integer, query vector, category text, items text[], contexts jsonb[], given jsonb, local_at timestamp)
+    model_id integer, query @vector@.vector, category text, items text[], contexts jsonb[], given jsonb, local_at timestamp)
 returns table (item_id text, score double precision)
 language plpgsql stable parallel safe
 as $function$
@@ -34,9 +34,9 @@ begin
                   group by e.item_id, w.feature, w.value) a
             group by a.item_id
         )
-        select f.item_id, -(f.embedding <#> query) + o.score
+        select f.item_id, -(f.embedding operator(@vector@.<#>) query) + o.score
         from own o
         join aisle.item_factors f on f.model_id = model and f.item_id = o.item_id
-        where category is null or f.category_key >= first_key and f.category_key < first_key || U&'\+10FFFF';
+        where category is null or f.category_key >= first_key and f.category_key < first_key || chr(1114111);
 end
 $function$;

@@ -40,6 +40,7 @@ begin
             quote_ident(weight), target, weight_type using errcode = 'AIS04', hint = 'A review or a rating is named as that.';
     end if;
 
+    perform aisle._refuse_foreign_code(target);
     insert into aisle._attachments (kind, relation, id_type, columns, time_type, time_zone)
     values ('interactions', target, user_type,
             jsonb_build_object('user', user_id, 'item', item_id, 'at', at, 'weight', weight, 'context', context_columns,
@@ -56,10 +57,10 @@ begin
                at, attach_interactions.time_zone),
         case when weight is null then '1::real' else format('coalesce(e.%I, 1)::real', weight) end,
         case when context_columns = '{}' then '''{}''::jsonb' else (
-            select format('jsonb_strip_nulls(jsonb_build_object(%s))', string_agg(format('%L, e.%1$I::text', c), ', '))
+            select format('jsonb_strip_nulls(jsonb_build_object(%s))', string_agg(format('%L, %s', c, aisle._text_of(target, c, 'e')), ', '))
             from unnest(context_columns) c) end,
-        case when review is null then 'null::text' else format('nullif(e.%I::text, '''')', review) end,
-        case when rating is null then 'null::text' else format('nullif(e.%I::text, '''')', rating) end,
+        format('nullif(%s, '''')', aisle._text_of(target, review, 'e')),
+        format('nullif(%s, '''')', aisle._text_of(target, rating, 'e')),
         target);
     perform aisle._copy_grants('aisle._attachments', 'aisle._interactions');
 

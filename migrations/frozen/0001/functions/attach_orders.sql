@@ -64,6 +64,8 @@ begin
             quote_ident(quantity), coalesce(line_target, target), quantity_type using errcode = 'AIS04';
     end if;
     customer_type := aisle._id_type(target, customer);
+    perform aisle._refuse_foreign_code(target);
+    perform aisle._refuse_foreign_code(line_target);
     time_type := coalesce(aisle._column_type(target, moment), 'integer');
     if at is not null and time_type not in ('timestamp with time zone', 'timestamp without time zone', 'date') then
         raise exception 'Column % of % is of type %; the time of an order is a timestamp or a date.',
@@ -111,7 +113,8 @@ begin
         group by o.user_id;
     perform aisle._copy_grants('aisle._attachments', 'aisle._orders');
     perform aisle._copy_grants('aisle._embedding_jobs', 'aisle._customers');  -- only workers read it
-    perform aisle._create_order_triggers();
+    perform aisle._create_order_triggers(
+        target, line_target, (select a.columns from aisle._attachments a where a.kind = 'orders'));
 
     if not aisle._has_index(target, array[customer]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%s);', target,

@@ -1,4 +1,4 @@
-create or replace function aisle.embed_text(text text) returns vector
+create or replace function aisle.embed_text(text text) returns @vector@.vector
 language plpgsql stable parallel safe
 as $function$
 begin

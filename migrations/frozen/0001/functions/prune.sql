@@ -3,8 +3,7 @@ language plpgsql volatile
 set lock_timeout = '2s'
 as $function$
 declare
-    training_lock constant bigint := 4150711054;  -- that of trainers/run.py
-    is_training constant boolean := not pg_try_advisory_xact_lock(training_lock);
+    is_training boolean := false;
     model aisle._models;
     freed bigint;
     is_any boolean := false;
@@ -14,6 +13,11 @@ begin
         raise exception 'keep must be at least 1, not %.', coalesce(keep::text, 'null') using errcode = 'AIS06';
     end if;
     perform aisle._check_task(task);
+    begin
+        lock table aisle._training_lock in exclusive mode nowait;
+    exception when lock_not_available then
+        is_training := true;
+    end;
     perform aisle._lock_deployments();
     for model in select * from aisle._prunable(task, keep) loop
         continue when is_training and model.state in ('loading', 'filling');

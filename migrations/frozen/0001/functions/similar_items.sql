@@ -1,9 +1,9 @@
 create or replace function aisle.similar_items(item_id text, k integer default 10, space text default 'category')
 returns table (rank integer, item_id text, score double precision)
 language sql stable parallel safe rows 10
-as $function$
-    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id, k, space) s
-$function$;
+begin atomic
+    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id, k, space) s;
+end;
 
 comment on function aisle.similar_items(text, integer, text) is
     'The k items most like an attached item; score is the cosine. In the space ''category'' by their texts, as the category model '
@@ -12,9 +12,9 @@ comment on function aisle.similar_items(text, integer, text) is
 create or replace function aisle.similar_items(item_id bigint, k integer default 10, space text default 'category')
 returns table (rank integer, item_id text, score double precision)
 language sql stable parallel safe rows 10
-as $function$
-    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id::text, k, space) s
-$function$;
+begin atomic
+    select s.rank, s.item_id, s.score from aisle._similar_items(similar_items.item_id::text, k, space) s;
+end;
 
 comment on function aisle.similar_items(bigint, integer, text) is
     'The k items most like an attached item; score is the cosine. In the space ''category'' by their texts, as the category model '

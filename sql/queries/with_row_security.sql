@@ -1,0 +1,8 @@
+-- The attached relations of which policies may hide rows: tables that have them, and views that run with their caller's rights.
+select distinct c.oid::regclass::text
+from aisle._attachments a
+join pg_class c on c.oid in (a.relation, a.lines)
+where c.relrowsecurity or c.relkind = 'v' and exists (
+    select from pg_options_to_table(c.reloptions) o
+    where o.option_name = 'security_invoker' and o.option_value::boolean)
+order by 1
