@@ -70,6 +70,13 @@ def backfill(database: Database) -> None:
     show_default=True,
     help="Seconds between looks at the queue when no notification comes.",
 )
+@click.option(
+    "--compare-rate",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Rows a second, of all workers together, to compare with their vectors, in case a change went unnoticed. 0: none.",
+)
 @click.option("--listen-url", help="A direct address for notifications, if the database's is that of a pooler.")
 @click.option(
     "--lease",

@@ -23,6 +23,8 @@ from aisle.sql import Connection
 
 logger = logging.getLogger(__name__)
 
+# Vectors are compared with their rows, in case nothing told of a change: rows a second, of all workers together.
+COMPARE_RATE = 200
 POLL_INTERVAL = 5.0  # seconds; notifications come sooner, but nothing depends on them
 FIRST_RECONNECT, LONGEST_RECONNECT = 0.5, 30.0  # seconds; doubles, and chance adds half
 LOSSES = (*queue.LOST, sql.errors.ConnectionFailedError)
@@ -37,6 +39,7 @@ class Options:
     batch_size: int = BATCH_SIZE
     poll_interval: float = POLL_INTERVAL  # seconds
     lease: timedelta = queue.LEASE
+    compare_rate: int = COMPARE_RATE  # rows a second; 0: not at all
     listen_url: str | None = None  # None: the database's own
     once: bool = False
     idle_exit: float | None = None  # seconds
@@ -115,8 +118,19 @@ class Worker:
             idle_exit = self._options.idle_exit
             if self._options.once or (idle_exit is not None and time.monotonic() - busy_at >= idle_exit):
                 self._stopping = True
-            elif not self._stopping:
+            elif not self._stopping and not self._compare(connection):
                 bell.wait(connection, pipeline.seconds_to_next(connection), self._keeps_on)
+
+    def _compare(self, connection: Connection) -> int:
+        """Compare some rows with their vectors, if it is time to; return how many were found to differ."""
+        found = 0
+        for embedder in self._embedders if self._options.compare_rate else ():
+            query = "select aisle._compare(%s, %s)"
+            mended = sql.fetch_value(connection, query, (embedder.task, self._options.compare_rate))
+            if mended:
+                logger.warning("%d rows of the task %s had changed without a word; they are mended.", mended, embedder.task)
+            found += mended or 0
+        return found
 
     def _keeps_on(self) -> bool:
         return not self._stopping

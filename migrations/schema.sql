@@ -209,6 +209,88 @@ CREATE FUNCTION aisle._column_type(target regclass, column_name text) RETURNS te
 
 END;
 
+CREATE FUNCTION aisle._compare(task text, rate integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+#variable_conflict use_variable
+declare
+    shortest_pass constant interval := '1 minute';
+    step constant integer := least(greatest(5 * rate, 1), 2000);  -- rows
+    comparison aisle._comparisons;
+    source aisle._attachments := (
+        select a from aisle._attachments a where a.kind = case task when 'basket' then 'orders' else 'items' end);
+    rows text[];
+    vectors text[];
+    found bigint := 0;
+    gone bigint := 0;
+    is_over boolean;
+begin
+    if source.kind is null or not exists (select from aisle._models m where m.task = task and m.state = 'ready') then
+        return null;
+    end if;
+    insert into aisle._comparisons (task, started_at, due_at) values (task, aisle._now(), aisle._now()) on conflict do nothing;
+    select c.* into comparison from aisle._comparisons c
+    where c.task = task and c.due_at <= aisle._now()
+    for update skip locked;
+    if comparison.task is null then
+        return null;
+    end if;
+    perform aisle._guard();
+    if not aisle._has_index(source.relation, array[source.columns ->> case task when 'basket' then 'user' else 'id' end])
+       or (select c.relkind not in ('r', 'p') from pg_class c where c.oid = source.relation) then
+        -- Each step would read all of it: once a pass will do. Without triggers it is no wonder if there is something to find.
+        if task = 'basket' then
+            perform aisle._enqueue_stale_customers();
+        else
+            perform aisle._enqueue_stale_items();
+        end if;
+        execute format('select count(*) from %s', source.relation) into found;
+        update aisle._comparisons c
+        set started_at = aisle._now(), finished_at = aisle._now(),
+            due_at = aisle._now() + greatest(shortest_pass, found * interval '1 second' / rate)
+        where c.task = task;
+        return 0;
+    end if;
+    if task = 'basket' then
+        execute format(
+            'select array(select distinct o.user_id from aisle._orders o where $1 is null or o.user_id > $1::%s order by 1 limit $2)::text[]',
+            source.id_type) into rows using comparison.after_row, step;
+        vectors := array(
+            select distinct v.user_id from aisle.customer_vectors v
+            where comparison.after_vector is null or v.user_id > comparison.after_vector order by 1 limit step);
+        found := aisle._queue_unnoticed_customers(rows);
+        gone := aisle._forget_unnoticed(task, array(
+            select unnest(vectors) except select c.user_id from aisle._read_customers(vectors) c));
+    else
+        execute format(
+            'select array(select i.id from aisle._items i where $1 is null or i.id > $1::%s order by i.id limit $2)::text[]',
+            source.id_type) into rows using comparison.after_row, step;
+        vectors := case task when 'category' then array(
+            select distinct v.item_id from aisle.item_vectors v
+            where comparison.after_vector is null or v.item_id > comparison.after_vector order by 1 limit step)
+        else array(
+            select distinct f.item_id from aisle.item_factors f
+            where comparison.after_vector is null or f.item_id > comparison.after_vector order by 1 limit step) end;
+        found := aisle._queue_unnoticed_items(task, rows);
+        gone := aisle._forget_unnoticed(task, array(
+            select unnest(vectors) except select i.item_id from aisle._read_items(vectors) i));
+    end if;
+    is_over := cardinality(rows) < step and cardinality(vectors) < step;
+    update aisle._comparisons c
+    set after_row = case when is_over then null when cardinality(rows) > 0 then rows[cardinality(rows)] else c.after_row end,
+        after_vector = case when is_over then null when cardinality(vectors) > 0 then vectors[cardinality(vectors)] else c.after_vector end,
+        finished_at = case when is_over then aisle._now() else c.finished_at end,
+        started_at = case when is_over then greatest(aisle._now(), c.started_at + shortest_pass) else c.started_at end,
+        due_at = greatest(aisle._now() + step * interval '1 second' / rate,
+                          case when is_over then c.started_at + shortest_pass end),
+        mended = c.mended + found + gone,
+        last_mended_at = case when found + gone > 0 then aisle._now() else c.last_mended_at end
+    where c.task = task;
+    return found + gone;
+end
+$_$;
+
 CREATE FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text, gone_too boolean DEFAULT false) RETURNS TABLE(rank integer, item_id text, score double precision)
     LANGUAGE plpgsql STABLE ROWS 10 PARALLEL SAFE
     SET "hnsw.iterative_scan" TO 'strict_order'
@@ -946,8 +1028,7 @@ CREATE FUNCTION aisle._foreign_code(target regclass) RETURNS text
     AS $$
 begin
     if target is null or (
-        select c.relkind in ('r', 'p', 'm') and not row_security_active(c.oid) or pg_has_role(c.relowner, current_user, 'member')
-        from pg_class c where c.oid = target)
+        select c.relkind in ('r', 'p', 'm') and not row_security_active(c.oid) from pg_class c where c.oid = target)
     then
         return null;
     end if;
@@ -1056,6 +1137,34 @@ begin
     select g.model_id, g.item_id, g.embedding, g.in_embedding from gone g where g.origin = 'events'
     on conflict do nothing;  -- it is the same: a generation learns once
     delete from aisle._item_predictions p where p.item_id = any (ids);
+end
+$$;
+
+CREATE FUNCTION aisle._forget_unnoticed(task text, ids text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    gone text[] := array(
+        select id from unnest(ids) id
+        where not exists (select from aisle._embedding_jobs j where j.task = task and j.id = id)
+          and not exists (
+              select from aisle._changes c
+              where c.topic = case task when 'basket' then 'basket' else 'items' end and (id = any (c.ids) or c.ids = '{}')
+                    or task = 'basket' and c.topic = 'lines'));
+    forgotten bigint;
+begin
+    if task = 'basket' then
+        with removed as (delete from aisle.customer_vectors v where v.user_id = any (gone) returning v.user_id)
+        select count(distinct r.user_id) into forgotten from removed r;
+    else
+        forgotten := case task
+            when 'category' then (select count(distinct v.item_id) from aisle.item_vectors v where v.item_id = any (gone))
+            else (select count(distinct f.item_id) from aisle.item_factors f where f.item_id = any (gone)) end;
+        perform aisle._forget_items(gone);
+    end if;
+    return forgotten;
 end
 $$;
 
@@ -1655,6 +1764,60 @@ begin
 end
 $$;
 
+CREATE FUNCTION aisle._queue_unnoticed_customers(ids text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    queued bigint;
+begin
+    insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
+    select 'basket', c.user_id, 2, aisle._now(), aisle._now()
+    from aisle._read_customers(ids) c
+    where octet_length(c.user_id) <= 2600  -- no index could hold it
+      and exists (
+          select from aisle._models m
+          left join aisle.customer_vectors v on v.user_id = c.user_id and v.model_id = m.model_id
+          where m.task = 'basket' and m.state = 'ready' and (v.content_hash = c.content_hash) is not true)
+      and not exists (select from aisle._embedding_jobs j where j.task = 'basket' and j.id = c.user_id)
+      and not exists (
+          select from aisle._changes e where e.topic = 'basket' and (c.user_id = any (e.ids) or e.ids = '{}') or e.topic = 'lines')
+    order by c.user_id
+    on conflict do nothing;
+    get diagnostics queued = row_count;
+    return queued;
+end
+$$;
+
+CREATE FUNCTION aisle._queue_unnoticed_items(task text, ids text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+    queued bigint;
+begin
+    insert into aisle._embedding_jobs as job (task, id, priority, enqueued_at, run_after)
+    select task, i.item_id, 2, aisle._now(), aisle._now()
+    from aisle._read_items(ids) i
+    where octet_length(i.item_id) <= 2600  -- no index could hold it
+      and exists (
+          select from aisle._models m
+          left join aisle.item_vectors v on task = 'category' and v.item_id = i.item_id and v.model_id = m.model_id
+          left join aisle.item_factors f on task = 'recommender' and f.item_id = i.item_id and f.model_id = m.model_id
+          where m.task = task and m.state = 'ready' and case task
+              when 'category' then (not v.is_draft and v.content_hash = i.content_hash) is not true
+              else (f.origin <> 'draft' and f.content_hash = aisle._factor_hash(i.content_hash, i.category)) is not true end)
+      and not exists (select from aisle._embedding_jobs j where j.task = task and j.id = i.item_id)
+      and not exists (select from aisle._changes c where c.topic = 'items' and (i.item_id = any (c.ids) or c.ids = '{}'))
+    order by i.item_id
+    on conflict do nothing;
+    get diagnostics queued = row_count;
+    return queued;
+end
+$$;
+
 CREATE FUNCTION aisle._read_customers(ids text[]) RETURNS TABLE(user_id text, content_hash bytea)
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1794,7 +1957,10 @@ CREATE FUNCTION aisle._refuse_foreign_code(target regclass) RETURNS void
 declare
     code text;
 begin
-    if target is null or pg_has_role((select c.relowner from pg_class c where c.oid = target), current_user, 'member') then
+    if target is null or (
+        select c.relkind in ('r', 'p', 'm') and not row_security_active(c.oid) and pg_has_role(c.relowner, current_user, 'member')
+        from pg_class c where c.oid = target)
+    then
         return;
     end if;
     if (select c.relkind in ('r', 'p', 'v') from pg_class c where c.oid = target) then
@@ -2582,6 +2748,7 @@ begin
     if attachment.kind = 'interactions' then
         delete from aisle._review_labels;
     end if;
+    delete from aisle._comparisons c where (c.task = 'basket') = (attachment.kind = 'orders') and attachment.kind <> 'interactions';
     delete from aisle._attachments a where a.kind = detach.kind;
     return format('Detached %s.', attachment.relation);
 end
@@ -2865,6 +3032,17 @@ ALTER TABLE aisle._changes ALTER COLUMN change_id ADD GENERATED ALWAYS AS IDENTI
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE aisle._comparisons (
+    task text NOT NULL,
+    after_row text,
+    after_vector text,
+    started_at timestamp with time zone NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    mended bigint DEFAULT 0 NOT NULL,
+    last_mended_at timestamp with time zone
 );
 
 CREATE TABLE aisle._deployments (
@@ -3262,16 +3440,16 @@ CREATE VIEW aisle.freshness AS
           WHERE (NOT j.is_dead)
         UNION ALL
          SELECT t_1.task,
-            GREATEST(cardinality(c.ids), 1) AS "greatest",
-            c.changed_at,
+            GREATEST(cardinality(c_1.ids), 1) AS "greatest",
+            c_1.changed_at,
             false,
             NULL::text
-           FROM (aisle._changes c
-             JOIN tasks t_1 ON ((c.topic =
+           FROM (aisle._changes c_1
+             JOIN tasks t_1 ON ((c_1.topic = ANY (
                 CASE t_1.task
-                    WHEN 'basket'::text THEN 'basket'::text
-                    ELSE 'items'::text
-                END)))
+                    WHEN 'basket'::text THEN ARRAY['basket'::text, 'lines'::text]
+                    ELSE ARRAY['items'::text]
+                END))))
         ), waits AS (
          SELECT b.task,
             wait.wait,
@@ -3299,8 +3477,10 @@ CREATE VIEW aisle.freshness AS
             WHEN (w.pending > 0) THEN (((w.pending)::double precision / s.rows_per_second) * '00:00:01'::interval)
             ELSE NULL::interval
         END AS eta,
-    w.last_error
-   FROM (((tasks t
+    w.last_error,
+    c.finished_at AS compared_at,
+    COALESCE(c.mended, (0)::bigint) AS mended
+   FROM ((((tasks t
      LEFT JOIN ( SELECT waiting.task,
             sum(waiting.rows) AS pending,
             (aisle._now() - min(waiting.since)) AS oldest_pending,
@@ -3314,9 +3494,10 @@ CREATE VIEW aisle.freshness AS
             min(waits.wait) FILTER (WHERE (waits.up_to >= ((0.99)::double precision * waits.total))) AS p99_seconds
            FROM waits
           GROUP BY waits.task) p USING (task))
-     LEFT JOIN speeds s USING (task));
+     LEFT JOIN speeds s USING (task))
+     LEFT JOIN aisle._comparisons c USING (task));
 
-COMMENT ON VIEW aisle.freshness IS 'How far the vectors lag behind the shop''s rows: jobs waiting, the age of the oldest, and over the last hour the time from a change to its vector in half, 95 and 99 of 100 cases; the present speed, and when the queue will be empty.';
+COMMENT ON VIEW aisle.freshness IS 'How far the vectors lag behind the shop''s rows: jobs waiting, the age of the oldest, and over the last hour the time from a change to its vector in half, 95 and 99 of 100 cases; the present speed, and when the queue will be empty; when all rows were compared with their vectors last, and how many were ever found to differ without anything that had told of it.';
 
 CREATE TABLE aisle.item_factors (
     model_id integer NOT NULL,
@@ -3463,7 +3644,12 @@ UNION ALL
  SELECT format('%s rows wait, the oldest for %s.'::text, f.pending, date_trunc('second'::text, f.oldest_pending)) AS warning,
     'Is a worker running? aisle worker'::text AS remedy
    FROM aisle.freshness f
-  WHERE (f.oldest_pending > '00:10:00'::interval);
+  WHERE (f.oldest_pending > '00:10:00'::interval)
+UNION ALL
+ SELECT format('%s vectors (%s) were out of step with their rows, the last at %s, and nothing had told of it.'::text, c.mended, c.task, to_char(c.last_mended_at, 'YYYY-MM-DD HH24:MI'::text)) AS warning,
+    'They are mended. Were triggers switched off, or rows restored? aisle doctor'::text AS remedy
+   FROM aisle._comparisons c
+  WHERE (c.last_mended_at > (aisle._now() - '1 day'::interval));
 
 COMMENT ON VIEW aisle.warnings IS 'What threatens the freshness of vectors, each with its remedy; empty if all is well.';
 
@@ -3472,6 +3658,9 @@ ALTER TABLE ONLY aisle._attachments
 
 ALTER TABLE ONLY aisle._changes
     ADD CONSTRAINT _changes_pkey PRIMARY KEY (change_id);
+
+ALTER TABLE ONLY aisle._comparisons
+    ADD CONSTRAINT _comparisons_pkey PRIMARY KEY (task);
 
 ALTER TABLE ONLY aisle._deployments
     ADD CONSTRAINT _deployments_pkey PRIMARY KEY (deployment_id);
@@ -3586,6 +3775,8 @@ REVOKE ALL ON FUNCTION aisle._collect_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._column_type(target regclass, column_name text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._compare(task text, rate integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._complete_basket(model_id integer, item_ids text[], k integer, user_id text, gone_too boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._content_hash(name text, manufacturer text, details text) FROM PUBLIC;
@@ -3638,6 +3829,8 @@ REVOKE ALL ON FUNCTION aisle._forget_gone_items() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._forget_items(ids text[]) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION aisle._forget_unnoticed(task text, ids text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION aisle._further(reltuples real) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._guard() FROM PUBLIC;
@@ -3683,6 +3876,10 @@ REVOKE ALL ON FUNCTION aisle._now() FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle._popular_items(model_id integer, k integer, category text, excluded text[], as_of timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._prunable(task text, keep integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._queue_unnoticed_customers(ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._queue_unnoticed_items(task text, ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._read_customers(ids text[]) FROM PUBLIC;
 

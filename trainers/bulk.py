@@ -8,6 +8,7 @@ import numpy.typing as npt
 import psycopg
 from pgvector import Vector
 from psycopg import sql as compose
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from aisle import sql
 from aisle.sql import Connection, errors, sessions
@@ -51,7 +52,7 @@ def record_batches(connection: Connection, query: str) -> Iterator[Any]:
     )
     try:
         # The settings hold in the transaction that it opens by itself. Ours keeps the guard's locks meanwhile.
-        with connection.transaction(), dbapi.connect(sql.address_of(connection)) as adbc, adbc.cursor() as cursor:
+        with connection.transaction(), dbapi.connect(_address(connection)) as adbc, adbc.cursor() as cursor:
             connection.execute("select aisle._guard()")
             cursor.execute("set transaction isolation level read committed read only")
             cursor.execute(f"select {prepare}")
@@ -62,6 +63,15 @@ def record_batches(connection: Connection, query: str) -> Iterator[Any]:
         message = str(error).partition("\n")[0]
         missing = errors.missing_relation(message) if getattr(error, "sqlstate", None) == UNDEFINED_TABLE else None
         raise missing or errors.AisleError(f"The database says: {message}.") from error
+
+
+def _address(connection: Connection) -> str:
+    """Return the address for Arrow's driver, which looks types up by their unquoted names before it can be told."""
+    address = sql.address_of(connection)
+    if isinstance(connection, sessions.PooledConnection):  # which may refuse options
+        return address
+    options = conninfo_to_dict(address).get("options") or ""
+    return make_conninfo(address, options=f"{options} -c quote_all_identifiers=off".strip())
 
 
 def read_columns(connection: Connection, query: str) -> dict[str, npt.NDArray[Any]]:

@@ -7,8 +7,7 @@ language plpgsql stable
 as $function$
 begin
     if target is null or (
-        select c.relkind in ('r', 'p', 'm') and not row_security_active(c.oid) or pg_has_role(c.relowner, current_user, 'member')
-        from pg_class c where c.oid = target)
+        select c.relkind in ('r', 'p', 'm') and not row_security_active(c.oid) from pg_class c where c.oid = target)
     then
         return null;
     end if;

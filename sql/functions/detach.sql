@@ -40,6 +40,7 @@ begin
     if attachment.kind = 'interactions' then
         delete from aisle._review_labels;
     end if;
+    delete from aisle._comparisons c where (c.task = 'basket') = (attachment.kind = 'orders') and attachment.kind <> 'interactions';
     delete from aisle._attachments a where a.kind = detach.kind;
     return format('Detached %s.', attachment.relation);
 end

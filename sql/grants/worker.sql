@@ -9,11 +9,14 @@ grant execute on function
     aisle._read_orders, aisle._before, aisle._tasks_of, aisle._collect_changes, aisle._resolve_lines, aisle._customers_of,
     aisle._column_type, aisle._guard, aisle._refuse_foreign_code, aisle._foreign_code, aisle._forget_items,
     aisle._forget_gone_items, aisle._forget_gone_customers, aisle._enqueue_stale, aisle._enqueue_stale_items,
-    aisle._enqueue_stale_customers
+    aisle._enqueue_stale_customers, aisle._compare, aisle._queue_unnoticed_items, aisle._queue_unnoticed_customers,
+    aisle._forget_unnoticed, aisle._has_index
 to ROLE;
 
 -- The queue.
-grant select, insert, update, delete on aisle._changes, aisle._embedding_jobs, aisle._embedding_batches to ROLE;
+grant select, insert, update, delete on
+    aisle._changes, aisle._embedding_jobs, aisle._embedding_batches, aisle._comparisons
+to ROLE;
 grant usage on sequence aisle._lease_tokens to ROLE;
 
 -- The vectors that are kept in step.

@@ -8,7 +8,7 @@ with tasks as (
     from aisle._embedding_jobs j where not j.is_dead
     union all
     select t.task, greatest(cardinality(c.ids), 1), c.changed_at, false, null
-    from aisle._changes c join tasks t on c.topic = case t.task when 'basket' then 'basket' else 'items' end
+    from aisle._changes c join tasks t on c.topic = any (case t.task when 'basket' then array['basket', 'lines'] else array['items'] end)
 ), waits as (
     select b.task, wait, sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task order by wait) as up_to,
            sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task) as total
@@ -27,7 +27,9 @@ select t.task,
        p.p50_seconds, p.p95_seconds, p.p99_seconds,
        s.rows_per_second,
        case when w.pending > 0 then w.pending / s.rows_per_second * interval '1 second' end as eta,
-       w.last_error
+       w.last_error,
+       c.finished_at as compared_at,
+       coalesce(c.mended, 0) as mended
 from tasks t
 left join (
     select task, sum(rows)::bigint as pending, aisle._now() - min(since) as oldest_pending,
@@ -40,8 +42,10 @@ left join (
            min(wait) filter (where up_to >= .99 * total) as p99_seconds
     from waits group by task
 ) p using (task)
-left join speeds s using (task);
+left join speeds s using (task)
+left join aisle._comparisons c using (task);
 
 comment on view aisle.freshness is
     'How far the vectors lag behind the shop''s rows: jobs waiting, the age of the oldest, and over the last hour the time '
-    'from a change to its vector in half, 95 and 99 of 100 cases; the present speed, and when the queue will be empty.';
+    'from a change to its vector in half, 95 and 99 of 100 cases; the present speed, and when the queue will be empty; when all rows were compared with their '
+    'vectors last, and how many were ever found to differ without anything that had told of it.';

@@ -21,6 +21,12 @@ union all
 select format('%s rows wait, the oldest for %s.', f.pending, date_trunc('second', f.oldest_pending)),
        'Is a worker running? aisle worker'
 from aisle.freshness f
-where f.oldest_pending > interval '10 minutes';
+where f.oldest_pending > interval '10 minutes'
+union all
+select format('%s vectors (%s) were out of step with their rows, the last at %s, and nothing had told of it.',
+              c.mended, c.task, to_char(c.last_mended_at, 'YYYY-MM-DD HH24:MI')),
+       'They are mended. Were triggers switched off, or rows restored? aisle doctor'
+from aisle._comparisons c
+where c.last_mended_at > aisle._now() - interval '1 day';
 
 comment on view aisle.warnings is 'What threatens the freshness of vectors, each with its remedy; empty if all is well.';

@@ -288,6 +288,18 @@ create table aisle._embedding_jobs (
 create index _embedding_jobs_due on aisle._embedding_jobs (task, priority, run_after) where not is_dead;
 create sequence aisle._lease_tokens as bigint;
 
+-- How far the workers have come in comparing vectors with rows, and what they found that nothing had told them of.
+create table aisle._comparisons (
+    task           text primary key,
+    after_row      text,  -- the id of the last row that was compared in this pass; null: it begins
+    after_vector   text,  -- the same of the vectors, which may be of rows that are gone
+    started_at     timestamptz not null,
+    due_at         timestamptz not null,
+    finished_at    timestamptz,  -- when a whole pass ended last
+    mended         bigint not null default 0,
+    last_mended_at timestamptz
+);
+
 -- What the workers did in the last hours, a row a batch: where `freshness` takes its rates and percentiles from.
 create table aisle._embedding_batches (
     task        text not null,

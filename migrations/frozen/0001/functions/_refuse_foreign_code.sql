@@ -5,7 +5,10 @@ as $function$
 declare
     code text;
 begin
-    if target is null or pg_has_role((select c.relowner from pg_class c where c.oid = target), current_user, 'member') then
+    if target is null or (
+        select c.relkind in ('r', 'p', 'm') and not row_security_active(c.oid) and pg_has_role(c.relowner, current_user, 'member')
+        from pg_class c where c.oid = target)
+    then
         return;
     end if;
     if (select c.relkind in ('r', 'p', 'v') from pg_class c where c.oid = target) then
