@@ -42,8 +42,8 @@ class CsvFile(GridFile):
             self.size = self.path.stat().st_size
             with self._open() as (_, stream):
                 start = stream.read(SNIFFED_BYTES)
-        known = self.reading.encoding or encodings.marked(start)
-        candidates = (encodings.check(known),) if known else encodings.GUESSED
+        known = encodings.marked(start) if self.reading.encoding is None else encodings.check(self.reading.encoding)
+        candidates = (known,) if known else encodings.GUESSED
         if not known and (unmarked := encodings.looks_like_utf16(start)):
             raise self.fault(
                 "there are NUL characters, as in UTF-16 without a byte order mark", hint=f"Try: --encoding {unmarked}"

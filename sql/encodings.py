@@ -38,7 +38,7 @@ _USUAL = frozenset(
 def check(encoding: str) -> str:
     """Return the name that Python has for a text encoding; raise InvalidArgumentError if it has none."""
     try:
-        b"".decode(encoding)
+        "a".encode(encoding)  # fails for what is a codec, but of no text
         name = codecs.lookup(encoding).name
     except (LookupError, ValueError) as error:
         raise errors.InvalidArgumentError(

@@ -22,6 +22,7 @@ class ExcelFile(GridFile):
     def __init__(self, path: Path, reading: Reading) -> None:
         super().__init__(path, reading)
         self._sheet: list[list[Any]] = []
+        self._times: set[int] = set()  # columns of times, of which midnight looks like a date
         self._said_sheet: str | None = None
 
     def scan(self, progress: Progress | None, *, guess: bool) -> None:
@@ -34,7 +35,7 @@ class ExcelFile(GridFile):
     def lines(self) -> Iterator[Row]:
         for line, cells in enumerate(self._sheet, 1):
             self.done = line
-            texts = [self._text(cell, line) for cell in cells]
+            texts = [self._text(cell, line, place in self._times) for place, cell in enumerate(cells)]
             if any(texts):
                 yield line, texts
 
@@ -60,6 +61,9 @@ class ExcelFile(GridFile):
                 if not filled:
                     self._sheet = cells
                 filled.append(name)
+        self._times = {
+            place for row in self._sheet for place, cell in enumerate(row) if isinstance(cell, datetime.datetime)
+        }
         if len(filled) > 1:
             self._said_sheet = (
                 f"Read the sheet {filled[0]!r}; there is also {', '.join(map(repr, filled[1:]))} (--sheet NAME)."
@@ -85,7 +89,7 @@ class ExcelFile(GridFile):
             hint="Open it in Excel and save it again as .xlsx, or as CSV in UTF-8",
         )
 
-    def _text(self, cell: Any, line: int) -> str:
+    def _text(self, cell: Any, line: int, of_times: bool) -> str:
         """Return a cell as CSV would have it."""
         if isinstance(cell, bool):
             return str(cell).lower()
@@ -93,6 +97,8 @@ class ExcelFile(GridFile):
             return str(int(cell))
         if isinstance(cell, datetime.datetime):
             return cell.isoformat(" ")
+        if isinstance(cell, datetime.date) and of_times:
+            return f"{cell} 00:00:00"
         if isinstance(cell, datetime.date | datetime.time):
             return cell.isoformat()
         text = str(cell)

@@ -110,7 +110,7 @@ class ParquetFile(TableFile):
             if opened:
                 raise self.fault(f"the file is damaged: {details}", hint="Fetch or write it again") from error
             if complete:
-                what = f"this Parquet file is complete, but its schema cannot be used: {details}"
+                what = f"the Parquet file is complete, but its schema cannot be read: {details}"
                 raise self.fault(what, hint="Write it again with plain columns, or as CSV") from error
             what = f"this is no complete Parquet file: {details}"
             raise self.fault(what, hint="Fetch or write it again") from error

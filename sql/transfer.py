@@ -270,8 +270,13 @@ def _explain(error: Exception, source: TableFile, table: str, place: int) -> err
     message = diagnostic.message_primary or "PostgreSQL refuses the data"
     number, column = _copy_position(diagnostic.context or "", table, source.columns)
     column = column or diagnostic.column_name
+    if isinstance(error, psycopg.errors.NotNullViolation) and column and column not in source.columns:
+        return source.fault(
+            f"a row is new, and the table wants a {column!r} for it, which the file does not have",
+            hint="Add the column to the file; nothing was imported",
+        )
     if number is None:
-        details = f" ({diagnostic.message_detail})" if diagnostic.message_detail else ""
+        details = f" ({diagnostic.message_detail.rstrip('.')})" if diagnostic.message_detail else ""
         return source.fault(f"{message}{details}", hint=diagnostic.message_hint)
     place, values = _row(source, number)
     if isinstance(error, psycopg.errors.UniqueViolation):

@@ -105,9 +105,10 @@ def merge(
         raise DuplicateKeyError(*twice)
     changed = 0
     if others:
-        # *<> compares what is stored, as not every type has an = of its own.
+        # What is stored is compared, as not every type has an = of its own.
         changed = run(
-            "update {table} t set {set} from {stage} s where {same} and row({old}) operator(pg_catalog.*<>) row({new})"
+            "update {table} t set {set} from {stage} s "
+            "where {same} and pg_catalog.record_image_ne(row({old}), row({new}))"
         ).rowcount
     added = run(
         "insert into {table} ({columns}) overriding system value select {staged} from {stage} s "
