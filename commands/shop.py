@@ -165,7 +165,7 @@ def import_items(
 ) -> None:  # fmt: skip
     """Create or fill a table of products from FILE."""
     from aisle.sql import transfer
-    from aisle.sql.table_files import Reading
+    from aisle.sql.table_files import Reading, counted
 
     reading = Reading(encoding, delimiter, header_line, skip_rows, rename, sheet)
     with database.connect() as connection, transfer_progress(f"Importing {file.name}") as progress:
