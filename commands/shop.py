@@ -178,12 +178,10 @@ def import_items(
             (table,),
         ).fetchone()
     if result.changes:
-        changes = result.changes
-        made = (
-            f"updated: {changes.added:,} rows added, {changes.changed:,} changed, {changes.equal:,} left as they were"
-        )
+        added, changed, equal = result.changes.added, result.changes.changed, result.changes.equal
+        made = f"updated: {counted(added, 'row')} added, {changed:,} changed, {equal:,} left as before"
     else:
-        made = f"{'created and filled' if result.created else 'filled'}: {result.rows:,} rows"
+        made = f"{'created and filled' if result.created else 'filled'}: {counted(result.rows, 'row')}"
     said = f", read {result.said}" if result.said else ""
     click.echo(f"{table} {made}{said}, columns {', '.join(result.columns)}.")
     for note in result.notes:

@@ -30,6 +30,8 @@ class ParquetFile(TableFile):
         with self._open() as file:
             schema = file.schema_arrow
             self.rows = self.size = file.metadata.num_rows
+        if not schema.names:
+            raise self.fault("the file has no columns")
         self.name_columns(schema.names)
         for field in schema:
             self.types.append(postgres_type(field.type) or "")
@@ -93,6 +95,11 @@ class ParquetFile(TableFile):
                 for values in zip(*lists, strict=True):
                     number += 1
                     yield number, list(values)
+            if number != self.rows:
+                raise self.fault(
+                    f"the file is damaged: it should have {self.rows:,} rows, but {number:,} can be read",
+                    hint="Fetch or write it again",
+                )
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Any]:

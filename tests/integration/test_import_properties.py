@@ -26,8 +26,9 @@ few = settings(
 
 # What stands in files of shops, in any order.
 PIECES = [
-    ",", ";", "\t", "|", '"', '""', "\n", "\r\n", "\r", " ", "id", "name", "상품명", "가격", "1", "-2.5", "1e-3", "true",
-    "2024-02-29", "2024-01-02 03:04:05", "녹차", "뷁", "é", "🍎", "\ufeff", "\0", "sep=;", "ctid", "x" * 64, "^|^", "안내 문구 ",
+    ",", ";", "\t", "|", '"', '""', "\n", "\r\n", "\r", " ", "id", "name", "상품명", "가격", "1", "-2.5", "1e-3",
+    "true", "2024-02-29", "2024-01-02 03:04:05", "녹차", "뷁", "é", "🍎", "\ufeff", "\0", "sep=;", "ctid", "x" * 64,
+    "^|^", "안내 문구 ",
 ]  # fmt: skip
 texts = st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text(max_size=60)
 encodings = st.sampled_from(["utf-8", "utf-8-sig", "cp949", "utf-16", "utf-16-le", "latin-1", "gbk", "utf-32"])
@@ -54,8 +55,7 @@ def import_or_refuse(db: sql.Connection, path: Path, **options: Any) -> None:
     db.execute("drop schema if exists new cascade")
     try:
         result = transfer.import_table(db, path, "new.t", **options)
-    except errors.AisleError as error:
-        assert str(error).strip()
+    except errors.AisleError:
         assert not exists(db, "new.t"), "nothing is half imported"
         assert rows(db, "select from pg_namespace where nspname = 'new'") == []
         return

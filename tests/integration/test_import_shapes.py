@@ -416,6 +416,10 @@ def test_a_parquet_file_with_a_damaged_page_is_refused(db: sql.Connection, tmp_p
     assert "the file is damaged" in said
     assert "CRC" in said
     assert not exists(db, "t")
+    pq.write_table(pa.table({"id": [1, 2], "name": ["tea", None]}), path)
+    path.write_bytes(b"\0\0" + path.read_bytes()[4:])
+    assert "the file is damaged" in fault(db, path)
+    assert not exists(db, "t")
 
 
 def test_a_complete_parquet_file_with_an_unusable_schema(db: sql.Connection, tmp_path: Path) -> None:
@@ -426,6 +430,8 @@ def test_a_complete_parquet_file_with_an_unusable_schema(db: sql.Connection, tmp
     whole = path.read_bytes()
     path.write_bytes(whole[:-8] + (2**31 - 1).to_bytes(4, "little") + b"PAR1")
     assert "is complete, but its schema cannot be read" in fault(db, path)
+    pq.write_table(pa.table({}), path)
+    assert "the file has no columns" in fault(db, path)
     path.write_bytes(whole[:-30])
     assert "no complete Parquet file" in fault(db, path)
 
