@@ -131,7 +131,7 @@ def detach(database: Database, kind: str) -> None:
 
 @click.group("import")
 def import_() -> None:
-    """Fill a table from a CSV, Excel or Parquet file, all or nothing."""
+    """Fill a table from a CSV, Excel or Parquet file."""
 
 
 def _one_character(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -163,7 +163,7 @@ def import_items(
     database: Database, file: Path, table: str, key: str | None, update: bool, encoding: str | None,
     delimiter: str | None, header_line: int | None, skip_rows: int | None, rename: tuple[str, ...], sheet: str | None,
 ) -> None:  # fmt: skip
-    """Create or fill a table of products from FILE."""
+    """Create or fill a table of products from FILE, with all of it or nothing."""
     from aisle.sql import transfer
     from aisle.sql.table_files import Reading, counted
 

@@ -24,6 +24,10 @@ SNIFFED_BYTES = 4096
 GZIP = b"\x1f\x8b"
 
 
+class QuotingError(errors.InputFileError):
+    """Quotes do not come in pairs."""
+
+
 class CsvFile(GridFile):
     """A file of comma-separated values, or values that another character separates, compressed or not."""
 
@@ -33,6 +37,7 @@ class CsvFile(GridFile):
         super().__init__(path, reading)
         self.encoding = encodings.GUESSED[0]
         self.delimiter = DELIMITERS[0]
+        self.quoted = True  # quotes around a field are no part of it
         self.starts_with_sep = False  # the first line is Excel's own, such as sep=;
         self.letters: encodings.Letters | None = None
 
@@ -53,13 +58,27 @@ class CsvFile(GridFile):
             self.letters = encodings.Letters() if self.encoding == "cp949" and not known else None
             try:
                 self._sniff()
-                self.read(progress, guess)
+                self._read_quoted_or_not(progress, guess)
             except UnicodeError:
                 reached[self.encoding] = self._undecodable_line()
                 continue
             self._say_how()
             return
         self._refuse_bytes(reached)
+
+    def _read_quoted_or_not(self, progress: Progress | None, guess: bool) -> None:
+        """Read; where tabs stand between fields, a program may know no quotes, and " means inches."""
+        self.quoted = True
+        try:
+            self.read(progress, guess)
+        except QuotingError as error:
+            if self.delimiter != "\t":
+                raise
+            self.quoted = False
+            try:
+                self.read(progress, guess)
+            except errors.InputFileError:
+                raise error from None
 
     def _refuse_bytes(self, reached: dict[str, int]) -> NoReturn:
         best = max(reached, key=lambda encoding: reached[encoding])
@@ -82,6 +101,8 @@ class CsvFile(GridFile):
             said.append(f"as {encodings.display(self.encoding)}")
         if self.delimiter not in DELIMITERS:
             said.append(f"with {self.delimiter!r} between fields")
+        if not self.quoted:
+            said.append("with quotes as part of the text")
         self.said = " ".join(said) or None
 
     def too_wide(self, found: int, line: int) -> errors.InputFileError:
@@ -95,7 +116,12 @@ class CsvFile(GridFile):
 
     def lines(self) -> Iterator[Row]:
         """Yield the first line and the fields of each record, blank lines left out."""
-        reader = csv.reader(self._text(), delimiter=self.delimiter, strict=True)
+        reader = csv.reader(
+            self._text(),
+            delimiter=self.delimiter,
+            quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
+            strict=True,
+        )
         first = 1  # line of the record; it may contain line breaks
         try:
             for fields in reader:
@@ -104,11 +130,12 @@ class CsvFile(GridFile):
                 first = reader.line_num + 1
         except csv.Error as error:
             noticed = f" (noticed in line {reader.line_num})" if reader.line_num > first else ""
-            raise self.fault(
+            fault = self.fault(
                 f"a quoted field is not closed, or something follows its closing quote{noticed}",
                 place=first,
                 hint='Double each quote inside a quoted field: "a 15"" screen"',
-            ) from error
+            )
+            raise QuotingError(str(fault), hint=fault.hint) from error
 
     def _text(self) -> Generator[str, None, None]:
         with faults_of_files(self.path), self._open() as (raw, stream):

@@ -29,6 +29,10 @@ OTHERS = {
 def open_table_file(path: Path, reading: Reading | None = None) -> TableFile:
     """Return the reader of a file; raise InputFileError for a kind of file that none reads."""
     reading = reading or Reading()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise errors.InputFileError(
+            f"{path} is no file, and a table is read twice.", hint="Write what comes through it to a file first"
+        )
     with faults_of_files(path), path.open("rb") as file:
         start = file.read(START)
     if path.suffix.lower() == ".parquet" or start.startswith(PARQUET):

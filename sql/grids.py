@@ -1,5 +1,6 @@
 """Tables of text cells, as CSV and Excel files hold them: which line is the header, which rows and columns are data."""
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -47,11 +48,12 @@ class GridFile(TableFile):
         for number, (line, cells) in enumerate(self._below_header(), 1 - self.skipped):
             if number < 1:
                 continue
-            if not any(cells) and len(cells) > 1:
+            if _is_blank(cells):
                 blank += 1
                 continue
-            surplus = max(surplus, len(cells) - len(self.columns))
-            cells = self._fit(line, cells, names)
+            if len(cells) != len(self.columns):
+                surplus = max(surplus, len(cells) - len(self.columns))
+                cells = self._fit(line, cells, names)
             first = first or line
             self.rows += 1
             if guess:
@@ -75,15 +77,15 @@ class GridFile(TableFile):
 
     def records(self) -> Iterator[tuple[int, list[Any]]]:
         for number, (line, cells) in enumerate(self._below_header()):
-            if number < self.skipped or (not any(cells) and len(cells) > 1):
+            if number < self.skipped or _is_blank(cells):
                 continue
             yield line, [cell or empty for cell, empty in zip(cells[: len(self.columns)], self.empty, strict=True)]
 
     def _below_header(self) -> Iterator[Row]:
-        return (row for row in self.lines() if row[0] > self.header)
+        return itertools.dropwhile(lambda row: row[0] <= self.header, self.lines())
 
     def _fit(self, line: int, cells: list[str], names: list[str]) -> list[str]:
-        """Return the cells of the columns; what stands beyond them must be empty."""
+        """Return the cells of the columns, of a row that has another number; what stands beyond must be empty."""
         width = len(self.columns)
         if len(cells) < width or (len(cells) > len(names) and any(cells[len(names) :])):
             raise self.too_wide(len(cells), line)
@@ -165,3 +167,8 @@ class GridFile(TableFile):
                 f"Only line {first} keeps the column {name!r} from being numbers or times; "
                 "if it is no data, import again with --skip-rows 1."
             )
+
+
+def _is_blank(cells: list[str]) -> bool:
+    """Return whether a row of several cells has nothing in them."""
+    return not cells[0] and len(cells) > 1 and not any(cells)

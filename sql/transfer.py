@@ -281,7 +281,8 @@ def _explain(error: Exception, source: TableFile, table: str, place: int) -> err
     place, values = _row(source, number)
     if isinstance(error, psycopg.errors.UniqueViolation):
         return _explain_duplicate(diagnostic.message_detail or "", source, place, values)
-    return source.fault(message, place=place, column=column, hint=diagnostic.message_hint)
+    hint = "If this row is no data, but explains the columns: --skip-rows 1" if number == 1 else None
+    return source.fault(message, place=place, column=column, hint=diagnostic.message_hint or hint)
 
 
 def _explain_duplicate(detail: str, source: TableFile, place: int, values: Sequence[Any]) -> errors.InputFileError:

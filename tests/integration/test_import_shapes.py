@@ -3,6 +3,7 @@
 import base64
 import gzip
 import io
+import os
 import sys
 import zipfile
 import zlib
@@ -137,6 +138,14 @@ def test_excels_line_on_the_delimiter_is_followed(db: sql.Connection, put: Any) 
     assert "line 4: 1 fields" in fault(db, put("sep=;\nid;name\n1;a\n2\n"))
 
 
+def test_tabs_without_quoting_are_read_and_said(db: sql.Connection, put: Any) -> None:
+    said, found = read(db, put('id\tname\n1\t"27형" 모니터\n2\t"tea\n3\t"\n'))
+    assert said == "with quotes as part of the text"
+    assert found == [(1, '"27형" 모니터'), (2, '"tea'), (3, '"')]
+    assert read(db, put('id\tname\n1\t"two\nlines"\n')) == ("", [(1, "two\nlines")])
+    assert "a quoted field is not closed" in fault(db, put('id\tname\n1\t"tea\n2\n'), "u")
+
+
 # ---- headers ----
 
 HEADER = "등록상품ID,상품명,가격"
@@ -248,7 +257,25 @@ def test_one_odd_first_value_is_a_warning(db: sql.Connection, put: Any) -> None:
     assert read(db, put(f"sku,name,price\nfirst,tea,1\n{data}"))[0] == ""
 
 
+def test_rows_that_explain_the_columns_of_an_existing_table(db: sql.Connection, put: Any) -> None:
+    db.execute("create table t (id int, price int)")
+    assert "--skip-rows 1" in fault(db, put("id,price\n번호,가격\n1,2\n"))
+    assert "--skip-rows" not in fault(db, put("id,price\n1,2\n번호,가격\n"))
+
+
 # ---- kinds of files ----
+
+
+def test_what_can_be_read_only_once_is_refused(db: sql.Connection, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert "is no file, and a table is read twice. Write what comes" in fault(db, tmp_path / "pipe.csv")
+
+
+@pytest.mark.parametrize("columns", [1601, 1500])
+def test_more_columns_than_a_table_or_a_row_can_have(db: sql.Connection, put: Any, columns: int) -> None:
+    header = ",".join(f"c{n}" for n in range(columns))
+    assert "items.csv" in fault(db, put(f"{header}\n{','.join('1' * columns)}\n"), "new.t")
+    assert not exists(db, "new.t")
 
 
 def xlsx(*sheets: list[list[Any]], names: tuple[str, ...] = ("Sheet1", "Sheet2", "Sheet3")) -> bytes:
