@@ -7,6 +7,7 @@ import gzip
 import io
 import itertools
 import re
+import shlex
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -17,7 +18,8 @@ from aisle.sql.grids import GridFile, Row
 from aisle.sql.table_files import PROGRESS_EVERY, Progress, Reading, faults_of_files
 
 DELIMITERS = ",;\t"  # taken without a word
-ODD_DELIMITERS = "|"  # taken if all lines that are looked at have equally many
+ODD_DELIMITER = "|"  # taken if all lines that are looked at have equally many
+SUSPICIOUS = "|^~:¦§\x01\x1c\x1d\x1e\x1f"  # what else programs put between fields
 MAX_FIELD = 16 * 2**20  # characters; a longer field, or line, is a quote that was never closed
 SNIFFED_LINES = 20
 SNIFFED_BYTES = 4096
@@ -191,13 +193,15 @@ class CsvFile(GridFile):
         def widths(mark: str) -> list[int]:
             return [len(next(csv.reader([line], delimiter=mark), [])) for line in lines]
 
-        wanted = self.reading.header_line
-        found = {mark: widths(mark) for mark in DELIMITERS}
         if not lines:
             return DELIMITERS[0]
+        wanted = self.reading.header_line
+        found = {mark: widths(mark) for mark in DELIMITERS}
         best = max(found, key=lambda mark: found[mark][0])
         if found[best][0] > 1 and wanted is None:
-            return best
+            odd = widths(ODD_DELIMITER)
+            fits = len(lines) > 1 and odd[0] > 1 and len(set(odd)) == 1
+            return ODD_DELIMITER if fits and len(set(found[best])) > 1 else best
         # The first line is one cell, or said to be no header: the file has one column, or begins with a title.
         rest = {mark: Counter(width for width in found[mark][1:] if width > 1) for mark in DELIMITERS}
         best = max(rest, key=lambda mark: rest[mark].total())
@@ -207,20 +211,17 @@ class CsvFile(GridFile):
 
     def _odd_delimiter(self, lines: list[str]) -> str:
         """Return what stands between the fields of a file that seems to have one column; refuse to guess wildly."""
-        marks = {character for character in lines[0] if not (character.isalnum() or character in " _\"'.()[]{}<>")}
-        marks = {mark for mark in marks if len(lines) > 1 and len({line.count(mark) for line in lines}) == 1}
-        for mark in ODD_DELIMITERS:
-            parts = lines[0].split(mark)
-            if mark in marks and len(marks) == 1 and all(part.strip() for part in parts):
-                return mark
-        if marks:
-            shown = "".join(sorted(marks, key=lines[0].index))
-            raise self.fault(
-                f"it seems to have one column, but each line has {shown!r} in it",
-                hint=f"Say what stands between the fields, one character: --delimiter {shown[0]!r}; "
-                "--delimiter , if it is one column",
-            )
-        return DELIMITERS[0]
+        marks = {mark for mark in SUSPICIOUS if mark in lines[0] and len({line.count(mark) for line in lines}) == 1}
+        if not marks or len(lines) == 1:
+            return DELIMITERS[0]
+        if marks == {ODD_DELIMITER} and all(part.strip() for part in lines[0].split(ODD_DELIMITER)):
+            return ODD_DELIMITER
+        shown = "".join(sorted(marks, key=lines[0].index))
+        raise self.fault(
+            f"it seems to have one column, but each line has {shown!r} in it",
+            hint=f"Say what stands between the fields, one character: --delimiter {shlex.quote(shown[0])}; "
+            "--delimiter , if it is one column",
+        )
 
     def _undecodable_line(self) -> int:
         """Return the first line that the encoding cannot read."""

@@ -56,17 +56,12 @@ def keys(connection: psycopg.Connection[Any], table: sql.Identifier) -> list[lis
 
 def stage(cursor: psycopg.Cursor[Any], table: sql.Identifier, columns: Sequence[str]) -> sql.Identifier:
     """Create the temporary table for these columns, and return its name."""
-    cursor.execute(
-        sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
-            sql.Identifier(STAGE), sql.SQL(", ").join(map(sql.Identifier, columns)), table
-        )
-    )
-    cursor.execute(
-        sql.SQL("alter table {} add column {} bigint generated always as identity").format(
-            sql.Identifier(STAGE), sql.Identifier(LINE)
-        )
-    )
-    return sql.Identifier("pg_temp", STAGE)
+    name = sql.Identifier("pg_temp", STAGE)
+    create = sql.SQL("create temporary table {} on commit drop as select {} from {} with no data")
+    number = sql.SQL("alter table {} add column {} bigint generated always as identity")
+    cursor.execute(create.format(name, _list(columns), table))
+    cursor.execute(number.format(name, sql.Identifier(LINE)))
+    return name
 
 
 def merge(

@@ -264,6 +264,11 @@ def test_an_export_into_a_pipe(shop: Aisle, tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text(encoding="utf-8") == "before\n" + outcome.output
     assert "cannot be written" in shop.refusal("export", "items", "/dev/nothing/here.csv")
     assert "cannot be written" in shop.refusal("export", "items", "/dev/full")
+    reader = shop.start("export", "items", "/dev/stdout")
+    assert reader.stdout is not None
+    assert reader.stderr is not None
+    reader.stdout.close()
+    assert reader.stderr.read() == "", "whoever has read enough is no error"
 
 
 def test_wrong_usage_has_an_exit_code_of_its_own(aisle: Aisle) -> None:

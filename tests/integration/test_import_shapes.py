@@ -113,6 +113,10 @@ def test_a_pipe_between_fields_is_taken_and_said(db: sql.Connection, put: Any) -
     said, found = read(db, put("id|name|category\n1|tea|drink\n2|bread|food\n"))
     assert said == "with '|' between fields"
     assert found == [(1, "tea", "drink"), (2, "bread", "food")]
+    said, found = read(db, put("id|name, short|category\n1|tea|a, b, c\n2|bread|food\n"))
+    assert said == "with '|' between fields"
+    assert found == [(1, "tea", "a, b, c"), (2, "bread", "food")]
+    assert read(db, put("id,brand|name\n1,a|b\n2,c|d\n")) == ("", [(1, "a|b"), (2, "c|d")])
 
 
 @pytest.mark.parametrize("mark", ["^|^", "||", "::", "^", "~", ":", "\x1f"])
@@ -127,7 +131,9 @@ def test_one_column_that_looks_like_several_is_refused(db: sql.Connection, put: 
         assert read(db, path, delimiter=mark)[1] == [(1, "tea"), (2, "bread")]
 
 
-@pytest.mark.parametrize("content", ["name\ntea\nbread, brown\n", "상품명(필수)\n녹차\n", "a-b\nx\ny-z\n", "name\n"])
+@pytest.mark.parametrize(
+    "content", ["name\ntea\nbread, brown\n", "상품명(필수)\n녹차\n", "sku-code\na-b\ny-z\n", "a:b\nx\ny:z\n", "a|b\n"]
+)
 def test_one_column_is_one_column(db: sql.Connection, put: Any, content: str) -> None:
     assert len(read(db, put(content.replace(", ", " ")))[1]) == content.count("\n") - 1
 
