@@ -152,12 +152,20 @@ def _one_character(_context: click.Context, _option: click.Parameter, value: str
     is_flag=True,
     help="Change rows whose key is there already, and add the others; --key names the key.",
 )
-@click.option("--encoding", help="Such as cp949, gbk, latin-1 or utf-16.  [default: UTF-8, or CP949 if it is Korean]")
-@click.option("--delimiter", callback=_one_character, help="What stands between fields: one character, or `tab`.")
-@click.option("--header-line", type=click.IntRange(min=1), help="The line that names the columns.")
-@click.option("--skip-rows", type=click.IntRange(min=0), help="Rows below the header that are no data.")
+@click.option(
+    "--encoding", help="Encoding: cp949, gbk, latin-1, utf-16, ….  [default: UTF-8, or CP949 if that is Korean]"
+)
+@click.option(
+    "--delimiter", callback=_one_character, help="Character between fields, or `tab`.  [default: from the first lines]"
+)
+@click.option(
+    "--header-line",
+    type=click.IntRange(min=1),
+    help="Number of the line that names the columns.  [default: the first, or below a title]",
+)
+@click.option("--skip-rows", type=click.IntRange(min=0), help="Number of rows below the header that are no data.")
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Name a column; OLD may be its position. Repeatable.")
-@click.option("--sheet", help="The sheet of an Excel file.  [default: the first that is not empty]")
+@click.option("--sheet", help="Sheet of an Excel file.  [default: the first that is not empty]")
 @pass_database
 def import_items(
     database: Database, file: Path, table: str, key: str | None, update: bool, encoding: str | None,

@@ -26,7 +26,7 @@ SNIFFED_BYTES = 4096
 GZIP = b"\x1f\x8b"
 
 
-class QuotingError(errors.InputFileError):
+class _QuotingError(errors.InputFileError):
     """Quotes do not come in pairs."""
 
 
@@ -73,7 +73,7 @@ class CsvFile(GridFile):
         self.quoted = True
         try:
             self.read(progress, guess)
-        except QuotingError as error:
+        except _QuotingError as error:
             if self.delimiter != "\t":
                 raise
             self.quoted = False
@@ -94,7 +94,7 @@ class CsvFile(GridFile):
     def _say_how(self) -> None:
         if self.letters and not self.letters.are_korean():
             raise self.fault(
-                "this is no UTF-8, and read as CP949 it is hardly Korean: " + self.letters.sample(),
+                "the text is not UTF-8; read as CP949, it hardly looks Korean: " + self.letters.sample(),
                 hint=f"Name the encoding: --encoding NAME, such as {encodings.OTHERS}",
             )
         self.letters = None
@@ -137,7 +137,7 @@ class CsvFile(GridFile):
                 place=first,
                 hint='Double each quote inside a quoted field: "a 15"" screen"',
             )
-            raise QuotingError(str(fault), hint=fault.hint) from error
+            raise _QuotingError(str(fault), hint=fault.hint) from error
 
     def _text(self) -> Generator[str, None, None]:
         with faults_of_files(self.path), self._open() as (raw, stream):

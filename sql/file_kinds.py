@@ -31,7 +31,7 @@ def open_table_file(path: Path, reading: Reading | None = None) -> TableFile:
     reading = reading or Reading()
     if path.exists() and not path.is_file() and not path.is_dir():
         raise errors.InputFileError(
-            f"{path} is no file, and a table is read twice.", hint="Write what comes through it to a file first"
+            f"{path} is no file; an import reads its file twice.", hint="Write what comes through it to a file first"
         )
     with faults_of_files(path), path.open("rb") as file:
         start = file.read(START)

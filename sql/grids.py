@@ -157,7 +157,7 @@ class GridFile(TableFile):
             below = f"the {counted(guesses.explanations, 'row')} below the header"
             raise self.fault(
                 f"{below} seem{'s' if guesses.explanations == 1 else ''} to explain the columns, not to be data: "
-                "numbers or times begin after that",
+                "numbers or times begin below",
                 place=first,
                 hint=f"Pass them over: --skip-rows {guesses.explanations}; or keep them: --skip-rows 0",
             )
@@ -165,7 +165,7 @@ class GridFile(TableFile):
             name = self.columns[guesses.suspects[0]]
             self.notes.append(
                 f"Only line {first} keeps the column {name!r} from being numbers or times; "
-                "if it is no data, import again with --skip-rows 1."
+                "if it is no data, drop the table and import again with --skip-rows 1."
             )
 
 

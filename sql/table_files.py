@@ -53,8 +53,8 @@ class TableFile(ABC):
             given = getattr(reading, field.name)
             if given != getattr(default, field.name) and field.name not in self.options:
                 raise errors.InvalidArgumentError(
-                    f"--{field.name.replace('_', '-')} {given} says nothing about a file such as {path.name}.",
-                    hint="Leave the option out",
+                    f"--{field.name.replace('_', '-')} does not apply to a file such as {path.name}.",
+                    hint="Leave it out",
                 )
         self.path = path
         self.reading = reading

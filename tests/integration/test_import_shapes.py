@@ -71,7 +71,7 @@ def test_what_only_happens_to_be_readable_as_cp949_is_refused(
     db: sql.Connection, put: Any, text: str, encoding: str
 ) -> None:
     path = put(text.encode(encoding))
-    assert "hardly Korean" in fault(db, path)
+    assert "hardly looks Korean" in fault(db, path)
     assert "--encoding" in fault(db, path)
     assert not exists(db, "t")
     said, found = read(db, path, encoding=encoding)
@@ -274,7 +274,7 @@ def test_rows_that_explain_the_columns_of_an_existing_table(db: sql.Connection, 
 
 def test_what_can_be_read_only_once_is_refused(db: sql.Connection, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
-    assert "is no file, and a table is read twice. Write what comes" in fault(db, tmp_path / "pipe.csv")
+    assert "is no file; an import reads its file twice. Write what comes" in fault(db, tmp_path / "pipe.csv")
 
 
 @pytest.mark.parametrize("columns", [1601, 1500])
@@ -430,7 +430,7 @@ def test_an_option_that_means_nothing_to_a_file_is_refused(db: sql.Connection, p
         (tmp_path / "a.parquet", Reading(header_line=1)),
         (put("id\n1\n"), Reading(sheet="x")),
     ):
-        with pytest.raises(errors.InvalidArgumentError, match="says nothing about a file"):
+        with pytest.raises(errors.InvalidArgumentError, match="does not apply to a file"):
             transfer.import_table(db, path, "t", reading=reading)
 
 
