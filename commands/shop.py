@@ -224,6 +224,7 @@ def _say_written(file: Path, what: str) -> None:
 def export_items(database: Database, file: Path, table: str | None, excel: bool) -> None:
     """Write the attached table, or another, to FILE (.csv, .csv.gz, .parquet)."""
     from aisle.sql import errors, transfer
+    from aisle.sql.table_files import counted
 
     with database.connect() as connection, transfer_progress(f"Exporting {file.name}") as progress:
         if table is None:
@@ -237,7 +238,7 @@ def export_items(database: Database, file: Path, table: str | None, excel: bool)
                 raise errors.AttachedTableGoneError
             table = str(row[0])
         rows = transfer.export_table(connection, table, file, excel=excel, progress=progress)
-    _say_written(file, f"{rows:,} rows of {table}")
+    _say_written(file, f"{counted(rows, 'row')} of {table}")
 
 
 @export.command("recommendations")
@@ -251,6 +252,7 @@ def export_recommendations(database: Database, file: Path, k: int, repeats: bool
     from psycopg import sql as compose
 
     from aisle.sql import transfer
+    from aisle.sql.table_files import counted
 
     with database.connect() as connection, transfer_progress(f"Exporting {file.name}") as progress:
         sql.fetch_value(connection, "select aisle._live_model('recommender')")
@@ -262,7 +264,7 @@ def export_recommendations(database: Database, file: Path, k: int, repeats: bool
             "lateral aisle.recommend(u.user_id, {}, exclude_seen => {}) r"
         ).format(compose.Identifier(f"_{kind}"), compose.Literal(k), compose.Literal(not repeats))
         rows = transfer.export_table(connection, query, file, excel=excel, progress=progress)
-    _say_written(file, f"{rows:,} recommendations")
+    _say_written(file, counted(rows, "recommendation"))
 
 
 @export.command("baskets")

@@ -26,7 +26,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from aisle.sql import errors, updates
+from aisle.sql import errors, locks, updates
 from aisle.sql.file_kinds import open_table_file
 from aisle.sql.parquet_files import arrow_type, require_arrow
 from aisle.sql.table_files import PROGRESS_EVERY, Column, Progress, Reading, TableFile
@@ -68,7 +68,8 @@ def import_table(
     With `update`, rows whose key the table has replace what it has in the file's columns, and the others are added.
     The key is then the primary key, or the column `key`, which must be unique.
 
-    Raises InputFileError, which names line and column, and InvalidArgumentError for a name that is none.
+    Raises InputFileError, which names line and column, InvalidArgumentError for a name that is none, and BusyError if
+    somebody else changes the rows that are to be updated, and does not end.
     """
     source = open_table_file(Path(path), reading)
     target = _parse_name(connection, table)
@@ -108,7 +109,9 @@ def import_table(
                     if progress and place % PROGRESS_EVERY == 0:
                         progress(source.size + source.done, 2 * source.size)
             if merging:
-                changes = updates.merge(cursor, name, source.columns, keys, source.rows)
+                changes = locks.giving_way(
+                    connection, lambda: updates.merge(cursor, name, source.columns, keys, source.rows)
+                )
     except updates.NoKeyError as error:
         at, _ = _row(source, error.number)
         raise source.fault(f"{', '.join(keys)} is empty, so the row has no key", place=at) from error

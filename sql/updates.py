@@ -1,6 +1,7 @@
 """Rows of a file that update a table: new ones are inserted, those with a known key changed where they differ.
 
-The file goes into a temporary table first. What is the same stays untouched, so that no trigger fires for it.
+The file goes into a temporary table first, so that rows of the shop's table are locked for a moment only. What is the
+same stays untouched, so that no trigger fires for it.
 """
 
 from collections.abc import Sequence

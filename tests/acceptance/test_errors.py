@@ -246,7 +246,7 @@ def test_a_file_may_have_any_name(aisle: Aisle, tmp_path: Path) -> None:
     assert "0 rows" not in aisle("export", "items", tmp_path / "out.csv", "--table", "shop.products")
     command = [PROGRAM, "export", "items", file, "--table", "shop.products"]
     done = subprocess.run(command, env=aisle.environment(), capture_output=True, check=True)
-    assert done.stdout == os.fsencode(file) + b": 1 rows of shop.products.\n"
+    assert done.stdout == os.fsencode(file) + b": 1 row of shop.products.\n"
     file.write_text("id,name\n1,tea\n1,tea\n")
     assert "line 3" in aisle.refusal("import", "items", file, "--table", "shop.other")
 

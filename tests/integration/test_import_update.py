@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aisle import sql
-from aisle.sql import errors, transfer, updates
+from aisle.sql import errors, locks, transfer, updates
 from aisle.sql.table_files import Reading
 from tests.imports import fault, rows, types
 
@@ -140,6 +140,29 @@ def test_only_what_differs_fires_the_shops_triggers(db: sql.Connection, put: Any
     db.execute("create trigger note before insert or update on t for each row execute function note()")
     update(db, put("id,name\n1,tea\n2,rye\n3,milk\n"))
     assert rows(db, "select id from seen order by id") == [(2,), (3,)]
+
+
+def test_an_update_gives_way_to_the_shop(
+    db: sql.Connection, put: Any, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "LOCK_TIMEOUT", 0.05)
+    path = put("id,name\n1,green tea\n2,rye\n")
+    db.execute("create table t (id int primary key, name text)")
+    db.execute("insert into t values (1, 'tea'), (2, 'bread')")
+    with sql.connect(database_url) as shop:
+        shop.execute("begin; update t set name = 'toast' where id = 2")
+        with monkeypatch.context() as patch:
+            patch.setattr(locks, "PATIENCE", 0)
+            with pytest.raises(errors.BusyError):
+                update(db, path)
+        assert rows(db) == [(1, "tea"), (2, "bread")]
+
+        def meanwhile(_seconds: float) -> None:
+            shop.execute("update t set name = 'black tea' where id = 1; commit")  # in a deadlock, one would fail
+
+        monkeypatch.setattr(locks.time, "sleep", meanwhile)
+        assert update(db, path) == updates.Changes(0, 2, 0)
+    assert rows(db) == [(1, "green tea"), (2, "rye")]
 
 
 def test_names_are_those_after_renaming(db: sql.Connection, put: Any) -> None:
