@@ -1,5 +1,6 @@
 """The command `aisle`: a thin group over `commands/`, and the place where an error becomes a sentence."""
 
+import io
 import os
 import sys
 
@@ -89,6 +90,8 @@ _name_variables(aisle, "AISLE")
 def main() -> None:
     """Run the command line; an error is one sentence, a hint, and an exit code other than 0."""
     verbose = "-v" in sys.argv or "--verbose" in sys.argv
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")  # the name of a file that is no UTF-8 is printed as it is
     try:
         sys.exit(aisle.main(standalone_mode=False))
     except click.ClickException as error:
@@ -103,6 +106,9 @@ def main() -> None:
         sys.exit(1)
     except (errors.AisleError, psycopg.Error) as raised:
         logs.say(raised if isinstance(raised, errors.AisleError) else errors.translate(raised), verbose)
+        sys.exit(1)
+    except Exception as unexpected:
+        logs.say(errors.of_unexpected(unexpected), verbose)
         sys.exit(1)
 
 

@@ -137,7 +137,9 @@ def _own_table(connection: Connection, file: Path, key: str) -> str:
     with connection.transaction():
         connection.execute("create schema shop")
         _mark(connection)
-        transfer.import_table(connection, file, "shop.products", key=key)
+        result = transfer.import_table(connection, file, "shop.products", key=key)
+    for note in ((f"Read {result.said}.",) if result.said else ()) + result.notes:
+        _say(note)
     return "shop.products"
 
 

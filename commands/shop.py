@@ -131,37 +131,89 @@ def detach(database: Database, kind: str) -> None:
 
 @click.group("import")
 def import_() -> None:
-    """Fill a table from a CSV or Parquet file, all or nothing."""
+    """Fill a table from a CSV, Excel or Parquet file."""
+
+
+def _one_character(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """Return a delimiter; a tab, which is hard to type, has a name."""
+    if value in ("tab", "\\t"):
+        return "\t"
+    if value is not None and len(value) != 1:
+        raise click.BadParameter(f"{value!r} is not one character; a tab is `tab`.")
+    return value
 
 
 @import_.command("items")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--table", default="shop.products", show_default=True, help="The table to create or fill.")
 @click.option("--key", help="The primary key of a table that is created.  [default: id, if there is such a column]")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Change rows whose key is there already, and add the others; --key names the key.",
+)
+@click.option(
+    "--encoding", help="Encoding: cp949, gbk, latin-1, utf-16, ….  [default: UTF-8, or CP949 if that is Korean]"
+)
+@click.option(
+    "--delimiter", callback=_one_character, help="Character between fields, or `tab`.  [default: from the first lines]"
+)
+@click.option(
+    "--header-line",
+    type=click.IntRange(min=1),
+    help="Number of the line that names the columns.  [default: the first, or below a title]",
+)
+@click.option("--skip-rows", type=click.IntRange(min=0), help="Number of rows below the header that are no data.")
+@click.option("--rename", multiple=True, metavar="OLD=NEW", help="Name a column; OLD may be its position. Repeatable.")
+@click.option("--sheet", help="Sheet of an Excel file.  [default: the first that is not empty]")
 @pass_database
-def import_items(database: Database, file: Path, table: str, key: str | None) -> None:
-    """Create or fill a table of products from FILE."""
+def import_items(
+    database: Database, file: Path, table: str, key: str | None, update: bool, encoding: str | None,
+    delimiter: str | None, header_line: int | None, skip_rows: int | None, rename: tuple[str, ...], sheet: str | None,
+) -> None:  # fmt: skip
+    """Create or fill a table of products from FILE, with all of it or nothing."""
     from aisle.sql import transfer
+    from aisle.sql.table_files import Reading, counted
 
+    reading = Reading(encoding, delimiter, header_line, skip_rows, rename, sheet)
     with database.connect() as connection, transfer_progress(f"Importing {file.name}") as progress:
-        result = transfer.import_table(connection, file, table, key=key, progress=progress)
+        result = transfer.import_table(
+            connection, file, table, key=key, update=update, reading=reading, progress=progress
+        )
         found = connection.execute(
             "select attname from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0] "
             "where indrelid = to_regclass(%s) and indisprimary and indnkeyatts = 1",
             (table,),
         ).fetchone()
-    made = "created and filled" if result.created else "filled"
-    click.echo(f"{table} {made}: {result.rows:,} rows, columns {', '.join(result.columns)}.")
-    named = shlex.quote(table)
+    if result.changes:
+        added, changed, equal = result.changes.added, result.changes.changed, result.changes.equal
+        made = f"updated: {counted(added, 'row')} added, {changed:,} changed, {equal:,} left as before"
+    else:
+        made = f"{'created and filled' if result.created else 'filled'}: {counted(result.rows, 'row')}"
+    said = f", read {result.said}" if result.said else ""
+    click.echo(f"{table} {made}{said}, columns {', '.join(result.columns)}.")
+    for note in result.notes:
+        click.echo(note)
     if found is None:
-        click.echo(f"It has no primary key, which an id must be. Next: alter table {table} add primary key (KEY)")
-    id_option = "--id KEY " if found is None else "" if found[0] == "id" else f"--id {found[0]} "
-    click.echo(f"Next: aisle attach items {named} {id_option}--name … --category …")
+        click.echo(
+            f"It has no primary key, which an id must be. In SQL: alter table {table} add primary key (KEY); "
+            "or drop it and import again with --key COLUMN"
+        )
+    id_option = ["--id", "KEY"] if found is None else [] if found[0] == "id" else ["--id", str(found[0])]
+    # The dots are for the person to fill in; whatever they run by mistake, no name of theirs breaks the line.
+    click.echo(f"Next: {shlex.join(['aisle', 'attach', 'items', table, *id_option])} --name … --category …")
 
 
 @click.group()
 def export() -> None:
     """Write a table to a CSV or Parquet file."""
+
+
+def _say_written(file: Path, what: str) -> None:
+    """Say what a file holds now; not into a pipe, which may be the file."""
+    from aisle.sql.transfer import is_stream
+
+    click.echo(f"{file}: {what}.", err=is_stream(file))
 
 
 @export.command("items")
@@ -172,6 +224,7 @@ def export() -> None:
 def export_items(database: Database, file: Path, table: str | None, excel: bool) -> None:
     """Write the attached table, or another, to FILE (.csv, .csv.gz, .parquet)."""
     from aisle.sql import errors, transfer
+    from aisle.sql.table_files import counted
 
     with database.connect() as connection, transfer_progress(f"Exporting {file.name}") as progress:
         if table is None:
@@ -185,7 +238,7 @@ def export_items(database: Database, file: Path, table: str | None, excel: bool)
                 raise errors.AttachedTableGoneError
             table = str(row[0])
         rows = transfer.export_table(connection, table, file, excel=excel, progress=progress)
-    click.echo(f"{file}: {rows:,} rows of {table}.")
+    _say_written(file, f"{counted(rows, 'row')} of {table}")
 
 
 @export.command("recommendations")
@@ -199,6 +252,7 @@ def export_recommendations(database: Database, file: Path, k: int, repeats: bool
     from psycopg import sql as compose
 
     from aisle.sql import transfer
+    from aisle.sql.table_files import counted
 
     with database.connect() as connection, transfer_progress(f"Exporting {file.name}") as progress:
         sql.fetch_value(connection, "select aisle._live_model('recommender')")
@@ -210,7 +264,7 @@ def export_recommendations(database: Database, file: Path, k: int, repeats: bool
             "lateral aisle.recommend(u.user_id, {}, exclude_seen => {}) r"
         ).format(compose.Identifier(f"_{kind}"), compose.Literal(k), compose.Literal(not repeats))
         rows = transfer.export_table(connection, query, file, excel=excel, progress=progress)
-    click.echo(f"{file}: {rows:,} recommendations.")
+    _say_written(file, counted(rows, "recommendation"))
 
 
 @export.command("baskets")
@@ -235,4 +289,4 @@ def export_baskets(database: Database, file: Path, k: int, excel: bool) -> None:
             "from (select distinct user_id::text from aisle._orders) u, lateral aisle.next_basket(u.user_id, {}) b"
         ).format(compose.Literal(k or None))
         rows = transfer.export_table(connection, query, file, excel=excel, progress=progress)
-    click.echo(f"{file}: {rows:,} items of next orders.")
+    _say_written(file, f"{rows:,} items of next orders")

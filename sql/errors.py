@@ -5,9 +5,12 @@ the class with the same `sqlstate`, so that a caller sees one error whether Pyth
 """
 
 import inspect
+import os
 import re
 
 import psycopg
+
+SEE_TRACE = "Run it again as `aisle -v …` to see where; if it stays, report it with that."
 
 
 class AisleError(Exception):
@@ -185,3 +188,21 @@ def _who_may(message: str, context: str) -> str:
         "The owner of the schema `aisle` can grant what is in it: aisle grant. What creates or drops tables is the "
         "owner's to do. The shop grants its own tables."
     )
+
+
+def of_unexpected(error: Exception) -> AisleError:
+    """Return the one sentence for an exception that nobody foresaw; chain it with `raise … from error`."""
+    original = getattr(error, "orig", None)  # what SQLAlchemy wraps
+    if isinstance(original, psycopg.Error):
+        return translate(original)
+    if isinstance(error, UnicodeEncodeError) and (foreign := re.search("[\udc80-\udcff]+", error.object)):
+        shown = "".join(f"\\x{byte:02x}" for byte in os.fsencode(foreign[0]))
+        return AisleError(
+            f"The command line, or a variable, has bytes that are no UTF-8 text: {shown}.",
+            hint="Set the terminal to UTF-8, or convert the text: iconv -f CP949 -t UTF-8",
+        )
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, str | bytes) else ""
+        return AisleError(f"The system says: {error.strerror}{where}.", hint=SEE_TRACE)
+    said = " ".join(str(error).split()).rstrip(".")
+    return AisleError(f"Unexpected {type(error).__name__}{': ' if said else ''}{said}.", hint=SEE_TRACE)

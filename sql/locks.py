@@ -1,7 +1,7 @@
 """Giving way to the shop: who waits for a strong lock on a table lets everybody else queue up behind.
 
-Attaching and detaching take such locks, for milliseconds. If a long transaction of the shop's is in the way, they wait
-for it a moment only, let the queue pass, and try again.
+Attaching and detaching take such locks, for milliseconds; an update from a file locks the rows that it changes. If a
+transaction of the shop's is in the way, they wait for it a moment only, let the queue pass, and try again.
 """
 
 import logging

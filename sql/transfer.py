@@ -1,4 +1,4 @@
-"""Tables in and out of the database as CSV or Parquet files of any size; memory stays flat.
+"""Tables in and out of the database as CSV or Parquet files of any size; memory stays flat. Excel files are read, too.
 
 An import reads a file twice. The first pass finds the encoding and every structural fault, and guesses the types of
 the columns where the table is yet to be created; the second one streams the rows through COPY, in one transaction.
@@ -13,10 +13,11 @@ import contextlib
 import gzip
 import io
 import itertools
+import os
 import re
 import secrets
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, LiteralString
@@ -25,18 +26,14 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from aisle.sql import errors
-from aisle.sql.table_files import (
-    PROGRESS_EVERY,
-    Column,
-    Progress,
-    TableFile,
-    arrow_type,
-    open_table_file,
-    require_arrow,
-)
+from aisle.sql import errors, locks, updates
+from aisle.sql.file_kinds import open_table_file
+from aisle.sql.parquet_files import arrow_type, require_arrow
+from aisle.sql.table_files import PROGRESS_EVERY, Column, Progress, Reading, TableFile
 
+STDOUT = Path("/dev/stdout")
 DEFAULT_KEY = "id"
+ONE_ROW = "Each row needs a key of its own; remove one of the rows"
 PARQUET_ROW_GROUP = 16 * 2**20  # bytes of CSV that become one row group
 
 
@@ -47,6 +44,9 @@ class ImportResult:
     rows: int
     columns: tuple[str, ...]
     created: bool
+    changes: updates.Changes | None = None  # of an update
+    said: str | None = field(default=None, compare=False)  # how the file was read: "as CP949"
+    notes: tuple[str, ...] = field(default=(), compare=False)  # sentences on what was guessed or passed over
 
 
 def import_table(
@@ -55,47 +55,105 @@ def import_table(
     table: str,
     *,
     key: str | None = None,
+    update: bool = False,
+    reading: Reading | None = None,
     progress: Progress | None = None,
 ) -> ImportResult:
-    """Copy a CSV (.gz too) or Parquet file into a table, all of it or nothing.
+    """Copy a CSV (.gz too), Excel or Parquet file into a table, all of it or nothing.
 
     `table` is a name as SQL spells it: `shop.products`, `"my table"`. A table that does not exist is created, with its
     schema, columns named and typed after the file, and `key` (the column `id` where there is one) as primary key. The
     columns of one that exists are matched by name; those with a default may be absent.
 
-    Raises InputFileError, which names line and column, and InvalidArgumentError for a name that is none.
+    With `update`, rows whose key the table has replace what it has in the file's columns, and the others are added.
+    The key is then the primary key, or the column `key`, which must be unique.
+
+    Raises InputFileError, which names line and column, InvalidArgumentError for a name that is none, and BusyError if
+    somebody else changes the rows that are to be updated, and does not end.
     """
-    source = open_table_file(Path(path))
+    source = open_table_file(Path(path), reading)
     target = _parse_name(connection, table)
+    name = sql.Identifier(*target)
     existing = _columns_of(connection, target)
+    keys = _keys_of_existing(connection, name, table, key, update) if existing else []
     source.scan(progress, guess=not existing)
     if existing:
-        source.match(existing, table)
+        source.match(existing, table, partly=update)
     elif key is None and DEFAULT_KEY in source.columns:
         key = DEFAULT_KEY
-    if key is not None and key not in source.columns:
+    if not existing:
+        keys = [] if key is None else [key]
+    if missing := [column for column in keys if column not in source.columns]:
         raise errors.InputFileError(
-            f"{path} has no column {key!r}, which was to be the key.",
+            f"{path} has no column {missing[0]!r}, which {'is' if existing else 'was to be'} the key.",
             hint=f"Its columns are: {', '.join(source.columns)}",
         )
-    place = 0
+    if update and not keys:
+        raise errors.InvalidArgumentError(
+            f"{table} does not exist, and without a key no later file could update it.",
+            hint="Name the column that tells rows apart: --key COLUMN",
+        )
+    merging = update and bool(existing)
+    place, changes = 0, None
     try:
-        with connection.transaction(), connection.cursor() as cursor:
+        with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
             if not existing:
                 _create(cursor, target, source, key)
             copy_from = sql.SQL("copy {} ({}) from stdin").format(
-                sql.Identifier(*target), sql.SQL(", ").join(map(sql.Identifier, source.columns))
+                updates.stage(cursor, name, source.columns) if merging else name,
+                sql.SQL(", ").join(map(sql.Identifier, source.columns)),
             )
             with cursor.copy(copy_from) as copy:
                 for place, values in source.records():
                     copy.write_row(values)
                     if progress and place % PROGRESS_EVERY == 0:
                         progress(source.size + source.done, 2 * source.size)
+            if merging:
+                changes = locks.giving_way(
+                    connection, lambda: updates.merge(cursor, name, source.columns, keys, source.rows)
+                )
+    except updates.NoKeyError as error:
+        at, _ = _row(source, error.number)
+        raise source.fault(f"{', '.join(keys)} is empty, so the row has no key", place=at) from error
+    except updates.DuplicateKeyError as error:
+        raise _explain_key(source, keys, *_row(source, error.number)) from error
     except (psycopg.DataError, psycopg.IntegrityError, UnicodeEncodeError) as error:
-        raise _explain(error, source, target[-1], place) from error
+        raise _explain(error, source, updates.STAGE if merging else target[-1], place) from error
+    except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.TooManyColumns) as error:
+        raise source.fault(error.diag.message_primary or str(error), place=place) from error
+    except psycopg.errors.DuplicateColumn as error:
+        what = error.diag.message_primary or str(error)
+        raise source.fault(what, hint="Give the column another name: --rename OLD=NEW") from error
     if progress:
         progress(2 * source.size, 2 * source.size)
-    return ImportResult(source.rows, tuple(source.columns), created=not existing)
+    return ImportResult(
+        source.rows, tuple(source.columns), not existing, changes, said=source.said, notes=tuple(source.notes)
+    )
+
+
+def _keys_of_existing(
+    connection: psycopg.Connection[Any], name: sql.Identifier, table: str, key: str | None, update: bool
+) -> list[str]:
+    """Return the columns by which rows are updated, if they are; raise InvalidArgumentError for what is no key."""
+    unique = updates.keys(connection, name)
+    if not update:
+        if key is None or [key] in unique[:1]:
+            return []
+        raise errors.InvalidArgumentError(
+            f"{table} exists, and --key names the key only of a table that is created; {key!r} is not its primary key.",
+            hint="Leave --key out to add the rows, or give --update to change the rows that are there",
+        )
+    if key is not None and [key] not in unique:
+        raise errors.InvalidArgumentError(
+            f"{key!r} is no key of {table}: there is no primary key or unique index of this column alone.",
+            hint=f"In SQL: create unique index on {table} ({sql.Identifier(key).as_string(connection)})",
+        )
+    if key is None and not unique:
+        raise errors.InvalidArgumentError(
+            f"{table} has no primary key, so no row can be found that a file's row would update.",
+            hint=f"In SQL: alter table {table} add primary key (COLUMN)",
+        )
+    return unique[0] if key is None else [key]
 
 
 def export_table(
@@ -133,19 +191,40 @@ def export_table(
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a new file that takes the place of `path` when all went well, and is removed otherwise."""
+    """Open a new file that takes the place of `path` when all went well, and is removed otherwise.
+
+    What is no file but takes bytes, such as /dev/stdout or a pipe, is written to as it is.
+    """
+    if is_stream(path):
+        with _faults_of_writing(path), open(os.dup(1) if path == STDOUT else path, "wb") as stream:
+            yield stream
+        return
     target = path.resolve()  # what a link points to is replaced, not the link
     if target.exists() and not target.is_file():
         raise errors.InvalidArgumentError(f"{path} is no file that could be replaced.")
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with partial.open("xb") as file:
-            yield file
-        partial.replace(target)
-    except OSError as error:
-        raise errors.AisleError(f"{path} cannot be written: {error.strerror or error}.") from error
+        with _faults_of_writing(path):
+            with partial.open("xb") as file:
+                yield file
+            partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether a path leads to a pipe, a terminal or the like, not to a file that could be replaced."""
+    return path.parts[:2] == ("/", "dev") or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+@contextlib.contextmanager
+def _faults_of_writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever reads the pipe has read enough
+    except OSError as error:
+        raise errors.AisleError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def _parse_name(connection: psycopg.Connection[Any], name: str) -> list[str]:
@@ -194,28 +273,46 @@ def _explain(error: Exception, source: TableFile, table: str, place: int) -> err
     message = diagnostic.message_primary or "PostgreSQL refuses the data"
     number, column = _copy_position(diagnostic.context or "", table, source.columns)
     column = column or diagnostic.column_name
+    if isinstance(error, psycopg.errors.NotNullViolation) and column and column not in source.columns:
+        return source.fault(
+            f"a row is new, and the table wants a {column!r} for it, which the file does not have",
+            hint="Add the column to the file; nothing was imported",
+        )
     if number is None:
-        details = f" ({diagnostic.message_detail})" if diagnostic.message_detail else ""
+        details = f" ({diagnostic.message_detail.rstrip('.')})" if diagnostic.message_detail else ""
         return source.fault(f"{message}{details}", hint=diagnostic.message_hint)
-    place, values = next(itertools.islice(source.records(), number - 1, None))
+    place, values = _row(source, number)
     if isinstance(error, psycopg.errors.UniqueViolation):
         return _explain_duplicate(diagnostic.message_detail or "", source, place, values)
-    return source.fault(message, place=place, column=column, hint=diagnostic.message_hint)
+    hint = "If this row is no data, but explains the columns: --skip-rows 1" if number == 1 else None
+    return source.fault(message, place=place, column=column, hint=diagnostic.message_hint or hint)
 
 
 def _explain_duplicate(detail: str, source: TableFile, place: int, values: Sequence[Any]) -> errors.InputFileError:
     """Return the error that names both rows; the detail reads, in whatever language: Key (id)=(7) already exists."""
     match = re.search(r"\((.*?)\)=\(", detail)
     names = [name.strip('"').replace('""', '"') for name in match[1].split(", ")] if match else []
-    hint = "Each row needs a value of its own; remove one of the rows"
     if not names or not set(names) <= set(source.columns):
-        return source.fault(f"this row is there already ({detail})", place=place, hint=hint)
+        return source.fault(f"this row is there already ({detail})", place=place, hint=ONE_ROW)
+    return _explain_key(source, names, place, values)
+
+
+def _explain_key(source: TableFile, names: Sequence[str], place: int, values: Sequence[Any]) -> errors.InputFileError:
+    """Return the error that a row has the key of another, in the file or the table."""
     positions = [source.columns.index(name) for name in names]
     wanted = [values[position] for position in positions]
     first = next(at for at, row in source.records() if [row[position] for position in positions] == wanted)
     shown = ", ".join(f"{name} {value!r}" for name, value in zip(names, wanted, strict=True))
-    earlier = f"is already in {source.unit} {first}" if first != place else "is already in the table"
-    return source.fault(f"{shown} {earlier}", place=place, hint=hint)
+    if first != place:
+        return source.fault(f"{shown} is already in {source.unit} {first}", place=place, hint=ONE_ROW)
+    return source.fault(
+        f"{shown} is already in the table", place=place, hint="To change the rows that are there: --update"
+    )
+
+
+def _row(source: TableFile, number: int) -> tuple[int, list[Any]]:
+    """Return the place and the values of a row, counted from 1."""
+    return next(itertools.islice(source.records(), number - 1, None))
 
 
 def _copy_position(context: str, table: str, columns: Iterable[str]) -> tuple[int | None, str | None]:

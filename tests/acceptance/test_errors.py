@@ -1,12 +1,14 @@
 """Whatever goes wrong is one sentence and a hint on stderr, exit code 1, and no traceback unless it is asked for."""
 
+import csv
 import os
+import subprocess
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.acceptance.conftest import TRAIN, Aisle
+from tests.acceptance.conftest import PROGRAM, TRAIN, Aisle
 from tests.conftest import Server
 
 READERS = (
@@ -170,6 +172,103 @@ def test_a_broken_file(aisle: Aisle, tmp_path: Path) -> None:
     file.write_text('id,name\n1,tea\n2,"bread\n')
     assert "products.csv" in aisle.refusal("import", "items", file)
     assert aisle.value("select to_regclass('shop.products')") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("plain", "id"),
+        ('"Odd $(touch x) `table`"', "상품번호(스마트스토어)"),
+        ("shop.npath", "옵션 ID"),
+        ("shop.q", "it's a \"key\"; rm -rf 'x' | & < > # ! * ~"),
+        ("shop.c", "two\nlines"),
+        ("shop.d", "--name"),
+    ],
+)
+def test_the_printed_next_command_can_be_pasted_into_a_shell(aisle: Aisle, tmp_path: Path, name: str, key: str) -> None:
+    file = tmp_path / "products.csv"
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([(key, "품명 (1)"), (1, "tea")])
+    printed = aisle("import", "items", file, "--table", name, "--key", key)
+    assert printed.count("Next: ") == 1
+    stub = tmp_path / "bin" / "aisle"
+    stub.parent.mkdir()
+    stub.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+    stub.chmod(0o755)
+    pasted = printed.partition("Next: ")[2].replace("--name …", "--name '품명 (1)'").replace(" --category …", "")
+    environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    arguments = done.stdout.split("\0")[:-1]
+    assert arguments == ["attach", "items", name, *(["--id", key] if key != "id" else []), "--name", "품명 (1)"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "products.csv"], "nothing else was run"
+    aisle(*arguments)
+
+
+def test_an_import_says_what_it_did(aisle: Aisle, tmp_path: Path) -> None:
+    file = tmp_path / "products.csv"
+    file.write_bytes("상품 목록\nid,이름,이름,\n1,녹차,차,\n2,현미,밥,\n".encode("cp949"))
+    said = aisle("import", "items", file)
+    assert said.splitlines()[:4] == [
+        "shop.products created and filled: 2 rows, read as CP949, columns id, 이름, 이름 2.",
+        "Line 2 was taken as the header, 1 line above it passed over (--header-line N takes another).",
+        "Column 3 is called '이름 2', as there is a '이름' before it (--rename 3=NAME gives it another name).",
+        "1 empty column at the end left out.",
+    ]
+    file.write_text("id;이름;이름 2\n1;녹차;차\n2;쌀;밥\n3;콩;밥\n", encoding="utf-8")
+    assert "--update" in aisle.refusal("import", "items", file)
+    assert aisle("import", "items", file, "--update", "--delimiter", ";").startswith(
+        "shop.products updated: 1 row added, 1 changed, 1 left as before, columns id, 이름, 이름 2."
+    )
+    assert "one character" in aisle.run("import", "items", file, "--delimiter", "||").errors
+    file.write_text("id\tname\n1\ttea\n")
+    aisle("import", "items", file, "--table", "shop.tabs", "--delimiter", "tab")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("predict-category", "\udcb0\udca1"), ("search", "\udcb0\udca1"), ("similar", "\udcb0\udca1"),
+        ("attach", "items", "\udcb0\udca1"), ("export", "items", "/tmp/never.csv", "--table", "\udcb0\udca1"),
+    ],
+    ids=lambda command: command[0],
+)  # fmt: skip
+def test_bytes_that_are_no_utf_8_on_the_command_line(shop: Aisle, command: tuple[str, ...]) -> None:
+    refusal = shop.refusal(*command)
+    assert r"bytes that are no UTF-8 text: \xb0\xa1." in refusal
+    assert "iconv -f CP949 -t UTF-8" in refusal
+
+
+def test_a_file_may_have_any_name(aisle: Aisle, tmp_path: Path) -> None:
+    file = tmp_path / "\udcb0\udca1.csv"
+    file.write_text("id,name\n1,tea\n")
+    aisle("import", "items", file)
+    assert "0 rows" not in aisle("export", "items", tmp_path / "out.csv", "--table", "shop.products")
+    command = [PROGRAM, "export", "items", file, "--table", "shop.products"]
+    done = subprocess.run(command, env=aisle.environment(), capture_output=True, check=True)
+    assert done.stdout == os.fsencode(file) + b": 1 row of shop.products.\n"
+    file.write_text("id,name\n1,tea\n1,tea\n")
+    assert "line 3" in aisle.refusal("import", "items", file, "--table", "shop.other")
+
+
+def test_an_export_into_a_pipe(shop: Aisle, tmp_path: Path) -> None:
+    outcome = shop.run("export", "items", "/dev/stdout")
+    assert outcome.code == 0, outcome.errors
+    assert outcome.errors.startswith("/dev/stdout: 400 rows of ")
+    shop("export", "items", tmp_path / "out.csv")
+    assert outcome.output == (tmp_path / "out.csv").read_text(encoding="utf-8")
+    with (tmp_path / "log").open("w") as log:
+        log.write("before\n")
+        log.flush()
+        subprocess.run([PROGRAM, "export", "items", "/dev/stdout"], stdout=log, env=shop.environment(), check=True)
+    assert (tmp_path / "log").read_text(encoding="utf-8") == "before\n" + outcome.output
+    assert "cannot be written" in shop.refusal("export", "items", "/dev/nothing/here.csv")
+    assert "cannot be written" in shop.refusal("export", "items", "/dev/full")
+    reader = shop.start("export", "items", "/dev/stdout")
+    assert reader.stdout is not None
+    assert reader.stderr is not None
+    reader.stdout.close()
+    assert reader.stderr.read() == "", "whoever has read enough is no error"
 
 
 def test_wrong_usage_has_an_exit_code_of_its_own(aisle: Aisle) -> None:

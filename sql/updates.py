@@ -1,0 +1,119 @@
+"""Rows of a file that update a table: new ones are inserted, those with a known key changed where they differ.
+
+The file goes into a temporary table first, so that rows of the shop's table are locked for a moment only. What is the
+same stays untouched, so that no trigger fires for it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+STAGE = "_aisle_import"  # the temporary table
+LINE = "_aisle_line"  # its column that counts the rows; the shop's table can hardly have one
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many rows of the file were new, differed from the table's, and were as the table's."""
+
+    added: int
+    changed: int
+    equal: int
+
+
+class DuplicateKeyError(Exception):
+    """Two rows of the file have the same key."""
+
+    def __init__(self, number: int, first: int) -> None:
+        super().__init__(number, first)
+        self.number = number  # of the row, from 1
+        self.first = first
+
+
+class NoKeyError(Exception):
+    """A row of the file has no key."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number  # of the row, from 1
+
+
+def keys(connection: psycopg.Connection[Any], table: sql.Identifier) -> list[list[str]]:
+    """Return the columns of each unique index that tells rows apart, the primary key's first."""
+    query = """
+        select array(select attname::text from unnest(indkey[:indnkeyatts - 1]) with ordinality as k (attnum, place)
+                     join pg_attribute a on a.attrelid = indrelid and a.attnum = k.attnum order by place)
+        from pg_index where indrelid = to_regclass(%s) and indisunique and indisvalid
+            and indpred is null and indexprs is null
+        order by indisprimary desc, indexrelid
+    """
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return [row[0] for row in cursor.execute(query, [table.as_string(connection)])]
+
+
+def stage(cursor: psycopg.Cursor[Any], table: sql.Identifier, columns: Sequence[str]) -> sql.Identifier:
+    """Create the temporary table for these columns, and return its name."""
+    name = sql.Identifier("pg_temp", STAGE)
+    create = sql.SQL("create temporary table {} on commit drop as select {} from {} with no data")
+    number = sql.SQL("alter table {} add column {} bigint generated always as identity")
+    cursor.execute(create.format(name, _list(columns), table))
+    cursor.execute(number.format(name, sql.Identifier(LINE)))
+    return name
+
+
+def merge(
+    cursor: psycopg.Cursor[Any], table: sql.Identifier, columns: Sequence[str], key: Sequence[str], rows: int
+) -> Changes:
+    """Bring the staged rows into the table, and drop the temporary one.
+
+    Raises NoKeyError and DuplicateKeyError for rows that the key does not tell apart.
+    """
+    others = [column for column in columns if column not in key]
+    parts = {
+        "stage": sql.Identifier("pg_temp", STAGE),
+        "line": sql.Identifier(LINE),
+        "table": table,
+        "columns": _list(columns),
+        "staged": _list(columns, "s"),
+        "key": _list(key),
+        "same": sql.SQL(" and ").join(sql.SQL("t.{0} = s.{0}").format(sql.Identifier(column)) for column in key),
+        "missing": sql.SQL(" or ").join(sql.SQL("{} is null").format(sql.Identifier(column)) for column in key),
+        "set": sql.SQL(", ").join(sql.SQL("{0} = s.{0}").format(sql.Identifier(column)) for column in others),
+        "old": _list(others, "t"),
+        "new": _list(others, "s"),
+    }
+
+    def run(query: LiteralString) -> psycopg.Cursor[Any]:
+        return cursor.execute(sql.SQL(query).format(**parts))
+
+    run("analyze {stage}")
+    if missing := run("select min({line}) from {stage} where {missing} having min({line}) is not null").fetchone():
+        raise NoKeyError(missing[0])
+    twice = run(
+        "select {line}, first from (select {line}, min({line}) over (partition by {key}) as first from {stage}) d "
+        "where {line} > first order by {line} limit 1"
+    ).fetchone()
+    if twice:
+        raise DuplicateKeyError(*twice)
+    changed = 0
+    if others:
+        # What is stored is compared, as not every type has an = of its own.
+        changed = run(
+            "update {table} t set {set} from {stage} s "
+            "where {same} and pg_catalog.record_image_ne(row({old}), row({new}))"
+        ).rowcount
+    added = run(
+        "insert into {table} ({columns}) overriding system value select {staged} from {stage} s "
+        "where not exists (select from {table} t where {same}) order by s.{line}"
+    ).rowcount
+    run("drop table {stage}")
+    return Changes(added, changed, rows - added - changed)
+
+
+def _list(columns: Sequence[str], alias: str | None = None) -> sql.Composable:
+    names = [sql.Identifier(*filter(None, (alias, column))) for column in columns]
+    return sql.SQL(", ").join(names)
