@@ -75,7 +75,7 @@ def backfill(database: Database) -> None:
     type=click.IntRange(0),
     default=200,
     show_default=True,
-    help="Rows a second, of all workers together, to compare with their vectors, in case a change went unnoticed. 0: none.",
+    help="Rows a second to compare with their vectors, by all workers together, in case nothing told of a change.",
 )
 @click.option("--listen-url", help="A direct address for notifications, if the database's is that of a pooler.")
 @click.option(
@@ -95,6 +95,7 @@ def worker(
     tasks: str,
     batch_size: int,
     poll_interval: float,
+    compare_rate: int,
     listen_url: str | None,
     lease: float,
     once: bool,
@@ -117,6 +118,7 @@ def worker(
         batch_size=batch_size,
         poll_interval=poll_interval,
         lease=timedelta(seconds=lease),
+        compare_rate=compare_rate,
         listen_url=listen_url,
         once=once,
         idle_exit=idle_exit,

@@ -128,7 +128,7 @@ class Worker:
             query = "select aisle._compare(%s, %s)"
             mended = sql.fetch_value(connection, query, (embedder.task, self._options.compare_rate))
             if mended:
-                logger.warning("%d rows of the task %s had changed without a word; they are mended.", mended, embedder.task)
+                logger.warning("%s: %d rows had changed, and nothing had told of it.", embedder.task, mended)
             found += mended or 0
         return found
 

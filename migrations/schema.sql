@@ -229,7 +229,10 @@ begin
     if source.kind is null or not exists (select from aisle._models m where m.task = task and m.state = 'ready') then
         return null;
     end if;
-    insert into aisle._comparisons (task, started_at, due_at) values (task, aisle._now(), aisle._now()) on conflict do nothing;
+    -- Not always: to find a conflict it would wait for a worker that is at it.
+    if not exists (select from aisle._comparisons c where c.task = task) then
+        insert into aisle._comparisons (task, started_at, due_at) values (task, aisle._now(), aisle._now()) on conflict do nothing;
+    end if;
     select c.* into comparison from aisle._comparisons c
     where c.task = task and c.due_at <= aisle._now()
     for update skip locked;

@@ -261,8 +261,11 @@ def register_vectors(connection: Connection) -> None:
     from pgvector.psycopg.vector import register_vector_info
 
     schema = vector_schema(connection).as_string(connection)
-    register_vector_info(connection, TypeInfo.fetch(connection, f"{schema}.vector"))
-    register_halfvec_info(connection, TypeInfo.fetch(connection, f"{schema}.halfvec"))
+    for name, register in (("vector", register_vector_info), ("halfvec", register_halfvec_info)):
+        info = TypeInfo.fetch(connection, f"{schema}.{name}")
+        if info is None:
+            raise errors.UnsupportedServerError(f"pgvector's type {name} is missing.")
+        register(connection, info)
 
 
 def check_server(connection: Connection) -> None:

@@ -123,7 +123,7 @@ def set_all(connection: Connection[Any], settings: Mapping[str, str], *, is_loca
     Cursor(connection).execute(f"select {calls}".encode(), values)
 
 
-def outside_transaction(connection: Connection[Any], statement: psycopg.sql.Composable) -> None:
+def outside_transaction(connection: Connection[Any], statement: psycopg.sql.Composed) -> None:
     """Execute what cannot be part of a transaction, such as `create index concurrently`.
 
     Behind a pooler the settings are then those of whatever session it lends.
@@ -139,5 +139,6 @@ def _in_transaction(connection: Connection[Any]) -> AbstractContextManager[objec
 
 def _identity(connection: Connection[Any]) -> tuple[int, bool]:
     """Return the process that really serves us, and whether its server is a replica."""
-    rows = connection.execute("select pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()").fetchall()
-    return rows[0]
+    query = "select pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()"
+    ((pid, is_replica),) = connection.execute(query).fetchall()
+    return pid, is_replica

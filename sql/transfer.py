@@ -97,6 +97,8 @@ def import_table(
     place, changes = 0, None
     try:
         with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+            # The shop's own triggers and defaults run now: on the path that they find in its other sessions.
+            cursor.execute("select set_config(name, reset_val, true) from pg_settings where name = 'search_path'")
             if not existing:
                 _create(cursor, target, source, key)
             copy_from = sql.SQL("copy {} ({}) from stdin").format(
@@ -228,7 +230,7 @@ def _faults_of_writing(path: Path) -> Iterator[None]:
 
 
 def _parse_name(connection: psycopg.Connection[Any], name: str) -> list[str]:
-    """Return the parts of a relation's name as PostgreSQL itself reads it."""
+    """Return schema and name of a relation's name as PostgreSQL itself reads it; `public` if it names no schema."""
     try:
         with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
             parts: list[str] = cursor.execute("select parse_ident(%s)", [name]).fetchall()[0][0]
@@ -239,7 +241,7 @@ def _parse_name(connection: psycopg.Connection[Any], name: str) -> list[str]:
         ) from error
     if len(parts) > 2:
         raise errors.InvalidArgumentError(f"A table's name has a schema and a name, no more: {name}")
-    return parts
+    return parts if len(parts) == 2 else ["public", *parts]
 
 
 def _columns_of(connection: psycopg.Connection[Any], name: list[str]) -> list[Column]:
@@ -255,7 +257,7 @@ def _columns_of(connection: psycopg.Connection[Any], name: list[str]) -> list[Co
 
 
 def _create(cursor: psycopg.Cursor[Any], name: list[str], source: TableFile, key: str | None) -> None:
-    if len(name) == 2:
+    if name[0] != "public":
         cursor.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(name[0])))
     columns = []
     for column, kind in zip(source.columns, source.types, strict=True):

@@ -1,0 +1,248 @@
+"""Two transactions on related rows, in either order of commits, with a worker between: no vector stays stale, and the
+queue never says that nothing waits while one is."""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from aisle import sql
+from aisle.embedder.customers import CustomerEmbedder
+from aisle.embedder.factors import FactorEmbedder
+from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.pipeline import drain
+from aisle.sql import Connection
+from tests.conftest import Server, Shop, publish_tiny_basket, publish_tiny_model
+
+# Order 1 is guest's with two lines, order 2 is ann's with one.
+ORDERS = """
+truncate shop.lines, shop.orders;
+insert into shop.orders values (1, 'guest', '2025-01-01'), (2, 'ann', '2025-02-02');
+insert into shop.lines values (1, 1, 41, 1), (2, 1, 42, 1), (3, 2, 41, 2);
+"""
+WRITES = {
+    "give the order to another": "update shop.orders set customer = 'ann' where id = 1",
+    "add a line": "insert into shop.lines values (10, 1, 43, 1)",
+    "change a quantity": "update shop.lines set quantity = 0 where id = 1",
+    "move a line": "update shop.lines set order_id = 2 where id = 2",
+    "delete a line": "delete from shop.lines where id = 2",
+    "delete the order": "delete from shop.orders where id = 1",
+    "add an order": "insert into shop.orders values (3, 'bob', '2025-04-04')",
+    "add lines to that order": "insert into shop.lines values (20, 3, 41, 1), (21, 3, 42, 1)",
+    "upsert a line": "insert into shop.lines values (1, 1, 44, 3)"
+    " on conflict (id) do update set item = excluded.item, quantity = excluded.quantity",
+    "renumber the order": "update shop.orders set id = 9 where id = 1",
+}
+
+
+@pytest.fixture(scope="module", params=["a foreign key", "no foreign key"])
+def orders_url(request: pytest.FixtureRequest, server: Server, template: str) -> Iterator[str]:
+    reference = "references shop.orders on delete cascade on update cascade" if request.param == "a foreign key" else ""
+    with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+        connection.execute(
+            "create schema shop;"
+            "create table shop.orders (id bigint primary key, customer text, at timestamptz);"
+            f"create table shop.lines (id bigint primary key, order_id bigint {reference}, item bigint,"
+            " quantity integer);".encode()
+        )
+        connection.execute(
+            "select aisle.attach_orders('shop.orders', 'id', 'item', 'customer', 'at', quantity => 'quantity',"
+            " lines => 'shop.lines', line_order_id => 'order_id')"
+        )
+        publish_tiny_basket(connection, {"41": (1, 0), "42": (0, 1), "43": (1, 1), "44": (2, 1)})
+        yield url
+
+
+def stale(connection: Connection) -> list[Any]:
+    """Return the customers whose stored hash is not that of their orders, or who are missing or gone."""
+    return connection.execute(
+        "select coalesce(c.user_id, v.user_id) from aisle._customers c full join aisle.customer_vectors v"
+        " on v.user_id = c.user_id where c.content_hash is distinct from v.content_hash"
+    ).fetchall()
+
+
+@pytest.mark.trap(34)
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+@pytest.mark.parametrize("first", WRITES)
+def test_each_pair_of_writes_to_orders_and_lines(orders_url: str, first: str, isolation: str) -> None:
+    embedders = [CustomerEmbedder()]
+    with (
+        sql.connect(orders_url) as worker,
+        psycopg.connect(orders_url, autocommit=True) as one,
+        psycopg.connect(orders_url, autocommit=True) as two,
+    ):
+        for session in (one, two):
+            session.execute(f"set default_transaction_isolation = '{isolation}'".encode())
+            session.execute("set lock_timeout = '20ms'")
+        pairs = 0
+        for second, one_commits_first in itertools.product(WRITES, (True, False)):
+            worker.execute(ORDERS.encode())
+            drain(worker, embedders)
+            assert stale(worker) == []
+            try:
+                one.execute("begin")
+                two.execute("begin")
+                two.execute("select count(*) from shop.orders")  # with a repeatable read: before the first writes
+                one.execute(WRITES[first].encode())
+                two.execute(WRITES[second].encode())
+                for session in (one, two) if one_commits_first else (two, one):
+                    session.execute("commit")
+                    drain(worker, embedders)
+            except (psycopg.errors.LockNotAvailable, psycopg.IntegrityError, psycopg.errors.SerializationFailure):
+                # PostgreSQL itself lets these two not pass each other.
+                one.execute("rollback")
+                two.execute("rollback")
+                drain(worker, embedders)
+            else:
+                pairs += 1
+            waiting = "select sum(pending) from aisle.freshness where task = 'basket'"
+            assert sql.fetch_value(worker, waiting) == 0
+            assert stale(worker) == [], f"{first}, {second}, {'one' if one_commits_first else 'two'} first"
+        has_key = sql.fetch_value(worker, "select exists (select from pg_constraint where contype = 'f')")
+        assert pairs > 4 or has_key, "Most pairs were to come through; a foreign key holds up many."
+
+
+ITEMS = """
+truncate shop.products;
+insert into shop.products (id, name, category) values (1, 'tea', 'x'), (2, '커피', 'y'), (3, 'tea', 'x');
+"""
+ITEM_WRITES = {
+    "another name": "update shop.products set name = '식빵' where id = 1",
+    "another category": "update shop.products set category = 'z' where id in (1, 2)",
+    "another id": "update shop.products set id = 7 where id = 1",
+    "ids that change places": "update shop.products set id = -id where id in (1, 2)",
+    "gone": "delete from shop.products where id = 1",
+    "new": "insert into shop.products (id, name) values (4, 'tea')",
+    "upsert": "insert into shop.products (id, name) values (1, 'coffee')"
+    " on conflict (id) do update set name = excluded.name",
+    "gone and new": "with d as (delete from shop.products where id = 2)"
+    " insert into shop.products (id, name) values (8, 'x')",
+    "merge": "merge into shop.products p using (values (1), (9)) v (id) on p.id = v.id"
+    " when matched then update set name = 'tea' when not matched then insert (id, name) values (v.id, 'tea')",
+}
+
+
+@pytest.fixture(scope="module")
+def products_url(server: Server, template: str) -> Iterator[str]:
+    with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+        shop = Shop(connection)
+        publish_tiny_model(connection)
+        shop.create()
+        shop.attach()
+        yield url
+
+
+@pytest.mark.trap(34)
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+@pytest.mark.parametrize("first", ITEM_WRITES)
+def test_each_pair_of_writes_to_items(products_url: str, first: str, isolation: str) -> None:
+    embedders = [ItemEmbedder(), FactorEmbedder()]
+    with (
+        sql.connect(products_url) as worker,
+        psycopg.connect(products_url, autocommit=True) as one,
+        psycopg.connect(products_url, autocommit=True) as two,
+    ):
+        for session in (one, two):
+            session.execute(f"set default_transaction_isolation = '{isolation}'".encode())
+            session.execute("set lock_timeout = '20ms'")
+        for second, one_commits_first in itertools.product(ITEM_WRITES, (True, False)):
+            worker.execute(ITEMS.encode())
+            drain(worker, embedders)
+            try:
+                one.execute("begin")
+                two.execute("begin")
+                two.execute("select count(*) from shop.products")
+                one.execute(ITEM_WRITES[first].encode())
+                two.execute(ITEM_WRITES[second].encode())
+                for session in (one, two) if one_commits_first else (two, one):
+                    session.execute("commit")
+                    drain(worker, embedders)
+            except (psycopg.errors.LockNotAvailable, psycopg.IntegrityError, psycopg.errors.SerializationFailure):
+                one.execute("rollback")
+                two.execute("rollback")
+                drain(worker, embedders)
+            left = worker.execute(
+                "select i.item_id, v.item_id from aisle._items i full join aisle.item_vectors v using (item_id)"
+                " where aisle._content_hash(i.name, i.manufacturer, i.details) is distinct from v.content_hash"
+                " or v.is_draft"
+            ).fetchall()
+            assert left == [], f"{first}, {second}, {'one' if one_commits_first else 'two'} first"
+            assert sql.fetch_value(worker, "select sum(pending) from aisle.freshness") == 0
+
+
+@pytest.mark.trap(43)
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_triggers_add_no_conflicts_at_strict_isolation(shop: Shop, database_url: str, isolation: str) -> None:
+    publish_tiny_model(shop.connection)
+    shop.create()
+    shop.insert(*["tea"] * 100)
+
+    def failures() -> int:
+        """Return how many of 240 small transactions of four clients fail."""
+        failed = []
+
+        def client(number: int) -> None:
+            with psycopg.connect(database_url, autocommit=True) as connection:
+                connection.execute(f"set default_transaction_isolation = '{isolation}'".encode())
+                for i in range(60):
+                    try:
+                        with connection.transaction():
+                            row = (number * 60 + i * 7) % 100 + 1
+                            connection.execute("update shop.products set name = %s where id = %s", [f"tea {i}", row])
+                            connection.execute(
+                                "insert into shop.products (id, name) values ((select max(id) from shop.products"
+                                " where id = %s) + %s, 'coffee')",
+                                [row, 1000 * (number + 1) + 100 * i],
+                            )
+                    except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+                        failed.append(i)
+                    except psycopg.errors.UniqueViolation:
+                        pass
+
+        clients = [threading.Thread(target=client, args=(number,)) for number in range(4)]
+        for thread in clients:
+            thread.start()
+        for thread in clients:
+            thread.join()
+        return len(failed)
+
+    without = max(failures() for _ in range(2))
+    shop.execute("delete from shop.products where id > 100")
+    shop.attach()
+    shop.execute("select aisle._enqueue_stale()")
+    with_triggers = min(failures() for _ in range(2))
+    assert with_triggers <= without + 0.01 * 240 + 2, (with_triggers, without)
+    drain(shop.connection, [ItemEmbedder()])
+    assert shop.value("select count(*) from shop.products") == shop.value(
+        "select count(*) from aisle.item_vectors v join aisle._items i using (item_id)"
+        " where v.content_hash = aisle._content_hash(i.name, i.manufacturer, i.details)"
+    ), "What the triggers left out, the worker makes."
+
+
+def test_a_session_that_freezes_holds_the_shop_up_for_a_moment(shop: Shop, database_url: str) -> None:
+    model = publish_tiny_model(shop.connection)
+    shop.create()
+    shop.attach()
+    shop.insert(*["tea"] * 300)
+    with psycopg.connect(database_url) as frozen:  # as a worker in the middle of its write-back
+        frozen.execute("select from aisle.item_vectors where model_id = %s for update", [model.model_id])
+        for statement, bound in (
+            ("update shop.products set name = 'coffee' where id <= 50", 1.0),
+            ("delete from shop.products where id = 186", 0.6),
+            ("delete from shop.products where id > 200", 0.6),
+        ):
+            with psycopg.connect(database_url, autocommit=True) as writer:
+                writer.execute("set statement_timeout = '2s'")
+                started = time.monotonic()
+                writer.execute(statement.encode())
+                assert time.monotonic() - started < bound, statement
+    drain(shop.connection, [ItemEmbedder()])
+    left = shop.execute(
+        "select coalesce(i.item_id, v.item_id) from aisle._items i full join aisle.item_vectors v using (item_id)"
+        " where v.content_hash is distinct from aisle._content_hash(i.name, i.manufacturer, i.details)"
+    ).fetchall()
+    assert left == []
