@@ -5,11 +5,11 @@ as $function$
 #variable_conflict use_variable
 declare
     gone text[] := array(
-        select id from unnest(ids) id
-        where not exists (select from aisle._embedding_jobs j where j.task = task and j.id = id)
+        select g.id from unnest(ids) g (id)
+        where not exists (select from aisle._embedding_jobs j where j.task = task and j.id = g.id)
           and not exists (
               select from aisle._changes c
-              where c.topic = case task when 'basket' then 'basket' else 'items' end and (id = any (c.ids) or c.ids = '{}')
+              where c.topic = case task when 'basket' then 'basket' else 'items' end and (g.id = any (c.ids) or c.ids = '{}')
                     or task = 'basket' and c.topic = 'lines'));
     forgotten bigint;
 begin
