@@ -65,6 +65,7 @@ THRESHOLDS = tuple(np.linspace(0.02, 0.6, 59).round(2).tolist())  # of a probabi
 CHUNK = 500  # customers whose logits are computed at once
 MOST_COMPLETED = 4000  # carts that are completed to measure that
 LIVE = "live model"  # among what completes them
+CHECKED = 20  # customers who are asked for at this moment
 NETWORKS = ("cnn-gru", "attention-gru")
 FEWEST = 10  # customers with two orders
 OF_ONE_RUN = ("test_customers", "deploy", "warm_start")  # options that another run of a model does without
@@ -489,12 +490,24 @@ def answers(
     ).fetchall()
 
 
+def check_answers(connection: Connection, model_id: int, history: Baskets, test: Targets) -> None:
+    """Ask for some of the held-out customers as a shop does, at this moment; raises what the database says, if it errs.
+
+    The moment to come may be unlike those that were held out.
+    """
+    users = [history.customer_ids[c] for c in test.customer[:CHECKED]]
+    connection.execute(
+        "select n.item_id from unnest(%s::text[]) u (id), aisle._next_basket(%s, u.id, 1) n", (users, model_id)
+    )
+
+
 def measure(
     connection: Connection, model_id: int, history: Baskets, test: Targets, options: Options, report: Report
 ) -> dict[str, Any]:
     """Measure the model, the live one and the baselines on the held-out customers."""
     k = options.top
     report("Measuring on held-out customers, through SQL …")
+    check_answers(connection, model_id, history, test)
     wanted, seen = names_of(history, test), seen_by(history, test)
     metrics: dict[str, Any] = {
         "customers": len(test),
