@@ -1697,6 +1697,9 @@ declare
     user_type text;
     time_type text;
     weight_type text;
+    -- An event at another time, or at infinity, is left out. A weight that is NaN, infinite or huge counts as 1, as a null does. So
+    -- no cast fails, whatever the columns hold.
+    years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59+00''';
     missing_indexes text;
 begin
     context_columns := coalesce(context_columns, '{}');
@@ -1735,17 +1738,22 @@ begin
          select e.%1$I::%2$s as user_id, e.%3$I::text as item_id, e.%4$I as at, %5$s as local_at, %6$s as weight,
                 %7$s as context, %8$s as review, %9$s as rating
          from %10$s e
-         where e.%1$I is not null and e.%3$I is not null and e.%4$I is not null',
+         where e.%1$I is not null and e.%3$I is not null and e.%4$I is not null and nullif(%11$s, false) is not null',
         user_id, user_type, item_id, at,
-        format(case time_type when 'timestamp with time zone' then 'e.%I at time zone %L' else 'e.%I::timestamp' end,
-               at, attach_interactions.time_zone),
-        case when weight is null then '1::real' else format('coalesce(e.%I, 1)::real', weight) end,
+        format('case when %s then %s end', format(years, at, time_type),
+               format(case time_type when 'timestamp with time zone' then 'e.%I at time zone %L' else 'e.%I::timestamp' end,
+                      at, attach_interactions.time_zone)),
+        case when weight is null then '1::real'
+             when weight_type in ('smallint', 'integer', 'bigint') then
+                 format('case when e.%1$I between -1000000000 and 1000000000 then e.%1$I else 1 end::real', weight)
+             else format('case when e.%1$I between -1e-30 and 1e-30 then 0 when e.%1$I between -1e9 and 1e9 then e.%1$I else 1 end::real',
+                         weight) end,
         case when context_columns = '{}' then '''{}''::jsonb' else (
             select format('jsonb_strip_nulls(jsonb_build_object(%s))', string_agg(format('%L, e.%1$I::text', c), ', '))
             from unnest(context_columns) c) end,
         case when review is null then 'null::text' else format('nullif(e.%I::text, '''')', review) end,
         case when rating is null then 'null::text' else format('nullif(e.%I::text, '''')', rating) end,
-        target);
+        target, format(years, at, time_type));
     perform aisle._copy_grants('aisle._attachments', 'aisle._interactions');
     if not aisle._has_index(target, array[user_id, at]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%I, %I);', target, user_id, at);
@@ -1775,6 +1783,8 @@ declare
     id_type text;
     details text;
     places text;
+    -- NaN, infinities and huge numbers are null: no cast fails, whatever the columns hold.
+    degrees constant text := 'case when $ between -1e-30 and 1e-30 then 0 when $ between -1e9 and 1e9 then $ end';
     watched text[];
     n integer;
 begin
@@ -1832,14 +1842,16 @@ begin
     execute format(
         'create view aisle._items with (security_invoker = true) as
          select i.%1$I::%2$s as id, i.%1$I::text as item_id, i.%3$I::text as name, %4$s as manufacturer, %5$s as category,
-                %6$s as details, %8$s::float8 as latitude, %9$s::float8 as longitude
+                %6$s as details, (%8$s)::float8 as latitude, (%9$s)::float8 as longitude
          from %7$s i
          where i.%1$I is not null',
         id_column, id_type, attach_items.name,
         case when manufacturer is null then 'null::text' else format('i.%I::text', manufacturer) end,
         case when category is null then 'null::text' else format('nullif(i.%I::text, %L)', category, '') end,
         case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
-        target, coalesce('i.' || quote_ident(latitude), 'null'), coalesce('i.' || quote_ident(longitude), 'null'));
+        target,
+        coalesce(replace(degrees, '$', 'i.' || quote_ident(latitude)), 'null'),
+        coalesce(replace(degrees, '$', 'i.' || quote_ident(longitude)), 'null'));
     perform aisle._copy_grants('aisle._attachments', 'aisle._items');
     if not has_triggers then
         return format('Attached %s. It is a view or foreign table, so no triggers: `aisle embed` finds what changed.', target);
@@ -1867,6 +1879,12 @@ declare
     latest constant integer := 100000000;  -- number: it stands for so many days after 1970, and a timestamp does not hold many more
     id_types text[];
     quantity_type text;
+    -- An order at another time, at infinity, or of another number is left out. A quantity that is NaN, infinite or huge counts as 1, as
+    -- a null does. So no cast fails, whatever the columns hold.
+    years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59+00''';
+    numbers constant text := 'e.%1$I between -700000 and %2$s';
+    is_known text;
+    amount text;
     number bigint;
     missing_indexes text;
 begin
@@ -1931,6 +1949,12 @@ begin
             jsonb_build_object('order', order_id, 'user', customer, 'item', item_id, 'at', moment, 'quantity', quantity,
                                'line_order', case when lines is not null then line_order end, 'context', array[]::text[]),
             time_type, attach_orders.time_zone);
+    is_known := case when at is not null then format(years, at, time_type) when moment is not null then format(numbers, moment, latest) end;
+    amount := case when quantity is not null then format(
+        case when quantity_type in ('smallint', 'integer', 'bigint') then
+                 'case when %1$s.%2$I between -1000000000 and 1000000000 then %1$s.%2$I else 1 end'
+             else 'case when %1$s.%2$I between -1e-30 and 1e-30 then 0 when %1$s.%2$I between -1e9 and 1e9 then %1$s.%2$I else 1 end' end,
+        line, quantity) end;
     execute format(
         'create view aisle._orders with (security_invoker = true) as
          select e.%1$I::%2$s as user_id, %3$s.%4$I::text as item_id, %5$s as at, %6$s as local_at, 1::real as weight,
@@ -1940,15 +1964,16 @@ begin
         customer, customer_type, line, item_id,
         case when moment is null then '1' else format('e.%I', moment) end,
         case when moment is null then 'timestamp ''1970-01-02'''
-             when time_type = 'timestamp with time zone' then format('e.%I at time zone %L', moment, attach_orders.time_zone)
-             when at is not null then format('e.%I::timestamp', moment)
-             else format('timestamp ''1970-01-01'' + e.%I * interval ''1 day''', moment) end,
+             else format('case when %s then %s end', is_known, format(
+                 case when time_type = 'timestamp with time zone' then 'e.%I at time zone %L'
+                      when at is not null then 'e.%I::timestamp'
+                      else 'timestamp ''1970-01-01'' + e.%I * interval ''1 day''' end, moment, attach_orders.time_zone)) end,
         order_id,
-        case when quantity is null then '1::real' else format('coalesce(%s.%I, 1)::real', line, quantity) end,
+        case when quantity is null then '1::real' else format('(%s)::real', amount) end,
         target,
         case when lines is not null then format('join %s l on l.%I = e.%I', line_target, line_order, order_id) end,
-        case when moment is not null then format('and e.%I is not null', moment) end,
-        case when quantity is not null then format('and coalesce(%s.%I, 1) > 0', line, quantity) end);
+        case when moment is not null then format('and e.%I is not null and nullif(%s, false) is not null', moment, is_known) end,
+        case when quantity is not null then format('and %s > 0', amount) end);
     -- The hash is of all that a model reads of a customer, in whatever order the rows come.
     create view aisle._customers with (security_invoker = true) as
         select o.user_id, decode(md5(concat(count(*), ' ', sum(hashtextextended(

@@ -41,6 +41,7 @@ from aisle.trainers.baskets import Baskets, Bools, Floats, Ints, Targets, check_
 from aisle.trainers.bulk import LONGEST_KEY, copy_rows, index_generation
 from aisle.trainers.catalogue import share
 from aisle.trainers.events import read_items
+from aisle.trainers.oddities import report_oddities
 from aisle.trainers.run import (
     Report,
     Result,
@@ -102,6 +103,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         # Read before the orders: of a customer whose orders change in between, the hash is that of the older ones.
         hashes = read_hashes(connection)
         baskets = read_baskets(connection)
+        report_oddities(connection, "orders", report)
         start, network = begin(connection, baskets, options) if options.warm_start else (None, None)
         history, test = hold_out(baskets, options, start)
         report(
