@@ -1439,13 +1439,14 @@ begin
 end
 $$;
 
-CREATE FUNCTION aisle._relation_to_attach(relation text, columns text[]) RETURNS regclass
+CREATE FUNCTION aisle._relation_to_attach(relation text, columns text[], triggers boolean DEFAULT true) RETURNS regclass
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     target regclass;
     missing text;
+    children text;
 begin
     begin
         target := to_regclass(case when cardinality(parse_ident(relation)) = 1 then 'public.' else '' end || relation);
@@ -1466,6 +1467,16 @@ begin
             using errcode = 'AIS05', hint = (
                 select 'Its columns: ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum)
                 from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
+    end if;
+    select string_agg(i.inhrelid::regclass::text, ', ' order by i.inhseqno, i.inhrelid::regclass::text) into children
+    from pg_inherits i
+    join pg_class c on c.oid = i.inhparent and c.relkind = 'r'
+    where triggers and i.inhparent = target;
+    if children is not null then
+        raise exception '% has children by inheritance: %. Triggers do not see their rows, and ids are not unique among them.',
+            target, children
+            using errcode = 'AIS04', hint = format('Attach a view of all rows, or of the table''s own: create view … as select * from only %s;',
+                                                   target);
     end if;
     return target;
 end
@@ -1715,7 +1726,7 @@ begin
         raise exception 'hour, weekday and meal_slot are taken from the time; a context column needs another name.'
             using errcode = 'AIS06';
     end if;
-    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns);
+    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns, triggers => false);
     user_type := aisle._id_type(target, user_id);
     perform aisle._id_type(target, item_id);
     time_type := aisle._column_type(target, at);
@@ -3285,7 +3296,7 @@ REVOKE ALL ON FUNCTION aisle._read_orders(user_id text, as_of timestamp with tim
 
 REVOKE ALL ON FUNCTION aisle._recommend(model_id integer, user_id text, k integer, category text, context jsonb, exclude_seen boolean, as_of timestamp with time zone) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._relation_to_attach(relation text, columns text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._relation_to_attach(relation text, columns text[], triggers boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._score_repeats(model_id integer, query public.vector, category text, items text[], contexts jsonb[], given jsonb, local_at timestamp without time zone) FROM PUBLIC;
 
