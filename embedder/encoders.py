@@ -3,9 +3,6 @@
 import contextlib
 import itertools
 import logging
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aisle.embedder.folders import model_folder
 from aisle.sql import Connection, errors, registry
 
 if TYPE_CHECKING:
@@ -21,9 +19,7 @@ if TYPE_CHECKING:
 PROMPTS = {"intfloat/multilingual-e5": "query: ", "intfloat/e5": "query: "}  # what a family was trained to be given
 
 BATCH = 64  # texts that go through the model at once
-FOLDER_PREFIX = "aisle-encoder-"
 SAMPLE, MOST_UNKNOWN = 1000, 0.9  # texts that are looked at, and share of their words that may be unknown
-LEFTOVER_AGE = 3600  # seconds; no encoder takes that long to load
 
 Floats = NDArray[np.float32]
 
@@ -154,10 +150,9 @@ class Encoder:
     @classmethod
     def from_database(cls, connection: Connection, model_id: int) -> "Encoder":
         """Load the encoder that is stored with a model."""
-        _remove_leftovers()
-        with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
-            registry.read_files(connection, model_id, Path(folder))
-            return cls(load_pretrained(folder))
+        with model_folder() as folder:
+            registry.read_files(connection, model_id, folder)
+            return cls(load_pretrained(str(folder)))
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """Return the vectors of texts, (texts, dimensions)."""
@@ -198,14 +193,6 @@ def _batches(tokens: Sequence[list[int]]) -> Iterator[list[int]]:
         same = list(places)
         for start in range(0, len(same), BATCH):
             yield same[start : start + BATCH]
-
-
-def _remove_leftovers() -> None:
-    """Remove the folders of workers that were killed while they loaded an encoder."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime > LEFTOVER_AGE and not folder.is_symlink():
-                shutil.rmtree(folder)
 
 
 def bf16_is_native() -> bool:

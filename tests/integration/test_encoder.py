@@ -356,9 +356,7 @@ def test_a_texts_vector_does_not_depend_on_longer_neighbours(
 
 
 def test_rounding_makes_no_vector_stale(trained: category.Result, connection: sql.Connection) -> None:
-    connection.execute(
-        "update aisle.item_vectors set embedding = embedding * array_fill(1.01::real, array[3])::vector"
-    )
+    connection.execute("update aisle.item_vectors set embedding = embedding * array_fill(1.01::real, array[3])::vector")
     assert connection.execute("select aisle._enqueue_stale()").fetchone() == (0,), "What counts is the content's hash."
 
 
@@ -413,15 +411,25 @@ def test_parameters_are_stored_with_the_model(trained: category.Result, connecti
 
 
 def test_what_a_killed_worker_left_of_an_encoder_is_removed(
-    trained: category.Result, connection: sql.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: category.Result,
+    connection: sql.Connection,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A worker that is killed again and again while it loads fills no disk."""
     temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    code = (
+        "import os, signal, sys; from aisle import sql; from aisle.embedder import encoders; "
+        "encoders.load_pretrained = lambda folder: os.kill(os.getpid(), signal.SIGKILL); "
+        "encoders.Encoder.from_database(sql.connect(sys.argv[1]).__enter__(), int(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, database_url, str(trained.model_id)]
+    for _ in range(2):
+        killed = subprocess.run(command, env={**os.environ, "TMPDIR": str(temporary)}, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        assert len(list(temporary.glob("*/files/model.safetensors"))) == 1, "The one before is gone."
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    old, young, foreign = (temporary / name for name in ("aisle-encoder-old", "aisle-encoder-young", "other-old"))
-    for folder in (old, young, foreign):
-        folder.mkdir(parents=True)
-        (folder / "model.safetensors").touch()
-    for folder in (old, foreign):
-        os.utime(folder, (0, 0))
     encoders.Encoder.from_database(connection, trained.model_id)
-    assert sorted(folder.name for folder in temporary.iterdir()) == ["aisle-encoder-young", "other-old"]
+    assert not list(temporary.iterdir())
