@@ -1,7 +1,7 @@
 """Folders for a model's files while they are read or written, which no killed process leaves behind for long.
 
-Each has a file that its process holds locked. The lock ends with the process, whatever ends that. Whoever makes the next
-folder removes those that nobody holds.
+Each has a file that its process holds locked. The lock ends with the process, whatever ends that. Whoever makes the
+next folder removes those that nobody holds.
 """
 
 import contextlib

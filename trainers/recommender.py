@@ -95,6 +95,8 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         features = options.features or default_features(connection)
         events = read_events(connection, features, liked_only=options.liked_only)
         report_oddities(connection, sql.fetch_value(connection, "select (aisle._event_source()).kind"), report)
+        if events.left_out:
+            report(f"Events left out, about items that are not attached: {events.left_out:,}.")
         if options.liked_only:
             _report_likes(connection, events, report)
         tower_options = replace(options.tower_options, features=features, exclude_seen=not options.repeats)
