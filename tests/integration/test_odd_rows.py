@@ -305,6 +305,27 @@ def test_any_product_is_read_embedded_and_found(any_shop: Shop, rows: list[tuple
         answers(any_shop, "recommend(%s, 5, category => %s)", item, category)
 
 
+@pytest.mark.parametrize("decay", [-1, 1e6, 1e-300])
+def test_a_long_history_has_a_score_however_it_decays(shop: Shop, decay: float) -> None:
+    events(shop)
+    shop.execute("create table products (id text primary key, name text); insert into products values ('1', 'tea')")
+    shop.execute("select aisle.attach_items('products', 'id', 'name')")
+    model_id = publish_tiny_recommender(shop.connection, {1: (None, (1, 0), (0, 1))})
+    repeats = {"seen": 1, "count": 0, "recency": 1, "decay": decay, "context": {}}
+    shop.execute(
+        "update aisle._models set parameters = parameters || jsonb_build_object('repeats', %s::jsonb)"
+        " where model_id = %s",
+        [Jsonb(repeats), model_id],
+    )
+    shop.execute(
+        "insert into visits select 'ann', '1', timestamptz '2024-01-01' + n * interval '1 hour', 1"
+        " from generate_series(1, 1000) n"
+    )
+    scores = shop.execute("select score from aisle.recommend('ann', 5, exclude_seen => false)").fetchall()
+    assert scores
+    assert all(math.isfinite(score) for (score,) in scores)
+
+
 @pytest.fixture(scope="module")
 def regular(server: Server, template: str) -> Iterator[tuple[Connection, int, Any]]:
     """A trained basket model, and the terms of its candidates at a moment, as Python computes them."""
