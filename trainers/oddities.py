@@ -12,7 +12,7 @@ from aisle.sql import Connection
 from aisle.trainers.run import Report
 
 LARGEST = 10**9  # of a weight or a quantity; what the views take
-YEARS = ("0001-01-01 00:00:00+00", "9999-12-31 23:59:59+00")
+YEARS = ("0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00")
 NUMBERS = (-700_000, 100_000_000)  # of orders, which stand for days since 1970
 WHOLE = ("smallint", "integer", "bigint")
 

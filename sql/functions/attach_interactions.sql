@@ -11,9 +11,9 @@ declare
     user_type text;
     time_type text;
     weight_type text;
-    -- An event at another time, or at infinity, is left out. A weight that is NaN, infinite or huge counts as 1, as a null does. So
-    -- no cast fails, whatever the columns hold.
-    years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59+00''';
+    -- The view leaves out an event whose time is infinite or in another year. A weight that is NaN, infinite or huge counts as 1, as a
+    -- null does. So no cast fails, whatever the columns hold; trainers/oddities.py counts such rows.
+    years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59.999999+00''';
     missing_indexes text;
 begin
     context_columns := coalesce(context_columns, '{}');
@@ -29,7 +29,8 @@ begin
         raise exception 'hour, weekday and meal_slot are taken from the time; a context column needs another name.'
             using errcode = 'AIS06';
     end if;
-    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns, triggers => false);
+    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns,
+                                         triggers => false);
     user_type := aisle._id_type(target, user_id);
     perform aisle._id_type(target, item_id);
     time_type := aisle._column_type(target, at);

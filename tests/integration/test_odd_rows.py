@@ -26,7 +26,7 @@ from tests.conftest import Server, Shop, publish_tiny_basket, publish_tiny_model
 LARGEST, SMALLEST = 1e9, 1e-30  # of a weight or a quantity
 NO_NUMBERS = ["NaN", "Infinity", "-Infinity", "1e39", "-1e39", "1e300", "1001000000", None]
 NO_TIMES = ["infinity", "-infinity", "290000-01-01", "10000-01-01", "4713-01-02 BC", "0001-12-31 BC"]
-TIMES = ["0001-01-02", "1969-12-31", "2024-02-29", "9999-12-31"]
+TIMES = ["0001-01-02", "1969-12-31", "2024-02-29", "9999-12-31", "9999-12-31 23:59:59.999999"]
 QUICKLY = settings(
     max_examples=25,
     deadline=None,
