@@ -27,8 +27,14 @@ TEXT_OPTIONS = (
         type=click.IntRange(min=1),
         help="Steps before an update.",
     ),
-    click.option("--max-length", type=int, help="Tokens that the encoder reads.  [default: 48; of a review: 128]"),
-    click.option("--learning-rate", type=float, help="Peak learning rate of the encoder."),
+    click.option(
+        "--max-length",
+        type=click.IntRange(3),
+        help="Tokens that the encoder reads, or as many as it can.  [default: 48; of a review: 128]",
+    ),
+    click.option(
+        "--learning-rate", type=click.FloatRange(0, 1, min_open=True), help="Peak learning rate of the encoder."
+    ),
     click.option("--precision", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16", "fp16"])),
     click.option(
         "--early-stopping", default=2, show_default=True, help="Stop after so many epochs without a gain; 0: never."

@@ -1,11 +1,9 @@
 """Keeps the vectors of the basket model's customers in step with their orders."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from aisle import sql
 from aisle.embedder.baskets import Baskets, Floats, group, tastes
+from aisle.embedder.folders import model_folder
 from aisle.embedder.in_step import RowEmbedder
 from aisle.sql import Connection, registry
 
@@ -98,10 +97,10 @@ class CustomerGeneration:
 def store(connection: Connection, model_id: int, states: "StateModel") -> None:
     """Store the network as files of the model."""
     arrays, rest = states.to_arrays()
-    with tempfile.TemporaryDirectory(prefix="aisle-") as folder:
-        save_file(arrays, Path(folder) / ARRAYS)
-        (Path(folder) / REST).write_text(json.dumps(rest, ensure_ascii=False), encoding="utf-8")
-        registry.write_files(connection, model_id, Path(folder))
+    with model_folder() as folder:
+        save_file(arrays, folder / ARRAYS)
+        (folder / REST).write_text(json.dumps(rest, ensure_ascii=False), encoding="utf-8")
+        registry.write_files(connection, model_id, folder)
 
 
 class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
@@ -126,10 +125,10 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
         if model.parameters["model"] != "taste":
             from aisle.embedder.order_states import StateModel
 
-            with tempfile.TemporaryDirectory(prefix="aisle-") as folder:
-                registry.read_files(connection, model_id, Path(folder))
-                rest = json.loads((Path(folder) / REST).read_text(encoding="utf-8"))
-                network = StateModel.from_arrays(load_file(Path(folder) / ARRAYS), rest)
+            with model_folder() as folder:
+                registry.read_files(connection, model_id, folder)
+                rest = json.loads((folder / REST).read_text(encoding="utf-8"))
+                network = StateModel.from_arrays(load_file(folder / ARRAYS), rest)
         return CustomerGeneration(model_id, numbers, item_tastes, decay, network)
 
     def read(

@@ -1,17 +1,16 @@
 """Text encoders: a sentence-transformers model that turns texts into vectors. The only place that loads one."""
 
 import contextlib
+import itertools
 import logging
-import shutil
-import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aisle.embedder.folders import model_folder
 from aisle.sql import Connection, errors, registry
 
 if TYPE_CHECKING:
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 PROMPTS = {"intfloat/multilingual-e5": "query: ", "intfloat/e5": "query: "}  # what a family was trained to be given
 
 BATCH = 64  # texts that go through the model at once
-FOLDER_PREFIX = "aisle-encoder-"
-LEFTOVER_AGE = 3600  # seconds; no encoder takes that long to load
+SAMPLE, MOST_UNKNOWN = 1000, 0.9  # texts that are looked at, and share of their words that may be unknown
 
 Floats = NDArray[np.float32]
 
@@ -39,7 +37,8 @@ def prompt_for(name: str) -> str | None:
 def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTransformer":
     """Load a Hugging Face name or a local folder, with mean pooling where the model brings none.
 
-    Raises EncoderNotFoundError when there is no such folder, and the hub does not know the name or cannot be asked.
+    Raises EncoderNotFoundError when there is no such folder, and the hub does not know the name or cannot be asked, and
+    UnusableEncoderError when there is one, and it cannot be loaded.
     """
     try:
         from sentence_transformers import SentenceTransformer
@@ -53,7 +52,11 @@ def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTra
     disable_progress_bar()  # type: ignore[no-untyped-call]  # it shows the reading of a local file
     try:
         model = SentenceTransformer(name, device=None, trust_remote_code=False, model_kwargs={"use_safetensors": True})
-    except (OSError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # libraries raise what they like about a file that is damaged
+        if (Path(name) / "config.json").is_file() or not isinstance(error, OSError | ValueError):
+            raise errors.UnusableEncoderError(f"The encoder {name!r} cannot be loaded: {_first_line(error)}") from error
         raise errors.EncoderNotFoundError(
             f"The encoder {name!r} is neither a local folder nor a model that the Hugging Face hub could be asked for.",
             hint="Offline? Give --encoder the folder of a downloaded model (config.json, tokenizer, "
@@ -67,6 +70,77 @@ def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTra
     return model
 
 
+def make_usable(model: "SentenceTransformer", name: str, report: Callable[[str], None] = lambda line: None) -> None:
+    """Bring a pretrained encoder into a state in which it can be trained, say what was changed, and try it.
+
+    Raises UnusableEncoderError where that cannot be: better now than after an hour.
+    """
+    import torch
+
+    transformer: Any = model[0].auto_model
+    tokenizer = model.tokenizer
+    longest = positions(transformer)
+    if longest is not None and (model.max_seq_length or longest + 1) > longest:
+        report(
+            f"The encoder {name} reads {longest} tokens at most: --max-length is {longest}, not {model.max_seq_length}."
+        )
+        model.max_seq_length = longest
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise errors.UnusableEncoderError(f"The tokenizer of the encoder {name!r} has no token to pad texts with.")
+        report(f"The tokenizer of {name} has no token to pad texts with; {tokenizer.eos_token!r} takes its place.")
+        tokenizer.pad_token = tokenizer.eos_token
+        transformer.config.pad_token_id = tokenizer.pad_token_id
+    known, tokens = transformer.get_input_embeddings().num_embeddings, max(tokenizer.get_vocab().values()) + 1
+    if tokens > known:
+        raise errors.UnusableEncoderError(
+            f"The tokenizer of the encoder {name!r} has {tokens:,} tokens, and the model vectors for {known:,}.",
+            hint="Are the tokenizer and the model those of one encoder? Download it again, or take another --encoder.",
+        )
+    for part, parameter in transformer.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise errors.UnusableEncoderError(f"The weights of the encoder {name!r} hold NaN or infinity, in {part}.")
+    try:
+        vectors = Encoder(model).encode_texts(["", "a", "tea 1 " * (model.max_seq_length or 1)])
+    except Exception as error:
+        raise errors.UnusableEncoderError(
+            f"The encoder {name!r} fails on a short text: {_first_line(error)}"
+        ) from error
+    if not np.isfinite(vectors).all():
+        raise errors.UnusableEncoderError(f"The encoder {name!r} makes NaN or infinity of a short text.")
+
+
+def check_words(model: "SentenceTransformer", name: str, texts: Sequence[str]) -> None:
+    """Raise UnusableEncoderError where the tokenizer knows next to no word of a sample of the texts."""
+    tokenizer = model.tokenizer
+    sample = [text for text in texts[:: max(1, len(texts) // SAMPLE)] if text]
+    tokens = (
+        [token for ids in tokenizer(sample, add_special_tokens=False)["input_ids"] for token in ids] if sample else []
+    )
+    if tokenizer.unk_token_id is None or not tokens:
+        return
+    unknown = tokens.count(tokenizer.unk_token_id) / len(tokens)
+    if unknown > MOST_UNKNOWN:
+        raise errors.UnusableEncoderError(
+            f"The encoder {name!r} does not know {unknown:.0%} of the catalogue's words.",
+            hint="Is its tokenizer (tokenizer.json, or vocab.txt) in its folder, and was it trained on this language?",
+        )
+
+
+def positions(transformer: Any) -> int | None:
+    """Return how many tokens a model has positions for; None where any number will do."""
+    table: Any = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
+    if hasattr(table, "num_embeddings"):  # some, such as RoBERTa, count on from the number of the padding
+        padding: int | None = table.padding_idx
+        return int(table.num_embeddings) - (0 if padding is None else padding + 1)
+    found = getattr(transformer.config, "max_position_embeddings", None)
+    return int(found) if found else None
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0].rstrip('.')}."
+
+
 class Encoder:
     """A fine-tuned encoder, ready to turn item texts into vectors."""
 
@@ -76,10 +150,9 @@ class Encoder:
     @classmethod
     def from_database(cls, connection: Connection, model_id: int) -> "Encoder":
         """Load the encoder that is stored with a model."""
-        _remove_leftovers()
-        with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
-            registry.read_files(connection, model_id, Path(folder))
-            return cls(load_pretrained(folder))
+        with model_folder() as folder:
+            registry.read_files(connection, model_id, folder)
+            return cls(load_pretrained(str(folder)))
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """Return the vectors of texts, (texts, dimensions)."""
@@ -93,29 +166,33 @@ class Encoder:
         tokens = self.model.tokenizer(
             [prompt + text for text in texts], truncation=True, max_length=self.model.max_seq_length
         )
-        return list(tokens["input_ids"])
+        nothing = [self.model.tokenizer.pad_token_id]  # of a text without tokens, where the tokenizer adds none
+        return [ids or nothing for ids in tokens["input_ids"]]
 
     def encode(self, tokens: Sequence[list[int]]) -> Floats:
-        """Return the vectors of tokenised texts, (texts, dimensions); texts of like length share a batch."""
+        """Return the vectors of tokenised texts, (texts, dimensions).
+
+        Texts of one length share a batch: padding would change the rounding, and with it a text's vector by as much as
+        a hundredth of its length, by which other texts it came with.
+        """
         import torch
 
-        order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]), reverse=True)
         vectors = np.empty((len(tokens), self.model.get_embedding_dimension() or 0), dtype=np.float32)
         with torch.inference_mode(), autocast(self.model.device.type):
-            for start in range(0, len(order), BATCH):
-                rows = order[start : start + BATCH]
+            for rows in _batches(tokens):
                 features = self.model.tokenizer.pad({"input_ids": [tokens[i] for i in rows]}, return_tensors="pt")
                 embedded = self.model(dict(features.to(self.model.device)))["sentence_embedding"]
                 vectors[rows] = embedded.float().cpu().numpy()
         return vectors
 
 
-def _remove_leftovers() -> None:
-    """Remove the folders of workers that were killed while they loaded an encoder."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime > LEFTOVER_AGE and not folder.is_symlink():
-                shutil.rmtree(folder)
+def _batches(tokens: Sequence[list[int]]) -> Iterator[list[int]]:
+    """Yield places of texts of one length, at most BATCH at once, the longest first."""
+    by_length = sorted(range(len(tokens)), key=lambda i: len(tokens[i]), reverse=True)
+    for _, places in itertools.groupby(by_length, key=lambda i: len(tokens[i])):
+        same = list(places)
+        for start in range(0, len(same), BATCH):
+            yield same[start : start + BATCH]
 
 
 def bf16_is_native() -> bool:

@@ -1,10 +1,8 @@
 """Keeps the recommender's item vectors in step with the shop's rows: those of items that came after it was trained."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from pgvector import Vector
@@ -13,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from aisle import sql
 from aisle.embedder import towers
+from aisle.embedder.folders import model_folder
 from aisle.embedder.in_step import RowEmbedder
 from aisle.sql import Connection, registry
 
@@ -52,10 +51,10 @@ class FactorGeneration:
 def store(connection: Connection, model_id: int, item_towers: Sequence[towers.ItemTower]) -> None:
     """Store the towers as files of the model."""
     arrays, rest = towers.to_arrays(item_towers)
-    with tempfile.TemporaryDirectory(prefix="aisle-") as folder:
-        save_file(arrays, Path(folder) / ARRAYS)
-        (Path(folder) / REST).write_text(json.dumps(rest, ensure_ascii=False), encoding="utf-8")
-        registry.write_files(connection, model_id, Path(folder))
+    with model_folder() as folder:
+        save_file(arrays, folder / ARRAYS)
+        (folder / REST).write_text(json.dumps(rest, ensure_ascii=False), encoding="utf-8")
+        registry.write_files(connection, model_id, folder)
 
 
 class FactorEmbedder(RowEmbedder[FactorGeneration]):
@@ -67,10 +66,10 @@ class FactorEmbedder(RowEmbedder[FactorGeneration]):
     def load_generation(self, connection: Connection, model_id: int) -> FactorGeneration:
         """Read a generation from the database; nothing else is needed."""
         model = registry.get(connection, model_id)
-        with tempfile.TemporaryDirectory(prefix="aisle-") as folder:
-            registry.read_files(connection, model_id, Path(folder))
-            rest = json.loads((Path(folder) / REST).read_text(encoding="utf-8"))
-            item_towers = towers.from_arrays(load_file(Path(folder) / ARRAYS), rest)
+        with model_folder() as folder:
+            registry.read_files(connection, model_id, folder)
+            rest = json.loads((folder / REST).read_text(encoding="utf-8"))
+            item_towers = towers.from_arrays(load_file(folder / ARRAYS), rest)
         return FactorGeneration(
             model_id,
             model.dimensions,

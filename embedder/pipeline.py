@@ -202,6 +202,9 @@ class Pipeline:
             embedder = self._embedders[-1]
             in_step = embedder.generations(connection)
             usable = {m: g for m in in_step if (g := self._load(connection, embedder, m)) is not None}
+            if len(usable) < len(in_step):  # some may be gone, rather than unable
+                there = embedder.generations(connection)
+                in_step = [model_id for model_id in in_step if model_id in there]
             if in_step and not usable:
                 self._resting[embedder.task] = time.monotonic() + min(map(self._outages.seconds_left, in_step))
                 continue
@@ -224,8 +227,17 @@ class Pipeline:
         except queue.LOST:
             raise
         except Exception as error:
-            self._outages.begin(model_id, error)
+            if not self._is_gone(connection, embedder, model_id):
+                self._outages.begin(model_id, error)
             return None
+
+    def _is_gone(self, connection: Connection, embedder: Embedder, model_id: int) -> bool:
+        """Return whether a model that failed was removed meanwhile, which is nobody's fault; say so."""
+        if model_id in embedder.generations(connection):
+            return False
+        self._outages.end(model_id)
+        logger.info("Model %s is gone: it was removed.", model_id)
+        return True
 
     def _read(self, connection: Connection, batch: Batch, generations: dict[int, Any]) -> None:
         for model_id, generation in generations.items():
@@ -235,6 +247,8 @@ class Pipeline:
             except OutageError as outage:
                 self._outages.begin(model_id, outage.error)
                 batch.outages.add(model_id)
+                continue
+            if failed and self._is_gone(connection, batch.embedder, model_id):
                 continue
             if failed and not rows and not self._fails_alone(connection, batch, model_id, generation, len(failed)):
                 self._outages.begin(model_id, next(iter(failed.values())))
@@ -273,12 +287,16 @@ class Pipeline:
         for part in batch.parts:
             try:
                 embedded = part.future.result()
+                if embedded.failed and self._is_gone(connection, batch.embedder, part.model_id):
+                    continue
                 nothing = bool(embedded.failed) and not embedded.results
                 if nothing and not self._fails_alone(
                     connection, batch, part.model_id, part.generation, len(part.stale)
                 ):
                     raise OutageError(next(iter(embedded.failed.values())))
             except OutageError as outage:
+                if self._is_gone(connection, batch.embedder, part.model_id):
+                    continue
                 self._outages.begin(part.model_id, outage.error)
                 batch.outages.add(part.model_id)
             else:
@@ -299,8 +317,6 @@ class Pipeline:
 
     def _fails_alone(self, connection: Connection, batch: Batch, model_id: int, generation: Any, rows: int) -> bool:
         """Return whether it is the rows' fault that not one of them could be read or embedded."""
-        if model_id not in batch.embedder.generations(connection):
-            return False  # it was dropped
         works = batch.embedder.still_works(connection, generation)
         return rows == 1 if works is None else works
 

@@ -1609,7 +1609,8 @@ begin
         ), ranked as (
             select row_number() over by_score as place, s.item_id, s.score, s.probability, s.bought_before,
                    sum(s.probability) over by_score as expected, sum(s.probability) over () as total
-            from (select s.*, 1 / (1 + exp(least(-s.score, 600))) as probability from scored s) s  -- exp(710) would be an error
+            -- exp(710) would be an error, and so would exp(-746).
+            from (select s.*, 1 / (1 + exp(least(greatest(-s.score, -600), 600))) as probability from scored s) s
             window by_score as (order by s.score desc, s.item_id)
         )
         select (row_number() over (order by r.place))::integer, r.item_id, r.score, r.probability, r.bought_before
@@ -1977,13 +1978,14 @@ begin
 end
 $$;
 
-CREATE FUNCTION aisle._relation_to_attach(relation text, columns text[]) RETURNS regclass
+CREATE FUNCTION aisle._relation_to_attach(relation text, columns text[], triggers boolean DEFAULT true) RETURNS regclass
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
     target regclass;
     missing text;
+    children text;
 begin
     begin
         target := to_regclass(case when cardinality(parse_ident(relation)) = 1 then 'public.' else '' end || relation);
@@ -2004,6 +2006,16 @@ begin
             using errcode = 'AIS05', hint = (
                 select 'Its columns: ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum)
                 from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
+    end if;
+    select string_agg(i.inhrelid::regclass::text, ', ' order by i.inhseqno, i.inhrelid::regclass::text) into children
+    from pg_inherits i
+    join pg_class c on c.oid = i.inhparent and c.relkind = 'r'
+    where triggers and i.inhparent = target;
+    if children is not null then
+        raise exception '% has children by inheritance: %. Triggers do not see their rows, and ids are not unique among them.',
+            target, children
+            using errcode = 'AIS04', hint = format('Attach a view of all rows, or of the table''s own: create view … as select * from only %s;',
+                                                   target);
     end if;
     return target;
 end
@@ -2077,7 +2089,7 @@ begin
             from (select e.item_id,
                          (repeats ->> 'seen')::float8 + (repeats ->> 'count')::float8 * ln(1 + count(*))
                          + (repeats ->> 'recency')::float8
-                           * ln(1 + sum(exp(greatest(-(repeats ->> 'decay')::float8 * (e.place - 1), -600)))) as score
+                           * ln(1 + sum(exp(least(greatest(-(repeats ->> 'decay')::float8 * (e.place - 1), -600), 600)))) as score
                   from events e
                   group by e.item_id
                   union all
@@ -2375,6 +2387,9 @@ declare
     user_type text;
     time_type text;
     weight_type text;
+    -- The view leaves out an event whose time is infinite or in another year. A weight that is NaN, infinite or huge counts as 1, as a
+    -- null does. So no cast fails, whatever the columns hold; trainers/oddities.py counts such rows.
+    years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59.999999+00''';
     missing_indexes text;
 begin
     context_columns := coalesce(context_columns, '{}');
@@ -2390,7 +2405,8 @@ begin
         raise exception 'hour, weekday and meal_slot are taken from the time; a context column needs another name.'
             using errcode = 'AIS06';
     end if;
-    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns);
+    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns,
+                                         triggers => false);
     user_type := aisle._id_type(target, user_id);
     perform aisle._id_type(target, item_id);
     time_type := aisle._column_type(target, at);
@@ -2414,17 +2430,22 @@ begin
          select e.%1$I::%2$s as user_id, e.%3$I::text as item_id, e.%4$I as at, %5$s as local_at, %6$s as weight,
                 %7$s as context, %8$s as review, %9$s as rating
          from %10$s e
-         where e.%1$I is not null and e.%3$I is not null and e.%4$I is not null',
+         where e.%1$I is not null and e.%3$I is not null and e.%4$I is not null and nullif(%11$s, false) is not null',
         user_id, user_type, item_id, at,
-        format(case time_type when 'timestamp with time zone' then 'e.%I at time zone %L' else 'e.%I::timestamp' end,
-               at, attach_interactions.time_zone),
-        case when weight is null then '1::real' else format('coalesce(e.%I, 1)::real', weight) end,
+        format('case when %s then %s end', format(years, at, time_type),
+               format(case time_type when 'timestamp with time zone' then 'e.%I at time zone %L' else 'e.%I::timestamp' end,
+                      at, attach_interactions.time_zone)),
+        case when weight is null then '1::real'
+             when weight_type in ('smallint', 'integer', 'bigint') then
+                 format('case when e.%1$I between -1000000000 and 1000000000 then e.%1$I else 1 end::real', weight)
+             else format('case when e.%1$I between -1e-30 and 1e-30 then 0 when e.%1$I between -1e9 and 1e9 then e.%1$I else 1 end::real',
+                         weight) end,
         case when context_columns = '{}' then '''{}''::jsonb' else (
             select format('jsonb_strip_nulls(jsonb_build_object(%s))', string_agg(format('%L, %s', c, aisle._text_of(target, c, 'e')), ', '))
             from unnest(context_columns) c) end,
         format('nullif(%s, '''')', aisle._text_of(target, review, 'e')),
         format('nullif(%s, '''')', aisle._text_of(target, rating, 'e')),
-        target);
+        target, format(years, at, time_type));
     perform aisle._copy_grants('aisle._attachments', 'aisle._interactions');
     if not aisle._has_index(target, array[user_id, at]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%I, %I);', target, user_id, at);
@@ -2454,6 +2475,8 @@ declare
     id_type text;
     details text;
     places text;
+    -- NaN, infinities and huge numbers are null: no cast fails, whatever the columns hold.
+    degrees constant text := 'case when $ between -1e-30 and 1e-30 then 0 when $ between -1e9 and 1e9 then $ end';
     watched text[];
     n integer;
 begin
@@ -2519,14 +2542,16 @@ begin
     execute format(
         'create view aisle._items with (security_invoker = true) as
          select i.%1$I::%2$s as id, i.%1$I::text as item_id, %3$s as name, %4$s as manufacturer, %5$s as category,
-                %6$s as details, %8$s::float8 as latitude, %9$s::float8 as longitude
+                %6$s as details, (%8$s)::float8 as latitude, (%9$s)::float8 as longitude
          from %7$s i
          where i.%1$I is not null',
         id_column, id_type, aisle._text_of(target, attach_items.name, 'i'),
         aisle._text_of(target, manufacturer, 'i'),
         format('nullif(%s, %L)', aisle._text_of(target, category, 'i'), ''),
         case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
-        target, coalesce('i.' || quote_ident(latitude), 'null'), coalesce('i.' || quote_ident(longitude), 'null'));
+        target,
+        coalesce(replace(degrees, '$', 'i.' || quote_ident(latitude)), 'null'),
+        coalesce(replace(degrees, '$', 'i.' || quote_ident(longitude)), 'null'));
     perform aisle._copy_grants('aisle._attachments', 'aisle._items');
     if not has_triggers then
         return format('Attached %s. It is a view or foreign table, so no triggers: `aisle embed` finds what changed.', target);
@@ -2555,6 +2580,12 @@ declare
     latest constant integer := 100000000;  -- number: it stands for so many days after 1970, and a timestamp does not hold many more
     id_types text[];
     quantity_type text;
+    -- The view leaves out an order whose time is infinite or in another year, or whose number is another. A quantity that is NaN,
+    -- infinite or huge counts as 1, as a null does. So no cast fails, whatever the columns hold; trainers/oddities.py counts such rows.
+    years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59.999999+00''';
+    numbers constant text := 'e.%1$I between -700000 and %2$s';
+    is_known text;
+    amount text;
     number bigint;
     missing_indexes text;
 begin
@@ -2621,6 +2652,12 @@ begin
             jsonb_build_object('order', order_id, 'user', customer, 'item', item_id, 'at', moment, 'quantity', quantity,
                                'line_order', case when lines is not null then line_order end, 'context', array[]::text[]),
             time_type, attach_orders.time_zone);
+    is_known := case when at is not null then format(years, at, time_type) when moment is not null then format(numbers, moment, latest) end;
+    amount := case when quantity is not null then format(
+        case when quantity_type in ('smallint', 'integer', 'bigint') then
+                 'case when %1$s.%2$I between -1000000000 and 1000000000 then %1$s.%2$I else 1 end'
+             else 'case when %1$s.%2$I between -1e-30 and 1e-30 then 0 when %1$s.%2$I between -1e9 and 1e9 then %1$s.%2$I else 1 end' end,
+        line, quantity) end;
     execute format(
         'create view aisle._orders with (security_invoker = true) as
          select e.%1$I::%2$s as user_id, %3$s.%4$I::text as item_id, %5$s as at, %6$s as local_at, 1::real as weight,
@@ -2630,15 +2667,16 @@ begin
         customer, customer_type, line, item_id,
         case when moment is null then '1' else format('e.%I', moment) end,
         case when moment is null then 'timestamp ''1970-01-02'''
-             when time_type = 'timestamp with time zone' then format('e.%I at time zone %L', moment, attach_orders.time_zone)
-             when at is not null then format('e.%I::timestamp', moment)
-             else format('timestamp ''1970-01-01'' + e.%I * interval ''1 day''', moment) end,
+             else format('case when %s then %s end', is_known, format(
+                 case when time_type = 'timestamp with time zone' then 'e.%I at time zone %L'
+                      when at is not null then 'e.%I::timestamp'
+                      else 'timestamp ''1970-01-01'' + e.%I * interval ''1 day''' end, moment, attach_orders.time_zone)) end,
         order_id,
-        case when quantity is null then '1::real' else format('coalesce(%s.%I, 1)::real', line, quantity) end,
+        case when quantity is null then '1::real' else format('(%s)::real', amount) end,
         target,
         case when lines is not null then format('join %s l on l.%I = e.%I', line_target, line_order, order_id) end,
-        case when moment is not null then format('and e.%I is not null', moment) end,
-        case when quantity is not null then format('and coalesce(%s.%I, 1) > 0', line, quantity) end);
+        case when moment is not null then format('and e.%I is not null and nullif(%s, false) is not null', moment, is_known) end,
+        case when quantity is not null then format('and %s > 0', amount) end);
     -- The hash is of all that a model reads of a customer, in whatever order the rows come.
     create view aisle._customers with (security_invoker = true) as
         select o.user_id, decode(md5(concat(count(*), ' ', sum(hashtextextended(
@@ -3896,7 +3934,7 @@ REVOKE ALL ON FUNCTION aisle._recommend(model_id integer, user_id text, k intege
 
 REVOKE ALL ON FUNCTION aisle._refuse_foreign_code(target regclass) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._relation_to_attach(relation text, columns text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION aisle._relation_to_attach(relation text, columns text[], triggers boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._resolve_lines() FROM PUBLIC;
 

@@ -135,6 +135,14 @@ def _attachments(connection: Connection) -> list[Finding]:
                 findings.append(Finding(kind, f"{relation} has no column {names} any more", anew))
             elif row["missing"]:
                 findings.append(Finding(kind, f"{relation} lacks triggers: {', '.join(row['missing'])}", anew))
+            elif row["children"]:
+                names = ", ".join(row["children"])
+                remedy = f"aisle detach {kind}, then attach a view of its own rows: … from only {relation}"
+                findings.append(
+                    Finding(
+                        kind, f"{relation} has children by inheritance, whose rows no trigger sees: {names}", remedy
+                    )
+                )
             elif row["disabled"]:
                 remedy = " ".join(row["disabled"]) + " Then: aisle embed"
                 findings.append(Finding(kind, f"triggers on {relation} do not fire as they should", remedy))

@@ -137,6 +137,12 @@ class EncoderNotFoundError(AisleError):
     """The encoder cannot be loaded."""
 
 
+class UnusableEncoderError(AisleError):
+    """The encoder was found, and cannot be used."""
+
+    hint = "Download it again, as a whole (config.json, tokenizer, model.safetensors), or take another --encoder."
+
+
 class CorruptModelFileError(AisleError):
     """A model file stored in the database does not match its checksum."""
 

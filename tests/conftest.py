@@ -359,8 +359,11 @@ def publish_tiny_recommender(
     return model_id
 
 
-def save_tiny_encoder(folder: Path, syllables: str) -> Path:
-    """Store a one-layer BERT that reads these syllables, digits and `|`, with random weights; return the folder."""
+def save_tiny_encoder(folder: Path, syllables: str, **settings: Any) -> Path:
+    """Store a one-layer BERT that reads these syllables, digits and `|`, with random weights; return the folder.
+
+    `settings` are further ones of its BertConfig.
+    """
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     known = [*sorted(set(syllables)), *map(str, range(10))]
@@ -368,7 +371,12 @@ def save_tiny_encoder(folder: Path, syllables: str) -> Path:
     (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
     BertTokenizerFast(vocab=str(folder / "vocab.txt"), tokenize_chinese_chars=False).save_pretrained(folder)
     config = BertConfig(
-        vocab_size=len(tokens), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
+        vocab_size=len(tokens),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        **settings,
     )
     BertModel(config).save_pretrained(folder)
     return folder

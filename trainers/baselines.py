@@ -208,6 +208,7 @@ class ImplicitAls(Baseline):
 
     The confidence in what a user chose is `alpha` × the summed weights of the events (the paper adds 1), against 1 in
     everything else. Solved by conjugate gradients (Takács et al., RecSys 2011), on one thread for the seed's sake.
+    Raise TrainingDataError where weights are so unlike that they cannot be solved for.
     """
 
     GRID: ClassVar[Grid] = {"factors": (64, 128), "regularisation": (30.0, 100.0), "alpha": (5.0, 20.0, 100.0)}
@@ -227,7 +228,13 @@ class ImplicitAls(Baseline):
         with threadpool_limits(1, "blas"):
             model = als.AlternatingLeastSquares(self.factors, self.regularisation, self.alpha, random_state=self.seed)
             model.iterations, model.num_threads = self.iterations, 1
-            model.fit(weights, show_progress=False)
+            try:
+                model.fit(weights, show_progress=False)
+            except _implicit("recommender_base").ModelFitError as error:
+                raise errors.TrainingDataError(
+                    f"The weights of the events, up to {events.weight.max():g}, are too unlike to be solved for.",
+                    hint="Attach a view whose weights are of like size, such as their logarithms.",
+                ) from error
         self.user_vectors, self.item_vectors = model.user_factors, model.item_factors  # (any, factors)
         return self
 

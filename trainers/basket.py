@@ -41,6 +41,7 @@ from aisle.trainers.baskets import Baskets, Bools, Floats, Ints, Targets, check_
 from aisle.trainers.bulk import LONGEST_KEY, copy_rows, index_generation
 from aisle.trainers.catalogue import share
 from aisle.trainers.events import read_items
+from aisle.trainers.oddities import report_oddities
 from aisle.trainers.run import (
     Report,
     Result,
@@ -65,6 +66,7 @@ THRESHOLDS = tuple(np.linspace(0.02, 0.6, 59).round(2).tolist())  # of a probabi
 CHUNK = 500  # customers whose logits are computed at once
 MOST_COMPLETED = 4000  # carts that are completed to measure that
 LIVE = "live model"  # among what completes them
+CHECKED = 20  # customers who are asked for at this moment
 NETWORKS = ("cnn-gru", "attention-gru")
 FEWEST = 10  # customers with two orders
 OF_ONE_RUN = ("test_customers", "deploy", "warm_start")  # options that another run of a model does without
@@ -101,6 +103,7 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
         # Read before the orders: of a customer whose orders change in between, the hash is that of the older ones.
         hashes = read_hashes(connection)
         baskets = read_baskets(connection)
+        report_oddities(connection, "orders", report)
         start, network = begin(connection, baskets, options) if options.warm_start else (None, None)
         history, test = hold_out(baskets, options, start)
         report(
@@ -489,12 +492,24 @@ def answers(
     ).fetchall()
 
 
+def check_answers(connection: Connection, model_id: int, history: Baskets, test: Targets) -> None:
+    """Ask for some of the held-out customers as a shop does, at this moment; raises what the database says, if it errs.
+
+    The moment to come may be unlike those that were held out.
+    """
+    users = [history.customer_ids[c] for c in test.customer[:CHECKED]]
+    connection.execute(
+        "select n.item_id from unnest(%s::text[]) u (id), aisle._next_basket(%s, u.id, 1) n", (users, model_id)
+    )
+
+
 def measure(
     connection: Connection, model_id: int, history: Baskets, test: Targets, options: Options, report: Report
 ) -> dict[str, Any]:
     """Measure the model, the live one and the baselines on the held-out customers."""
     k = options.top
     report("Measuring on held-out customers, through SQL …")
+    check_answers(connection, model_id, history, test)
     wanted, seen = names_of(history, test), seen_by(history, test)
     metrics: dict[str, Any] = {
         "customers": len(test),

@@ -24,6 +24,7 @@ FORGOTTEN = 200  # orders; what is longer ago counts as this long ago: higher po
 SHRINKAGE = 5.0  # purchases' worth of the average gap that are mixed into an item's own
 BATCH = 20_000_000  # scores of items, or of neighbours, held at once
 RIDGE = 1.0  # of the weights, on standardised columns
+LEAST_SPREAD = 0.05  # a column that differs less is scaled by this: a weight for next to nothing would be huge later
 LATEST, LATE = 0.04, 4.0  # least time since a purchase (days: an hour), and the bound of the logarithm of lateness
 NEAR_FLOOR = 0.001  # share of neighbours
 
@@ -310,7 +311,9 @@ def fit_weights(found: Candidates, wanted: Targets) -> Weights:
             share = (y.sum() + 0.5) / (len(y) + 1)
             return np.array([np.log(share / (1 - share)), *np.zeros(terms)])
         mean, sd = x.mean(axis=0), x.std(axis=0)
-        sd[sd < 1e-6] = np.inf  # nothing but rounding
+        # The terms are logarithms and counts of 0 or 1; the logit alone has a scale of its own.
+        least = np.where(np.array(TERMS[:terms]) == "logit", np.sqrt(np.mean(x**2, axis=0)), 1) * LEAST_SPREAD
+        sd = np.where(sd < 1e-6, np.inf, np.maximum(sd, least))  # below, there is nothing but rounding
         model = LogisticRegression(C=1 / RIDGE, max_iter=500).fit((x - mean) / sd, y)
         slopes = model.coef_[0] / sd
         return np.array([model.intercept_[0] - slopes @ mean, *slopes])

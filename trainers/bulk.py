@@ -19,6 +19,7 @@ LONGEST_KEY = 2600  # bytes of a text; no index could hold a longer one
 EF_CONSTRUCTION = 128  # pgvector's default is 64; longer to build, and fewer candidates for the same recall
 GRAPH = 1000  # bytes that an item takes in the graph of an index while that is built, beside its vector
 CONNECTIONS = 16  # of a vector in the graph, pgvector's default for m
+SMALLEST = 1e-20  # of a vector's numbers; pgvector raises an error where a product of two others rounds to 0
 MOST_MEMORY = 8 * 1024 * 1024  # kB that a build is given at most, unless the server's own setting is higher
 
 # Of each task: table, column, the operators by which it is searched, and connections. Of a customer's 200 neighbours a
@@ -96,13 +97,18 @@ def numbered(values: npt.NDArray[Any]) -> tuple[list[str], npt.NDArray[np.int64]
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Append rows to one of Aisle's tables, all or none."""
+    """Append rows to one of Aisle's tables, all or none. An array is a vector; its numbers below SMALLEST become 0."""
     statement = compose.SQL("copy {} ({}) from stdin").format(
         compose.Identifier("aisle", table), compose.SQL(", ").join(map(compose.Identifier, columns))
     )
     with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
-            copy.write_row([Vector(x).to_text() if isinstance(x, np.ndarray) else x for x in row])
+            copy.write_row(
+                [
+                    Vector(np.where(np.abs(x) < SMALLEST, 0, x)).to_text() if isinstance(x, np.ndarray) else x
+                    for x in row
+                ]
+            )
 
 
 def index_generation(connection: Connection, task: str, model_id: int) -> list[str]:

@@ -84,13 +84,15 @@ def evaluate_recommender(connection: Connection, *, baseline: bool) -> list[dict
 def evaluate_basket(connection: Connection, *, baseline: bool) -> list[dict[str, Any]]:
     """Ask the live model for its held-out customers again; return a row for it, and one for each baseline.
 
-    A baseline that has too little to learn from says so in place of its figures.
+    A baseline that has too little to learn from says so in place of its figures. A model whose answers of this moment
+    are errors is not measured: the error is raised.
     """
     model_id = registry.require_live(connection, "basket")
     k = registry.get(connection, model_id).parameters["top"]
     history, test = basket.held_out_of(connection, model_id, read_baskets(connection))
     if not len(test):
         raise errors.TrainingDataError("None of the held-out customers' orders is there any more.")
+    basket.check_answers(connection, model_id, history, test)
     ranked = [items for items, _ in basket.answers(connection, model_id, model_id, history, test, k)]
     measured = ranking.measure_baskets(ranked, basket.names_of(history, test), basket.seen_by(history, test), k)
     rows = [{"answer": "next_basket", "customers": len(test), **measured.means()}]

@@ -58,6 +58,7 @@ class Events:
     context_values: Mapping[str, Sequence[str]]  # feature → its values
     user_ids: Sequence[str]
     items: Items
+    left_out: int = 0  # events about items that are not attached
 
     def __len__(self) -> int:
         return len(self.user)
@@ -190,6 +191,7 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
         context_values=context_values,
         user_ids=user_ids,
         items=items,
+        left_out=int(np.count_nonzero(~kept)),
     )
 
 

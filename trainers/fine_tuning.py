@@ -21,7 +21,15 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from aisle.embedder.encoders import Encoder, Floats, bf16_is_native, load_pretrained
+from aisle.embedder.encoders import (
+    Encoder,
+    Floats,
+    bf16_is_native,
+    check_words,
+    load_pretrained,
+    make_usable,
+    positions,
+)
 from aisle.sql import embedded, errors
 from aisle.trainers.catalogue import Catalogue
 from aisle.trainers.hierarchy import PathLoss
@@ -117,9 +125,11 @@ def fine_tune(
     from transformers import set_seed
 
     set_seed(seed)
-    model = build(name, options) if start is None else begin_with(start.model, options)
-    options = fit_in_memory(model, options, report) if options.fit_in else options
+    model = build(name, options, report) if start is None else begin_with(start.model, options)
+    options = replace(options, max_length=model.max_seq_length)
     texts = catalogue.encoder_texts()
+    check_words(model, name, texts)
+    options = fit_in_memory(model, options, report) if options.fit_in else options
     begun = None if start is None else start.digest
     key = json.dumps([version("aisle"), name, asdict(options), seed, catalogue.fingerprint(), paths, begun])
     folder = embedded.home() / "training" / hashlib.sha256(key.encode()).hexdigest()[:16]
@@ -128,7 +138,7 @@ def fine_tune(
         known = torch.from_numpy(start.weight.any(axis=1))
         classifier.head.weight.data[known] = torch.from_numpy(start.weight)[known]
     report(f"Fine-tuning {name}; an interrupted run goes on from {folder} …")
-    dataset = _tokenise(model, texts, labels, options.max_length)
+    dataset = _tokenise(model, texts, labels)
     _run(classifier, [dataset[i] for i in np.flatnonzero(training)], [dataset[i] for i in np.flatnonzero(validation)],
          options, folder, seed, report)  # fmt: skip
     report("Encoding the catalogue …")
@@ -161,12 +171,16 @@ class Classifier(nn.Module):
         return {"loss": self.loss(logits, labels), "logits": logits}
 
 
-def build(name: str, options: FineTuningOptions) -> Any:
-    """Return transformer → mean → linear to `dimensions` → unit length, from a pretrained name or folder."""
+def build(name: str, options: FineTuningOptions, report: Report = lambda line: None) -> Any:
+    """Return transformer → mean → linear to `dimensions` → unit length, from a pretrained name or folder.
+
+    Raises EncoderNotFoundError and UnusableEncoderError.
+    """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 
     pretrained = load_pretrained(name, max_length=options.max_length)
+    make_usable(pretrained, name, report)
     transformer = cast(Transformer, pretrained[0])
     width = transformer.get_embedding_dimension()
     return SentenceTransformer(
@@ -188,7 +202,7 @@ def begin_with(stored: Any, options: FineTuningOptions) -> Any:
     model = SentenceTransformer(
         modules=list(stored)[:-1], prompts=stored.prompts, default_prompt_name=stored.default_prompt_name
     )
-    model.max_seq_length = options.max_length
+    model.max_seq_length = min(options.max_length, positions(stored[0].auto_model) or options.max_length)
     return model
 
 
@@ -230,14 +244,10 @@ def _training_memory(parameters: float, word_parameters: float, freeze: bool) ->
     return trained + frozen * BYTES_PER_FROZEN_PARAMETER + ACTIVATION_RESERVE
 
 
-def _tokenise(
-    model: Any, texts: Sequence[str], labels: npt.NDArray[np.int64], max_length: int
-) -> list[dict[str, list[int] | int]]:
-    prompt = model.prompts.get(model.default_prompt_name or "", "")
-    tokens = model.tokenizer([prompt + text for text in texts], truncation=True, max_length=max_length)
+def _tokenise(model: Any, texts: Sequence[str], labels: npt.NDArray[np.int64]) -> list[dict[str, list[int] | int]]:
     return [
-        {"input_ids": ids, "attention_mask": mask, "labels": int(label), "length": len(ids)}
-        for ids, mask, label in zip(tokens["input_ids"], tokens["attention_mask"], labels, strict=True)
+        {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": int(label), "length": len(ids)}
+        for ids, label in zip(Encoder(model).tokenise(texts), labels, strict=True)
     ]
 
 

@@ -37,6 +37,7 @@ from aisle.trainers import (
 )
 from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.events import Events, Floats, Ints, read_events
+from aisle.trainers.oddities import report_oddities
 from aisle.trainers.run import (
     Report,
     Result,
@@ -93,6 +94,9 @@ def train(url: str, options: Options, report: Report = lambda line: None) -> Res
     ):
         features = options.features or default_features(connection)
         events = read_events(connection, features, liked_only=options.liked_only)
+        report_oddities(connection, sql.fetch_value(connection, "select (aisle._event_source()).kind"), report)
+        if events.left_out:
+            report(f"Events left out, about items that are not attached: {events.left_out:,}.")
         if options.liked_only:
             _report_likes(connection, events, report)
         tower_options = replace(options.tower_options, features=features, exclude_seen=not options.repeats)
@@ -250,7 +254,12 @@ def fit(
     tried: dict[str, float] = {}  # kind → recall on validation
     if _is_factorised(model, events, options, report):
         report("Fitting matrix factorisations (ials), to be chosen by validation …")
-        setting, tried["ials"] = factorisation.tune(validation.events, validation.relevant, options, seed)
+        try:
+            setting, tried["ials"] = factorisation.tune(validation.events, validation.relevant, options, seed)
+        except errors.TrainingDataError as error:
+            if model == "ials":
+                raise
+            report(f"There is none: {error}")
     if model == "ials":
         return replace(factorisation.fit(events, options, setting, seed), tried=tried), None
 
@@ -488,7 +497,10 @@ def measure(connection: Connection, model_id: int, test: HeldOut, options: Optio
             report(f"Not compared with {name}: pip install '.[baselines]'")
             continue
         report(f"Fitting the baseline {name} …")
-        metrics[name] = measure_baseline(name, test, k, exclude_seen=not options.repeats).means()
+        try:
+            metrics[name] = measure_baseline(name, test, k, exclude_seen=not options.repeats).means()
+        except errors.TrainingDataError as error:
+            report(f"Not compared: {error}")
     return metrics
 
 

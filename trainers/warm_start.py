@@ -7,10 +7,8 @@ validation nor held-out rows, and from whom they learned: a later run measures i
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from aisle import sql
+from aisle.embedder.folders import model_folder
 from aisle.sql import Connection, errors, registry
 
 ARRAYS, NAMES = "weights.safetensors", "names.json"
@@ -81,20 +80,20 @@ class Start:
 
     def store(self, connection: Connection, model_id: int) -> None:
         """Keep it with a model."""
-        with tempfile.TemporaryDirectory(prefix="aisle-") as folder:
-            below = Path(folder) / registry.START
+        with model_folder() as folder:
+            below = folder / registry.START
             below.mkdir()
             arrays = {**self.arrays, "seen.keys": self.seen.keys, "seen.until": self.seen.until}
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, below / ARRAYS)
             (below / NAMES).write_text(json.dumps(self.names, ensure_ascii=False), encoding="utf-8")
-            registry.write_files(connection, model_id, Path(folder))
+            registry.write_files(connection, model_id, folder)
 
     @classmethod
     def read(cls, connection: Connection, model_id: int) -> "Start":
         """Return what is kept with a model; raises WarmStartError if it is nothing."""
-        with tempfile.TemporaryDirectory(prefix="aisle-") as folder:
-            registry.read_files(connection, model_id, Path(folder), start=True)
-            below = Path(folder) / registry.START
+        with model_folder() as folder:
+            registry.read_files(connection, model_id, folder, start=True)
+            below = folder / registry.START
             if not (below / ARRAYS).exists():
                 raise errors.WarmStartError(
                     f"Model {model_id} has kept no weights to start from.", hint="Train without --warm-start."

@@ -24,7 +24,7 @@ begin
             from (select e.item_id,
                          (repeats ->> 'seen')::float8 + (repeats ->> 'count')::float8 * ln(1 + count(*))
                          + (repeats ->> 'recency')::float8
-                           * ln(1 + sum(exp(greatest(-(repeats ->> 'decay')::float8 * (e.place - 1), -600)))) as score
+                           * ln(1 + sum(exp(least(greatest(-(repeats ->> 'decay')::float8 * (e.place - 1), -600), 600)))) as score
                   from events e
                   group by e.item_id
                   union all

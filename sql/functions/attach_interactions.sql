@@ -11,6 +11,9 @@ declare
     user_type text;
     time_type text;
     weight_type text;
+    -- The view leaves out an event whose time is infinite or in another year. A weight that is NaN, infinite or huge counts as 1, as a
+    -- null does. So no cast fails, whatever the columns hold; trainers/oddities.py counts such rows.
+    years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59.999999+00''';
     missing_indexes text;
 begin
     context_columns := coalesce(context_columns, '{}');
@@ -26,7 +29,8 @@ begin
         raise exception 'hour, weekday and meal_slot are taken from the time; a context column needs another name.'
             using errcode = 'AIS06';
     end if;
-    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns);
+    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns,
+                                         triggers => false);
     user_type := aisle._id_type(target, user_id);
     perform aisle._id_type(target, item_id);
     time_type := aisle._column_type(target, at);
@@ -51,17 +55,22 @@ begin
          select e.%1$I::%2$s as user_id, e.%3$I::text as item_id, e.%4$I as at, %5$s as local_at, %6$s as weight,
                 %7$s as context, %8$s as review, %9$s as rating
          from %10$s e
-         where e.%1$I is not null and e.%3$I is not null and e.%4$I is not null',
+         where e.%1$I is not null and e.%3$I is not null and e.%4$I is not null and nullif(%11$s, false) is not null',
         user_id, user_type, item_id, at,
-        format(case time_type when 'timestamp with time zone' then 'e.%I at time zone %L' else 'e.%I::timestamp' end,
-               at, attach_interactions.time_zone),
-        case when weight is null then '1::real' else format('coalesce(e.%I, 1)::real', weight) end,
+        format('case when %s then %s end', format(years, at, time_type),
+               format(case time_type when 'timestamp with time zone' then 'e.%I at time zone %L' else 'e.%I::timestamp' end,
+                      at, attach_interactions.time_zone)),
+        case when weight is null then '1::real'
+             when weight_type in ('smallint', 'integer', 'bigint') then
+                 format('case when e.%1$I between -1000000000 and 1000000000 then e.%1$I else 1 end::real', weight)
+             else format('case when e.%1$I between -1e-30 and 1e-30 then 0 when e.%1$I between -1e9 and 1e9 then e.%1$I else 1 end::real',
+                         weight) end,
         case when context_columns = '{}' then '''{}''::jsonb' else (
             select format('jsonb_strip_nulls(jsonb_build_object(%s))', string_agg(format('%L, %s', c, aisle._text_of(target, c, 'e')), ', '))
             from unnest(context_columns) c) end,
         format('nullif(%s, '''')', aisle._text_of(target, review, 'e')),
         format('nullif(%s, '''')', aisle._text_of(target, rating, 'e')),
-        target);
+        target, format(years, at, time_type));
     perform aisle._copy_grants('aisle._attachments', 'aisle._interactions');
 
     if not aisle._has_index(target, array[user_id, at]) then

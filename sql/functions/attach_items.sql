@@ -15,6 +15,8 @@ declare
     id_type text;
     details text;
     places text;
+    -- NaN, infinities and huge numbers are null: no cast fails, whatever the columns hold.
+    degrees constant text := 'case when $ between -1e-30 and 1e-30 then 0 when $ between -1e9 and 1e9 then $ end';
     watched text[];
     n integer;
 begin
@@ -83,14 +85,16 @@ begin
     execute format(
         'create view aisle._items with (security_invoker = true) as
          select i.%1$I::%2$s as id, i.%1$I::text as item_id, %3$s as name, %4$s as manufacturer, %5$s as category,
-                %6$s as details, %8$s::float8 as latitude, %9$s::float8 as longitude
+                %6$s as details, (%8$s)::float8 as latitude, (%9$s)::float8 as longitude
          from %7$s i
          where i.%1$I is not null',
         id_column, id_type, aisle._text_of(target, attach_items.name, 'i'),
         aisle._text_of(target, manufacturer, 'i'),
         format('nullif(%s, %L)', aisle._text_of(target, category, 'i'), ''),
         case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
-        target, coalesce('i.' || quote_ident(latitude), 'null'), coalesce('i.' || quote_ident(longitude), 'null'));
+        target,
+        coalesce(replace(degrees, '$', 'i.' || quote_ident(latitude)), 'null'),
+        coalesce(replace(degrees, '$', 'i.' || quote_ident(longitude)), 'null'));
     perform aisle._copy_grants('aisle._attachments', 'aisle._items');
 
     if not has_triggers then

@@ -1,5 +1,6 @@
 -- Each attached table or view, with what is wrong with it: triggers that are missing or fire otherwise than they were created to,
--- and columns that triggers look for by name and that are not there any more. Views follow a column that is renamed.
+-- columns that triggers look for by name and that are not there any more, and children whose rows no trigger sees. Views follow a column
+-- that is renamed.
 with attached as (
     select a.kind, a.relation, a.columns, array_remove(array[a.relation, a.lines]::oid[], null) as relations
     from aisle._attachments a
@@ -34,7 +35,11 @@ select a.kind, a.relation::text as relation,
              where name is not null and (a.kind = 'orders' or a.kind = 'items' and named.key = 'id') and not exists (
                  select from pg_attribute t
                  where t.attrelid = any (a.relations) and t.attname = name and t.attnum > 0 and not t.attisdropped)
-             order by 1) as unknown_columns
+             order by 1) as unknown_columns,
+       array(select i.inhrelid::regclass::text
+             from pg_inherits i
+             where i.inhparent = a.relation and c.relkind = 'r' and a.kind in ('items', 'orders')
+             order by 1) as children
 from attached a
 left join pg_class c on c.oid = a.relation
 order by a.kind, a.relations = '{}'

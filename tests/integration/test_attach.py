@@ -247,6 +247,42 @@ def test_a_unique_index_that_includes_further_columns_will_do(shop: Shop) -> Non
     assert shop.attach() == "Attached shop.products."
 
 
+def test_children_by_inheritance_are_named(shop: Shop, tiny_model: TinyModel) -> None:
+    shop.create()
+    shop.insert("tea")
+    shop.execute(
+        'create table shop.books (isbn text) inherits (shop.products); create table shop."E" () inherits (shop.books)'
+    )
+    shop.execute("insert into shop.books (id, name) values (1, 'a book with the same id')")
+    hint = refused(shop, "AIS04", "children by inheritance: shop.books. Triggers do not see")
+    shop.execute(hint.split(": ")[1].replace("…", "shop.own"))
+    assert "no triggers" in shop.attach("shop.own")
+    assert shop.value("select count(*) from aisle._items") == 1
+    shop.execute("select aisle.detach('items'); drop view shop.own; drop table shop.books cascade")
+    assert shop.attach() == "Attached shop.products.", "The children are gone."
+
+
+@pytest.mark.parametrize("part", ["orders", "lines"])
+def test_children_of_orders_are_named(shop: Shop, part: str) -> None:
+    shop.execute(
+        "create table orders (id int, who text, at date); create table lines (order_id int, product text);"
+        f"create table old () inherits ({part})"
+    )
+    with pytest.raises(psycopg.Error, match=f"{part} has children by inheritance: public.old"):
+        shop.execute(
+            "select aisle.attach_orders('orders', 'id', 'product', 'who', 'at', null, null, 'lines', 'order_id')"
+        )
+
+
+def test_events_may_have_children_as_they_have_no_triggers(shop: Shop) -> None:
+    shop.execute(
+        "create table visits (who text, product text, at date); create table visits_2023 () inherits (visits);"
+        "insert into visits_2023 values ('ann', 'tea', '2023-05-01')"
+    )
+    shop.execute("select aisle.attach_interactions('visits', 'who', 'product', 'at')")
+    assert shop.value("select count(*) from aisle._interactions") == 1
+
+
 @pytest.mark.parametrize("kind", ["view", "materialized view"])
 def test_a_view_is_attached_without_triggers_and_says_so(shop: Shop, kind: str) -> None:
     shop.create()

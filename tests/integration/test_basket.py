@@ -213,6 +213,41 @@ def test_too_few_orders_are_said(database_url: str, connection: Connection) -> N
         basket.train(database_url, basket.Options())
 
 
+# Six customers who order every six days, and hardly anything that differs between them.
+REGULAR = """
+create table lines (order_id int, who text, item int, at timestamptz);
+insert into lines
+select 10 * ((n - 1) / 4 + 1) + (n - 1) % 4 + 1, 'u' || 1 + (n - 1) / 4, item::int,
+       now() - (9 - (n - 1) % 4) * interval '6 days'
+from unnest(string_to_array('34 44 33 34 13 33 23 24 22 33 23 34 24 24 24 23 33 44 14 24 45 12 22 13', ' '))
+         with ordinality b (items, n), regexp_split_to_table(items, '') item;
+select aisle.attach_orders('lines', 'order_id', 'item', 'who', 'at');
+"""
+
+
+def test_a_small_shop_whose_customers_are_regular_gets_answers(database_url: str, connection: Connection) -> None:
+    connection.execute(REGULAR)
+    result = basket.train(database_url, basket.Options(deploy=True))
+    weights = registry.get(connection, result.model_id).parameters["weights"]
+    assert max(map(abs, weights["bought_before"] + weights["new"])) < 20, (
+        "A spread of a thousandth must not get a weight that rules all else when the next order is late."
+    )
+    for customer in range(1, 7):
+        rows = connection.execute("select probability from aisle.next_basket(%s, 3)", [f"u{customer}"]).fetchall()
+        assert len(rows) == 3
+        assert all(0.001 < p < 0.9999 for (p,) in rows)
+
+
+def test_a_model_that_cannot_answer_is_not_measured(database_url: str, connection: Connection) -> None:
+    connection.execute(REGULAR)
+    basket.train(database_url, basket.Options(deploy=True))
+    connection.execute("set aisle.now = 'no time at all'")  # which only a question of this moment reads
+    with pytest.raises(psycopg.Error, match="no time at all"):
+        evaluation.evaluate_basket(connection, baseline=False)
+    connection.execute("reset aisle.now")
+    assert evaluation.evaluate_basket(connection, baseline=False)[0]["answer"] == "next_basket"
+
+
 def test_an_experiment_goes_on_where_it_was(orders_url: str, orders: Connection) -> None:
     lines: list[str] = []
     options = basket.Options(network={"loss": "bce", "epochs": 1, "hidden": 8, "dimensions": 8, "product_epochs": 1})

@@ -115,6 +115,8 @@ def test_the_schema_is_missing_or_of_another_version(empty_url: str, healthy: Sh
         ("drop view aisle._interactions", "interactions", "is gone"),
         ("alter table shop.products rename id to number", "items", "no column id"),
         ("alter table shop.orders rename who to customer", "orders", "no column who"),
+        ("create table shop.books (isbn text) inherits (shop.products)", "items", "no trigger sees: shop.books"),
+        ("create table shop.returns () inherits (shop.lines)", "orders", "no trigger sees: shop.returns"),
     ],
 )  # fmt: skip
 def test_an_attachment_that_is_broken(healthy: Shop, findings: Findings, harm: str, check: str, words: str) -> None:

@@ -568,6 +568,55 @@ def test_a_generation_that_is_dropped_while_a_batch_is_under_way_is_no_fault_of_
     assert products.execute("select from aisle._embedding_jobs").fetchall() == []
 
 
+class SlowToLoad(ItemEmbedder):
+    """Lets a test act while a model is loaded, and fails then as what is read of it in part does."""
+
+    def __init__(self, loaded: list[Any], meanwhile: Callable[[int], object]) -> None:
+        super().__init__(loaded)
+        self.meanwhile = meanwhile
+
+    def load_generation(self, connection: Connection, model_id: int) -> Any:
+        self.meanwhile(model_id)
+        raise ValueError("matmul: Input operand 1 has a mismatch in its core dimension")
+
+
+def test_a_model_that_is_removed_while_it_is_loaded_is_gone_and_no_outage(
+    products: Shop, publish: Callable[..., TinyModel], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    products.insert("tea", "커피")
+    live = load(products, FakeEncoder())
+    older = publish(dimensions=3, encoder="fake", deploy=False)
+    embedder = SlowToLoad([live], lambda model_id: products.execute("select aisle._drop_model(%s)", [model_id]))
+    assert drain(products.connection, [embedder]) == 2
+    assert products.execute("select from aisle._embedding_jobs").fetchall() == [], "Nothing waits for it."
+    assert f"Model {older.model_id} is gone" in caplog.text
+    assert "matmul" not in caplog.text
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize("error", [ValueError("matmul: a mismatch"), MemoryError()], ids=["rows", "outage"])
+def test_a_model_that_fails_because_it_was_removed_is_gone_and_no_outage(
+    products: Shop, publish: Callable[..., TinyModel], caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    caplog.set_level("INFO")
+    products.insert("tea", "커피")
+    live = load(products, FakeEncoder())
+    encoder = FakeEncoder(dimensions=3)
+    older = load(products, encoder, publish(dimensions=3, encoder="fake", deploy=False).model_id)
+
+    def remove_and_fail() -> None:
+        if products.value("select exists (select from aisle._models where model_id = %s)", [older.model_id]):
+            products.execute("select aisle._drop_model(%s)", [older.model_id])
+        raise error
+
+    encoder.meanwhile = remove_and_fail
+    assert drain(products.connection, [ItemEmbedder([live, older])]) == 2
+    assert products.execute("select from aisle._embedding_jobs").fetchall() == []
+    assert f"Model {older.model_id} is gone" in caplog.text
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 # ---- what can be seen of it ----
 
 

@@ -74,6 +74,20 @@ def test_what_was_bought_before_and_what_neighbours_bought_next(orders: Shop) ->
     assert all(p == pytest.approx(1 / (1 + math.exp(-score))) for _, score, p in rows)
 
 
+@pytest.mark.parametrize("weight", [1e5, -1e5, 1e300, -1e300])
+def test_scores_of_any_size_have_a_probability(shop: Shop, weight: float) -> None:
+    shop.execute(LINES)
+    shop.execute(ATTACH)
+    weights = {"bought_before": [weight, *[0.0] * 10], "new": [-weight, *[0.0] * 5]}
+    publish_tiny_basket(shop.connection, ITEMS, CUSTOMERS, weights=weights)
+    for k in (10, None):
+        rows = shop.execute("select score, probability from aisle.next_basket('ann', %s)", [k]).fetchall()
+        assert rows
+        assert all(p == pytest.approx(float(score > 0), abs=1e-200) for score, p in rows)
+    completed = shop.execute("select score from aisle.complete_basket(array['tea'], 5, 'ann')").fetchall()
+    assert all(math.isfinite(score) for (score,) in completed)
+
+
 def test_without_k_the_set_of_the_largest_expected_f1_is_returned(orders: Shop) -> None:
     p = [x[0] for x in orders.execute("select probability from aisle.next_basket('ann', 100) order by rank")]
     expected = [2 * sum(p[:k]) / (k + max(sum(p), 1.5)) for k in range(1, len(p) + 1)]  # Ann's orders have 1.5 products

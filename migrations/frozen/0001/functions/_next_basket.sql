@@ -108,7 +108,8 @@ begin
         ), ranked as (
             select row_number() over by_score as place, s.item_id, s.score, s.probability, s.bought_before,
                    sum(s.probability) over by_score as expected, sum(s.probability) over () as total
-            from (select s.*, 1 / (1 + exp(least(-s.score, 600))) as probability from scored s) s  -- exp(710) would be an error
+            -- exp(710) would be an error, and so would exp(-746).
+            from (select s.*, 1 / (1 + exp(least(greatest(-s.score, -600), 600))) as probability from scored s) s
             window by_score as (order by s.score desc, s.item_id)
         )
         select (row_number() over (order by r.place))::integer, r.item_id, r.score, r.probability, r.bought_before

@@ -1,10 +1,12 @@
--- The table or view of this name, in `public` if it names no schema, which must have these columns.
-create or replace function aisle._relation_to_attach(relation text, columns text[]) returns regclass
+-- The table or view of this name, in `public` if it names no schema, which must have these columns. Where it is to have triggers, it must
+-- not have children by inheritance: their rows fire none of its triggers, and an id may occur in each.
+create or replace function aisle._relation_to_attach(relation text, columns text[], triggers boolean default true) returns regclass
 language plpgsql stable
 as $function$
 declare
     target regclass;
     missing text;
+    children text;
 begin
     begin
         target := to_regclass(case when cardinality(parse_ident(relation)) = 1 then 'public.' else '' end || relation);
@@ -25,6 +27,16 @@ begin
             using errcode = 'AIS05', hint = (
                 select 'Its columns: ' || string_agg(quote_ident(a.attname), ', ' order by a.attnum)
                 from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
+    end if;
+    select string_agg(i.inhrelid::regclass::text, ', ' order by i.inhseqno, i.inhrelid::regclass::text) into children
+    from pg_inherits i
+    join pg_class c on c.oid = i.inhparent and c.relkind = 'r'
+    where triggers and i.inhparent = target;
+    if children is not null then
+        raise exception '% has children by inheritance: %. Triggers do not see their rows, and ids are not unique among them.',
+            target, children
+            using errcode = 'AIS04', hint = format('Attach a view of all rows, or of the table''s own: create view … as select * from only %s;',
+                                                   target);
     end if;
     return target;
 end
