@@ -235,6 +235,8 @@ def test_the_log_is_json_where_it_is_asked_for(shop: Aisle, server: Server, inse
 
 # ---- training ----
 
+TRAINING = "from pg_locks where relation = 'aisle._training_lock'::regclass and mode = 'ExclusiveLock' and granted"
+
 
 @pytest.mark.trap(29)
 def test_a_training_run_that_is_killed_leaves_the_live_model_answering(shop: Aisle) -> None:
@@ -245,7 +247,7 @@ def test_a_training_run_that_is_killed_leaves_the_live_model_answering(shop: Ais
         wait_until(lambda: waiting(shop, "aisle train category"), "it loads its vectors")
         assert shop.json("predict-category", "초코 과자") == answer
         end(training, signal.SIGKILL)
-    wait_until(lambda: not shop.value("select count(*) from pg_locks where locktype = 'advisory'"), "it is gone")
+    wait_until(lambda: not shop.value(f"select count(*) {TRAINING}"), "it is gone")
 
     assert shop.json("predict-category", "초코 과자") == answer
     assert [(m["model_id"], m["state"]) for m in shop.json("models")] == [(live, "live"), (live + 1, "loading")]
@@ -268,7 +270,7 @@ def test_of_two_training_runs_the_second_says_who_is_at_it(shop: Aisle) -> None:
     with locked(shop, "aisle._item_predictions", "share"):
         first = shop.start(*TRAIN)
         wait_until(lambda: waiting(shop, "aisle train category"), "the first is under way")
-        holder = shop.value("select pid from pg_locks where locktype = 'advisory' and granted")
+        holder = shop.value(f"select pid {TRAINING}")
         refusal = shop.refusal(*TRAIN)
         assert f"server process {holder}" in refusal
         assert "Another training run" in refusal

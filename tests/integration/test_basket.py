@@ -282,7 +282,8 @@ def test_a_networks_states_are_published_and_kept_by_the_worker(orders_url: str,
     query = "select embedding::text from aisle.customer_vectors where user_id = '5' and model_id = %s"
     before = sql.fetch_value(orders, query, [result.model_id])
     orders.execute(
-        "update aisle.customer_vectors set content_hash = '', embedding = l2_normalize(embedding) where user_id = '5'"
+        "update aisle.customer_vectors set content_hash = '', embedding = public.l2_normalize(embedding)"
+        " where user_id = '5'"
     )
     orders.execute("select aisle._enqueue_stale()")
     assert drain(orders, [CustomerEmbedder()]) == 1

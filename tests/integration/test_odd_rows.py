@@ -51,6 +51,7 @@ def events(shop: Shop, number_type: str = "double precision", time_type: str = "
     )
 
 
+@pytest.mark.trap(44)
 @pytest.mark.parametrize("number_type", ["double precision", "numeric", "real"])
 def test_a_weight_that_is_no_number_counts_as_none(shop: Shop, number_type: str) -> None:
     events(shop, number_type)

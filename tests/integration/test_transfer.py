@@ -25,6 +25,7 @@ from tests.imports import Connection, exists, fault, rows, types
 @pytest.fixture
 def db(database_url: str) -> Iterator[Connection]:
     with connect(database_url) as connection:
+        connection.execute("reset search_path")  # the shop's statements here leave out `public`
         yield connection
 
 

@@ -11,7 +11,7 @@ import pytest
 from aisle.embedder import metrics
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.worker import Options, Worker
-from aisle.sql import Connection
+from aisle.sql import Connection, sessions
 from tests.conftest import Shop, TinyModel
 
 
@@ -71,13 +71,12 @@ def test_a_worker_does_not_spin_at_a_job_that_somebody_holds(
 
 
 def test_a_server_that_takes_no_writes_for_a_while_is_waited_for(
-    products: Shop, database_url: str, connection: Connection, caplog: pytest.LogCaptureFixture
+    products: Shop, database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As in a failover: the server that is reached was the primary until just now."""
-    name = connection.info.dbname
-    products.execute(f"alter database {name} set default_transaction_read_only = on")
+    monkeypatch.setitem(sessions.SESSION_ONLY, "default_transaction_read_only", "on")
     recovery = threading.Timer(
-        3, lambda: products.execute(f"alter database {name} reset default_transaction_read_only")
+        3, lambda: monkeypatch.setitem(sessions.SESSION_ONLY, "default_transaction_read_only", "off")
     )
     recovery.start()
     Worker(database_url, Options(idle_exit=1)).run()

@@ -13,7 +13,8 @@ CALLS = 20
 ITEMS, DIMENSIONS = 20_000, 8
 # Directions in which items lie evenly, so that each query has its own near ones.
 VECTORS = """
-select i::text as item, l2_normalize(array[sin(i), cos(i), sin(2.7 * i), cos(3.1 * i), sin(5.3 * i), cos(7.7 * i),
+select i::text as item,
+       public.l2_normalize(array[sin(i), cos(i), sin(2.7 * i), cos(3.1 * i), sin(5.3 * i), cos(7.7 * i),
                                            sin(i / 9.1), cos(i / 5.9)]::public.vector) as out
 from generate_series(1, %(items)s) i
 """

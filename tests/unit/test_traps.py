@@ -36,6 +36,11 @@ TRAPS = {
     27: "a file with a byte order mark, another encoding, wrong quotes or missing columns is imported by half",
     28: "a training on too little does not say so, or harms the live model",
     29: "a training that is killed leaves half a generation for good",
+    34: "a change of a related row passes unseen, and nothing waits",
+    41: "code of a table's owner runs with our rights",
+    42: "a setting of a database or a role changes an answer, or stops a command",
+    43: "at a strict isolation level, triggers make the shop's transactions fail",
+    44: "an odd number, row or encoder ends in a trace",
     30: "n-grams depend on the database's locale or on how a character is composed",
 }
 
