@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from aisle import migrations, sql  # noqa: E402
-from tests.chaos import invariants, small_shop, storm  # noqa: E402
+from tests.chaos import buyers, invariants, small_shop, storm  # noqa: E402
 from tests.chaos.server import running_server  # noqa: E402
 from tests.chaos.storm import Report, Weather  # noqa: E402
 from tests.chaos.workers import Nursery, Staff  # noqa: E402
@@ -76,6 +76,7 @@ def run(weather: Weather) -> dict[str, Any]:
             small_shop.open_shop(connection, weather.rows)
             small_shop.publish(connection, "student", dimensions=small_shop.OTHER_DIMENSIONS)
             small_shop.publish(connection, "encoder", encoder=encoder)
+            buyers.open_orders(connection)
             say(f"{weather}")
             with Staff(url, folder, nursery) as staff:
                 report = storm.expose(server, url, staff, weather)
@@ -128,6 +129,8 @@ def check(connection: sql.Connection, weather: Weather, report: Report) -> list[
         lambda: invariants.check_every_row_is_current_or_accounted_for(connection),
         lambda: invariants.check_vectors_are_those_of_the_committed_rows(connection, seed=weather.seed),
         lambda: invariants.check_only_the_live_generation_answers(connection, seed=weather.seed),
+        lambda: buyers.check_customers_are_those_of_the_committed_orders(connection),
+        lambda: invariants.check_nothing_was_passed_by(connection),
         lambda: invariants.check_only_rows_at_fault_were_charged(connection, small_shop.FIRST_POISON_ID),
         lambda: invariants.check_the_shop_was_not_disturbed(
             report.failures, report.deadlocks, report.longest_wait, report.percentiles()

@@ -1,6 +1,7 @@
 """What keeping vectors in step costs: the shop's writes, the worker's speed, and the time until a change is visible.
 
     python benchmarks/embedding.py writes
+    python benchmarks/embedding.py comparison
     python benchmarks/embedding.py throughput --encoder FOLDER
     python benchmarks/embedding.py latency --encoder FOLDER
 
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from psycopg import sql as compose
+from timing import Stopwatch
 
 from aisle import migrations, sql
 from aisle.demo.catalogue import read_catalogue
@@ -31,7 +33,8 @@ from aisle.embedder.encoders import Encoder, encoder_text, load_pretrained
 from aisle.embedder.generation import Head
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.pipeline import Pipeline
-from aisle.sql import Connection, embedded
+from aisle.embedder.worker import COMPARE_RATE
+from aisle.sql import Connection, embedded, registry
 from aisle.trainers import publish
 
 DIMENSIONS, CATEGORIES = 256, 353
@@ -42,6 +45,7 @@ create table shop.{table} (
     id bigint primary key, name text not null, manufacturer text, category text, specifications text,
     price numeric(10, 2), stock integer not null default 0, updated_at timestamptz not null default now());
 """
+IMAGE = "select string_agg(sha256(n::text::bytea), '') as image from generate_series(1, 625000) n"  # 20 MB
 LINES = "create table shop.{table}_lines (order_id bigint, product_id bigint references shop.{table});"
 INDEX = "create index on shop.{table} (price); create index on shop.{table} (category, price);"
 
@@ -77,7 +81,7 @@ def measure_writes(url: str, rounds: int) -> dict[str, Any]:
         tables = ["plain", "attached"]
         for table in tables:
             execute(CREATE.replace("create schema shop;", "").format(table=table))
-        execute("create table source (id bigint, name text, manufacturer text)")
+        execute("create temp table source (id bigint, name text, manufacturer text)")
         with connection.cursor().copy("copy source from stdin") as copy:
             for row in names(10_000):
                 copy.write_row(row)
@@ -120,7 +124,66 @@ def measure_writes(url: str, rounds: int) -> dict[str, Any]:
             for table in tables:
                 execute(script.format(table=table))
             result[f"the same, {what}"] = in_turn(price_update, rounds)
+        for table in tables:
+            execute(f"alter table shop.{table} add image bytea; truncate shop.{table}, shop.{table}_lines")
+            execute(
+                f"insert into shop.{table} (id, name, image) select i, 'name', v.image"
+                f" from generate_series(1, 5) i, ({IMAGE}) v"
+            )
+
+        def name_update(table: str) -> float:
+            return seconds(lambda: execute(f"update shop.{table} set name = name || 'x'"))
+
+        what = "UPDATE of the name of 5 rows with a column of 20 MB"
+        result[what] = in_turn(name_update, max(rounds, 20))
     return result
+
+
+# ---- the comparison in the background ----
+
+
+def measure_comparison(url: str, rows: int) -> dict[str, Any]:
+    """Go through a pass over so many rows; say what share of a core it would take at its default pace."""
+    with sql.connect(url) as connection:
+        connection.execute(CREATE.format(table="products").encode())
+        connection.execute(
+            "select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category', draft_rows => 0)"
+        )
+        found = names(min(rows, 10_000))
+        with connection.cursor().copy("copy shop.products (id, name, manufacturer) from stdin") as copy:
+            for i in range(rows):
+                _, name, manufacturer = found[i % len(found)]
+                copy.write_row((i + 1, f"{name} {i}", manufacturer))
+        model_id = registry.create(connection, "category", 8, encoder=None, parameters={})
+        connection.execute(
+            "insert into aisle.item_vectors (model_id, item_id, embedding, content_hash, is_draft)"
+            " select %s, i.item_id, array_fill(0.1, array[8])::real[]::aisle._vector,"
+            " aisle._content_hash(i.name, i.manufacturer, i.details),"
+            " false from aisle._items i",
+            [model_id],
+        )
+        connection.execute("update aisle._models set state = 'ready'; truncate aisle._changes; analyze")
+        connection.execute("alter table shop.products disable trigger all")
+        connection.execute("update shop.products set name = 'planted' where id = %s", [rows // 2])
+        connection.execute("delete from shop.products where id = %s", [rows // 3])
+        connection.execute("insert into shop.products (id, name) values (%s, 'planted')", [rows + 1])
+        stopwatch, mended, steps = Stopwatch(connection), 0, 0
+        over = "select exists (select from aisle._comparisons where finished_at is not null)"
+        while not sql.fetch_value(connection, over):
+            mended += stopwatch.fetch("select aisle._compare('category', %s)", [COMPARE_RATE])[0][0]
+            connection.execute("update aisle._comparisons set due_at = '-infinity'")
+            steps += 1
+        working = sum(stopwatch.working)
+        return {
+            "rows": rows,
+            "rows a second": COMPARE_RATE,
+            "steps": steps,
+            "a pass at that pace, s": round(rows / COMPARE_RATE),
+            "on a core, s": round(working, 2),
+            "share of a core": round(working / (rows / COMPARE_RATE), 5),
+            "planted differences": 3,
+            "mended": mended,
+        }
 
 
 def in_turn(measure: Callable[[str], float], rounds: int) -> dict[str, Any]:
@@ -300,18 +363,20 @@ def measure_latency(url: str, encoder: str, changes: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["writes", "throughput", "latency"])
+    parser.add_argument("what", choices=["writes", "comparison", "throughput", "latency"])
     parser.add_argument("--encoder", help="folder or name of a sentence-transformers model")
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--changes", type=int, default=200)
     arguments = parser.parse_args()
-    if arguments.what != "writes" and not arguments.encoder:
+    if arguments.what in ("throughput", "latency") and not arguments.encoder:
         parser.error("--encoder is needed")
     url = fresh_database(embedded.start(), "bench_embedding")
     if arguments.what == "writes":
         result = measure_writes(url, arguments.rounds or 21)
+    elif arguments.what == "comparison":
+        result = measure_comparison(url, arguments.rows)
     elif arguments.what == "throughput":
         result = measure_throughput(url, arguments.encoder, arguments.rows, arguments.rounds or 3, arguments.batch_size)
     else:

@@ -670,6 +670,7 @@ CREATE FUNCTION aisle._create_search(model_id integer, dimensions integer) RETUR
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 begin
+    perform '[1]'::public.vector;  -- loads the library: only then may a role that is no superuser set hnsw's settings
     execute format($definition$
         create function aisle._nearest_factors_%1$s(
             query public.vector, k integer, excluded text[], first_key text, last_key text, out item_ids text[], out scores double precision[])

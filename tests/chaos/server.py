@@ -49,7 +49,9 @@ def running_server(numbers: Iterator[int]) -> Iterator[CrashableServer]:
         try:
             for setting in ("max_wal_size = '256MB'", "log_lock_waits = on"):
                 server.execute(f"alter system set {setting}")
-            server.execute("select pg_reload_conf()")
+            server.execute("alter system set max_prepared_transactions = 10")
+            server.stop()
+            server.start()
             yield server
         finally:
             server.crash()  # nobody will miss its data

@@ -5,6 +5,7 @@ Every fault is counted only when it was seen to have happened, so that a run who
 
 import contextlib
 import math
+import os
 import random
 import signal
 import statistics
@@ -19,11 +20,12 @@ import psycopg
 from aisle import sql
 from aisle.sql import Connection
 from tests.chaos import invariants
+from tests.chaos.buyers import Buyer
 from tests.chaos.clients import Asker, Shopper, Watcher
 from tests.chaos.server import CrashableServer
 from tests.chaos.small_shop import LAST_POISON_ID, POISON
 from tests.chaos.waiting import PATIENCE
-from tests.chaos.workers import Staff, WorkerProcess
+from tests.chaos.workers import LEASE, Staff, WorkerProcess
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Weather:
     kill_every: float = 2  # seconds; 0: never
     terminate_every: float = 3  # seconds; 0: never
     deploy_every: float = 1.5  # seconds; 0: never
+    freeze_every: float = 5  # seconds; 0: never
     restart_every: float = 0  # seconds; 0: once, in the middle
     restarts: Sequence[str] = ("fast",)  # in turn
     pause: float = 0.01  # seconds between two changes of a shopper, on average
@@ -53,6 +56,9 @@ class Report:
     terminations_in_flight: int = 0
     restarts: list[str] = field(default_factory=list)
     deploys: int = 0
+    freezes: int = 0  # of processes that were stopped with leased rows, and woken after their lease
+    pairs: int = 0  # of transactions on related rows at once
+    prepared: int = 0  # of these, in two phases
     failures: list[str] = field(default_factory=list)  # of the shop's own transactions
     read_failures: list[str] = field(default_factory=list)
     mixed: list[str] = field(default_factory=list)
@@ -92,6 +98,7 @@ class Storm(threading.Thread):
         self.crew: list[WorkerProcess] = []
         self.downtime = 0.0  # seconds, which count for nothing in the schedule
         self.stopping = threading.Event()
+        self.alarms: list[threading.Timer] = []  # that wake those who are frozen
 
     def run(self) -> None:
         try:
@@ -109,6 +116,7 @@ class Storm(threading.Thread):
                     (weather.kill_every, self._kill),
                     (weather.terminate_every, self._terminate),
                     (weather.deploy_every, self._deploy),
+                    (weather.freeze_every, self._freeze),
                     (restart_every if weather.restarts else 0, self._restart),
                 )
                 if every
@@ -140,6 +148,24 @@ class Storm(threading.Thread):
             else:
                 self.report.problems.append(f"{victim.name} had ended by itself ({code}): {victim.said()[-2000:]}")
             self.crew[place] = self.staff.fork()
+
+    def _freeze(self) -> None:
+        """Stop a worker with a batch in its hands, as a paused machine is, and wake it when its lease is over."""
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url, autocommit=True) as connection:
+            busy = {worker for (worker,) in connection.execute(LEASED).fetchall()}
+            for worker in self.crew:
+                if worker.name in busy and worker.is_alive():
+                    os.kill(worker.pid, signal.SIGSTOP)
+                    self.report.freezes += 1
+                    alarm = threading.Timer(LEASE + 1, self._wake, [worker])
+                    alarm.start()
+                    self.alarms.append(alarm)
+                    return
+
+    @staticmethod
+    def _wake(worker: WorkerProcess) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it was killed meanwhile
+            os.kill(worker.pid, signal.SIGCONT)
 
     def _terminate(self) -> None:
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url, autocommit=True) as connection:
@@ -189,22 +215,24 @@ def expose(server: CrashableServer, url: str, staff: Staff, weather: Weather) ->
         Shopper(url, number=i, of=weather.shoppers, seed=weather.seed, pause=weather.pause)
         for i in range(weather.shoppers)
     ]
-    asker, watcher = Asker(url), Watcher(url)
+    asker, watcher, buyer = Asker(url), Watcher(url), Buyer(url, weather.seed)
     storm = Storm(server, url, staff, weather, report)
     deadlocks = server.log().count("deadlock detected")
     storm.crew = [staff.fork() for _ in range(weather.workers)]
-    for thread in (*shoppers, asker, watcher, storm):
+    for thread in (*shoppers, asker, watcher, buyer, storm):
         thread.start()
     try:
         storm.join(weather.seconds + 3 * PATIENCE)
         assert not storm.is_alive(), "The faults came to no end."
     finally:
-        for shopper in shoppers:
-            shopper.stopping.set()
+        for writer in (*shoppers, buyer):
+            writer.stopping.set()
         storm.stopping.set()
-    for shopper in shoppers:
-        shopper.join(PATIENCE)
-        assert not shopper.is_alive(), "A transaction of the shop came to no end."
+    for writer in (*shoppers, buyer):
+        writer.join(PATIENCE)
+        assert not writer.is_alive(), "A transaction of the shop came to no end."
+    for alarm in storm.alarms:
+        alarm.join()
     stopped = time.monotonic()
     try:
         with sql.connect(url) as connection:
@@ -229,6 +257,8 @@ def expose(server: CrashableServer, url: str, staff: Staff, weather: Weather) ->
         report.committed += shopper.committed
         report.warnings += shopper.warnings
         report.latencies += shopper.latencies
+    report.failures += buyer.failures
+    report.pairs, report.prepared = buyer.pairs, buyer.prepared
     report.read_failures, report.mixed, report.answers = asker.failures, asker.mixed, asker.answers
     report.violations, report.looks = watcher.violations, watcher.looks
     report.longest_wait, report.most_pending = watcher.longest_wait, watcher.most_pending
@@ -243,6 +273,9 @@ def check_that_the_faults_happened(report: Report, weather: Weather) -> None:
     assert set(report.restarts) == set(weather.restarts), "The server was not taken away."
     assert report.interrupted > 0, "The restart hit no transaction of the shop: it did not work meanwhile."
     assert report.deploys >= 4, "Too few deploys."
+    assert report.freezes > 0, "No worker was frozen with a batch in hand."
+    assert report.pairs > weather.seconds, "Too few pairs of transactions on related rows."
+    assert report.prepared > 0, "No transaction was prepared."
     assert set(report.answers) == {"student", "encoder"}, "Both generations must have answered."
     assert report.looks > weather.seconds, "The watcher saw too little."
     unused = {

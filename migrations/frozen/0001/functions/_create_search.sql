@@ -9,6 +9,7 @@ create or replace function aisle._create_search(model_id integer, dimensions int
 language plpgsql volatile
 as $function$
 begin
+    perform '[1]'::@vector@.vector;  -- loads the library: only then may a role that is no superuser set hnsw's settings
     execute format($definition$
         create function aisle._nearest_factors_%1$s(
             query @vector@.vector, k integer, excluded text[], first_key text, last_key text, out item_ids text[], out scores double precision[])
