@@ -179,9 +179,22 @@ def translate(error: psycopg.Error) -> AisleError:
     if diagnostic.sqlstate in _BY_SQLSTATE:
         return _BY_SQLSTATE[diagnostic.sqlstate](message, hint=diagnostic.message_hint)
     hint = diagnostic.message_hint
+    if limit := _LIMITS.get(diagnostic.sqlstate):
+        hint = (
+            f"Did {limit} end it, of the role, the database or a pooler's sessions? Somebody may have canceled it, too."
+        )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         hint = hint or _who_may(message, diagnostic.context or "")
     return AisleError(f"The database says: {' '.join(message.split()).rstrip('.')}.", hint=hint)
+
+
+# What ends a command that is no fault of its own, and the setting behind it.
+_LIMITS = {
+    psycopg.errors.QueryCanceled.sqlstate: "statement_timeout",
+    psycopg.errors.IdleSessionTimeout.sqlstate: "idle_session_timeout",
+    psycopg.errors.IdleInTransactionSessionTimeout.sqlstate: "idle_in_transaction_session_timeout",
+    "25P04": "transaction_timeout",
+}
 
 
 def _who_may(message: str, context: str) -> str:

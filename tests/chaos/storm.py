@@ -152,15 +152,17 @@ class Storm(threading.Thread):
     def _freeze(self) -> None:
         """Stop a worker with a batch in its hands, as a paused machine is, and wake it when its lease is over."""
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url, autocommit=True) as connection:
-            busy = {worker for (worker,) in connection.execute(LEASED).fetchall()}
-            for worker in self.crew:
-                if worker.name in busy and worker.is_alive():
-                    os.kill(worker.pid, signal.SIGSTOP)
-                    self.report.freezes += 1
-                    alarm = threading.Timer(LEASE + 1, self._wake, [worker])
-                    alarm.start()
-                    self.alarms.append(alarm)
-                    return
+            deadline = time.monotonic() + 1
+            while time.monotonic() < deadline:
+                busy = {worker for (worker,) in connection.execute(LEASED).fetchall()}
+                for worker in self.crew:
+                    if worker.name in busy and worker.is_alive():
+                        os.kill(worker.pid, signal.SIGSTOP)
+                        self.report.freezes += 1
+                        alarm = threading.Timer(LEASE + 1, self._wake, [worker])
+                        alarm.start()
+                        self.alarms.append(alarm)
+                        return
 
     @staticmethod
     def _wake(worker: WorkerProcess) -> None:
@@ -183,7 +185,7 @@ class Storm(threading.Thread):
         """Take the deploy of the newest generation back, or deploy it again."""
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url, autocommit=True) as connection:
             if self.report.deploys % 2:
-                connection.execute("select aisle.deploy(max(model_id)) from aisle._models where state = 'ready'")
+                connection.execute("select aisle.deploy(max(model_id)) from aisle._models where task = 'category'")
             else:
                 connection.execute("select aisle.rollback('category')")
             self.report.deploys += 1
