@@ -180,9 +180,7 @@ def translate(error: psycopg.Error) -> AisleError:
         return _BY_SQLSTATE[diagnostic.sqlstate](message, hint=diagnostic.message_hint)
     hint = diagnostic.message_hint
     if limit := _LIMITS.get(diagnostic.sqlstate):
-        hint = (
-            f"Did {limit} end it, of the role, the database or a pooler's sessions? Somebody may have canceled it, too."
-        )
+        hint = f"Look at {limit} of the role, the database and the pooler. Somebody may have canceled it, too."
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         hint = hint or _who_may(message, diagnostic.context or "")
     return AisleError(f"The database says: {' '.join(message.split()).rstrip('.')}.", hint=hint)

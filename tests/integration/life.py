@@ -95,7 +95,18 @@ def attach_and_train(url: str) -> None:
 
 def keep_in_step(url: str) -> None:
     """Let a real worker do what there is to do."""
-    command = [sys.executable, "-m", "aisle.cli", "--database-url", url, "worker", "--idle-exit", "0.2"]
+    command = [
+        sys.executable,
+        "-m",
+        "aisle.cli",
+        "--database-url",
+        url,
+        "worker",
+        "--idle-exit",
+        "0.3",
+        "--poll-interval",
+        "0.1",
+    ]
     worker = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
     assert worker.returncode == 0, worker.stderr
     assert "WARNING" not in worker.stderr, worker.stderr

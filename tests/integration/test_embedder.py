@@ -230,6 +230,15 @@ def test_a_row_that_is_deleted_meanwhile_leaves_nothing_behind(products: Shop, o
     assert products.value("select count(*) from aisle._item_predictions") == 0
 
 
+def test_a_prediction_without_a_vector_goes_with_its_row(products: Shop) -> None:
+    model = products.value("select model_id from aisle._live_models where task = 'category'")
+    products.execute(  # as a training that copies vectors first, then predictions, leaves of a row deleted in between
+        "insert into aisle._item_predictions values (%s, '77', 'x', 1, 'x', 1, '')", [model]
+    )
+    products.execute("select aisle._enqueue_stale()")
+    assert products.value("select count(*) from aisle._item_predictions where item_id = '77'") == 0
+
+
 @pytest.mark.trap(1, 17)
 def test_jobs_of_rows_that_are_gone_end_and_the_drain_goes_on(products: Shop) -> None:
     products.insert(*["tea"] * 5)

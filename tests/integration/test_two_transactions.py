@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from aisle import sql
+from aisle.embedder import queue
 from aisle.embedder.customers import CustomerEmbedder
 from aisle.embedder.factors import FactorEmbedder
 from aisle.embedder.items import ItemEmbedder
@@ -221,6 +222,21 @@ def test_triggers_add_no_conflicts_at_strict_isolation(shop: Shop, database_url:
         "select count(*) from aisle.item_vectors v join aisle._items i using (item_id)"
         " where v.content_hash = aisle._content_hash(i.name, i.manufacturer, i.details)"
     ), "What the triggers left out, the worker makes."
+
+
+def test_the_server_ends_a_worker_that_freezes_in_a_transaction(shop: Shop, database_url: str) -> None:
+    model = publish_tiny_model(shop.connection)
+    shop.create()
+    shop.attach()
+    shop.insert("tea")
+    with sql.connect(database_url, settings=queue.SETTINGS) as frozen:
+        with pytest.raises(queue.LOST), frozen.transaction():
+            ItemEmbedder().hold(frozen)
+            frozen.execute("select from aisle.item_vectors where model_id = %s for update", [model.model_id])
+            shop.execute("set lock_timeout = '10s'; truncate shop.products")  # waits, and comes through
+            frozen.execute("select")
+        assert frozen.closed
+    assert shop.value("select count(*) from shop.products") == 0
 
 
 def test_a_session_that_freezes_holds_the_shop_up_for_a_moment(shop: Shop, database_url: str) -> None:

@@ -359,6 +359,8 @@ def test_a_new_item_without_a_text_model_waits_for_the_worker(visits: Shop) -> N
     assert tasks == [("category",), ("recommender",)]
 
 
-def test_a_changed_category_is_a_change(visits: Shop) -> None:
+def test_a_changed_category_is_a_change_and_counts_from_its_own_transaction_on(visits: Shop) -> None:
     visits.execute("update shop.products set category = '빵' where id = 1")
+    assert 1 not in recommend(visits, "ann", category="음료")
+    assert 1 in recommend(visits, "ann", category="빵")
     assert set(visits.jobs()) == {"1"}

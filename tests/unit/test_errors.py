@@ -97,3 +97,13 @@ def test_translate_before_the_first_migration(empty_url: str, statement: str) ->
         translated = errors.translate(raised_by(Shop(connection), statement))
     assert isinstance(translated, errors.SchemaVersionError), f"{statement} must say that the schema is missing."
     assert "aisle migrate" in str(translated.hint)
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "setting"),
+    [("57014", "statement_timeout"), ("57P05", "idle_session_timeout"), ("25P04", "transaction_timeout")],
+)
+def test_an_error_names_the_limit_that_ended_a_command(connection: sql.Connection, sqlstate: str, setting: str) -> None:
+    with pytest.raises(psycopg.Error) as raised:
+        connection.execute(f"do $$ begin raise 'ended' using errcode = '{sqlstate}'; end $$".encode())
+    assert setting in str(errors.translate(raised.value).hint)
