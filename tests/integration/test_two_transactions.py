@@ -230,10 +230,11 @@ def test_the_server_ends_a_worker_that_freezes_in_a_transaction(shop: Shop, data
     shop.attach()
     shop.insert("tea")
     with sql.connect(database_url, settings=queue.SETTINGS) as frozen:
-        with pytest.raises(queue.LOST), frozen.transaction():
-            ItemEmbedder().hold(frozen)
-            frozen.execute("select from aisle.item_vectors where model_id = %s for update", [model.model_id])
-            shop.execute("set lock_timeout = '10s'; truncate shop.products")  # waits, and comes through
+        frozen.execute("begin")
+        ItemEmbedder().hold(frozen)
+        frozen.execute("select from aisle.item_vectors where model_id = %s for update", [model.model_id])
+        shop.execute("set lock_timeout = '10s'; truncate shop.products")  # waits, and comes through
+        with pytest.raises(queue.LOST):
             frozen.execute("select")
         assert frozen.closed
     assert shop.value("select count(*) from shop.products") == 0
