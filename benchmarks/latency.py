@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import psycopg
 from embedding import fresh_database
-from pgvector.psycopg import register_vector
 from safetensors.numpy import save_file
 from timing import ROUNDS, SECONDS, in_turn, open_http, serve
 
@@ -65,7 +64,7 @@ def prepare(server: str, epochs: int) -> str:
 def write_model(connection: Connection, model: int, folder: str) -> int:
     """Write the n-gram student for the other server; return how many n-grams it knows."""
     head = Generation.load(connection, model).head
-    register_vector(connection)
+    sql.register_vectors(connection)
     rows = connection.execute(
         "select ngram, embedding from aisle.ngram_vectors where model_id = %s and not starts_with(ngram, 'padding ')",
         (model,),

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import psycopg
-from pgvector.psycopg import register_vector
 from timing import ROUNDS, SECONDS, Stopwatch, in_turn, open_http, serve
 from vector_shop import DIMENSIONS, SEPARATOR, USERS, Array, prepare
 
@@ -35,7 +34,7 @@ class Exact:
     """All items and some users as numpy sees them, to tell what the right answers are."""
 
     def __init__(self, connection: Connection) -> None:
-        register_vector(connection)
+        sql.register_vectors(connection)
         self.connection = connection
         self.model = sql.fetch_value(connection, "select aisle._live_model('recommender')")
         rows = connection.execute(

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pgvector.psycopg import register_vector
 from psycopg import sql as compose
 
 from aisle import migrations, sql
@@ -83,7 +82,7 @@ def prepare(server: str, items: int) -> str:
     own = np.zeros((USERS, DIMENSIONS), np.float32)
     np.add.at(own, user, into[item] / 100)
     with sql.connect(url) as connection:
-        register_vector(connection)
+        sql.register_vectors(connection)
         connection.execute(SHOP)
         connection.execute(
             "insert into shop.products select n - 1, 'item ' || n - 1, c"

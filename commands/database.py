@@ -122,6 +122,8 @@ def grant(
     if not granted:
         raise click.UsageError("Name a role: --reader, --worker or --admin ROLE.")
     if print_sql:
+        if reader and not despite_row_security:
+            click.echo("-- Where row security hides rows, readers read their vectors all the same: docs/security.md")
         click.echo("\n".join(rights.text(kind, role) for kind, role in granted))
         return
     with database.connect() as connection:

@@ -180,11 +180,6 @@ def import_items(
         result = transfer.import_table(
             connection, file, table, key=key, update=update, reading=reading, progress=progress
         )
-        found = connection.execute(
-            "select attname from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0] "
-            "where indrelid = to_regclass(%s) and indisprimary and indnkeyatts = 1",
-            (table,),
-        ).fetchone()
     if result.changes:
         added, changed, equal = result.changes.added, result.changes.changed, result.changes.equal
         made = f"updated: {counted(added, 'row')} added, {changed:,} changed, {equal:,} left as before"
@@ -194,12 +189,12 @@ def import_items(
     click.echo(f"{table} {made}{said}, columns {', '.join(result.columns)}.")
     for note in result.notes:
         click.echo(note)
-    if found is None:
+    if result.key is None:
         click.echo(
             f"It has no primary key, which an id must be. In SQL: alter table {table} add primary key (KEY); "
             "or drop it and import again with --key COLUMN"
         )
-    id_option = ["--id", "KEY"] if found is None else [] if found[0] == "id" else ["--id", str(found[0])]
+    id_option = [] if result.key == "id" else ["--id", result.key or "KEY"]
     # The dots are for the person to fill in; whatever they run by mistake, no name of theirs breaks the line.
     click.echo(f"Next: {shlex.join(['aisle', 'attach', 'items', table, *id_option])} --name … --category …")
 

@@ -75,7 +75,7 @@ def backfill(database: Database) -> None:
     type=click.IntRange(0),
     default=200,
     show_default=True,
-    help="Rows a second to compare with their vectors, by all workers together, in case nothing told of a change.",
+    help="Rows a second that workers compare with their vectors, to find changes that no trigger reported. 0: none.",
 )
 @click.option("--listen-url", help="A direct address for notifications, if the database's is that of a pooler.")
 @click.option(

@@ -154,6 +154,7 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
 
     def hold(self, connection: Connection) -> None:
         """Lock what will be written, and the shop's tables against TRUNCATE and DDL, to the end of the transaction."""
+        connection.execute("select aisle._guard()")
         connection.execute("select from aisle._read_customers('{}')")
         connection.execute("lock table aisle.customer_vectors in row exclusive mode")
 

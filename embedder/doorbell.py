@@ -87,8 +87,9 @@ class Doorbell:
 
     def _serve(self, connection: Connection) -> bool:
         """Ring for each notification until the bell breaks; return whether it ever worked."""
-        _execute(connection, "select pg_backend_pid()")
-        if _execute(connection, "select pg_backend_pid()") != str(connection.info.backend_pid):
+        # The session is on whatever search path it came with: names have their schema.
+        _execute(connection, "select pg_catalog.pg_backend_pid()")
+        if _execute(connection, "select pg_catalog.pg_backend_pid()") != str(connection.info.backend_pid):
             self._say_deaf("a pooler stands between")
             return False
         _execute(connection, f"set idle_session_timeout = 0; listen {CHANNEL}; listen {self._channel}")

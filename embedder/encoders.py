@@ -42,7 +42,7 @@ def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTra
     """
     try:
         from sentence_transformers import SentenceTransformer
-        from transformers.utils.logging import disable_progress_bar
+        from transformers.utils.logging import disable_progress_bar, set_verbosity_error
     except ImportError as error:
         raise errors.MissingExtraError(
             "A transformer encoder needs sentence-transformers and torch.", hint="pip install '.[train]'"
@@ -50,6 +50,7 @@ def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTra
     prompt = prompt_for(name)
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     disable_progress_bar()  # type: ignore[no-untyped-call]  # it shows the reading of a local file
+    set_verbosity_error()  # type: ignore[no-untyped-call]  # what is wrong, we say
     try:
         model = SentenceTransformer(name, device=None, trust_remote_code=False, model_kwargs={"use_safetensors": True})
     except MemoryError:
@@ -62,12 +63,30 @@ def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTra
             hint="Offline? Give --encoder the folder of a downloaded model (config.json, tokenizer, "
             "model.safetensors), or use --encoder ngram, which needs none.",
         ) from error
+    if missing := _missing_weights(model, Path(name)):
+        raise errors.UnusableEncoderError(
+            f"The files of the encoder {name!r} lack weights of its model, such as {missing[0]}.",
+            hint="Download it again. Are config.json and the weights those of one encoder?",
+        )
     if prompt:
         model.prompts = {**model.prompts, "item": prompt}
         model.default_prompt_name = "item"
     if max_length:
         model.max_seq_length = max_length
     return model
+
+
+def _missing_weights(model: "SentenceTransformer", folder: Path) -> list[str]:
+    """Return the weights of a local encoder that its files lack, which the library draws at random without a word."""
+    from safetensors import safe_open
+
+    transformer: Any = model[0].auto_model
+    stored: set[str] = set()
+    for path in [*folder.glob("*.safetensors"), *folder.glob("0_*/*.safetensors")]:
+        with safe_open(path, "numpy") as file:
+            stored |= {name.removeprefix(f"{transformer.base_model_prefix}.") for name in file.keys()}  # noqa: SIM118
+    parts = [name for name, _ in transformer.named_parameters() if not name.startswith("pooler.")]
+    return [name for name in parts if name not in stored] if stored else []
 
 
 def make_usable(model: "SentenceTransformer", name: str, report: Callable[[str], None] = lambda line: None) -> None:

@@ -74,6 +74,7 @@ class RowEmbedder(ABC, Generic[G]):
 
     def hold(self, connection: Connection) -> None:
         """Lock what will be written, and the shop's table against TRUNCATE and DDL, to the end of the transaction."""
+        connection.execute("select aisle._guard()")
         connection.execute("select from aisle._read_items('{}')")
         connection.execute(
             "lock table aisle.item_vectors, aisle.item_factors, aisle._item_predictions in row exclusive mode"

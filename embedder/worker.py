@@ -1,6 +1,7 @@
 """The worker: stays, and keeps vectors in step with rows."""
 
 import logging
+import math
 import random
 import signal
 import time
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
 from typing import Any
+
+import psycopg
 
 from aisle import sql
 from aisle.embedder import queue
@@ -23,8 +26,9 @@ from aisle.sql import Connection
 
 logger = logging.getLogger(__name__)
 
-# Vectors are compared with their rows, in case nothing told of a change: rows a second, of all workers together.
+# Vectors are compared with their rows, in case no trigger told of a change: rows a second and task, by all workers.
 COMPARE_RATE = 200
+STEP = 2000  # rows at most; that of functions/_compare.sql
 POLL_INTERVAL = 5.0  # seconds; notifications come sooner, but nothing depends on them
 FIRST_RECONNECT, LONGEST_RECONNECT = 0.5, 30.0  # seconds; doubles, and chance adds half
 LOSSES = (*queue.LOST, sql.errors.ConnectionFailedError)
@@ -65,6 +69,7 @@ class Worker:
         self._metrics = Metrics(options.metrics_port)
         self._pause = FIRST_RECONNECT
         self._stopping = False
+        self._last_complaint = ""
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT: the first lets the batch end, the second raises KeyboardInterrupt at once.
@@ -105,6 +110,7 @@ class Worker:
 
     def _serve(self, connection: Connection, pipeline: Pipeline, bell: Doorbell) -> None:
         busy_at = time.monotonic()
+        next_step = STEP / self._options.compare_rate if self._options.compare_rate else math.inf
         while not self._stopping:
             done = pipeline.drain(
                 connection, progress=lambda rows: self._metrics.look(connection), keep_on=self._keeps_on
@@ -119,18 +125,30 @@ class Worker:
             if self._options.once or (idle_exit is not None and time.monotonic() - busy_at >= idle_exit):
                 self._stopping = True
             elif not self._stopping and not self._compare(connection):
-                bell.wait(connection, pipeline.seconds_to_next(connection), self._keeps_on)
+                bell.wait(connection, min(pipeline.seconds_to_next(connection), next_step), self._keeps_on)
 
     def _compare(self, connection: Connection) -> int:
         """Compare some rows with their vectors, if it is time to; return how many were found to differ."""
         found = 0
         for embedder in self._embedders if self._options.compare_rate else ():
             query = "select aisle._compare(%s, %s)"
-            mended = sql.fetch_value(connection, query, (embedder.task, self._options.compare_rate))
+            try:
+                mended = sql.fetch_value(connection, query, (embedder.task, self._options.compare_rate))
+            except queue.LOST:
+                raise
+            except psycopg.Error as error:  # the relation is gone, may not be read, or is locked
+                self._complain(f"{embedder.task}: rows are not compared with their vectors: {queue.text_of(error)}")
+                continue
             if mended:
-                logger.warning("%s: %d rows had changed, and nothing had told of it.", embedder.task, mended)
+                logger.warning("%s: rows that had changed without a trigger's word: %d", embedder.task, mended)
             found += mended or 0
         return found
+
+    def _complain(self, message: str) -> None:
+        """Log a warning, unless it is the last one again."""
+        if message != self._last_complaint:
+            logger.warning(message)
+        self._last_complaint = message
 
     def _keeps_on(self) -> bool:
         return not self._stopping

@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 from alembic import context
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine, pool
 
 from aisle import migrations, sql
@@ -38,11 +39,32 @@ options: dict[str, Any] = {
 
 def connect(url: str) -> psycopg.Connection[Any]:
     """Connect as psycopg's own, which SQLAlchemy wants; each transaction is read committed, and writes."""
-    connection = psycopg.connect(url, application_name="aisle migrate", **sql.CONNECTION_OPTIONS)
+    given = conninfo_to_dict(url).get("options") or ""
+    arguments = {"application_name": "aisle migrate", **sql.CONNECTION_OPTIONS}
+    try:  # SQLAlchemy asks before anything can be set
+        connection = psycopg.connect(url, options=f"{given} {sessions.STARTUP}".strip(), **arguments)
+    except psycopg.OperationalError as error:
+        if "startup parameter" not in str(error):  # a pooler takes none
+            raise
+        connection = psycopg.connect(url, **arguments)
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     connection.read_only = False
     connection.prepare_threshold = None
     return connection
+
+
+def check_owner(connection: psycopg.Connection[Any]) -> None:
+    """Raise UnsupportedServerError where another role owns the schema, and so could put its own code into it."""
+    owner, is_trusted = sql.fetch_row(
+        connection,
+        "select nspowner::regrole::text, pg_has_role(nspowner, current_user, 'member') from pg_namespace"
+        " where nspname = 'aisle'",
+    )
+    if not is_trusted:
+        raise errors.UnsupportedServerError(
+            f"The schema aisle belongs to {owner}, and {connection.info.user} would put its own functions into it.",
+            hint=f"Connect as {owner}, or let it drop the schema.",
+        )
 
 
 def plain_name(schema: str) -> str:
@@ -73,7 +95,10 @@ if context.is_offline_mode():
 else:
     # psycopg reads the address, so that all spellings that it knows will do, and no message quotes it.
     engine = create_engine(
-        "postgresql+psycopg://", poolclass=pool.NullPool, creator=lambda: connect(context.config.attributes["url"])
+        "postgresql+psycopg://",
+        use_native_hstore=False,
+        poolclass=pool.NullPool,
+        creator=lambda: connect(context.config.attributes["url"]),
     )
     with engine.connect() as connection:
         context.configure(connection=connection, **options)
@@ -83,6 +108,8 @@ else:
                 raise TypeError(f"not a connection of psycopg's: {raw!r}")
             sessions.set_all(raw, sessions.for_server(raw.info.server_version, {}), is_local=True)
             raw.execute(f"{CREATE_SCHEMA} {CREATE_EXTENSION}".encode())
+            check_owner(raw)
+            raw.execute("set local lock_timeout = '60s'")
             if sql.fetch_value(raw, "select to_regclass('aisle.alembic_version') is not null"):
                 # Another migration waits here. The first of all fails to create the schema, and tries again.
                 raw.execute("lock table aisle.alembic_version in exclusive mode")

@@ -211,6 +211,7 @@ END;
 
 CREATE FUNCTION aisle._compare(task text, rate integer) RETURNS bigint
     LANGUAGE plpgsql
+    SET lock_timeout TO '100ms'
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 #variable_conflict use_variable
@@ -603,7 +604,7 @@ begin
         key := columns ->> case when is_lines then 'line_order' else 'user' end;
         -- What a model reads of this table, as texts: some types have no equality, and that of others could be their owner's.
         read := array(
-            select distinct aisle._written(format('r.%I', columns ->> role))
+            select distinct aisle._written(format('r.%I', columns ->> role)) || ' collate "C"'
             from unnest(case when is_lines then array['line_order', 'item', 'quantity']
                              when lines is not null then array['order', 'user', 'at']
                              else array['order', 'user', 'item', 'at', 'quantity'] end) role
@@ -649,7 +650,7 @@ begin
             return null;
         end
         $body$,
-            format(case when aisle._is_padded(relation, key) then 'rtrim(%s, '' '')' else '%s' end, aisle._written(format('r.%I', key))),
+            format(case when aisle._is_padded(relation, key) then 'rtrim(%s, '' '') collate "C"' else '%s collate "C"' end, aisle._written(format('r.%I', key))),
             array_to_string(read, ', '), case when is_lines then 'lines' else 'basket' end), 'set extra_float_digits = 1');
         execute format(
             'create trigger aisle_500_orders_insert after insert on %1$s referencing new table as new_rows
@@ -739,67 +740,94 @@ CREATE FUNCTION aisle._draft_items(ids text[], names text[], manufacturers text[
     AS $$
 #variable_conflict use_column
 declare
-    statement text := extract(epoch from statement_timestamp())::text;
-    counter text[] := string_to_array(current_setting('aisle.changed_rows', true), '/');
+    budget constant double precision := .05;  -- seconds
+    slice constant integer := 10;  -- rows
+    shortest constant interval := '250 ms';  -- statement_timeout; the first draft of a session takes a fifth of it
+    statement constant text := extract(epoch from statement_timestamp())::text;
+    counter constant text[] := string_to_array(current_setting('aisle.drafts', true), '/');  -- statement, rows, seconds
+    began constant timestamptz := clock_timestamp();
     changed_rows integer := cardinality(ids);
+    spent double precision := 0;
+    first integer := 1;
+    last integer;
 begin
-    if current_setting('transaction_isolation') <> 'read committed' then
+    if current_setting('transaction_isolation') <> 'read committed'
+       or current_setting('aisle.waited', true) is not distinct from statement
+       or current_setting('statement_timeout')::interval between interval '1 us' and shortest
+    then
         return;
     end if;
-    -- Row triggers come here once a row: count what the statement has changed so far.
+    -- Row triggers come here once a row: count what the statement has changed so far, and what it took.
     if counter[1] = statement then
         changed_rows := changed_rows + counter[2]::integer;
+        spent := counter[3]::double precision;
     end if;
     if changed_rows > draft_rows then
         return;
     end if;
-    perform set_config('aisle.changed_rows', statement || '/' || changed_rows, true);
     begin
-        insert into aisle.item_vectors as stored (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
-        select m.model_id, i.item_id, aisle._embed(m.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)),
-               aisle._content_hash(i.name, i.manufacturer, i.details), m.encoder is not null, aisle._now()
-        from aisle._live_models live
-        join aisle._models m using (model_id)
-        cross join unnest(ids, names, manufacturers, details) i (item_id, name, manufacturer, details)
-        where live.task = 'category'
-        on conflict (item_id, model_id) do update
-            set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
-                embedded_at = excluded.embedded_at
-            where stored.content_hash <> excluded.content_hash;
-        -- An item that moved to another category is recommended there, and no longer where it was.
-        update aisle.item_factors f
-        set category_key = i.category || (m.parameters ->> 'category_separator')
-        from unnest(ids, categories) i (item_id, category), aisle._models m
-        where f.item_id = i.item_id and m.model_id = f.model_id
-              and f.category_key is distinct from i.category || (m.parameters ->> 'category_separator');
-        insert into aisle.item_factors
-            (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
-        select m.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), l.embedding, l.in_embedding,
-               aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category), 'events', aisle._now()
-        from unnest(ids, names, manufacturers, categories, details) i (item_id, name, manufacturer, category, details)
-        join aisle._learned_factors l on l.item_id = i.item_id
-        join aisle._models m on m.model_id = l.model_id and m.state in ('filling', 'ready')
-        on conflict (item_id, model_id) do nothing;
-        insert into aisle.item_factors as stored
-            (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
-        select recommender.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), near.embedding, near.in_embedding,
-               aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category), 'draft', aisle._now()
-        from aisle._live_models live
-        join aisle._live_models recommender on recommender.task = 'recommender'
-        join aisle._models m on m.model_id = recommender.model_id
-        cross join unnest(ids, names, manufacturers, categories, details) i (item_id, name, manufacturer, category, details)
-        join aisle.item_vectors v on v.model_id = live.model_id and v.item_id = i.item_id
-        cross join aisle._text_neighbours(recommender.model_id, live.model_id, i.item_id, v.embedding) near
-        where live.task = 'category' and near.embedding is not null
-          and not exists (select from aisle.item_factors f
-                          where f.model_id = recommender.model_id and f.item_id = i.item_id)
-        on conflict (item_id, model_id) do nothing;
+        while first <= cardinality(ids) and spent + extract(epoch from clock_timestamp() - began) < budget loop
+            last := first + slice - 1;
+            perform aisle._draft_slice(
+                ids[first:last], names[first:last], manufacturers[first:last], categories[first:last], details[first:last]);
+            first := last + 1;
+        end loop;
     exception
         when lock_not_available then
-            perform set_config('aisle.changed_rows', statement || '/1000000000', true);
+            perform set_config('aisle.waited', statement, true);  -- the rest of the statement does not wait again
         when others then
             raise warning 'Aisle left the draft vectors of this statement to the worker: %', sqlerrm;
     end;
+    perform set_config('aisle.drafts', concat_ws(
+        '/', statement, changed_rows, spent + extract(epoch from clock_timestamp() - began)), true);
+end
+$$;
+
+CREATE FUNCTION aisle._draft_slice(ids text[], names text[], manufacturers text[], categories text[], details text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+    insert into aisle.item_vectors as stored (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
+    select m.model_id, i.item_id, aisle._embed(m.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)),
+           aisle._content_hash(i.name, i.manufacturer, i.details), m.encoder is not null, aisle._now()
+    from aisle._live_models live
+    join aisle._models m using (model_id)
+    cross join unnest(ids, names, manufacturers, details) i (item_id, name, manufacturer, details)
+    where live.task = 'category'
+    on conflict (item_id, model_id) do update
+        set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
+            embedded_at = excluded.embedded_at
+        where stored.content_hash <> excluded.content_hash;
+    -- An item that moved to another category is recommended there, and no longer where it was.
+    update aisle.item_factors f
+    set category_key = i.category || (m.parameters ->> 'category_separator')
+    from unnest(ids, categories) i (item_id, category), aisle._models m
+    where f.item_id = i.item_id and m.model_id = f.model_id
+          and f.category_key is distinct from i.category || (m.parameters ->> 'category_separator');
+    insert into aisle.item_factors
+        (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
+    select m.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), l.embedding, l.in_embedding,
+           aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category), 'events', aisle._now()
+    from unnest(ids, names, manufacturers, categories, details) i (item_id, name, manufacturer, category, details)
+    join aisle._learned_factors l on l.item_id = i.item_id
+    join aisle._models m on m.model_id = l.model_id and m.state in ('filling', 'ready')
+    on conflict (item_id, model_id) do nothing;
+    insert into aisle.item_factors as stored
+        (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
+    select recommender.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), near.embedding, near.in_embedding,
+           aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category), 'draft', aisle._now()
+    from aisle._live_models live
+    join aisle._live_models recommender on recommender.task = 'recommender'
+    join aisle._models m on m.model_id = recommender.model_id
+    cross join unnest(ids, names, manufacturers, categories, details) i (item_id, name, manufacturer, category, details)
+    join aisle.item_vectors v on v.model_id = live.model_id and v.item_id = i.item_id
+    cross join aisle._text_neighbours(recommender.model_id, live.model_id, i.item_id, v.embedding) near
+    where live.task = 'category' and near.embedding is not null
+      and not exists (select from aisle.item_factors f
+                      where f.model_id = recommender.model_id and f.item_id = i.item_id)
+    on conflict (item_id, model_id) do nothing;
 end
 $$;
 
@@ -1031,60 +1059,63 @@ CREATE FUNCTION aisle._foreign_code(target regclass) RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-    if target is null or (
-        select c.relkind in ('r', 'p', 'm') and not row_security_active(c.oid) from pg_class c where c.oid = target)
-    then
-        return null;
-    end if;
     return (
         with recursive relations (oid) as (
             select target::oid
             union
-            select d.refobjid
+            select below.oid
             from relations r
             cross join lateral (
-                select 'pg_rewrite'::regclass as class, w.oid
-                from pg_rewrite w join pg_class c on c.oid = w.ev_class and c.relkind = 'v'
+                select d.refobjid as oid
+                from pg_rewrite w
+                join pg_class c on c.oid = w.ev_class and c.relkind = 'v'
+                join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
                 where w.ev_class = r.oid
                 union all
-                select 'pg_policy'::regclass, p.oid from pg_policy p where p.polrelid = r.oid
-            ) code
-            join pg_depend d on d.classid = code.class and d.objid = code.oid and d.refclassid = 'pg_class'::regclass
-        ), code (class, oid, what) as (
-            select 'pg_rewrite'::regclass, w.oid, format('the view %s', w.ev_class::regclass)
+                select d.refobjid
+                from pg_policy p
+                join pg_depend d on d.classid = 'pg_policy'::regclass and d.objid = p.oid and d.refclassid = 'pg_class'::regclass
+                where p.polrelid = r.oid
+                union all
+                select i.inhrelid from pg_inherits i where i.inhparent = r.oid
+            ) below
+        ), code (what, author, class, object) as (
+            select format('the view %s', c.oid::regclass), c.relowner, 'pg_rewrite'::regclass, w.oid
             from relations r
             join pg_class c on c.oid = r.oid and c.relkind = 'v'
-            join pg_rewrite w on w.ev_class = r.oid
+            join pg_rewrite w on w.ev_class = c.oid
             union all
-            select 'pg_policy'::regclass, p.oid, format('the policy %I on %s', p.polname, p.polrelid::regclass)
+            select format('the policy %I on %s', p.polname, c.oid::regclass), c.relowner, 'pg_policy'::regclass, p.oid
             from relations r
             join pg_class c on c.oid = r.oid and c.relrowsecurity
-            join pg_policy p on p.polrelid = r.oid
-            where r.oid <> target or row_security_active(r.oid)
-        ), named (what, object, author) as (
-            select c.what, format('the function %s', f.oid::regprocedure), f.proowner
-            from code c
-            join pg_depend d on d.classid = c.class and d.objid = c.oid and d.refclassid = 'pg_proc'::regclass
-            join pg_proc f on f.oid = d.refobjid
+            join pg_policy p on p.polrelid = c.oid
+            where c.oid <> target or row_security_active(c.oid)
             union all
-            select c.what, format('the operator %s', o.oid::regoperator), f.proowner
-            from code c
-            join pg_depend d on d.classid = c.class and d.objid = c.oid and d.refclassid = 'pg_operator'::regclass
-            join pg_operator o on o.oid = d.refobjid
-            join pg_proc f on f.oid = o.oprcode
+            -- To plan a query is to simplify the expressions of its tables' indexes.
+            select format('the index %s', i.indexrelid::regclass), null::oid, 'pg_class'::regclass, i.indexrelid
+            from relations r
+            join pg_index i on i.indrelid = r.oid and (i.indexprs is not null or i.indpred is not null)
             union all
-            select c.what, format('the domain %s', t.oid::regtype), t.typowner
-            from code c
-            join pg_depend d on d.classid = c.class and d.objid = c.oid and d.refclassid = 'pg_type'::regclass
-            join pg_type t on t.oid = d.refobjid and t.typtype = 'd'
-            union all
-            select format('the foreign table %s', c.oid::regclass), 'its server', c.relowner
+            select format('the foreign table %s', c.oid::regclass), c.relowner, null, null
             from relations r
             join pg_class c on c.oid = r.oid and c.relkind = 'f'
+        ), authors (what, author) as (
+            select c.what, c.author from code c
+            union all
+            select format('the function %s in %s', f.oid::regprocedure, c.what), f.proowner
+            from code c
+            join pg_depend d on d.classid = c.class and d.objid = c.object and d.refclassid = 'pg_proc'::regclass
+            join pg_proc f on f.oid = d.refobjid
+            union all
+            select format('the type %s in %s', t.oid::regtype, c.what), t.typowner
+            from code c
+            join pg_depend d on d.classid = c.class and d.objid = c.object and d.refclassid = 'pg_type'::regclass
+            join pg_type t on t.oid = d.refobjid
+            where c.author is null
         )
-        select format('%s runs %s of %s', n.what, n.object, n.author::regrole)
-        from named n
-        where not pg_has_role(n.author, current_user, 'member')
+        select format('%s, of %s', a.what, a.author::regrole)
+        from authors a
+        where not pg_has_role(a.author, current_user, 'member')  -- null, and so no row, where there is no author
         order by 1
         limit 1);
 end
@@ -1962,19 +1993,19 @@ CREATE FUNCTION aisle._refuse_foreign_code(target regclass) RETURNS void
 declare
     code text;
 begin
-    if target is null or (
-        select c.relkind in ('r', 'p', 'm') and not row_security_active(c.oid) and pg_has_role(c.relowner, current_user, 'member')
-        from pg_class c where c.oid = target)
-    then
+    if target is null or not exists (select from pg_class c where c.oid = target) then
         return;
     end if;
-    if (select c.relkind in ('r', 'p', 'v') from pg_class c where c.oid = target) then
-        execute format('lock table %s in access share mode', target);
+    execute format('prepare aisle_guard as select from %s', target);
+    deallocate aisle_guard;
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'What code reading % runs is seen as of an older moment in a transaction that is %.',
+            target, current_setting('transaction_isolation') using errcode = 'AIS09';
     end if;
     code := aisle._foreign_code(target);
     if code is not null then
-        raise exception 'To read % would run others'' code with the rights of %: %.', target, current_user, code
-            using errcode = 'AIS09', hint = 'Let its author''s role own Aisle''s schema, or trust it: see docs/security.md, "Code of others".';
+        raise exception 'To read % would run code of others with the rights of %: %.', target, current_user, code
+            using errcode = 'AIS09', hint = 'Let its author own the schema aisle, or trust it: docs/security.md, "Code of others".';
     end if;
 end
 $$;
@@ -2555,7 +2586,7 @@ begin
         coalesce(replace(degrees, '$', 'i.' || quote_ident(longitude)), 'null'));
     perform aisle._copy_grants('aisle._attachments', 'aisle._items');
     if not has_triggers then
-        return format('Attached %s. It is a view or foreign table, so no triggers: `aisle embed` finds what changed.', target);
+        return format('Attached %s. It is a view or foreign table, so no triggers: a worker finds what changed by comparing, `aisle embed` at once.', target);
     end if;
     perform aisle._create_item_triggers(
         target, kind = 'p', (select a.columns from aisle._attachments a where a.kind = 'items'), draft_rows);
@@ -3688,7 +3719,7 @@ UNION ALL
    FROM aisle.freshness f
   WHERE (f.oldest_pending > '00:10:00'::interval)
 UNION ALL
- SELECT format('%s vectors (%s) were out of step with their rows, the last at %s, and nothing had told of it.'::text, c.mended, c.task, to_char(c.last_mended_at, 'YYYY-MM-DD HH24:MI'::text)) AS warning,
+ SELECT format('%s vectors (%s) did not match their rows (last found at %s), and no trigger had reported it.'::text, c.mended, c.task, to_char(c.last_mended_at, 'YYYY-MM-DD HH24:MI'::text)) AS warning,
     'They are mended. Were triggers switched off, or rows restored? aisle doctor'::text AS remedy
    FROM aisle._comparisons c
   WHERE (c.last_mended_at > (aisle._now() - '1 day'::interval));
@@ -3842,6 +3873,8 @@ REVOKE ALL ON FUNCTION aisle._create_trigger_function(name text, body text, sett
 REVOKE ALL ON FUNCTION aisle._customers_of(order_ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._draft_items(ids text[], names text[], manufacturers text[], categories text[], details text[], draft_rows integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._draft_slice(ids text[], names text[], manufacturers text[], categories text[], details text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._drop_model(model_id integer, patience text) FROM PUBLIC;
 

@@ -8,8 +8,10 @@
 A page is read in one snapshot and drawn afterwards, so that no transaction stays open meanwhile.
 """
 
+import contextlib
 from pathlib import Path
 
+from aisle import sql
 from aisle.sql import Connection, errors, transfer
 
 
@@ -26,7 +28,10 @@ def write(connection: Connection, task: str, path: Path, model_id: int | None = 
         raise errors.MissingExtraError(
             "A report needs the packages Jinja2 and matplotlib.", hint="Run: pip install '.[report]'"
         ) from error
-    with connection.transaction():
+    with contextlib.ExitStack() as stack:
+        # A snapshot may be older than the catalogue: who may read what is asked, and kept so, beside it.
+        stack.enter_context(sql.guarded(stack.enter_context(sql.connect(sql.address_of(connection)))))
+        stack.enter_context(connection.transaction())
         connection.execute("set transaction isolation level repeatable read, read only")
         if task == "freshness":
             if model_id is not None:

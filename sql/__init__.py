@@ -4,9 +4,10 @@ Start reading in `functions/`: one object a file, the file named as the object. 
 object comes after those it needs. Nothing here imports torch.
 """
 
+import contextlib
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -118,6 +119,7 @@ CREATION_ORDER = (
     "functions/_queue_unnoticed_items",
     "functions/_queue_unnoticed_customers",
     "functions/_text_neighbours",
+    "functions/_draft_slice",
     "functions/_draft_items",
     "functions/_forget_items",
     "functions/_forget_gone_items",
@@ -234,6 +236,14 @@ def fetch_value(connection: Connection, query: str, parameters: Parameters | Non
 def array(texts: Sequence[str]) -> str:
     """Return an array as PostgreSQL writes it: arrays of arrays must be of one length, so each travels as text."""
     return "{" + ",".join('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' for t in texts) + "}"
+
+
+@contextlib.contextmanager
+def guarded(connection: Connection) -> Iterator[None]:
+    """Read the shop's relations in here: in one transaction, after asking that no code of others would run."""
+    with connection.transaction():
+        connection.execute("select aisle._guard()")
+        yield
 
 
 def address_of(connection: psycopg.Connection[Any]) -> str:

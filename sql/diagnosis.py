@@ -15,7 +15,7 @@ from psycopg import sql as compose
 from psycopg.rows import dict_row
 
 from aisle import sql
-from aisle.sql import Connection, errors
+from aisle.sql import Connection, errors, rights
 
 TESTED_POSTGRES = range(15, 19)
 FEWEST_SCAN_TUPLES = 20_000  # pgvector's default; with fewer, a search that passes over much finds less than there is
@@ -24,6 +24,10 @@ LARGEST_SKEW = 5.0  # seconds
 AS_OTHER_SESSIONS_PLAN = (
     "select set_config(name, reset_val, true) from pg_settings where name ~ '^enable_' and setting <> reset_val"
 )
+READERS = """
+    select a.grantee::regrole::text from pg_class c, aclexplode(c.relacl) a
+    where c.oid = 'aisle.ngram_vectors'::regclass and a.privilege_type = 'SELECT' and a.grantee not in (0, c.relowner)
+"""
 ROOM = 2  # times the size of a generation that a new one may take while it is loaded and indexed
 
 
@@ -119,6 +123,14 @@ def _rights(connection: Connection) -> list[Finding]:
                 f"alter table {relation} disable row level security; and look for an event trigger that enables it",
             )
         )
+    if secured := rights.with_row_security(connection):
+        readers = connection.execute(READERS).fetchall()
+        findings += [
+            Finding(
+                "rights", f"{role} reads vectors of rows of {', '.join(secured)} that row security may hide from it"
+            )
+            for (role,) in readers
+        ]
     return findings or [Finding("rights", f"Aisle belongs to {owner}")]
 
 
@@ -149,7 +161,7 @@ def _attachments(connection: Connection) -> list[Finding]:
             elif kind == "interactions" or row["has_triggers"]:
                 findings.append(Finding(kind, str(relation)))
             else:
-                findings.append(Finding(kind, f"{relation}, without triggers: aisle embed finds what changed"))
+                findings.append(Finding(kind, f"{relation}, without triggers: workers compare it"))
     if not findings:
         findings.append(Finding("items", "not attached", "aisle attach items SCHEMA.TABLE --id … --name …"))
     return findings

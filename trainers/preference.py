@@ -137,7 +137,8 @@ def label(
     liked = total = 0
     # The server sets the texts aside (WITH HOLD), so that the cursor keeps no snapshot.
     with connection.cursor(name="unlabelled_reviews", withhold=True) as cursor:
-        cursor.execute(sql.read("queries/unlabelled_reviews"), {"model_id": model_id})
+        with sql.guarded(connection):
+            cursor.execute(sql.read("queries/unlabelled_reviews"), {"model_id": model_id})
         while rows := cursor.fetchmany(batch_size):
             shares = predict(connection, generation, [text for _, text in rows])
             connection.execute(
@@ -158,7 +159,8 @@ def unlabelled(connection: Connection) -> int:
     """Return how many texts the live model has still to label."""
     model_id = registry.require_live(connection, "preference")
     query = f"select count(*) from ({sql.read('queries/unlabelled_reviews')}) u"  # noqa: S608 - a file of ours
-    return int(sql.fetch_value(connection, query, {"model_id": model_id}))
+    with sql.guarded(connection):
+        return int(sql.fetch_value(connection, query, {"model_id": model_id}))
 
 
 def predict(connection: Connection, generation: Generation, texts: Strings) -> Floats:

@@ -57,7 +57,8 @@ def count_rows(connection: Connection, task: str, *, after: str | None = None) -
     query = compose.SQL("select count(*) from {} e").format(learned_from(connection, task))
     if after is not None:
         query += compose.SQL(" where e.local_at > {}::timestamp and {}").format(compose.Literal(after), NOT_TO_COME)
-    return int(connection.execute(query).fetchall()[0][0])
+    with sql.guarded(connection):
+        return int(connection.execute(query).fetchall()[0][0])
 
 
 def newest_moment(connection: Connection, task: str) -> str | None:
@@ -65,7 +66,8 @@ def newest_moment(connection: Connection, task: str) -> str | None:
     query = compose.SQL("select max(e.local_at)::text from {} e where {}").format(
         learned_from(connection, task), NOT_TO_COME
     )
-    newest: str | None = connection.execute(query).fetchall()[0][0]
+    with sql.guarded(connection):
+        newest: str | None = connection.execute(query).fetchall()[0][0]
     return newest
 
 
@@ -78,7 +80,6 @@ def learned_from(connection: Connection, task: str) -> compose.Identifier:
         raise errors.NotAttachedError(
             f"What the {task} model learned from is not attached any more.", hint="Attach it again: aisle attach --help"
         )
-    connection.execute("select aisle._guard()")
     return compose.Identifier("aisle", view)
 
 

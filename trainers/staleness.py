@@ -53,7 +53,8 @@ def examine(connection: Connection, task: str) -> Staleness:
         connection, "select max(model_id) from aisle._models where task = %s and state = 'ready'", (task,)
     )
     if task == "category":
-        row = connection.execute(sql.read("queries/drift_of_categories"), {"model_id": model_id}).fetchall()[0]
+        with sql.guarded(connection):
+            row = connection.execute(sql.read("queries/drift_of_categories"), {"model_id": model_id}).fetchall()[0]
         return Staleness(task, model_id, *row)
     data = registry.get(connection, model_id).data
     then, newest = data.get("rows"), data.get("newest")

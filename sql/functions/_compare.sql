@@ -4,6 +4,7 @@
 -- least. Returns how many rows it found; null if it is not due, or another worker is at it.
 create or replace function aisle._compare(task text, rate integer) returns bigint
 language plpgsql volatile
+set lock_timeout = '100ms'
 as $function$
 #variable_conflict use_variable
 declare

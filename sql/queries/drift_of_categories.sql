@@ -10,7 +10,7 @@ with model as (
     from aisle.category_vectors c join model m using (model_id)
 ), now as (
     select g.category, g.rows / sum(g.rows) over () as share
-    from (select i.category, count(*) as rows from aisle._items i where i.category <> '' and (select aisle._guard()) group by i.category) g
+    from (select i.category, count(*) as rows from aisle._items i where i.category <> '' group by i.category) g
     join model m on g.rows >= m.min_rows
 ), later as (
     select p.confidence

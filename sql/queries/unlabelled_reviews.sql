@@ -2,7 +2,7 @@
 -- is nothing to label.
 select distinct aisle._content_hash(e.review, null, null) as text_hash, e.review
 from aisle._interactions e
-where (select aisle._guard()) and e.review is not null
+where e.review is not null
   and aisle._is_liked_rating(e.rating, (select m.parameters -> 'liked' from aisle._models m where m.model_id = %(model_id)s)) is null
   and aisle._words(e.review) <> '{}'
   and not exists (

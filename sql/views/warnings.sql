@@ -23,7 +23,7 @@ select format('%s rows wait, the oldest for %s.', f.pending, date_trunc('second'
 from aisle.freshness f
 where f.oldest_pending > interval '10 minutes'
 union all
-select format('%s vectors (%s) were out of step with their rows, the last at %s, and nothing had told of it.',
+select format('%s vectors (%s) did not match their rows (last found at %s), and no trigger had reported it.',
               c.mended, c.task, to_char(c.last_mended_at, 'YYYY-MM-DD HH24:MI')),
        'They are mended. Were triggers switched off, or rows restored? aisle doctor'
 from aisle._comparisons c

@@ -14,6 +14,7 @@ from aisle import migrations, sql
 from aisle.embedder.customers import CustomerEmbedder
 from aisle.embedder.items import ItemEmbedder
 from aisle.embedder.pipeline import drain
+from aisle.embedder.worker import Options, Worker
 from aisle.sql import Connection, errors, rights
 from aisle.trainers.catalogue import read_catalogue
 from aisle.trainers.events import read_events
@@ -224,6 +225,10 @@ VIEWS = {
     "a function": "select id, name, maker, category from shop.base where shop.tells(name)",
     "an operator": "select id, name, maker, category from shop.base where name operator(shop.~~~) 'x'",
     "a domain": "select id, name::shop.checked as name, maker, category from shop.base",
+    "an array of a domain": "select id, (('{'||name||'}')::shop.checked[])[1] as name, maker, category from shop.base",
+    "a cast to json": "select id, to_json(mood)::text as name, maker, category from shop.base",
+    "a function that runs text": "select id, name, maker, category from shop.base"
+    " where exists (select from ts_stat('select shop.vector()'))",
     "a view below": "select * from shop.below",
     "a policy below": "select id, name, maker, category from shop.secured",
 }
@@ -232,12 +237,17 @@ VIEWS = {
 @pytest.fixture
 def viewed(hostile: Hostile) -> Hostile:
     """A table with a view for each way in which a view can run code of its author's."""
+    own_type(hostile, "enum")
     hostile.spying("tells", "text", "boolean", "true")
     hostile.spying("like_this", "text, text", "boolean", "true")
     hostile.as_keeper(
         "create operator shop.~~~ (leftarg = text, rightarg = text, function = shop.like_this);"
         "create domain shop.checked as text check (shop.tells(value));"
-        "create table shop.base (id bigint primary key, name text, maker text, category text);"
+        "create table shop.base (id bigint primary key, name text, maker text, category text, mood shop.own);"
+        "create function shop.vector() returns tsvector language plpgsql as"
+        " $f$ begin perform shop.spy(); return ''; end $f$;"
+        "create function shop.sure(text) returns boolean immutable language plpgsql as"
+        " $f$ begin perform shop.spy(); return true; end $f$;"
         "create view shop.below as select * from shop.base where shop.tells(name);"
         "create table shop.secured (id bigint primary key, name text, maker text, category text);"
         "alter table shop.secured enable row level security; alter table shop.secured force row level security;"
@@ -260,35 +270,48 @@ def test_a_view_that_would_run_its_owners_code_is_refused(viewed: Hostile, what:
 
 
 @pytest.mark.trap(41)
-def test_a_view_of_postgresqls_own_functions_is_attached(viewed: Hostile) -> None:
-    viewed.as_keeper(
+def test_a_view_of_somebody_who_is_trusted_is_attached(viewed: Hostile) -> None:
+    viewed.execute(
         "create view shop.products as select b.id, upper(b.name) as name, b.maker, string_agg(b.category, ', ')"
         " as category from shop.base b group by b.id"
     )
     assert "Attached" in viewed.attach()
+    viewed.execute("select aisle.detach('items')")
+    viewed.execute("create view shop.trusting as select * from shop.base where shop.tells(name)")
+    with pytest.raises(psycopg.errors.DatabaseError, match=r"shop\.tells"):
+        viewed.attach("shop.trusting")
+    assert not viewed.is_caught()
 
 
 @pytest.mark.trap(41)
 @pytest.mark.parametrize("change", ["view", "policy"])
-def test_code_that_comes_after_attaching_is_not_run(viewed: Hostile, server: Server, change: str) -> None:
+def test_code_that_comes_after_attaching_is_not_run(
+    viewed: Hostile, server: Server, database_url: str, change: str
+) -> None:
     publish_tiny_model(viewed.connection)
     if change == "view":
-        viewed.as_keeper("create view shop.products as select * from shop.base")
+        viewed.execute("create view shop.products as select id, name, maker, category from shop.base")
     else:
         viewed.as_keeper("create table shop.products (id bigint primary key, name text, maker text, category text)")
     viewed.attach()
     viewed.as_keeper("insert into shop.base values (1, 'tea', null, 'x')")
     plain = viewed.connection
     if change == "view":
-        viewed.as_keeper("create or replace view shop.products as select * from shop.base where shop.tells(name)")
+        viewed.execute("alter view shop.products owner to keeper")
+        viewed.as_keeper(
+            "create or replace view shop.products as select id, name, maker, category from shop.base"
+            " where shop.tells(name) and shop.sure('x')"  # which planning alone would run
+        )
     else:
         viewed.as_keeper(
             "alter table shop.products enable row level security;"
-            "create policy own on shop.products using (shop.tells(name)); grant select on shop.products to public"
+            "create policy own on shop.products using (shop.tells(name) and shop.sure('x'))"
         )
         # A superuser passes over policies; a worker does not.
         server.execute("create role plain_worker login")
         rights.grant(viewed.connection, "worker", "plain_worker")
+        for statement in rights.missing_on_the_shop(viewed.connection, "plain_worker"):
+            viewed.execute(statement)
         plain = sql.connect(make_conninfo(viewed.connection.info.dsn, user="plain_worker"))
     try:
         for statement in ("select aisle._guard()", "select aisle._enqueue_stale()"):
@@ -299,8 +322,9 @@ def test_code_that_comes_after_attaching_is_not_run(viewed: Hostile, server: Ser
         drain(plain, [ItemEmbedder()])
         assert "keeper" in viewed.value("select last_error from aisle.status where task = 'category'")
         if change == "view":
-            with pytest.raises(psycopg.errors.DatabaseError, match="runs the function"):
+            with pytest.raises(psycopg.errors.DatabaseError, match="of keeper"):
                 read_catalogue(plain, split_column=None, seed=7)
+            Worker(database_url, Options(idle_exit=0.2, poll_interval=0.1)).run()  # goes on, and leaves in peace
         assert not viewed.is_caught()
     finally:
         if change == "policy":
@@ -400,3 +424,57 @@ def test_row_security_that_is_switched_on_for_every_new_table(empty_url: str, lo
 
     (found,) = [f for f in diagnosis.examine(empty_url, migrations.head()) if "row security" in f.found]
     assert f"alter table aisle.item_vectors_{model.model_id} disable row level security" in str(found.remedy)
+
+
+@pytest.mark.trap(41)
+def test_a_function_in_an_index_is_not_planned_with(viewed: Hostile) -> None:
+    viewed.as_keeper(
+        "create table shop.products (id bigint primary key, name text, maker text, category text);"
+        "create index on shop.products ((shop.sure('x')))"
+    )
+    with pytest.raises(psycopg.errors.DatabaseError, match=r"shop\.sure"):
+        viewed.attach()
+    viewed.as_keeper("drop index shop.products_sure_idx; create index on shop.products (lower(name))")
+    assert "Attached" in viewed.attach()
+    assert not viewed.is_caught()
+
+
+@pytest.mark.trap(41)
+def test_a_schema_that_somebody_else_has_made_is_not_taken_over(server: Server) -> None:
+    server.execute("create role squatter login")
+    try:
+        with server.database("owner squatter") as url:
+            with psycopg.connect(make_conninfo(url, user="squatter"), autocommit=True) as squatter:
+                squatter.execute("create schema aisle")
+            with pytest.raises(errors.UnsupportedServerError, match="belongs to squatter"):
+                migrations.migrate(url)
+    finally:
+        server.execute("drop role squatter")
+
+
+@pytest.mark.trap(41)
+def test_nothing_is_looked_up_on_a_search_path_before_ours_is_set(viewed: Hostile, database_url: str) -> None:
+    """What libraries ask as they connect, and a path on which `public` comes first."""
+    viewed.execute(f"alter database {viewed.connection.info.dbname} set search_path = public, pg_catalog")
+    viewed.execute(
+        "grant create on schema public to keeper;"
+        "create table shop.products (id bigint primary key, name text, maker text, category text);"
+        "insert into shop.products values (1, 'tea', null, 'x')"
+    )
+    viewed.attach()
+    for operator, left, right in (("<>", "regproc", "integer"), ("=", "oid", "regtype"), ("=", "oid", "oid")):
+        name = f"planted_{left}_{right}"
+        viewed.as_keeper(
+            f"create function public.{name}({left}, {right}) returns boolean language plpgsql as"
+            f" $f$ begin perform shop.spy(); return true; end $f$;"
+            f"create operator public.{operator} (leftarg = {left}, rightarg = {right}, function = public.{name})"
+        )
+    viewed.as_keeper(
+        "create function public.pg_backend_pid() returns integer language plpgsql as"
+        " $f$ begin perform shop.spy(); return pg_catalog.pg_backend_pid(); end $f$"
+    )
+    migrations.migrate(database_url)
+    with sql.connect(database_url) as connection:
+        assert len(read_catalogue(connection, split_column=None, seed=7).item_ids) == 1
+    Worker(database_url, Options(idle_exit=0.5, poll_interval=0.1)).run()
+    assert not viewed.is_caught()

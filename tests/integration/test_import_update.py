@@ -150,6 +150,7 @@ def test_an_update_gives_way_to_the_shop(
     db.execute("create table t (id int primary key, name text)")
     db.execute("insert into t values (1, 'tea'), (2, 'bread')")
     with sql.connect(database_url) as shop:
+        shop.execute("reset search_path")
         shop.execute("begin; update t set name = 'toast' where id = 2")
         with monkeypatch.context() as patch:
             patch.setattr(locks, "PATIENCE", 0)

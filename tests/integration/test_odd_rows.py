@@ -151,8 +151,8 @@ def test_odd_events_stop_no_training_and_are_counted(database_url: str, connecti
     result = recommender.train(database_url, options, lines.append)
     assert result.metrics["recall@10"] > 0
     assert [line for line in lines if "eft out" in line or "Counted" in line] == [
-        "Left out: 2 rows of visits, whose column at holds no time in the years 1 to 9999.",
-        "Counted as 1: 3 rows of visits, whose column weight holds NaN, infinity, or more than 10^9.",
+        "Left out: 2 rows of public.visits, whose column at holds no time in the years 1 to 9999.",
+        "Counted as 1: 3 rows of public.visits, whose column weight holds NaN, infinity, or more than 10^9.",
         "Events left out, about items that are not attached: 1.",
     ]
     for user in range(1, 6):
@@ -172,8 +172,8 @@ def test_odd_orders_stop_no_training_and_are_counted(database_url: str, connecti
     result = basket.train(database_url, basket.Options(deploy=True), lines.append)
     assert result.metrics["recall@10"] > 0
     assert [line for line in lines if "eft out" in line or "Counted" in line] == [
-        "Left out: 2 rows of lines, whose column at holds no time in the years 1 to 9999.",
-        "Counted as 1: 1 row of lines, whose column quantity holds NaN, infinity, or more than 10^9.",
+        "Left out: 2 rows of public.lines, whose column at holds no time in the years 1 to 9999.",
+        "Counted as 1: 1 row of public.lines, whose column quantity holds NaN, infinity, or more than 10^9.",
     ]
     for user in (1, 2, 3):
         assert connection.execute("select item_id from aisle.next_basket(%s, 3)", [user]).rowcount == 3
@@ -209,6 +209,7 @@ def test_weights_that_cannot_be_solved_for_are_said() -> None:
 def any_shop(server: Server, template: str) -> Iterator[Shop]:
     """Products whose ids are texts, events, orders, and three tiny models."""
     with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+        connection.execute("reset search_path")
         shop = Shop(connection)
         shop.execute(
             "create table products (id text primary key, name text, maker text, category text, north float8,"
@@ -331,6 +332,7 @@ def test_a_long_history_has_a_score_however_it_decays(shop: Shop, decay: float) 
 def regular(server: Server, template: str) -> Iterator[tuple[Connection, int, Any]]:
     """A trained basket model, and the terms of its candidates at a moment, as Python computes them."""
     with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+        connection.execute("reset search_path")
         connection.execute(
             "create table lines (id integer, who integer, product integer, at date);"
             "insert into lines select 10 * u + n, u, 1 + (u + n * i) % 7, date '2024-01-01' + 9 * n + u % 3"

@@ -215,7 +215,6 @@ def used_pool(products: Shop, pooled: Aisle, pooler: Pooler) -> Iterator[list[sq
     [
         "prepared statement",
         "LISTEN",
-        "advisory lock",
         "temporary table",
         "setting",
     ],
@@ -228,7 +227,6 @@ def test_a_worker_leaves_nothing_of_a_session_in_the_pool(used_pool: list[sql.Co
 LEFT_OVER = {
     "prepared statement": "select name, statement from pg_prepared_statements",
     "LISTEN": "select * from pg_listening_channels()",
-    "advisory lock": "select objid from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()",
     "temporary table": "select relname from pg_class where relnamespace = pg_my_temp_schema()",
     "setting": "select name, setting from pg_settings where source = 'session' "
     "and name not in ('application_name', 'client_encoding', 'DateStyle', 'TimeZone', 'standard_conforming_strings')",

@@ -92,6 +92,7 @@ def test_numbers_keep_every_digit(db: Connection, put: Any) -> None:
 def test_the_clients_encoding_does_not_matter(database_url: str, put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGCLIENTENCODING", "UHC")
     with connect(database_url) as db:
+        db.execute("reset search_path")
         transfer.import_table(db, put("id,name\n1,🍎\n"), "t")
         assert rows(db) == [(1, "🍎")]
 

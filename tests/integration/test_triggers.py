@@ -536,3 +536,18 @@ def test_notifications_can_be_switched_off(shop: Shop, database_url: str) -> Non
         shop.execute("delete from shop.products")
         assert list(listener.notifies(timeout=0.2)) == []
     assert shop.value("select count(*) from aisle._changes") == 2, "The log has it all the same."
+
+
+def test_drafts_take_no_more_than_their_share_of_a_statement(plain: Shop) -> None:
+    plain.insert(*["xyzzy"] * 60)
+    plain.execute(  # an embedding that takes long
+        "alter function aisle._embed rename to _fast_embed;"
+        "create function aisle._embed(model_id integer, ngrams text[]) returns public.vector language plpgsql as"
+        " $f$ begin perform pg_sleep(0.02); return aisle._fast_embed(model_id, ngrams); end $f$"
+    )
+    plain.execute("update shop.products set name = 'tea'")
+    made = plain.value("select count(*) from aisle.item_vectors where embedding::text <> '[0,0]'")
+    assert 1 <= made <= 3, "After 50 ms the rest is the worker's."
+    assert len(plain.jobs()) == 60
+    plain.execute("set statement_timeout = '200ms'; update shop.products set name = '커피'; reset statement_timeout")
+    assert plain.value("select count(*) from aisle.item_vectors where embedding::text like '[0,1%'") == 0

@@ -18,7 +18,7 @@ begin
         key := columns ->> case when is_lines then 'line_order' else 'user' end;
         -- What a model reads of this table, as texts: some types have no equality, and that of others could be their owner's.
         read := array(
-            select distinct aisle._written(format('r.%I', columns ->> role))
+            select distinct aisle._written(format('r.%I', columns ->> role)) || ' collate "C"'
             from unnest(case when is_lines then array['line_order', 'item', 'quantity']
                              when lines is not null then array['order', 'user', 'at']
                              else array['order', 'user', 'item', 'at', 'quantity'] end) role
@@ -64,7 +64,7 @@ begin
             return null;
         end
         $body$,
-            format(case when aisle._is_padded(relation, key) then 'rtrim(%s, '' '')' else '%s' end, aisle._written(format('r.%I', key))),
+            format(case when aisle._is_padded(relation, key) then 'rtrim(%s, '' '') collate "C"' else '%s collate "C"' end, aisle._written(format('r.%I', key))),
             array_to_string(read, ', '), case when is_lines then 'lines' else 'basket' end), 'set extra_float_digits = 1');
         execute format(
             'create trigger aisle_500_orders_insert after insert on %1$s referencing new table as new_rows

@@ -98,7 +98,7 @@ begin
     perform aisle._copy_grants('aisle._attachments', 'aisle._items');
 
     if not has_triggers then
-        return format('Attached %s. It is a view or foreign table, so no triggers: `aisle embed` finds what changed.', target);
+        return format('Attached %s. It is a view or foreign table, so no triggers: a worker finds what changed by comparing, `aisle embed` at once.', target);
     end if;
     perform aisle._create_item_triggers(
         target, kind = 'p', (select a.columns from aisle._attachments a where a.kind = 'items'), draft_rows);
