@@ -92,7 +92,7 @@ class Doorbell:
         if _execute(connection, "select pg_catalog.pg_backend_pid()") != str(connection.info.backend_pid):
             self._say_deaf("a pooler stands between")
             return False
-        _execute(connection, f"set idle_session_timeout = 0; listen {CHANNEL}; listen {self._channel}")
+        _execute(connection, f"listen {CHANNEL}; listen {self._channel}; set idle_session_timeout = 0")
         self._unheard_since, self._probed_at, self._hangs = None, -PROBE_INTERVAL, True
         self._rang.set()  # what was notified before this moment was not heard: look once, and ring the bell
         worked = False

@@ -150,6 +150,7 @@ def test_each_pair_of_writes_to_items(products_url: str, first: str, isolation: 
         for session in (one, two):
             session.execute(f"set default_transaction_isolation = '{isolation}'".encode())
             session.execute("set lock_timeout = '20ms'")
+        pairs = 0
         for second, one_commits_first in itertools.product(ITEM_WRITES, (True, False)):
             worker.execute(ITEMS.encode())
             drain(worker, embedders)
@@ -166,6 +167,8 @@ def test_each_pair_of_writes_to_items(products_url: str, first: str, isolation: 
                 one.execute("rollback")
                 two.execute("rollback")
                 drain(worker, embedders)
+            else:
+                pairs += 1
             left = worker.execute(
                 "select i.item_id, v.item_id from aisle._items i full join aisle.item_vectors v using (item_id)"
                 " where aisle._content_hash(i.name, i.manufacturer, i.details) is distinct from v.content_hash"
@@ -173,6 +176,7 @@ def test_each_pair_of_writes_to_items(products_url: str, first: str, isolation: 
             ).fetchall()
             assert left == [], f"{first}, {second}, {'one' if one_commits_first else 'two'} first"
             assert sql.fetch_value(worker, "select sum(pending) from aisle.freshness") == 0
+        assert pairs >= 2, "Rows that both write to hold up most pairs, not all."
 
 
 @pytest.mark.trap(43)
@@ -192,7 +196,7 @@ def test_triggers_add_no_conflicts_at_strict_isolation(shop: Shop, database_url:
                 for i in range(60):
                     try:
                         with connection.transaction():
-                            row = (number * 60 + i * 7) % 100 + 1
+                            row = number * 25 + i % 25 + 1
                             connection.execute("update shop.products set name = %s where id = %s", [f"tea {i}", row])
                             connection.execute(
                                 "insert into shop.products (id, name) values ((select max(id) from shop.products"
@@ -211,12 +215,12 @@ def test_triggers_add_no_conflicts_at_strict_isolation(shop: Shop, database_url:
             thread.join()
         return len(failed)
 
-    without = max(failures() for _ in range(2))
+    without = sum(failures() for _ in range(2))
     shop.execute("delete from shop.products where id > 100")
     shop.attach()
     shop.execute("select aisle._enqueue_stale()")
-    with_triggers = min(failures() for _ in range(2))
-    assert with_triggers <= without + 0.01 * 240 + 2, (with_triggers, without)
+    with_triggers = sum(failures() for _ in range(2))
+    assert with_triggers <= without + 0.01 * 480, (with_triggers, without)
     drain(shop.connection, [ItemEmbedder()])
     assert shop.value("select count(*) from shop.products") == shop.value(
         "select count(*) from aisle.item_vectors v join aisle._items i using (item_id)"
