@@ -480,8 +480,11 @@ begin
         drafts_of_row := format($draft$
             if new_id is not null then
                 perform aisle._draft_items(array[new_id], array[%2$s], array[%3$s], array[%4$s], array[%5$s], %1$s);
+                if tg_op = 'UPDATE' and %6$s is distinct from %4$s then
+                    perform aisle._move_item(new_id, %4$s);
+                end if;
             end if;$draft$,
-            draft_rows, seen[1], seen[2], seen[3], seen[4]);
+            draft_rows, seen[1], seen[2], seen[3], seen[4], (aisle._texts_seen(target, columns, 'old'))[3]);
     end if;
     perform aisle._create_trigger_function('tg_items__insert', format($body$
         declare
@@ -768,8 +771,42 @@ begin
     begin
         while first <= cardinality(ids) and spent + extract(epoch from clock_timestamp() - began) < budget loop
             last := first + slice - 1;
-            perform aisle._draft_slice(
-                ids[first:last], names[first:last], manufacturers[first:last], categories[first:last], details[first:last]);
+            insert into aisle.item_vectors as stored (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
+            select m.model_id, i.item_id, aisle._embed(m.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)),
+                   aisle._content_hash(i.name, i.manufacturer, i.details), m.encoder is not null, aisle._now()
+            from aisle._live_models live
+            join aisle._models m using (model_id)
+            cross join unnest(ids[first:last], names[first:last], manufacturers[first:last], details[first:last])
+                as i (item_id, name, manufacturer, details)
+            where live.task = 'category'
+            on conflict (item_id, model_id) do update
+                set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
+                    embedded_at = excluded.embedded_at
+                where stored.content_hash <> excluded.content_hash;
+            insert into aisle.item_factors
+                (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
+            select m.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), l.embedding, l.in_embedding,
+                   aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category), 'events', aisle._now()
+            from unnest(ids[first:last], names[first:last], manufacturers[first:last], categories[first:last], details[first:last])
+                as i (item_id, name, manufacturer, category, details)
+            join aisle._learned_factors l on l.item_id = i.item_id
+            join aisle._models m on m.model_id = l.model_id and m.state in ('filling', 'ready')
+            on conflict (item_id, model_id) do nothing;
+            insert into aisle.item_factors as stored
+                (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
+            select recommender.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), near.embedding, near.in_embedding,
+                   aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category), 'draft', aisle._now()
+            from aisle._live_models live
+            join aisle._live_models recommender on recommender.task = 'recommender'
+            join aisle._models m on m.model_id = recommender.model_id
+            cross join unnest(ids[first:last], names[first:last], manufacturers[first:last], categories[first:last], details[first:last])
+                as i (item_id, name, manufacturer, category, details)
+            join aisle.item_vectors v on v.model_id = live.model_id and v.item_id = i.item_id
+            cross join aisle._text_neighbours(recommender.model_id, live.model_id, i.item_id, v.embedding) near
+            where live.task = 'category' and near.embedding is not null
+              and not exists (select from aisle.item_factors f
+                              where f.model_id = recommender.model_id and f.item_id = i.item_id)
+            on conflict (item_id, model_id) do nothing;
             first := last + 1;
         end loop;
     exception
@@ -780,54 +817,6 @@ begin
     end;
     perform set_config('aisle.drafts', concat_ws(
         '/', statement, changed_rows, spent + extract(epoch from clock_timestamp() - began)), true);
-end
-$$;
-
-CREATE FUNCTION aisle._draft_slice(ids text[], names text[], manufacturers text[], categories text[], details text[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-#variable_conflict use_column
-begin
-    insert into aisle.item_vectors as stored (model_id, item_id, embedding, content_hash, is_draft, embedded_at)
-    select m.model_id, i.item_id, aisle._embed(m.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)),
-           aisle._content_hash(i.name, i.manufacturer, i.details), m.encoder is not null, aisle._now()
-    from aisle._live_models live
-    join aisle._models m using (model_id)
-    cross join unnest(ids, names, manufacturers, details) i (item_id, name, manufacturer, details)
-    where live.task = 'category'
-    on conflict (item_id, model_id) do update
-        set embedding = excluded.embedding, content_hash = excluded.content_hash, is_draft = excluded.is_draft,
-            embedded_at = excluded.embedded_at
-        where stored.content_hash <> excluded.content_hash;
-    -- An item that moved to another category is recommended there, and no longer where it was.
-    update aisle.item_factors f
-    set category_key = i.category || (m.parameters ->> 'category_separator')
-    from unnest(ids, categories) i (item_id, category), aisle._models m
-    where f.item_id = i.item_id and m.model_id = f.model_id
-          and f.category_key is distinct from i.category || (m.parameters ->> 'category_separator');
-    insert into aisle.item_factors
-        (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
-    select m.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), l.embedding, l.in_embedding,
-           aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category), 'events', aisle._now()
-    from unnest(ids, names, manufacturers, categories, details) i (item_id, name, manufacturer, category, details)
-    join aisle._learned_factors l on l.item_id = i.item_id
-    join aisle._models m on m.model_id = l.model_id and m.state in ('filling', 'ready')
-    on conflict (item_id, model_id) do nothing;
-    insert into aisle.item_factors as stored
-        (model_id, item_id, category_key, embedding, in_embedding, content_hash, origin, embedded_at)
-    select recommender.model_id, i.item_id, i.category || (m.parameters ->> 'category_separator'), near.embedding, near.in_embedding,
-           aisle._factor_hash(aisle._content_hash(i.name, i.manufacturer, i.details), i.category), 'draft', aisle._now()
-    from aisle._live_models live
-    join aisle._live_models recommender on recommender.task = 'recommender'
-    join aisle._models m on m.model_id = recommender.model_id
-    cross join unnest(ids, names, manufacturers, categories, details) i (item_id, name, manufacturer, category, details)
-    join aisle.item_vectors v on v.model_id = live.model_id and v.item_id = i.item_id
-    cross join aisle._text_neighbours(recommender.model_id, live.model_id, i.item_id, v.embedding) near
-    where live.task = 'category' and near.embedding is not null
-      and not exists (select from aisle.item_factors f
-                      where f.model_id = recommender.model_id and f.item_id = i.item_id)
-    on conflict (item_id, model_id) do nothing;
 end
 $$;
 
@@ -1400,6 +1389,30 @@ exception when lock_not_available then
     raise exception 'Another deploy, rollback or prune is going on (%).',
         coalesce(aisle._table_user(array['aisle._deployments'::regclass], 'ShareRowExclusiveLock'), 'it has just ended')
         using errcode = 'AIS08', hint = 'Try again when its transaction has ended.';
+end
+$$;
+
+CREATE FUNCTION aisle._move_item(id text, category text) RETURNS void
+    LANGUAGE plpgsql
+    SET lock_timeout TO '50ms'
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+    statement constant text := extract(epoch from statement_timestamp())::text;
+begin
+    if current_setting('transaction_isolation') = 'read committed'
+       and current_setting('aisle.waited', true) is distinct from statement
+    then
+        update aisle.item_factors f
+        set category_key = _move_item.category || (m.parameters ->> 'category_separator')
+        from aisle._models m
+        where f.item_id = id and m.model_id = f.model_id;
+    end if;
+exception
+    when lock_not_available then
+        perform set_config('aisle.waited', statement, true);
+    when others then
+        raise warning 'Aisle left the category of a row to the worker: %', sqlerrm;
 end
 $$;
 
@@ -3874,8 +3887,6 @@ REVOKE ALL ON FUNCTION aisle._customers_of(order_ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._draft_items(ids text[], names text[], manufacturers text[], categories text[], details text[], draft_rows integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION aisle._draft_slice(ids text[], names text[], manufacturers text[], categories text[], details text[]) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION aisle._drop_model(model_id integer, patience text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._embed(model_id integer, ngrams text[]) FROM PUBLIC;
@@ -3933,6 +3944,8 @@ REVOKE ALL ON FUNCTION aisle._let_use_pgvector(role regrole) FROM PUBLIC;
 REVOKE ALL ON FUNCTION aisle._live_model(task text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._lock_deployments() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION aisle._move_item(id text, category text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION aisle._nearest_factors(model_id integer, query public.vector, k integer, category text, excluded text[]) FROM PUBLIC;
 

@@ -119,7 +119,7 @@ CREATION_ORDER = (
     "functions/_queue_unnoticed_items",
     "functions/_queue_unnoticed_customers",
     "functions/_text_neighbours",
-    "functions/_draft_slice",
+    "functions/_move_item",
     "functions/_draft_items",
     "functions/_forget_items",
     "functions/_forget_gone_items",

@@ -50,8 +50,11 @@ begin
         drafts_of_row := format($draft$
             if new_id is not null then
                 perform aisle._draft_items(array[new_id], array[%2$s], array[%3$s], array[%4$s], array[%5$s], %1$s);
+                if tg_op = 'UPDATE' and %6$s is distinct from %4$s then
+                    perform aisle._move_item(new_id, %4$s);
+                end if;
             end if;$draft$,
-            draft_rows, seen[1], seen[2], seen[3], seen[4]);
+            draft_rows, seen[1], seen[2], seen[3], seen[4], (aisle._texts_seen(target, columns, 'old'))[3]);
     end if;
 
     perform aisle._create_trigger_function('tg_items__insert', format($body$
