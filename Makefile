@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 test: $(INSTALLED) lint
 	$(PYTEST)
-	AISLE_TEST_POSTGRES=16 $(PYTEST) -q tests/sql tests/migrations $(addprefix tests/integration/test_, attach.py triggers.py queue.py pipeline.py settings.py hostile_owners.py two_transactions.py)
+	AISLE_TEST_POSTGRES=16 $(PYTEST) -q tests/sql tests/migrations $(addprefix tests/integration/test_, attach.py triggers.py queue.py pipeline.py settings.py)
 	@echo
 	@echo "All passed. Next: make demo (see it work), make bench (measure it)."
 
