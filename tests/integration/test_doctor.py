@@ -165,7 +165,7 @@ def test_a_view_has_no_triggers(shop: Shop, findings: Findings) -> None:
     shop.attach("shop.shown")
     (items,) = (f for f in findings() if f.check == "items")
     assert items.remedy is None
-    assert "aisle embed" in items.found
+    assert "workers compare" in items.found
 
 
 def test_nothing_is_attached_and_no_model_is_live(connection: Connection, findings: Findings) -> None:
