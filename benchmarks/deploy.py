@@ -31,15 +31,16 @@ CLIENTS = 4
 QUIET = 10.0  # seconds
 
 # The live generation's vectors, and one more dimension that is 0.
+MORE = "operator(public.||) '[0]'::aisle._vector"
 COPY = {
     "item_factors": "insert into aisle.item_factors (model_id, item_id, category_key, embedding, in_embedding, "
-    "content_hash, origin) select %(new)s, item_id, category_key, embedding || '[0]', in_embedding || '[0]', "
+    f"content_hash, origin) select %(new)s, item_id, category_key, embedding {MORE}, in_embedding {MORE}, "
     "content_hash, origin from aisle.item_factors where model_id = %(live)s",
-    "user_vectors": "insert into aisle.user_vectors select %(new)s, user_id, embedding || '[0]' "
+    "user_vectors": f"insert into aisle.user_vectors select %(new)s, user_id, embedding {MORE} "
     "from aisle.user_vectors where model_id = %(live)s",
-    "context_vectors": "insert into aisle.context_vectors select %(new)s, feature, value, embedding || '[0]' "
+    "context_vectors": f"insert into aisle.context_vectors select %(new)s, feature, value, embedding {MORE} "
     "from aisle.context_vectors where model_id = %(live)s",
-    "_recency_weights": "insert into aisle._recency_weights select %(new)s, place, weights || '[0]' "
+    "_recency_weights": f"insert into aisle._recency_weights select %(new)s, place, weights {MORE} "
     "from aisle._recency_weights where model_id = %(live)s",
 }
 
