@@ -117,9 +117,11 @@ def write(url: str) -> None:
     """Write to the shop as an application does, which has set what it needs to write at all."""
     with psycopg.connect(url) as connection:
         connection.read_only = False
-        connection.execute(
-            "set local statement_timeout = 0; set local lock_timeout = 0; set local transaction_timeout = 0"
-        )
+        limits = ["statement_timeout", "lock_timeout"]
+        if connection.info.server_version >= 170000:
+            limits.append("transaction_timeout")
+        for limit in limits:
+            connection.execute(f"set local {limit} = 0".encode())
         connection.execute(WRITE)
 
 
