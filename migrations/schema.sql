@@ -747,9 +747,9 @@ CREATE FUNCTION aisle._draft_items(ids text[], names text[], manufacturers text[
     AS $$
 #variable_conflict use_column
 declare
-    budget constant double precision := .05;  -- seconds
+    budget constant double precision := .25;  -- seconds
     slice constant integer := 10;  -- rows
-    shortest constant interval := '250 ms';  -- statement_timeout; the first draft of a session takes a fifth of it
+    shortest constant interval := '1 s';  -- statement_timeout
     statement constant text := extract(epoch from statement_timestamp())::text;
     counter constant text[] := string_to_array(current_setting('aisle.drafts', true), '/');  -- statement, rows, seconds
     began constant timestamptz := clock_timestamp();

@@ -14,7 +14,7 @@ from tests.chaos.storm import Report, Weather
 from tests.chaos.workers import Staff
 
 LONG = Weather(seconds=25, seed=7, restarts=("fast",))
-SHORT = Weather(seconds=8, seed=8, restarts=("immediate",), rows=500, freeze_every=2)
+SHORT = Weather(seconds=8, seed=8, restarts=("immediate",), rows=500)
 
 
 @pytest.mark.parametrize("weather", [LONG, SHORT], ids=["restart", "immediate shutdown"])

@@ -547,7 +547,7 @@ def test_drafts_take_no_more_than_their_share_of_a_statement(plain: Shop) -> Non
     )
     plain.execute("update shop.products set name = 'tea'")
     made = plain.value("select count(*) from aisle.item_vectors where embedding::text <> '[0,0]'")
-    assert 1 <= made <= 3, "After 50 ms the rest is the worker's."
+    assert 1 <= made <= 13, "After a quarter of a second the rest is the worker's."
     assert len(plain.jobs()) == 60
-    plain.execute("set statement_timeout = '200ms'; update shop.products set name = '커피'; reset statement_timeout")
+    plain.execute("set statement_timeout = '1s'; update shop.products set name = '커피'; reset statement_timeout")
     assert plain.value("select count(*) from aisle.item_vectors where embedding::text like '[0,1%'") == 0

@@ -1,6 +1,6 @@
 -- Draft vectors of rows that were just written, for the first `draft_rows` rows of a client's statement, from the texts that the
 -- trigger saw: nothing is read of the shop's table. A draft that fails, or that would have to wait for a lock, is left to the worker,
--- and so is what comes after it in the statement, and what comes after 50 ms that drafts have taken of it. There is none where the
+-- and so is what comes after it in the statement, and what comes after a quarter of a second that drafts have taken of it. There is none where the
 -- shop's statement may last a moment only, nor where its transaction is to be serializable: reading neighbours and writing vectors would
 -- make it conflict with every other writer.
 create or replace function aisle._draft_items(
@@ -10,9 +10,9 @@ set lock_timeout = '50ms'
 as $function$
 #variable_conflict use_column
 declare
-    budget constant double precision := .05;  -- seconds
+    budget constant double precision := .25;  -- seconds
     slice constant integer := 10;  -- rows
-    shortest constant interval := '250 ms';  -- statement_timeout; the first draft of a session takes a fifth of it
+    shortest constant interval := '1 s';  -- statement_timeout
     statement constant text := extract(epoch from statement_timestamp())::text;
     counter constant text[] := string_to_array(current_setting('aisle.drafts', true), '/');  -- statement, rows, seconds
     began constant timestamptz := clock_timestamp();
