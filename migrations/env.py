@@ -113,9 +113,12 @@ else:
             if sql.fetch_value(raw, "select to_regclass('aisle.alembic_version') is not null"):
                 # Another migration waits here. The first of all fails to create the schema, and tries again.
                 raw.execute("lock table aisle.alembic_version in exclusive mode")
-            found = sql.vector_schema(raw).as_string(raw)
-            context.config.attributes["vector_schema"] = plain_name(found[1:-1].replace('""', '"'))
-            vectors = context.config.attributes["vector_schema"]
+            found = sql.vector_schema(raw).as_string(raw)[1:-1].replace('""', '"')
+            plain_name(found)
+            # The server knows its reserved words.
+            vectors = context.config.attributes["vector_schema"] = sql.fetch_value(
+                raw, "select quote_ident(%s)", (found,)
+            )
             raw.execute(LOAD_LIBRARY.replace(migrations.VECTOR_SCHEMA, vectors).encode())
             current = context.get_context().get_current_revision()
             if current is not None and current != context.get_revision_argument():

@@ -67,7 +67,7 @@ def roles(server: Server) -> Iterator[None]:
 
 
 @pytest.fixture(
-    params=[("public", None), ("extensions", "''"), ("vec", "shop")], ids=["public", "extensions", "on no path"]
+    params=[("public", None), ("extensions", "''"), ("user", "shop")], ids=["public", "extensions", "on no path"]
 )
 def planted(request: pytest.FixtureRequest, server: Server, roles: None) -> Iterator[str]:
     """A database of the shop's role, with pgvector in some schema that PUBLIC may not use, and a search path."""
@@ -75,10 +75,10 @@ def planted(request: pytest.FixtureRequest, server: Server, roles: None) -> Iter
     with server.database("owner keeper") as url:
         name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"create schema if not exists {schema}".encode())
-            connection.execute(f"create extension vector schema {schema}".encode())
+            connection.execute(f'create schema if not exists "{schema}"'.encode())
+            connection.execute(f'create extension vector schema "{schema}"'.encode())
             if path is not None:
-                connection.execute(f"revoke all on schema {schema} from public".encode())
+                connection.execute(f'revoke all on schema "{schema}" from public'.encode())
                 connection.execute(f"alter database {name} set search_path = {path}".encode())
         with psycopg.connect(make_conninfo(url, user="keeper"), autocommit=True) as keeper:
             keeper.execute(life.SHOP)
