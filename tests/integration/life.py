@@ -82,9 +82,9 @@ def run(url: str, command: str, *, code: int = 0) -> str:
     return str(outcome.output)
 
 
-def attach_and_train(url: str) -> None:
+def attach_and_train(url: str, attach: tuple[str, ...] = ATTACH) -> None:
     """Attach everything, and train a small model of each task as `aisle train` does."""
-    for command in ATTACH:
+    for command in attach:
         run(url, command)
     category.train(
         url, category.Options(student=StudentOptions(dimensions=8, epochs=2, members=1), baseline=True, deploy=True)
