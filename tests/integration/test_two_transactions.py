@@ -68,7 +68,7 @@ def stale(connection: Connection) -> list[Any]:
 
 
 @pytest.mark.trap(34)
-@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
 @pytest.mark.parametrize("first", WRITES)
 def test_each_pair_of_writes_to_orders_and_lines(orders_url: str, first: str, isolation: str) -> None:
     embedders = [CustomerEmbedder()]
@@ -139,7 +139,7 @@ def products_url(server: Server, template: str) -> Iterator[str]:
 
 
 @pytest.mark.trap(34)
-@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
 @pytest.mark.parametrize("first", ITEM_WRITES)
 def test_each_pair_of_writes_to_items(products_url: str, first: str, isolation: str) -> None:
     embedders = [ItemEmbedder(), FactorEmbedder()]
@@ -177,7 +177,8 @@ def test_each_pair_of_writes_to_items(products_url: str, first: str, isolation: 
             ).fetchall()
             assert left == [], f"{first}, {second}, {'one' if one_commits_first else 'two'} first"
             assert sql.fetch_value(worker, "select sum(pending) from aisle.freshness") == 0
-        assert pairs >= 2, "Rows that both write to hold up most pairs, not all."
+        hold_up = "Rows that both write to hold up most pairs, not all; serializable transactions may hold up each."
+        assert pairs >= 2 or isolation == "serializable", hold_up
 
 
 # Each client has rows of its own, on pages of its own, so that the shop's writes alone do not conflict.
