@@ -236,9 +236,11 @@ def test_triggers_add_no_conflicts_at_strict_isolation(server: Server, template:
             unlike = """
                 select 'items', count(*) from aisle._items i
                 left join aisle.item_vectors v on v.item_id = i.item_id and v.model_id = aisle._live_model('category')
-                where v.content_hash is distinct from aisle._content_hash(i.name, i.manufacturer, i.details) or v.is_draft
+                where v.is_draft
+                      or v.content_hash is distinct from aisle._content_hash(i.name, i.manufacturer, i.details)
                 union all
-                select 'customers', count(*) from aisle._customers c left join aisle.customer_vectors v on v.user_id = c.user_id::text
+                select 'customers', count(*) from aisle._customers c
+                left join aisle.customer_vectors v on v.user_id = c.user_id::text
                 where v.content_hash is distinct from c.content_hash
             """
             assert connection.execute(unlike.encode()).fetchall() == [("items", 0), ("customers", 0)], (
