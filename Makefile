@@ -21,7 +21,7 @@ test: $(INSTALLED) lint
 lint: $(INSTALLED) $(VENV)/typecheck/aisle
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy -p aisle.cli -p aisle.commands -p aisle.demo -p aisle.embedder -p aisle.migrations -p aisle.reports -p aisle.sql -p aisle.trainers
+	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy -p aisle.cli $(addprefix -p aisle., commands db demo embedder files migrations reports trainers)
 	$(BIN)/lint-imports
 
 # Freezes what changed in sql/ into the newest revision, and renews what the migration tests compare with.

@@ -8,19 +8,19 @@ import click
 import psycopg
 
 from aisle import commands
-from aisle.commands import answers, database, demonstration, logs, models, shop, training, vectors
-from aisle.sql import errors
+from aisle.commands import answers, database, demo, logs, models, shop, train, vectors
+from aisle.db import errors
 
 # `aisle --help` groups the commands by what one comes for.
 SECTIONS = {
-    "Start": (demonstration.demo, database.db, database.migrate, database.grant, database.doctor),
+    "Start": (demo.demo, database.embedded_server, database.migrate, database.grant, database.doctor),
     "The shop's tables": (shop.attach, shop.detach, shop.import_, shop.export),
     "Models": (
-        training.train,
-        training.retrain,
-        training.label,
+        train.train,
+        train.retrain,
+        train.label,
         models.evaluate,
-        training.experiment,
+        train.experiment,
         models.report,
         models.models,
         models.deploy,

@@ -32,12 +32,15 @@ from typing import Any
 import numpy as np
 from psycopg import sql as compose
 
-from aisle import migrations, sql
-from aisle.embedder.baskets import Baskets, group
-from aisle.embedder.customers import CustomerGeneration, TasteStates
-from aisle.embedder.customers import columns as made_of
-from aisle.sql import embedded, registry, transfer
-from aisle.trainers import basket, basket_score, evaluation
+from aisle import db, migrations
+from aisle.db import embedded, model_registry
+from aisle.embedder.customer_vectors import CustomerGeneration, TasteStates
+from aisle.embedder.customer_vectors import columns as made_of
+from aisle.embedder.orders import Baskets, group
+from aisle.files import import_export
+from aisle.trainers import evaluation
+from aisle.trainers.basket import score as basket_score
+from aisle.trainers.basket import task as basket
 from aisle.trainers.bulk import copy_rows, index_generation
 
 FILES = {
@@ -82,14 +85,14 @@ SCRIPTS = {"tafeng": TAFENG, "online_retail": ONLINE_RETAIL, "instacart": INSTAC
 def prepare(server: str, data: Path, folder: str, script: str) -> str:
     """Make a database with the protocol's rows, attached; return its URL."""
     database = f"bench_basket_{folder}"
-    with sql.connect(server) as connection:
+    with db.connect(server) as connection:
         connection.execute(compose.SQL("drop database if exists {} with (force)").format(compose.Identifier(database)))
         connection.execute(compose.SQL("create database {}").format(compose.Identifier(database)))
     url = server.replace("/aisle?", f"/{database}?")
     migrations.migrate(url)
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         for file in FILES[folder]:
-            transfer.import_table(connection, data / folder / f"{file}.csv.gz", f"raw.{file}")
+            import_export.import_table(connection, data / folder / f"{file}.csv.gz", f"raw.{file}")
         connection.execute(script.encode())
         connection.execute("vacuum analyze")
     return url
@@ -149,7 +152,7 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
         drawn += random.normal(size=(products, dimensions))
         return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
 
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         weights = {
             "bought_before": [-2, 0.2, 0.1, 0.5, 0.1, -0.2, 1, -0.2, 0.1, 0.1, -0.1],
             "new": [-2, 0.5, 0.3, 0.5, 0.2, 0],
@@ -159,7 +162,7 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
             "companions": 1,
             "size": 10, "neighbours": 200, "nearest": 100, "time": "days", "top": 10,
         }  # fmt: skip
-        model_id = registry.create(connection, "basket", 65, encoder=None, parameters=parameters)
+        model_id = model_registry.create(connection, "basket", 65, encoder=None, parameters=parameters)
         columns = (
             "model_id",
             "item_id",
@@ -200,7 +203,7 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
         return {
             "products": products,
             "customers": customers,
-            "shared_buffers": sql.fetch_value(connection, "select current_setting('shared_buffers')"),
+            "shared_buffers": db.fetch_value(connection, "select current_setting('shared_buffers')"),
             "next_basket": percentiles(connection, "select * from aisle.next_basket(%s)", customers_asked),
             "complete_basket": percentiles(
                 connection, "select * from aisle.complete_basket(%s)", [(c,) for c in carts]
@@ -208,7 +211,7 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
         }
 
 
-def percentiles(connection: sql.Connection, query: str, calls: list[tuple[Any, ...]]) -> dict[str, float]:
+def percentiles(connection: db.Connection, query: str, calls: list[tuple[Any, ...]]) -> dict[str, float]:
     """Ask once to warm up, then measure each call, one client; in milliseconds."""
     taken = []
     for warm in (False, True):
@@ -241,7 +244,7 @@ def main() -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     server = embedded.start()
     if arguments.shared_buffers:
-        with sql.connect(server) as connection:
+        with db.connect(server) as connection:
             connection.execute(
                 compose.SQL("alter system set shared_buffers = {}").format(compose.Literal(arguments.shared_buffers))
             )
@@ -274,7 +277,7 @@ def main() -> None:
             )
             result: Any = basket.train(urls[folder], chosen, report)
             if arguments.baselines:
-                with sql.connect(urls[folder]) as connection:
+                with db.connect(urls[folder]) as connection:
                     rows = evaluation.evaluate_basket(connection, baseline=True)
                 print(json.dumps({"commit": commit, "data": run, "seed": seed, "baselines": rows}), flush=True)
             print(

@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 from psycopg import sql as compose
 
-from aisle import migrations, sql
-from aisle.sql import embedded, transfer
-from aisle.trainers import category, linear_svm
+from aisle import db, migrations
+from aisle.db import embedded
+from aisle.files import import_export
+from aisle.trainers.category import linear_svm
+from aisle.trainers.category import task as category
+from aisle.trainers.category.fine_tuning import FineTuningOptions
+from aisle.trainers.category.loading import calibration_error, macro_f1
 from aisle.trainers.evaluation import evaluate_category
-from aisle.trainers.fine_tuning import FineTuningOptions
-from aisle.trainers.publish import calibration_error, macro_f1
 
 TARGETS = {
     "bigbasket": ("level_3", "category_path"),
@@ -67,13 +69,13 @@ order by p.id
 def prepare(server: str, data: Path, name: str, target: str, encoder: str | None, without: str | None) -> str:
     """Make a database with the protocol's rows, attached, but for those of a category; return its URL."""
     database = database_name(name, target, encoder)
-    with sql.connect(server) as connection:
+    with db.connect(server) as connection:
         connection.execute(compose.SQL("drop database if exists {} with (force)").format(compose.Identifier(database)))
         connection.execute(compose.SQL("create database {}").format(compose.Identifier(database)))
     url = server.replace("/aisle?", f"/{database}?")
     migrations.migrate(url)
-    with sql.connect(url) as connection:
-        columns = transfer.import_table(connection, data / name / "products.csv.gz", "raw.products").columns
+    with db.connect(url) as connection:
+        columns = import_export.import_table(connection, data / name / "products.csv.gz", "raw.products").columns
         query = compose.SQL(CREATE).format(
             manufacturer=compose.SQL("p.manufacturer" if "manufacturer" in columns else "null"),
             target=compose.Identifier(target),
@@ -132,7 +134,7 @@ def run(
     category.train(url, options, lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr))
     seconds = time.monotonic() - started
     levels = (None, 2, 1) if target == "category_path" else (None,)
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         scores = {
             f"level_{level}" if level else "leaf": score(
                 connection.execute(ANSWERS, {"level": level}).fetchall(), level
@@ -156,7 +158,7 @@ def run(
 
 def baseline(server: str, name: str, target: str, encoder: str | None) -> dict[str, Any]:
     """TF-IDF + linear SVM on the same rows (the database of the last run is still there)."""
-    with sql.connect(server.replace("/aisle?", f"/{database_name(name, target, encoder)}?")) as connection:
+    with db.connect(server.replace("/aisle?", f"/{database_name(name, target, encoder)}?")) as connection:
         _, accuracy, f1 = (evaluate_category(connection, baseline=True)[-1][i] for i in (0, 2, 3))
     scores = {linear_svm.NAME: {"accuracy": accuracy, "macro-F1": f1}}
     return {"data": name, "target": target, "scores": {"leaf": scores}}

@@ -28,7 +28,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from aisle import migrations, sql  # noqa: E402
+from aisle import db, migrations  # noqa: E402
 from tests.chaos import buyers, invariants, small_shop, storm  # noqa: E402
 from tests.chaos.server import running_server  # noqa: E402
 from tests.chaos.storm import Report, Weather  # noqa: E402
@@ -72,7 +72,7 @@ def run(weather: Weather) -> dict[str, Any]:
         folder = Path(name)
         migrations.migrate(url)
         encoder = small_shop.build_encoder(folder)
-        with sql.connect(url) as connection:
+        with db.connect(url) as connection:
             small_shop.open_shop(connection, weather.rows)
             small_shop.publish(connection, "student", dimensions=small_shop.OTHER_DIMENSIONS)
             small_shop.publish(connection, "encoder", encoder=encoder)
@@ -80,11 +80,11 @@ def run(weather: Weather) -> dict[str, Any]:
             say(f"{weather}")
             with Staff(url, folder, nursery) as staff:
                 report = storm.expose(server, url, staff, weather)
-        with sql.connect(url) as connection:
+        with db.connect(url) as connection:
             return {**describe(connection, weather, report), "failed": check(connection, weather, report)}
 
 
-def describe(connection: sql.Connection, weather: Weather, report: Report) -> dict[str, Any]:
+def describe(connection: db.Connection, weather: Weather, report: Report) -> dict[str, Any]:
     """What was done, and what it came to."""
     return {
         "commit": COMMIT,
@@ -101,8 +101,8 @@ def describe(connection: sql.Connection, weather: Weather, report: Report) -> di
             "deploys and rollbacks": report.deploys,
         },
         "committed": dict(report.committed),
-        "rows": sql.fetch_value(connection, "select count(*) from shop.products"),
-        "vectors": sql.fetch_value(connection, "select count(*) from aisle.item_vectors"),
+        "rows": db.fetch_value(connection, "select count(*) from shop.products"),
+        "vectors": db.fetch_value(connection, "select count(*) from aisle.item_vectors"),
         "lost": len(invariants.lost(connection)),
         "stale": len(set(invariants.stale(connection)) - invariants.dead(connection).keys()),
         "orphans": len(invariants.orphans(connection)),
@@ -121,7 +121,7 @@ def describe(connection: sql.Connection, weather: Weather, report: Report) -> di
     }
 
 
-def check(connection: sql.Connection, weather: Weather, report: Report) -> list[str]:
+def check(connection: db.Connection, weather: Weather, report: Report) -> list[str]:
     """Return what did not hold."""
     checks: list[Callable[[], None]] = [
         lambda: storm.check_that_the_faults_happened(report, weather),

@@ -23,8 +23,8 @@ import psycopg
 from timing import milliseconds
 from vector_shop import DIMENSIONS, USERS, prepare
 
-from aisle import sql
-from aisle.sql import Connection, embedded, registry
+from aisle import db
+from aisle.db import Connection, embedded, model_registry
 from aisle.trainers.bulk import index_generation
 
 CLIENTS = 4
@@ -66,8 +66,8 @@ def client(url: str, seed: int, stop: "Synchronized[bool]", results: Any) -> Non
 
 def fill(connection: Connection, live: int) -> int:
     """Load and index another generation, as training does; return its model's id."""
-    parameters = registry.get(connection, live).parameters
-    new = registry.create(connection, "recommender", DIMENSIONS + 1, encoder=None, parameters=parameters)
+    parameters = model_registry.get(connection, live).parameters
+    new = model_registry.create(connection, "recommender", DIMENSIONS + 1, encoder=None, parameters=parameters)
     for statement in COPY.values():
         connection.execute(statement.encode(), {"new": new, "live": live})
     index_generation(connection, "recommender", new)
@@ -97,7 +97,7 @@ def main() -> None:
         process.start()
     marks: dict[str, tuple[float, float]] = {}
     took: dict[str, list[float]] = {"deploy": [], "rollback": []}
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
 
         def phase(name: str, action: Callable[[], Any]) -> Any:
             started = time.monotonic()
@@ -107,16 +107,16 @@ def main() -> None:
 
         def swap(new: int) -> None:
             for _ in range(arguments.deploys):
-                took["deploy"].append(timed(lambda: registry.deploy(connection, new)))
+                took["deploy"].append(timed(lambda: model_registry.deploy(connection, new)))
                 time.sleep(0.2)
-                took["rollback"].append(timed(lambda: registry.rollback(connection, "recommender")))
+                took["rollback"].append(timed(lambda: model_registry.rollback(connection, "recommender")))
                 time.sleep(0.2)
 
-        live = registry.require_live(connection, "recommender")
+        live = model_registry.require_live(connection, "recommender")
         phase("undisturbed", lambda: time.sleep(QUIET))
         new = phase("loading and indexing", lambda: fill(connection, live))
         phase("deploys and rollbacks", lambda: swap(new))
-        phase("removing", lambda: registry.drop(connection, new))
+        phase("removing", lambda: model_registry.drop(connection, new))
     stop.value = True
     asked, failures = [], []
     for _ in processes:

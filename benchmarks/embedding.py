@@ -26,16 +26,16 @@ import numpy as np
 from psycopg import sql as compose
 from timing import Stopwatch
 
-from aisle import migrations, sql
+from aisle import db, migrations
+from aisle.db import Connection, embedded, model_registry
 from aisle.demo.catalogue import read_catalogue
 from aisle.demo.products import make_products
+from aisle.embedder.category_model import Head
 from aisle.embedder.encoders import Encoder, encoder_text, load_pretrained
-from aisle.embedder.generation import Head
-from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import Pipeline
 from aisle.embedder.worker import COMPARE_RATE
-from aisle.sql import Connection, embedded, registry
-from aisle.trainers import publish
+from aisle.trainers.category import loading
 
 DIMENSIONS, CATEGORIES = 256, 353
 
@@ -52,7 +52,7 @@ INDEX = "create index on shop.{table} (price); create index on shop.{table} (cat
 
 def fresh_database(server: str, database: str) -> str:
     """Make an empty database with Aisle's schema; return its URL."""
-    with sql.connect(server) as connection:
+    with db.connect(server) as connection:
         name = compose.Identifier(database)
         connection.execute(compose.SQL("drop database if exists {} with (force)").format(name))
         connection.execute(compose.SQL("create database {}").format(name))
@@ -75,7 +75,7 @@ def names(rows: int) -> list[tuple[int, str, str]]:
 
 
 def measure_writes(url: str, rounds: int) -> dict[str, Any]:
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         execute = lambda statement, parameters=None: connection.execute(statement.encode(), parameters)  # noqa: E731
         execute("create schema shop")
         tables = ["plain", "attached"]
@@ -144,7 +144,7 @@ def measure_writes(url: str, rounds: int) -> dict[str, Any]:
 
 def measure_comparison(url: str, rows: int) -> dict[str, Any]:
     """Go through a pass over so many rows; say what share of a core it would take at its default pace."""
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         connection.execute(CREATE.format(table="products").encode())
         connection.execute(
             "select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category', draft_rows => 0)"
@@ -154,7 +154,7 @@ def measure_comparison(url: str, rows: int) -> dict[str, Any]:
             for i in range(rows):
                 _, name, manufacturer = found[i % len(found)]
                 copy.write_row((i + 1, f"{name} {i}", manufacturer))
-        model_id = registry.create(connection, "category", 8, encoder=None, parameters={})
+        model_id = model_registry.create(connection, "category", 8, encoder=None, parameters={})
         connection.execute(
             "insert into aisle.item_vectors (model_id, item_id, embedding, content_hash, is_draft)"
             " select %s, i.item_id, array_fill(0.1, array[8])::real[]::aisle._vector,"
@@ -169,7 +169,7 @@ def measure_comparison(url: str, rows: int) -> dict[str, Any]:
         connection.execute("insert into shop.products (id, name) values (%s, 'planted')", [rows + 1])
         stopwatch, mended, steps = Stopwatch(connection), 0, 0
         over = "select exists (select from aisle._comparisons where finished_at is not null)"
-        while not sql.fetch_value(connection, over):
+        while not db.fetch_value(connection, over):
             mended += stopwatch.fetch("select aisle._compare('category', %s)", [COMPARE_RATE])[0][0]
             connection.execute("update aisle._comparisons set due_at = '-infinity'")
             steps += 1
@@ -236,7 +236,7 @@ def publish_model(connection: Connection, encoder: str, rows: Sequence[tuple[int
     )
     with tempfile.TemporaryDirectory() as folder:
         model.save(folder, create_model_card=False)
-        part = publish.CategoryModel(
+        part = loading.CategoryModel(
             ngrams=grams,
             ngram_vectors=random.normal(size=(len(grams), DIMENSIONS)).astype(np.float32),
             student_vectors=np.empty((0, DIMENSIONS), dtype=np.float32),
@@ -253,7 +253,7 @@ def publish_model(connection: Connection, encoder: str, rows: Sequence[tuple[int
             student_scale=1.0,
             parameters={},
         )
-        model_id = publish.load(connection, "category", part, " > ", {})
+        model_id = loading.load(connection, "category", part, " > ", {})
     connection.execute("update aisle._models set state = 'ready' where model_id = %s", (model_id,))
     connection.execute("select aisle.deploy(%s)", (model_id,))
     connection.execute("vacuum analyze aisle.ngram_vectors")
@@ -273,7 +273,7 @@ def prepare(connection: Connection, encoder: str, rows: Sequence[tuple[int, str,
 def measure_throughput(url: str, encoder: str, count: int, rounds: int, batch_size: int) -> dict[str, Any]:
     rows = names(count)
     texts = [encoder_text(name, maker, None) for _, name, maker in rows]
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         model_id = prepare(connection, encoder, rows)
         embedder = ItemEmbedder()
         alone: Encoder = embedder.load(connection, model_id).encoder
@@ -295,7 +295,7 @@ def measure_throughput(url: str, encoder: str, count: int, rounds: int, batch_si
             pipeline = Pipeline([embedder], batch_size=batch_size)
             taken = seconds(lambda: pipeline.drain(connection))
             pipeline.close()
-            done = sql.fetch_value(connection, "select count(*) from aisle.item_vectors where not is_draft")
+            done = db.fetch_value(connection, "select count(*) from aisle.item_vectors where not is_draft")
             assert done == count, f"{done} of {count} rows were embedded"
             return taken
 
@@ -321,7 +321,7 @@ def measure_throughput(url: str, encoder: str, count: int, rounds: int, batch_si
 def measure_latency(url: str, encoder: str, changes: int) -> dict[str, Any]:
     rows = names(2000)
     result: dict[str, Any] = {}
-    with sql.connect(url) as connection, sql.connect(url) as watcher:
+    with db.connect(url) as connection, db.connect(url) as watcher:
         model_id = prepare(connection, encoder, rows)
         alone: Encoder = ItemEmbedder().load(connection, model_id).encoder
         passes = [seconds(lambda row=row: alone.encode_texts([row[1]])) for row in rows[:200]]
@@ -340,7 +340,7 @@ def measure_latency(url: str, encoder: str, changes: int) -> dict[str, Any]:
                 time.sleep(random.uniform(0.1, 0.5) if way == "LISTEN" else random.uniform(1, 3))
                 connection.execute("update shop.products set name = name || '.' where id = %s", (i + 1,))
                 committed = time.perf_counter()
-                while not sql.fetch_value(
+                while not db.fetch_value(
                     watcher,
                     "select exists (select from aisle.item_vectors where item_id = %s and not is_draft"
                     " and embedded_at > now() - interval '1 minute' and model_id = %s)",

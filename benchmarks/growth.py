@@ -26,9 +26,9 @@ import numpy as np
 from embedding import fresh_database
 from timing import Stopwatch
 
-from aisle import sql
+from aisle import db
+from aisle.db import Connection, embedded
 from aisle.demo import shop
-from aisle.sql import Connection, embedded
 
 SHRINK = (
     "delete from shop.customers where split_part(id, '-', 2)::integer > %(size)s * 1500",
@@ -107,7 +107,7 @@ TASKS = {
 def prepare(server: str, size: float, multiplied: Sequence[str]) -> str:
     """Make a shop of a size, attached; return its URL."""
     url = fresh_database(server, "bench_growth")
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         shop.load(connection, shop.generate())
         for statement in (*(SHRINK if size < 1 else [MULTIPLY[table] for table in multiplied]), *ATTACH):
             connection.execute(statement.encode(), {"size": size})
@@ -147,8 +147,8 @@ def measure(server: str, name: str, sizes: Sequence[float], queries: int) -> dic
     """Return rows and costs of a task by size, and the exponents."""
     task, rows, costs = TASKS[name], [], []
     for size in sizes:
-        with sql.connect(prepare(server, size, task.multiplied)) as connection:
-            rows.append(sql.fetch_value(connection, f"select count(*) from {task.rows}"))
+        with db.connect(prepare(server, size, task.multiplied)) as connection:
+            rows.append(db.fetch_value(connection, f"select count(*) from {task.rows}"))
             taken = {f"training, {unit}": cost for unit, cost in train(connection.info.dsn, name, task.options).items()}
             for call, source in task.calls.items():
                 taken |= {f"{call}, {unit}": cost for unit, cost in ask(connection, call, source, queries).items()}

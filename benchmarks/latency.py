@@ -29,10 +29,10 @@ from embedding import fresh_database
 from safetensors.numpy import save_file
 from timing import ROUNDS, SECONDS, in_turn, open_http, serve
 
-from aisle import sql
+from aisle import db
+from aisle.db import Connection, embedded
 from aisle.demo import shop
-from aisle.embedder.generation import Generation
-from aisle.sql import Connection, embedded
+from aisle.embedder.category_model import Generation
 
 NGRAMS = 200_000
 NAMES = 5_000
@@ -52,7 +52,7 @@ Question = tuple[str, str, str | None]  # id, name, manufacturer
 def prepare(server: str, epochs: int) -> str:
     """Train on the generated shop; return its URL."""
     url = fresh_database(server, "bench_category")
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         shop.load(connection, shop.generate())
         connection.execute("select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category')")
     aisle = Path(sys.executable).with_name("aisle")
@@ -64,7 +64,7 @@ def prepare(server: str, epochs: int) -> str:
 def write_model(connection: Connection, model: int, folder: str) -> int:
     """Write the n-gram student for the other server; return how many n-grams it knows."""
     head = Generation.load(connection, model).head
-    sql.register_vectors(connection)
+    db.register_vectors(connection)
     rows = connection.execute(
         "select ngram, embedding from aisle.ngram_vectors where model_id = %s and not starts_with(ngram, 'padding ')",
         (model,),
@@ -118,7 +118,7 @@ def set_wise(connection: Connection, rounds: int) -> dict[str, int]:
     rates = []
     for _ in range(rounds):
         started = time.perf_counter()
-        rows = sql.fetch_value(
+        rows = db.fetch_value(
             connection,
             "select count(c.category) from (select * from shop.products limit %s) p,"
             " lateral aisle.predict_category(p.name, p.manufacturer, 1) c",
@@ -141,10 +141,10 @@ def main() -> None:
         if arguments.database
         else prepare(server, arguments.epochs)
     )
-    with sql.connect(url) as connection, tempfile.TemporaryDirectory() as folder:
-        model = sql.fetch_value(connection, "select aisle._live_model('category')")
+    with db.connect(url) as connection, tempfile.TemporaryDirectory() as folder:
+        model = db.fetch_value(connection, "select aisle._live_model('category')")
         known = write_model(connection, model, folder)
-        ngrams = sql.fetch_value(connection, "select count(*) from aisle.ngram_vectors where model_id = %s", (model,))
+        ngrams = db.fetch_value(connection, "select count(*) from aisle.ngram_vectors where model_id = %s", (model,))
         if ngrams < NGRAMS:
             connection.execute(FILL, {"model": model, "missing": NGRAMS - ngrams})
             connection.execute("vacuum analyze aisle.ngram_vectors")
@@ -163,7 +163,7 @@ def main() -> None:
             compared = in_turn(contenders, questions, processes, arguments.rounds, arguments.seconds)
         result = {
             "n-grams of the model": known,
-            "categories": sql.fetch_value(
+            "categories": db.fetch_value(
                 connection, "select count(*) from aisle.category_vectors where model_id = %s", (model,)
             ),
             "largest difference from predict_category": differences,

@@ -17,10 +17,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from aisle import migrations, sql
-from aisle.sql import Connection, embedded
-from aisle.trainers import preference
+from aisle import db, migrations
+from aisle.db import Connection, embedded
 from aisle.trainers.evaluation import evaluate_preference
+from aisle.trainers.preference import task as preference
 
 HIDDEN = 0.2  # share of the ratings
 DATABASE = "preference_benchmark"
@@ -58,12 +58,12 @@ def run(url: str, options: preference.Options) -> dict[str, Any]:
     started = time.monotonic()
     preference.train(url, options, lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr))
     seconds = time.monotonic() - started
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         table = evaluate_preference(connection, baseline=True)
         started = time.monotonic()
         labelled = preference.label(connection)
         texts, label_seconds = labelled.liked + labelled.not_liked, time.monotonic() - started
-        agreement = sql.fetch_value(connection, AGREEMENT, (options.liked_from,))
+        agreement = db.fetch_value(connection, AGREEMENT, (options.liked_from,))
     return {
         "seed": options.seed,
         "train seconds": round(seconds, 1),
@@ -82,12 +82,12 @@ def main() -> None:
     parser.add_argument("--encoder", help="name or folder; without it the n-gram student alone")
     arguments = parser.parse_args()
     server = embedded.start()
-    with sql.connect(server) as connection:
+    with db.connect(server) as connection:
         connection.execute(f"drop database if exists {DATABASE}".encode())
         connection.execute(f"create database {DATABASE}".encode())
     url = server.replace("/aisle?", f"/{DATABASE}?")
     migrations.migrate(url)
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         print(json.dumps({"reviews": load(connection, arguments.files)}), flush=True)
     for seed in arguments.seeds:
         options = preference.Options(encoder=arguments.encoder, liked_from=arguments.liked_from, seed=seed, deploy=True)

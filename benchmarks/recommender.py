@@ -22,10 +22,13 @@ from typing import Any
 import numpy as np
 from psycopg import sql as compose
 
-from aisle import migrations, sql
-from aisle.sql import embedded, registry, transfer
-from aisle.trainers import baselines, ranking, recommender, towers
-from aisle.trainers.events import read_events
+from aisle import db, migrations
+from aisle.db import embedded, model_registry
+from aisle.files import import_export
+from aisle.trainers import ranking
+from aisle.trainers.recommender import baselines, towers
+from aisle.trainers.recommender import task as recommender
+from aisle.trainers.recommender.events import read_events
 
 # The store's name is not public: its id stands in.
 FOURSQUARE = """
@@ -78,17 +81,17 @@ FEBRUARY, MARCH = 1580515200.0, 1583020800.0  # 2020, seconds
 def prepare(server: str, data: Path, name: str) -> str:
     """Make a database with the protocol's rows, attached; return its URL."""
     database = f"bench_{name.replace(':', '_')}"
-    with sql.connect(server) as connection:
+    with db.connect(server) as connection:
         connection.execute(compose.SQL("drop database if exists {} with (force)").format(compose.Identifier(database)))
         connection.execute(compose.SQL("create database {}").format(compose.Identifier(database)))
     url = server.replace("/aisle?", f"/{database}?")
     migrations.migrate(url)
     folder, _, visits = name.partition(":")
     files = {"gowalla": ("train", "valid", "test"), "foursquare": ("stores", "visits")}[folder]
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         for file in files:
             path = data / {"foursquare": "foursquare_nyc"}.get(folder, folder) / f"{file}.csv.gz"
-            transfer.import_table(connection, path, f"raw.{file}")
+            import_export.import_table(connection, path, f"raw.{file}")
         script = (
             GOWALLA
             if folder == "gowalla"
@@ -144,12 +147,12 @@ def options(
 def compare_with_baselines(url: str, chosen: recommender.Options, model_ids: list[int]) -> dict[str, Any]:
     """Tune each baseline on validation users, and compare it with the models' mean on the held-out ones."""
     k, exclude_seen = chosen.top, not chosen.repeats
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         events = read_events(connection, ["meal_time"])
         hits: list[dict[str, float]] = []
         for model_id in model_ids:
             rows = connection.execute(
-                sql.read("queries/recommend_heldout"),
+                db.read("queries/recommend_heldout"),
                 {"model_id": model_id, "heldout_of": model_id, "k": k, "exclude_seen": exclude_seen},
             ).fetchall()
             hits.append({user: float(bool(set(ranked) & set(relevant))) for user, relevant, ranked in rows})
@@ -207,8 +210,8 @@ def main() -> None:
             )
             result = recommender.train(url, chosen, report)
             model_ids.append(result.model_id)
-            with sql.connect(url) as connection:
-                parameters = registry.get(connection, result.model_id).parameters
+            with db.connect(url) as connection:
+                parameters = model_registry.get(connection, result.model_id).parameters
             print(
                 json.dumps(
                     {

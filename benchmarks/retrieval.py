@@ -20,8 +20,8 @@ import psycopg
 from timing import ROUNDS, SECONDS, Stopwatch, in_turn, open_http, serve
 from vector_shop import DIMENSIONS, SEPARATOR, USERS, Array, prepare
 
-from aisle import sql
-from aisle.sql import Connection, embedded
+from aisle import db
+from aisle.db import Connection, embedded
 from aisle.trainers.bulk import EF_CONSTRUCTION
 
 K = 10
@@ -34,9 +34,9 @@ class Exact:
     """All items and some users as numpy sees them, to tell what the right answers are."""
 
     def __init__(self, connection: Connection) -> None:
-        sql.register_vectors(connection)
+        db.register_vectors(connection)
         self.connection = connection
-        self.model = sql.fetch_value(connection, "select aisle._live_model('recommender')")
+        self.model = db.fetch_value(connection, "select aisle._live_model('recommender')")
         rows = connection.execute(
             "select item_id, category_key, embedding from aisle.item_factors where model_id = %s order by item_id::int",
             (self.model,),
@@ -47,12 +47,12 @@ class Exact:
 
     def user(self, user: int) -> tuple[Array, list[int]]:
         """Return the vector of a user and what the user has seen."""
-        items = sql.fetch_value(
+        items = db.fetch_value(
             self.connection,
             "select array_agg(product_id order by visited_at desc) from shop.visits where user_id = %s",
             (user,),
         )
-        vector = sql.fetch_value(
+        vector = db.fetch_value(
             self.connection,
             "select aisle._user_vector(%s, %s, %s::text[], null, now()::timestamp)",
             (self.model, str(user), [str(i) for i in items]),
@@ -197,7 +197,7 @@ def main() -> None:
     arguments = parser.parse_args()
     url = prepare(embedded.start(), arguments.items)
     users = np.random.default_rng(3).permutation(USERS)
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         exact = Exact(connection)
         load_average = os.getloadavg()[0]
         result: dict[str, Any] = {"items": arguments.items, "load before": round(load_average, 2)}

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from aisle.sql import Connection
+from aisle.db import Connection
 
 CLIENTS = (1, 8)
 ROUNDS, SECONDS = 5, 2.0  # of each contender, in turn

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from psycopg import sql as compose
 
-from aisle import migrations, sql
-from aisle.sql import Connection, registry
+from aisle import db, migrations
+from aisle.db import Connection, model_registry
 from aisle.trainers.bulk import create_index
 
 DIMENSIONS = 64
@@ -70,7 +70,7 @@ def prepare(server: str, items: int) -> str:
     """Make the database unless it is there; return its URL."""
     database = f"bench_retrieval_{items}"
     url = server.replace("/aisle?", f"/{database}?")
-    with sql.connect(server) as connection:
+    with db.connect(server) as connection:
         if connection.execute("select from pg_database where datname = %s", (database,)).fetchall():
             return url
         connection.execute(compose.SQL("create database {}").format(compose.Identifier(database)))
@@ -81,8 +81,8 @@ def prepare(server: str, items: int) -> str:
     paths = [SEPARATOR.join((f"department {n // 100}", f"section {n // 10}", f"leaf {n}", "")) for n in range(LEAVES)]
     own = np.zeros((USERS, DIMENSIONS), np.float32)
     np.add.at(own, user, into[item] / 100)
-    with sql.connect(url) as connection:
-        sql.register_vectors(connection)
+    with db.connect(url) as connection:
+        db.register_vectors(connection)
         connection.execute(SHOP)
         connection.execute(
             "insert into shop.products select n - 1, 'item ' || n - 1, c"
@@ -102,7 +102,7 @@ def prepare(server: str, items: int) -> str:
             "category_separator": SEPARATOR,
             "text_model": None,
         }
-        model = registry.create(connection, "recommender", DIMENSIONS, encoder=None, parameters=parameters)
+        model = model_registry.create(connection, "recommender", DIMENSIONS, encoder=None, parameters=parameters)
         # As the trainer does it: categories together.
         load(
             connection,

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from aisle import sql
-from aisle.sql import Connection
+from aisle import db
+from aisle.db import Connection
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -24,21 +24,21 @@ class Database:
     @property
     def url(self) -> str:
         """The address; the embedded server is started if no other was named."""
-        return sql.database_url(self.explicit_url)
+        return db.database_url(self.explicit_url)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Open a connection for one command; the schema must be of this program's version."""
-        with sql.connect(self.url) as connection:
+        with db.connect(self.url) as connection:
             check_schema(connection)
             yield connection
 
     def call(self, query: str, parameters: Sequence[Any]) -> str:
         """Call one of our functions that lock the shop's tables, giving way to the shop; return what it says."""
-        from aisle.sql import locks
+        from aisle.db import locks
 
         with self.connect() as connection:
-            return str(locks.giving_way(connection, lambda: sql.fetch_value(connection, query, parameters)))
+            return str(locks.giving_way(connection, lambda: db.fetch_value(connection, query, parameters)))
 
 
 pass_database = click.make_pass_decorator(Database)
@@ -50,9 +50,9 @@ def check_schema(connection: Connection) -> None:
 
     found, needed = migrations.current(connection), migrations.head()
     if found is None:
-        raise sql.errors.SchemaVersionError("This database has no schema `aisle` yet.")
+        raise db.errors.SchemaVersionError("This database has no schema `aisle` yet.")
     if found != needed:
-        raise sql.errors.SchemaVersionError(f"The schema is at revision {found}; this program needs {needed}.")
+        raise db.errors.SchemaVersionError(f"The schema is at revision {found}; this program needs {needed}.")
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: bool) -> None:

@@ -5,35 +5,35 @@ import os
 import click
 
 from aisle.commands import Database, json_option, pass_database, print_json, print_rows
-from aisle.sql import errors
+from aisle.db import errors
 
 
-@click.group()
-def db() -> None:
+@click.group("db")
+def embedded_server() -> None:
     """Start, stop and find the embedded PostgreSQL."""
 
 
-@db.command()
+@embedded_server.command()
 def start() -> None:
     """Start the embedded PostgreSQL and leave it running."""
-    from aisle.sql import embedded
+    from aisle.db import embedded
 
     click.echo(embedded.start())
 
 
-@db.command()
+@embedded_server.command()
 def stop() -> None:
     """Stop the embedded PostgreSQL."""
-    from aisle.sql import embedded
+    from aisle.db import embedded
 
     click.echo("Stopped." if embedded.stop() else "It was not running.")
 
 
-@db.command("status")
+@embedded_server.command("status")
 @json_option
 def db_status(as_json: bool) -> None:
     """Say whether the embedded PostgreSQL runs, and where its data are."""
-    from aisle.sql import embedded
+    from aisle.db import embedded
 
     status = embedded.status()
     values = {name: str(value) if value is not None else None for name, value in vars(status).items()}
@@ -43,29 +43,29 @@ def db_status(as_json: bool) -> None:
         print_rows(list(values), [list(values.values())], as_json=False)
 
 
-@db.command()
+@embedded_server.command()
 @click.option("--with-password", is_flag=True, help="With the password, if one is in it.")
 @pass_database
 def url(database: Database, with_password: bool) -> None:
     """Print the address of the database that the commands use, without a password."""
-    from aisle.sql import addresses
+    from aisle.db import addresses
 
     click.echo(database.url if with_password else addresses.without_password(database.url))
 
 
-@db.command()
+@embedded_server.command()
 @pass_database
 def shell(database: Database) -> None:
     """Open psql on the database."""
     import shutil
 
-    from aisle import sql
-    from aisle.sql import addresses
+    from aisle import db
+    from aisle.db import addresses
 
-    sql.connect(database.url).close()  # says what is wrong with an address, and quotes no password
+    db.connect(database.url).close()  # says what is wrong with an address, and quotes no password
     psql = shutil.which("psql")
     if psql is None:
-        from aisle.sql import embedded
+        from aisle.db import embedded
 
         psql = str(embedded.program("psql"))
     if password := addresses.password(database.url):
@@ -114,23 +114,23 @@ def grant(
 
     Later models are theirs to use, too. Each option may be repeated.
     """
-    from aisle.sql import rights
+    from aisle.db import grants
 
     granted = [
-        (kind, role) for kind, roles in zip(rights.KINDS, (reader, worker, admin), strict=True) for role in roles
+        (kind, role) for kind, roles in zip(grants.KINDS, (reader, worker, admin), strict=True) for role in roles
     ]
     if not granted:
         raise click.UsageError("Name a role: --reader, --worker or --admin ROLE.")
     if print_sql:
         if reader and not despite_row_security:
             click.echo("-- Where row security hides rows, readers read their vectors all the same: docs/security.md")
-        click.echo("\n".join(rights.text(kind, role) for kind, role in granted))
+        click.echo("\n".join(grants.text(kind, role) for kind, role in granted))
         return
     with database.connect() as connection:
         for kind, role in granted:
-            rights.grant(connection, kind, role, despite_row_security=despite_row_security)
+            grants.grant(connection, kind, role, despite_row_security=despite_row_security)
             click.echo(f"{role} is {'an' if kind == 'admin' else 'a'} {kind} now.")
-            missing = rights.missing_on_the_shop(connection, role)
+            missing = grants.missing_on_the_shop(connection, role)
             if missing:
                 click.echo("It cannot use or read all that it needs. The owners may let it:")
                 click.echo("\n".join(f"    {statement}" for statement in missing))
@@ -142,9 +142,9 @@ def grant(
 def doctor(database: Database, as_json: bool) -> None:
     """Look for what is wrong, and say what to do about it. The exit code is 1 if something is."""
     from aisle import migrations
-    from aisle.sql import diagnosis
+    from aisle.db.doctor import examine
 
-    findings = diagnosis.examine(database.url, migrations.head())
+    findings = examine(database.url, migrations.head())
     rows = [(f.check, "ok" if f.remedy is None else "PROBLEM", f.found, f.remedy or "") for f in findings]
     print_rows(("check", "verdict", "found", "remedy"), rows, as_json)
     problems = sum(f.remedy is not None for f in findings)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from aisle.sql import errors
+from aisle.db import errors
 
 FORMATS = ("text", "json")
 TEXT = "%(asctime)s %(levelname)s %(message)s"

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from aisle.commands import Database, json_option, pass_database, print_dicts, print_query, print_rows
-from aisle.sql import registry
+from aisle.db import model_registry
 
 TASKS = ["category", "recommender", "basket", "preference"]
 REPORTS = ["category", "recommender", "basket", "freshness"]
@@ -80,7 +80,7 @@ def models(database: Database, as_json: bool) -> None:
 def deploy(database: Database, model_id: int, force: bool) -> None:
     """Let a model answer from the next statement on."""
     with database.connect() as connection:
-        click.echo(registry.deploy(connection, model_id, force=force))
+        click.echo(model_registry.deploy(connection, model_id, force=force))
 
 
 @click.command()
@@ -89,7 +89,7 @@ def deploy(database: Database, model_id: int, force: bool) -> None:
 def rollback(database: Database, task: str) -> None:
     """Let the model before the live one answer again."""
     with database.connect() as connection:
-        click.echo(registry.rollback(connection, task))
+        click.echo(model_registry.rollback(connection, task))
 
 
 @click.command()
@@ -108,7 +108,7 @@ def prune(database: Database, task: str | None, keep: int) -> None:
     These are old ones, failed ones, and what a killed training left.
     """
     with database.connect() as connection:
-        removed = registry.prune(connection, task, keep)
+        removed = model_registry.prune(connection, task, keep)
     click.echo("\n".join(removed) or "There is nothing to remove.")
 
 
@@ -125,7 +125,7 @@ def index(database: Database, task: str | None) -> None:
 
     with database.connect() as connection:
         for name in [task] if task else TASKS:
-            model_id = registry.live(connection, name)
+            model_id = model_registry.live(connection, name)
             if model_id is None:
                 continue
             built = bulk.index_generation(connection, name, model_id)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from aisle import sql
+from aisle import db
 from aisle.commands import Database, pass_database
 from aisle.commands.progress import transfer_progress
 
@@ -172,12 +172,12 @@ def import_items(
     delimiter: str | None, header_line: int | None, skip_rows: int | None, rename: tuple[str, ...], sheet: str | None,
 ) -> None:  # fmt: skip
     """Create or fill a table of products from FILE, with all of it or nothing."""
-    from aisle.sql import transfer
-    from aisle.sql.table_files import Reading, counted
+    from aisle.files import import_export
+    from aisle.files.table_files import Reading, counted
 
     reading = Reading(encoding, delimiter, header_line, skip_rows, rename, sheet)
     with database.connect() as connection, transfer_progress(f"Importing {file.name}") as progress:
-        result = transfer.import_table(
+        result = import_export.import_table(
             connection, file, table, key=key, update=update, reading=reading, progress=progress
         )
     if result.changes:
@@ -206,7 +206,7 @@ def export() -> None:
 
 def _say_written(file: Path, what: str) -> None:
     """Say what a file holds now; not into a pipe, which may be the file."""
-    from aisle.sql.transfer import is_stream
+    from aisle.files.import_export import is_stream
 
     click.echo(f"{file}: {what}.", err=is_stream(file))
 
@@ -218,8 +218,9 @@ def _say_written(file: Path, what: str) -> None:
 @pass_database
 def export_items(database: Database, file: Path, table: str | None, excel: bool) -> None:
     """Write the attached table, or another, to FILE (.csv, .csv.gz, .parquet)."""
-    from aisle.sql import errors, transfer
-    from aisle.sql.table_files import counted
+    from aisle.db import errors
+    from aisle.files import import_export
+    from aisle.files.table_files import counted
 
     with database.connect() as connection, transfer_progress(f"Exporting {file.name}") as progress:
         if table is None:
@@ -232,7 +233,7 @@ def export_items(database: Database, file: Path, table: str | None, excel: bool)
             if row[0] is None:
                 raise errors.AttachedTableGoneError
             table = str(row[0])
-        rows = transfer.export_table(connection, table, file, excel=excel, progress=progress)
+        rows = import_export.export_table(connection, table, file, excel=excel, progress=progress)
     _say_written(file, f"{counted(rows, 'row')} of {table}")
 
 
@@ -246,19 +247,19 @@ def export_recommendations(database: Database, file: Path, k: int, repeats: bool
     """Write what is recommended to every user with an event to FILE (.csv, .csv.gz, .parquet)."""
     from psycopg import sql as compose
 
-    from aisle.sql import transfer
-    from aisle.sql.table_files import counted
+    from aisle.files import import_export
+    from aisle.files.table_files import counted
 
     with database.connect() as connection, transfer_progress(f"Exporting {file.name}") as progress:
-        sql.fetch_value(connection, "select aisle._live_model('recommender')")
-        kind = sql.fetch_value(connection, "select (aisle._event_source()).kind")
+        db.fetch_value(connection, "select aisle._live_model('recommender')")
+        kind = db.fetch_value(connection, "select (aisle._event_source()).kind")
         if kind is None:
-            raise sql.errors.NotAttachedError("No interactions are attached.")
+            raise db.errors.NotAttachedError("No interactions are attached.")
         query = compose.SQL(
             "select u.user_id, r.rank, r.item_id, r.score from (select distinct user_id::text from aisle.{}) u, "
             "lateral aisle.recommend(u.user_id, {}, exclude_seen => {}) r"
         ).format(compose.Identifier(f"_{kind}"), compose.Literal(k), compose.Literal(not repeats))
-        rows = transfer.export_table(connection, query, file, excel=excel, progress=progress)
+        rows = import_export.export_table(connection, query, file, excel=excel, progress=progress)
     _say_written(file, counted(rows, "recommendation"))
 
 
@@ -273,15 +274,15 @@ def export_baskets(database: Database, file: Path, k: int, excel: bool) -> None:
     """Write what every customer is likely to order next to FILE (.csv, .csv.gz, .parquet)."""
     from psycopg import sql as compose
 
-    from aisle.sql import transfer
+    from aisle.files import import_export
 
     with database.connect() as connection, transfer_progress(f"Exporting {file.name}") as progress:
-        sql.fetch_value(connection, "select aisle._live_model('basket')")
-        if not sql.fetch_value(connection, "select exists (select from aisle._attachments where kind = 'orders')"):
-            raise sql.errors.NotAttachedError("No orders are attached.")
+        db.fetch_value(connection, "select aisle._live_model('basket')")
+        if not db.fetch_value(connection, "select exists (select from aisle._attachments where kind = 'orders')"):
+            raise db.errors.NotAttachedError("No orders are attached.")
         query = compose.SQL(
             "select u.user_id, b.rank, b.item_id, b.score, b.probability, b.bought_before "
             "from (select distinct user_id::text from aisle._orders) u, lateral aisle.next_basket(u.user_id, {}) b"
         ).format(compose.Literal(k or None))
-        rows = transfer.export_table(connection, query, file, excel=excel, progress=progress)
+        rows = import_export.export_table(connection, query, file, excel=excel, progress=progress)
     _say_written(file, f"{rows:,} items of next orders")

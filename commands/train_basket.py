@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from aisle.commands import Database, json_option, pass_database, print_rows
-from aisle.commands.runs import WARM_START, progress, show, with_options
+from aisle.commands.train_options import WARM_START, progress, show, with_options
 
 OPTIONS = (
     click.option(
@@ -72,7 +72,7 @@ ONLY_IN_GRIDS = {
 @pass_database
 def train_basket(database: Database, /, as_json: bool, **given: Any) -> None:
     """Train orders → the next order and publish it."""
-    from aisle.trainers import basket
+    from aisle.trainers.basket import task as basket
 
     options = _basket(**given)
     result = basket.train(database.url, options, progress(database))
@@ -98,7 +98,7 @@ def experiment_basket(database: Database, /, grids: tuple[str, ...], seeds: int,
 
     What is chosen here looks better on these customers than it is: train with another --seed, which holds out others.
     """
-    from aisle.trainers import basket_experiment
+    from aisle.trainers.basket import experiment as basket_experiment
 
     with database.connect():
         pass
@@ -135,7 +135,7 @@ def _basket(
     *, model: str, test_share: float, neighbours: int, text_vectors: bool, top: int, seed: int,
     warm_start: bool = False, deploy: bool | None = None, **given: Any,
 ) -> Any:  # fmt: skip
-    from aisle.trainers import basket
+    from aisle.trainers.basket import task as basket
 
     network = {name: value for name, value in given.items() if value is not None}
     return basket.Options(

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from aisle.commands import Database, json_option, pass_database
-from aisle.commands.runs import WARM_START, progress, show, with_options
+from aisle.commands.train_options import WARM_START, progress, show, with_options
 
 TEXT_OPTIONS = (
     click.option(
@@ -68,7 +68,7 @@ def train_category(
     """Train product → category and publish it."""
     from dataclasses import replace
 
-    from aisle.trainers import category
+    from aisle.trainers.category import task as category
 
     options = replace(
         text_options(category.Options(), **given),

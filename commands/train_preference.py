@@ -6,8 +6,8 @@ import click
 
 from aisle.commands import Database, json_option, pass_database, print_json
 from aisle.commands.progress import transfer_progress
-from aisle.commands.runs import WARM_START, progress, show, with_options
 from aisle.commands.train_category import TEXT_OPTIONS, text_options
+from aisle.commands.train_options import WARM_START, progress, show, with_options
 
 
 @click.command("preference")
@@ -29,7 +29,7 @@ def train_preference(
     """Train review → liked or not, on the reviews with a rating, and publish it."""
     from dataclasses import replace
 
-    from aisle.trainers import preference
+    from aisle.trainers.preference import task as preference
 
     options = replace(text_options(preference.Options(), **given), liked_from=liked_from, liked=liked, deploy=deploy)
     result = preference.train(database.url, options, progress(database))
@@ -45,7 +45,7 @@ def label_reviews(database: Database, as_json: bool) -> None:
 
     A text that has its label is left alone: run it again after new reviews, or after it was stopped.
     """
-    from aisle.trainers import preference
+    from aisle.trainers.preference import task as preference
 
     with database.connect() as connection, transfer_progress("Labelling") as done:
         result = preference.label(connection, lambda texts: done(texts, None))

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from aisle.commands import Database, json_option, pass_database, print_rows
-from aisle.commands.runs import WARM_START, progress, show, with_options
+from aisle.commands.train_options import WARM_START, progress, show, with_options
 
 LONGEST = 2000  # dimensions that a generation may have; each member may need one beside its own
 HELD_OUT = "Hold out what users did from then on who were there before.  [default: each user's last event]"
@@ -92,7 +92,7 @@ def train_recommender(
     """Train user → items and publish it."""
     from dataclasses import replace
 
-    from aisle.trainers import recommender
+    from aisle.trainers.recommender import task as recommender
 
     options = replace(
         _recommender(**given),
@@ -121,7 +121,7 @@ def experiment_recommender(
 
     A set that is chosen here looks better on these users than it is: measure it on later events.
     """
-    from aisle.trainers import experiment as experiments
+    from aisle.trainers.recommender import experiment as experiments
 
     with database.connect():
         pass
@@ -150,7 +150,8 @@ def _recommender(
     *, positives: str, repeats: bool, unordered: bool, test_from: datetime | None, validate_from: datetime | None,
     top: int, seed: int, **given: Any,
 ) -> Any:  # fmt: skip
-    from aisle.trainers import recommender, towers
+    from aisle.trainers.recommender import task as recommender
+    from aisle.trainers.recommender import towers
 
     if given["members"] * (given["dimensions"] + 1) > LONGEST:
         raise click.BadParameter(

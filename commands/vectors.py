@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import click
 
-from aisle import sql
+from aisle import db
 from aisle.commands import Database, check_schema, json_option, logs, pass_database, print_query
 from aisle.commands.progress import transfer_progress
 from aisle.embedder.queue import TASKS
@@ -29,11 +29,11 @@ def embed(database: Database, batch_size: int) -> None:
     with database.connect() as connection, transfer_progress("Embedding") as progress:
         embedders = [embedder() for embedder in EMBEDDERS.values()]
         if not any(embedder.generations(connection) for embedder in embedders):
-            raise sql.errors.NoLiveModelError
-        stale = sql.fetch_value(connection, "select aisle._enqueue_stale()")
+            raise db.errors.NoLiveModelError
+        stale = db.fetch_value(connection, "select aisle._enqueue_stale()")
         done = drain(connection, embedders, batch_size=batch_size, progress=lambda rows: progress(rows, stale or None))
-        given_up = sql.fetch_value(connection, "select count(*) from aisle.failures")
-        waiting, error = sql.fetch_row(connection, "select sum(pending)::bigint, max(last_error) from aisle.freshness")
+        given_up = db.fetch_value(connection, "select count(*) from aisle.failures")
+        waiting, error = db.fetch_row(connection, "select sum(pending)::bigint, max(last_error) from aisle.freshness")
     click.echo(
         f"{done:,} rows embedded."
         + (f" {given_up:,} were given up: aisle failures" if given_up else "")
@@ -51,7 +51,7 @@ def backfill(database: Database) -> None:
     They fill in while the live model answers.
     """
     with database.connect() as connection:
-        queued = sql.fetch_value(connection, "select aisle._enqueue_stale()")
+        queued = db.fetch_value(connection, "select aisle._enqueue_stale()")
     click.echo(f"{queued:,} rows queued. How far the workers are: aisle status")
 
 
@@ -108,7 +108,7 @@ def worker(
         logs.use(log_format)
     wanted = tuple(task.strip() for task in tasks.split(","))
     if unknown := set(wanted) - set(TASKS):
-        raise sql.errors.InvalidArgumentError(
+        raise db.errors.InvalidArgumentError(
             f"There is no task {', '.join(sorted(unknown))!r}.", hint=f"Tasks: {', '.join(TASKS)}"
         )
     from aisle.embedder.worker import Options, Worker
@@ -150,6 +150,6 @@ def failures(database: Database, requeue: bool, as_json: bool) -> None:
     """List rows that the worker gave up, and why."""
     with database.connect() as connection:
         if requeue:
-            click.echo(f"{sql.fetch_value(connection, 'select aisle.requeue_failures()')} rows queued again.")
+            click.echo(f"{db.fetch_value(connection, 'select aisle.requeue_failures()')} rows queued again.")
         elif not print_query(connection, "select * from aisle.failures", as_json=as_json) and not as_json:
             click.echo("None.")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aisle.embedder.folders import model_folder
-from aisle.sql import Connection, errors, registry
+from aisle.db import Connection, errors, model_registry
+from aisle.embedder.model_folders import model_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -170,7 +170,7 @@ class Encoder:
     def from_database(cls, connection: Connection, model_id: int) -> "Encoder":
         """Load the encoder that is stored with a model."""
         with model_folder() as folder:
-            registry.read_files(connection, model_id, folder)
+            model_registry.read_files(connection, model_id, folder)
             return cls(load_pretrained(str(folder)))
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:

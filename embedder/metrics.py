@@ -5,7 +5,7 @@ import time
 
 from psycopg.rows import dict_row
 
-from aisle.sql import Connection, errors
+from aisle.db import Connection, errors
 
 logger = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from typing import Any, Protocol
 
 import psycopg
 
+from aisle.db import Connection, errors
 from aisle.embedder import queue
-from aisle.embedder.outages import OutageError, Outages, is_outage
-from aisle.sql import Connection, errors
+from aisle.embedder.backoff import OutageError, Outages, is_outage
 
 logger = logging.getLogger(__name__)
 

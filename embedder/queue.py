@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 import psycopg
 
-from aisle import sql
-from aisle.sql import Connection
+from aisle import db
+from aisle.db import Connection
 
 # What a session that the server ended raises, besides OperationalError: one that froze in the middle of a transaction.
 # A server that was the primary until just now takes no writes.
@@ -62,54 +62,54 @@ class Claim:
 def collect(connection: Connection, enough: float = float("inf")) -> int:
     """Make jobs of what the triggers have logged, the oldest first, until there are enough; return how many."""
     total = 0
-    while sql.fetch_value(connection, "select aisle._resolve_lines()"):
+    while db.fetch_value(connection, "select aisle._resolve_lines()"):
         pass
-    while total < enough and (collected := sql.fetch_value(connection, "select aisle._collect_changes()")):
+    while total < enough and (collected := db.fetch_value(connection, "select aisle._collect_changes()")):
         total += collected
     return total
 
 
 def claim(connection: Connection, task: str, limit: int, lease: timedelta = LEASE) -> Claim:
     """Lease up to `limit` due jobs."""
-    token = sql.fetch_value(connection, sql.read("queries/next_lease_token"))
+    token = db.fetch_value(connection, db.read("queries/next_lease_token"))
     rows = connection.execute(
-        sql.read("queries/claim_jobs"), {"task": task, "token": token, "lease": lease, "limit": limit}
+        db.read("queries/claim_jobs"), {"task": task, "token": token, "lease": lease, "limit": limit}
     ).fetchall()
     return Claim(task, token, {id_: Job(*job) for id_, *job in rows})
 
 
 def seconds_to_next(connection: Connection, tasks: Sequence[str]) -> float:
     """Return how long it is until a waiting job is due or a lease runs out; infinity if there is no job."""
-    row = connection.execute(sql.read("queries/seconds_to_next_job"), {"tasks": list(tasks)}).fetchone()
+    row = connection.execute(db.read("queries/seconds_to_next_job"), {"tasks": list(tasks)}).fetchone()
     return row[0] if row else float("inf")
 
 
 def renew(connection: Connection, claim: Claim, lease: timedelta = LEASE) -> None:
     """Hold on to what the claim still holds, or what nobody has taken since its lease ran out."""
-    connection.execute(sql.read("queries/renew_leases"), {**claim.parameters(), "lease": lease})
+    connection.execute(db.read("queries/renew_leases"), {**claim.parameters(), "lease": lease})
 
 
 def lock(connection: Connection, claim: Claim) -> set[str]:
     """Lock, until the end of the transaction, the jobs that the claim still holds; return their ids."""
-    return {row[0] for row in connection.execute(sql.read("queries/lock_jobs"), claim.parameters()).fetchall()}
+    return {row[0] for row in connection.execute(db.read("queries/lock_jobs"), claim.parameters()).fetchall()}
 
 
 def finish(connection: Connection, claim: Claim, ids: Collection[str]) -> None:
     """End the jobs of ids whose rows did not change since the claim, and note how long they had waited."""
     ordered = sorted(ids)
     connection.execute(
-        sql.read("queries/finish_jobs"),
+        db.read("queries/finish_jobs"),
         {**claim.parameters(ids), "versions": [claim.jobs[i].version for i in ordered]},
     )
     changes = sorted(claim.jobs[i].enqueued_at for i in ids if claim.jobs[i].priority < BACKFILL)
     samples = min(len(changes), MAX_WAITS)
     spread = [changes[(2 * i + 1) * len(changes) // (2 * samples)] for i in range(samples)]
-    connection.execute(sql.read("queries/record_batch"), {"task": claim.task, "rows": len(ids), "changes": spread})
+    connection.execute(db.read("queries/record_batch"), {"task": claim.task, "rows": len(ids), "changes": spread})
 
 
 def release(connection: Connection, claim: Claim) -> None:
     """Give back what the claim still holds."""
-    connection.execute(sql.read("queries/release_jobs"), claim.parameters())
+    connection.execute(db.read("queries/release_jobs"), claim.parameters())
 
 
 def defer(
@@ -117,7 +117,7 @@ def defer(
 ) -> None:
     """Give jobs back until later through no fault of their rows, which cost them no attempt."""
     connection.execute(
-        sql.read("queries/defer_jobs"),
+        db.read("queries/defer_jobs"),
         {**claim.parameters(ids), "delay": delay, "error": error and text_of(error)},
     )
 
@@ -125,7 +125,7 @@ def defer(
 def fail(connection: Connection, claim: Claim, id_: str, error: Exception) -> None:
     """Record a row's own error, in a transaction of its own: try again later, or give the row up visibly."""
     connection.execute(
-        sql.read("queries/fail_job"),
+        db.read("queries/fail_job"),
         {
             "task": claim.task,
             "token": claim.token,

@@ -13,16 +13,16 @@ from typing import Any
 
 import psycopg
 
-from aisle import sql
+from aisle import db
+from aisle.db import Connection
 from aisle.embedder import queue
-from aisle.embedder.customers import CustomerEmbedder
-from aisle.embedder.doorbell import Doorbell
-from aisle.embedder.factors import FactorEmbedder
-from aisle.embedder.in_step import RowEmbedder
-from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.customer_vectors import CustomerEmbedder
+from aisle.embedder.item_factors import FactorEmbedder
+from aisle.embedder.item_vectors import ItemEmbedder
+from aisle.embedder.listener import Doorbell
 from aisle.embedder.metrics import Metrics
 from aisle.embedder.pipeline import BATCH_SIZE, Embedder, Pipeline
-from aisle.sql import Connection
+from aisle.embedder.row_embedder import RowEmbedder
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ COMPARE_RATE = 200
 STEP = 2000  # rows at most; that of functions/_compare.sql
 POLL_INTERVAL = 5.0  # seconds; notifications come sooner, but nothing depends on them
 FIRST_RECONNECT, LONGEST_RECONNECT = 0.5, 30.0  # seconds; doubles, and chance adds half
-LOSSES = (*queue.LOST, sql.errors.ConnectionFailedError)
+LOSSES = (*queue.LOST, db.errors.ConnectionFailedError)
 EMBEDDERS: dict[str, type[RowEmbedder[Any]]] = {e.task: e for e in (ItemEmbedder, FactorEmbedder, CustomerEmbedder)}
 
 
@@ -89,13 +89,13 @@ class Worker:
         try:
             while not self._stopping:
                 try:
-                    with sql.connect(self._url, application_name="aisle worker", settings=queue.SETTINGS) as connection:
+                    with db.connect(self._url, application_name="aisle worker", settings=queue.SETTINGS) as connection:
                         connection.prepare_threshold = None  # a pooler may lend another session each time
                         self._check(connection)
                         bell = bell or Doorbell(self._options.listen_url or self._url, self._options.poll_interval)
                         self._serve(connection, pipeline, bell)
                 except LOSSES as error:
-                    if bell is None and (self._options.once or isinstance(error, sql.errors.WrongAddressError)):
+                    if bell is None and (self._options.once or isinstance(error, db.errors.WrongAddressError)):
                         raise
                     seconds = self._pause * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
                     what = "Lost the database" if bell else "There is no database yet"
@@ -133,7 +133,7 @@ class Worker:
         for embedder in self._embedders if self._options.compare_rate else ():
             query = "select aisle._compare(%s, %s)"
             try:
-                mended = sql.fetch_value(connection, query, (embedder.task, self._options.compare_rate))
+                mended = db.fetch_value(connection, query, (embedder.task, self._options.compare_rate))
             except queue.LOST:
                 raise
             except psycopg.Error as error:  # the relation is gone, may not be read, or is locked

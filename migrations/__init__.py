@@ -17,8 +17,8 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
-from aisle import sql
-from aisle.sql import registry
+from aisle import db
+from aisle.db import model_registry
 
 FROZEN = Path(__file__).parent / "frozen"
 SCHEMA = "aisle"
@@ -79,25 +79,25 @@ def migrate(url: str, revision: str = "head") -> None:
     Raises ConnectionFailedError, UnsupportedServerError, InvalidArgumentError for an unknown revision, and BusyError
     while a training run is going on, or if a query holds for long what is to be changed.
     """
-    sql.connect(url).close()  # SQLAlchemy's own complaints about a server that is not fit are hard to read
+    db.connect(url).close()  # SQLAlchemy's own complaints about a server that is not fit are hard to read
     config = configuration(url)
     script = ScriptDirectory.from_config(config)
     known = {r.revision for r in script.walk_revisions()}
     if revision not in {*known, "head", "base"}:
-        raise sql.errors.InvalidArgumentError(
+        raise db.errors.InvalidArgumentError(
             f"There is no revision {revision!r}.", hint=f"Known revisions: {', '.join(sorted(known))}, head, base"
         )
     is_upgrade = _is_upgrade(url, revision, script)
     try:
-        registry.patiently(lambda: _run(config, revision, is_upgrade=is_upgrade))
-    except sql.errors.BusyError as error:
+        model_registry.patiently(lambda: _run(config, revision, is_upgrade=is_upgrade))
+    except db.errors.BusyError as error:
         if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
             raise
-        with sql.connect(url) as connection:
-            user = sql.fetch_value(connection, sql.read("queries/user_of_our_tables"))
-        raise sql.errors.BusyError(f"Aisle's tables are in use ({user or 'the query has just ended'}).") from error
+        with db.connect(url) as connection:
+            user = db.fetch_value(connection, db.read("queries/user_of_our_tables"))
+        raise db.errors.BusyError(f"Aisle's tables are in use ({user or 'the query has just ended'}).") from error
     if revision == "base":
-        with sql.connect(url) as connection:
+        with db.connect(url) as connection:
             connection.execute("drop schema aisle cascade")  # Alembic's version table is all that is left in it
 
 
@@ -139,7 +139,7 @@ def _run(config: Config, revision: str, *, is_upgrade: bool) -> None:
 def _is_upgrade(url: str, revision: str, script: ScriptDirectory) -> bool:
     if revision in ("head", "base"):
         return revision == "head"
-    with sql.connect(url) as connection:
+    with db.connect(url) as connection:
         now = current(connection)
     return now is None or revision in {r.revision for r in script.iterate_revisions("head", now)}
 
@@ -198,4 +198,4 @@ def _frozen(name: str, revision: str) -> Path:
 
 
 def _shipped(revision: str) -> list[str]:
-    return [name for name in sql.CREATION_ORDER if _frozen(name, revision).exists()]
+    return [name for name in db.CREATION_ORDER if _frozen(name, revision).exists()]

@@ -14,9 +14,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from aisle import migrations, sql
+from aisle import db, migrations
+from aisle.db import embedded, errors
 from aisle.migrations import FROZEN, SCHEMA
-from aisle.sql import embedded, errors
 
 SUMS = FROZEN / "SHA256SUMS"
 SCHEMA_DUMP = Path(__file__).parent / "schema.sql"
@@ -33,8 +33,8 @@ def freeze(revision: str) -> list[str]:
             hint="An older revision never changes; add a new file to migrations/versions.",
         )
     changed = []
-    for name in sql.CREATION_ORDER:
-        newest, text = migrations.newest_frozen(name), sql.read(name)
+    for name in db.CREATION_ORDER:
+        newest, text = migrations.newest_frozen(name), db.read(name)
         if newest is None or newest.read_text(encoding="utf-8") != text:
             target = FROZEN / revision / f"{name}.sql"
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def freeze(revision: str) -> list[str]:
             changed.append(name)
     for path in (FROZEN / revision).glob("*/*.sql"):
         name = f"{path.parent.name}/{path.stem}"
-        if name not in sql.CREATION_ORDER:  # renamed or removed before it was ever released
+        if name not in db.CREATION_ORDER:  # renamed or removed before it was ever released
             path.unlink()
             changed.append(name)
     others = [line for line in recorded_sums() if not line.split("  ")[1].startswith(f"{revision}/")]

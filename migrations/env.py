@@ -8,8 +8,8 @@ from alembic import context
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine, pool
 
-from aisle import migrations, sql
-from aisle.sql import errors, registry, sessions
+from aisle import db, migrations
+from aisle.db import errors, model_registry, sessions
 
 CREATE_SCHEMA = "create schema if not exists aisle;"
 CREATE_EXTENSION = "create extension if not exists vector schema public;"
@@ -40,7 +40,7 @@ options: dict[str, Any] = {
 def connect(url: str) -> psycopg.Connection[Any]:
     """Connect as psycopg's own, which SQLAlchemy wants; each transaction is read committed, and writes."""
     given = conninfo_to_dict(url).get("options") or ""
-    arguments = {"application_name": "aisle migrate", **sql.CONNECTION_OPTIONS}
+    arguments = {"application_name": "aisle migrate", **db.CONNECTION_OPTIONS}
     try:  # SQLAlchemy asks before anything can be set
         connection = psycopg.connect(url, options=f"{given} {sessions.STARTUP}".strip(), **arguments)
     except psycopg.OperationalError as error:
@@ -55,7 +55,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 def check_owner(connection: psycopg.Connection[Any]) -> None:
     """Raise UnsupportedServerError where another role owns the schema, and so could put its own code into it."""
-    owner, is_trusted = sql.fetch_row(
+    owner, is_trusted = db.fetch_row(
         connection,
         "select nspowner::regrole::text, pg_has_role(nspowner, current_user, 'member') from pg_namespace"
         " where nspname = 'aisle'",
@@ -110,19 +110,19 @@ else:
             raw.execute(f"{CREATE_SCHEMA} {CREATE_EXTENSION}".encode())
             check_owner(raw)
             raw.execute("set local lock_timeout = '60s'")
-            if sql.fetch_value(raw, "select to_regclass('aisle.alembic_version') is not null"):
+            if db.fetch_value(raw, "select to_regclass('aisle.alembic_version') is not null"):
                 # Another migration waits here. The first of all fails to create the schema, and tries again.
                 raw.execute("lock table aisle.alembic_version in exclusive mode")
-            found = sql.vector_schema(raw).as_string(raw)[1:-1].replace('""', '"')
+            found = db.vector_schema(raw).as_string(raw)[1:-1].replace('""', '"')
             plain_name(found)
             # The server knows its reserved words.
-            vectors = context.config.attributes["vector_schema"] = sql.fetch_value(
+            vectors = context.config.attributes["vector_schema"] = db.fetch_value(
                 raw, "select quote_ident(%s)", (found,)
             )
             raw.execute(LOAD_LIBRARY.replace(migrations.VECTOR_SCHEMA, vectors).encode())
             current = context.get_context().get_current_revision()
             if current is not None and current != context.get_revision_argument():
-                registry.lock_training(raw)
+                model_registry.lock_training(raw)
             # Who waits for a table makes everybody wait who asks for it later: rather give up, and try again.
             raw.execute("set local lock_timeout = '1s'")
             context.run_migrations()

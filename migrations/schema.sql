@@ -2441,7 +2441,7 @@ declare
     time_type text;
     weight_type text;
     -- The view leaves out an event whose time is infinite or in another year. A weight that is NaN, infinite or huge counts as 1, as a
-    -- null does. So no cast fails, whatever the columns hold; trainers/oddities.py counts such rows.
+    -- null does. So no cast fails, whatever the columns hold; trainers/odd_values.py counts such rows.
     years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59.999999+00''';
     missing_indexes text;
 begin
@@ -2634,7 +2634,7 @@ declare
     id_types text[];
     quantity_type text;
     -- The view leaves out an order whose time is infinite or in another year, or whose number is another. A quantity that is NaN,
-    -- infinite or huge counts as 1, as a null does. So no cast fails, whatever the columns hold; trainers/oddities.py counts such rows.
+    -- infinite or huge counts as 1, as a null does. So no cast fails, whatever the columns hold; trainers/odd_values.py counts such rows.
     years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59.999999+00''';
     numbers constant text := 'e.%1$I between -700000 and %2$s';
     is_known text;

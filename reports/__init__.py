@@ -11,8 +11,9 @@ A page is read in one snapshot and drawn afterwards, so that no transaction stay
 import contextlib
 from pathlib import Path
 
-from aisle import sql
-from aisle.sql import Connection, errors, transfer
+from aisle import db
+from aisle.db import Connection, errors
+from aisle.files import import_export
 
 
 def write(connection: Connection, task: str, path: Path, model_id: int | None = None) -> None:
@@ -30,7 +31,7 @@ def write(connection: Connection, task: str, path: Path, model_id: int | None = 
         ) from error
     with contextlib.ExitStack() as stack:
         # A snapshot may be older than the catalogue: who may read what is asked, and kept so, beside it.
-        stack.enter_context(sql.guarded(stack.enter_context(sql.connect(sql.address_of(connection)))))
+        stack.enter_context(db.guarded(stack.enter_context(db.connect(db.address_of(connection)))))
         stack.enter_context(connection.transaction())
         connection.execute("set transaction isolation level repeatable read, read only")
         if task == "freshness":
@@ -43,5 +44,5 @@ def write(connection: Connection, task: str, path: Path, model_id: int | None = 
             read = {"category": category.read, "recommender": recommender.read, "basket": basket.read}[task]
             page = read(connection, pages.find_model(connection, task, model_id))
     html = pages.render(page)
-    with transfer.replacing(path) as file:
+    with import_export.replacing(path) as file:
         file.write(html.encode())

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from aisle.db import Connection
 from aisle.reports import figures, pages
 from aisle.reports.pages import Figure, Section, Table, with_spread
 from aisle.reports.recommender import comparison
-from aisle.sql import Connection
 
 MOST_ARMS = 40  # combinations in a table
 MOST_MAPS = 6  # heat maps of an experiment

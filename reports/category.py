@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aisle import sql
+from aisle import db
+from aisle.db import Connection
 from aisle.reports import figures, pages
 from aisle.reports.pages import Figure, Section, Table
-from aisle.sql import Connection
 
 Strings = npt.NDArray[np.str_]
 
@@ -236,7 +236,7 @@ def _products(connection: Connection, answers: Answers, places: npt.NDArray[np.i
 
 def _map(connection: Connection, model: pages.Model, separator: str) -> list[str | Figure | Table]:
     rows = connection.execute(
-        sql.read("queries/sample_item_vectors"), {"model_id": model.model_id, "items": MOST_POINTS}
+        db.read("queries/sample_item_vectors"), {"model_id": model.model_id, "items": MOST_POINTS}
     ).fetchall()
     if len(rows) < 3:
         return ["There are too few products with a vector to draw."]

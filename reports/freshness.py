@@ -3,10 +3,10 @@
 from datetime import timedelta
 from functools import partial
 
-from aisle import sql
+from aisle import db
+from aisle.db import Connection
 from aisle.reports import figures, pages
 from aisle.reports.pages import Figure, Section, Table
-from aisle.sql import Connection
 
 STEP = timedelta(minutes=5)
 MOST_FAILURES = 50
@@ -37,7 +37,7 @@ def _present(connection: Connection) -> Table:
 
 
 def _over_time(connection: Connection) -> list[str | Figure | Table]:
-    rows = connection.execute(sql.read("queries/waits_over_time"), {"step": STEP}).fetchall()
+    rows = connection.execute(db.read("queries/waits_over_time"), {"step": STEP}).fetchall()
     if not rows:
         return ["No row that changed has been embedded in the last hours, by aisle worker or aisle embed."]
     parts: list[str | Figure | Table] = [
@@ -56,7 +56,7 @@ def _over_time(connection: Connection) -> list[str | Figure | Table]:
 
 
 def _failures(connection: Connection) -> list[str | Figure | Table]:
-    count = sql.fetch_value(connection, "select count(*) from aisle.failures")
+    count = db.fetch_value(connection, "select count(*) from aisle.failures")
     if not count:
         return ["There are none."]
     rows = connection.execute(

@@ -12,8 +12,8 @@ import jinja2
 from markupsafe import Markup
 from psycopg.rows import class_row
 
-from aisle import sql
-from aisle.sql import Connection, errors, registry
+from aisle import db
+from aisle.db import Connection, errors, model_registry
 
 MOST_CHARACTERS = 300  # of a cell; a product's name may be a megabyte
 
@@ -58,7 +58,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Model(registry.Model):
+class Model(model_registry.Model):
     """A row of aisle.models: a model, and what has become of it."""
 
     environment: dict[str, Any]
@@ -75,7 +75,7 @@ class Model(registry.Model):
 def find_model(connection: Connection, task: str, model_id: int | None) -> Model:
     """Return a model of the task, by default the live one; raises NoLiveModelError and ModelStateError."""
     if model_id is None:
-        model_id = registry.require_live(connection, task)
+        model_id = model_registry.require_live(connection, task)
     with connection.cursor(row_factory=class_row(Model)) as cursor:
         model = cursor.execute(
             "select model_id, task, state, encoder, dimensions, metrics, parameters, data, environment, created_at, "
@@ -123,7 +123,7 @@ def of_model(connection: Connection, model: Model, sections: Sequence[Section]) 
 
 def now(connection: Connection) -> datetime:
     """Return the time by the database's clock."""
-    return sql.fetch_value(connection, "select aisle._now()")  # type: ignore[no-any-return]
+    return db.fetch_value(connection, "select aisle._now()")  # type: ignore[no-any-return]
 
 
 def measures(model: Model) -> dict[str, dict[str, float]]:

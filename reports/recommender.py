@@ -2,9 +2,9 @@
 
 from functools import partial
 
+from aisle.db import Connection
 from aisle.reports import figures, pages
 from aisle.reports.pages import Figure, Section, Table, with_spread
-from aisle.sql import Connection
 
 NO_EXPERIMENT = (
     "No experiment has been run: aisle experiment recommender --features user,item --features user,item,text"

@@ -20,9 +20,9 @@ from psycopg import sql as compose
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
-from aisle import migrations, sql
+from aisle import db, migrations
+from aisle.db import embedded
 from aisle.embedder import queue
-from aisle.sql import embedded
 
 POSTGRES = os.environ.get("AISLE_TEST_POSTGRES", embedded.DEFAULT_VERSION)
 TEMPLATE = "aisle_template"
@@ -54,7 +54,7 @@ class Server:
 
     @contextlib.contextmanager
     def environment(self) -> Iterator[None]:
-        """Make `aisle.sql.embedded` mean this server."""
+        """Make `aisle.db.embedded` mean this server."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AISLE_HOME", str(self.home))
             patch.setenv("AISLE_POSTGRES_VERSION", POSTGRES)
@@ -129,20 +129,20 @@ def empty_url(server: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def connection(database_url: str) -> Iterator[sql.Connection]:
+def connection(database_url: str) -> Iterator[db.Connection]:
     """The superuser's autocommit connection to `database_url`; the shop's statements may leave out `public`."""
-    with sql.connect(database_url) as connection:
+    with db.connect(database_url) as connection:
         connection.execute("reset search_path")
         yield connection
 
 
 @pytest.fixture
-def login(server: Server, connection: sql.Connection, database_url: str) -> Iterator[Callable[..., sql.Connection]]:
+def login(server: Server, connection: db.Connection, database_url: str) -> Iterator[Callable[..., db.Connection]]:
     """`login("insert on shop.products")` opens a connection as a new role that was granted that and nothing else."""
     roles: list[str] = []
     with contextlib.ExitStack() as stack:
 
-        def open_(*grants: LiteralString) -> sql.Connection:
+        def open_(*grants: LiteralString) -> db.Connection:
             roles.append(f"{connection.info.dbname}_role_{len(roles) + 1}")
             role = compose.Identifier(roles[-1])
             connection.execute(compose.SQL("create role {} login").format(role))
@@ -158,7 +158,7 @@ def login(server: Server, connection: sql.Connection, database_url: str) -> Iter
 class Shop:
     """A product table as shops have them, and a look at what Aisle made of a write to it."""
 
-    def __init__(self, connection: sql.Connection) -> None:
+    def __init__(self, connection: db.Connection) -> None:
         self.connection = connection
 
     def execute(self, statement: str, parameters: Sequence[Any] | None = None) -> psycopg.Cursor[Row]:
@@ -222,7 +222,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(connection: sql.Connection) -> Shop:
+def shop(connection: db.Connection) -> Shop:
     return Shop(connection)
 
 
@@ -262,13 +262,13 @@ TINY_WORDS = {"녹차": (LN4, 0.0), "커피": (0.0, LN4), "식빵": (-LN4, -LN4)
 
 
 @pytest.fixture
-def publish(connection: sql.Connection) -> Callable[..., TinyModel]:
+def publish(connection: db.Connection) -> Callable[..., TinyModel]:
     """`publish(dimensions=3, encoder="minilm", deploy=False)` stores one more tiny model, zero-padded."""
     return lambda **options: publish_tiny_model(connection, **options)
 
 
 def publish_tiny_model(
-    connection: sql.Connection,
+    connection: db.Connection,
     *,
     dimensions: int = 2,
     encoder: str | None = None,
@@ -315,7 +315,7 @@ TINY_REPEATS = {"seen": 1, "count": 0, "recency": 0, "decay": 0, "context": {"me
 
 
 def publish_tiny_recommender(
-    connection: sql.Connection,
+    connection: db.Connection,
     items: Mapping[int, tuple[str | None, tuple[float, float], tuple[float, float]]],
 ) -> int:
     """Deploy a recommender of two dimensions, from the category, out- and in-vector of items; it knows ann and 7."""
@@ -387,7 +387,7 @@ TINY_WEIGHTS = {"bought_before": [0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], "new": [0, 1
 
 
 def publish_tiny_basket(
-    connection: sql.Connection,
+    connection: db.Connection,
     items: Mapping[str, tuple[float, float]],
     customers: Mapping[str, tuple[tuple[float, float] | None, Sequence[str]]] | None = None,
     dimensions: int = 2,
@@ -398,7 +398,7 @@ def publish_tiny_basket(
         "model": "taste", "weights": TINY_WEIGHTS, "decay": [0.5, 0.25], "logit": 0, "gap": 10, "rarest": 0.01,
         "size": 2, "companions": 0, "neighbours": 10, "nearest": 10, "time": "days", "top": 10,
     }  # fmt: skip
-    model_id: int = sql.fetch_value(
+    model_id: int = db.fetch_value(
         connection,
         "insert into aisle._models (task, state, dimensions, parameters) values ('basket', 'ready', %s, %s) "
         "returning model_id",
@@ -436,7 +436,7 @@ def publish_tiny_basket(
 
 
 @pytest.fixture
-def documented_shop(connection: sql.Connection, tiny_model: TinyModel) -> Iterator[Shop]:
+def documented_shop(connection: db.Connection, tiny_model: TinyModel) -> Iterator[Shop]:
     """The tables that docs and examples speak of, attached, with three tiny models; drops the roles they create."""
     shop = Shop(connection)
     shop.execute(

@@ -6,7 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from aisle.sql import errors, transfer
+from aisle.db import errors
+from aisle.files import import_export
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -27,6 +28,6 @@ def exists(db: Connection, name: str) -> bool:
 def fault(db: Connection, path: Path, table: str = "t", **options: Any) -> str:
     """Import what must fail; return message and hint without the folder."""
     with pytest.raises(errors.InputFileError) as caught:
-        transfer.import_table(db, path, table, **options)
+        import_export.import_table(db, path, table, **options)
     assert caught.value.hint, f"what to do next? {caught.value}"
     return f"{caught.value} {caught.value.hint}".replace(f"{path.parent}/", "")

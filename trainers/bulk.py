@@ -10,11 +10,11 @@ from pgvector import Vector
 from psycopg import sql as compose
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aisle import sql
-from aisle.sql import Connection, errors, sessions
+from aisle import db
+from aisle.db import Connection, errors, sessions
 
 UNDEFINED_TABLE = psycopg.errors.UndefinedTable.sqlstate
-INDEX_FROM = sql.INDEX_FROM
+INDEX_FROM = db.INDEX_FROM
 LONGEST_KEY = 2600  # bytes of a text; no index could hold a longer one
 EF_CONSTRUCTION = 128  # pgvector's default is 64; longer to build, and fewer candidates for the same recall
 GRAPH = 1000  # bytes that an item takes in the graph of an index while that is built, beside its vector
@@ -68,7 +68,7 @@ def record_batches(connection: Connection, query: str) -> Iterator[Any]:
 
 def _address(connection: Connection) -> str:
     """Return the address for Arrow's driver, which asks for types before it can be told how."""
-    address = sql.address_of(connection)
+    address = db.address_of(connection)
     if isinstance(connection, sessions.PooledConnection):  # which may refuse options
         return address
     options = conninfo_to_dict(address).get("options") or ""
@@ -120,7 +120,7 @@ def index_generation(connection: Connection, task: str, model_id: int) -> list[s
     for table, column, operators, connections in INDEXES.get(task, []):
         partition = f"{table}_{model_id}"
         count = compose.SQL("select count({0}), max({2}.vector_dims({0})) from {1}").format(
-            compose.Identifier(column), compose.Identifier("aisle", partition), sql.vector_schema(connection)
+            compose.Identifier(column), compose.Identifier("aisle", partition), db.vector_schema(connection)
         )
         rows, dimensions = connection.execute(count).fetchall()[0]
         if rows >= INDEX_FROM:
@@ -168,7 +168,7 @@ def create_index(
 def _build_index(
     connection: Connection, partition: str, dimensions: int, operators: str, column: str, connections: int
 ) -> None:
-    vector_schema = sql.vector_schema(connection)
+    vector_schema = db.vector_schema(connection)
     name = f"{partition}_{column}"
     old, new = compose.Identifier("aisle", name), compose.Identifier("aisle", f"{name}_new")
     # A build that fails leaves an index behind that serves nobody.

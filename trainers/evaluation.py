@@ -5,12 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from aisle.embedder.generation import Generation
-from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, basket, basket_baselines, linear_svm, preference, publish, ranking, recommender
-from aisle.trainers.baskets import read_baskets
-from aisle.trainers.catalogue import read_catalogue
-from aisle.trainers.events import read_events
+from aisle.db import Connection, errors, model_registry
+from aisle.embedder.category_model import Generation
+from aisle.trainers import ranking
+from aisle.trainers.basket import baselines as basket_baselines
+from aisle.trainers.basket import task as basket
+from aisle.trainers.basket.orders import read_baskets
+from aisle.trainers.category import linear_svm, loading
+from aisle.trainers.category.products import read_catalogue
+from aisle.trainers.preference import task as preference
+from aisle.trainers.recommender import baselines
+from aisle.trainers.recommender import task as recommender
+from aisle.trainers.recommender.events import read_events
 from aisle.trainers.run import learned_from
 
 COLUMNS = ("answer", "held_out_rows", "accuracy", "macro_f1", "ece")
@@ -18,12 +24,12 @@ COLUMNS = ("answer", "held_out_rows", "accuracy", "macro_f1", "ece")
 
 def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[Any, ...]]:
     """Ask the live model for its held-out rows again; return a row each for item, text, and baseline."""
-    model_id = registry.require_live(connection, "category")
-    model = registry.get(connection, model_id)
-    held_out = publish.heldout_of(connection, model_id)
+    model_id = model_registry.require_live(connection, "category")
+    model = model_registry.get(connection, model_id)
+    held_out = loading.heldout_of(connection, model_id)
     if not held_out:
         raise errors.TrainingDataError("The live model has no held-out rows.", hint="Train it on more labelled rows.")
-    metrics = publish.measure(connection, model_id, held_out, keep=False)
+    metrics = loading.measure(connection, model_id, held_out, keep=False)
     if not metrics:
         raise errors.TrainingDataError(
             "No held-out row has both a category and a vector.", hint="Attach the items, and let a worker catch up."
@@ -39,15 +45,15 @@ def evaluate_category(connection: Connection, *, baseline: bool) -> list[tuple[A
         labelled = np.array([category is not None for category in catalogue.categories])
         testing = np.isin(catalogue.item_ids.astype(str), held_out) & labelled
         given, predicted, _ = linear_svm.predict(catalogue, testing)
-        scores = publish.scores(given, predicted)
+        scores = loading.scores(given, predicted)
         rows.append((linear_svm.NAME, len(given), scores["accuracy"], scores["macro_f1"], None))
     return rows
 
 
 def evaluate_preference(connection: Connection, *, baseline: bool) -> list[dict[str, Any]]:
     """Ask the live model for the held-out reviews; return a row for it, for the majority, and for the baseline."""
-    model_id = registry.require_live(connection, "preference")
-    parameters = registry.get(connection, model_id).parameters
+    model_id = model_registry.require_live(connection, "preference")
+    parameters = model_registry.get(connection, model_id).parameters
     reviews = preference.rated_reviews(connection, parameters["liked"], parameters["seed"])
     metrics = preference.measure(connection, Generation.load(connection, model_id), reviews)
     rows = [(f"model {model_id}", metrics), ("majority", metrics["majority"])]
@@ -61,9 +67,9 @@ def evaluate_recommender(connection: Connection, *, baseline: bool) -> list[dict
 
     Raises NotAttachedError where their events are not there any more.
     """
-    model_id = registry.require_live(connection, "recommender")
+    model_id = model_registry.require_live(connection, "recommender")
     learned_from(connection, "recommender")
-    parameters = registry.get(connection, model_id).parameters
+    parameters = model_registry.get(connection, model_id).parameters
     k, exclude_seen = parameters["top"], not parameters["recommends_seen"]
     measured = ranking.measure(*recommender.answers(connection, model_id, model_id, k), k)
     rows = [{"answer": "recommend", "users": len(measured.recall), **measured.means()}]
@@ -87,8 +93,8 @@ def evaluate_basket(connection: Connection, *, baseline: bool) -> list[dict[str,
     A baseline that has too little to learn from says so in place of its figures. A model whose answers of this moment
     are errors is not measured: the error is raised.
     """
-    model_id = registry.require_live(connection, "basket")
-    k = registry.get(connection, model_id).parameters["top"]
+    model_id = model_registry.require_live(connection, "basket")
+    k = model_registry.get(connection, model_id).parameters["top"]
     history, test = basket.held_out_of(connection, model_id, read_baskets(connection))
     if not len(test):
         raise errors.TrainingDataError("None of the held-out customers' orders is there any more.")

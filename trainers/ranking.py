@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aisle.sql import errors
+from aisle.db import errors
 
 SAMPLES = 10_000  # of the bootstrap
 LEVEL = 0.05  # a difference with a smaller p is shown

@@ -12,8 +12,8 @@ from typing import Any
 from psycopg import sql as compose
 from psycopg.types.json import Jsonb
 
-from aisle import sql
-from aisle.sql import Connection, errors, registry
+from aisle import db
+from aisle.db import Connection, errors, model_registry
 
 NOT_TO_COME = compose.SQL("e.local_at < now()::timestamp + interval '1 day'")  # wherever the shop's clock is
 
@@ -57,7 +57,7 @@ def count_rows(connection: Connection, task: str, *, after: str | None = None) -
     query = compose.SQL("select count(*) from {} e").format(learned_from(connection, task))
     if after is not None:
         query += compose.SQL(" where e.local_at > {}::timestamp and {}").format(compose.Literal(after), NOT_TO_COME)
-    with sql.guarded(connection):
+    with db.guarded(connection):
         return int(connection.execute(query).fetchall()[0][0])
 
 
@@ -66,7 +66,7 @@ def newest_moment(connection: Connection, task: str) -> str | None:
     query = compose.SQL("select max(e.local_at)::text from {} e where {}").format(
         learned_from(connection, task), NOT_TO_COME
     )
-    with sql.guarded(connection):
+    with db.guarded(connection):
         newest: str | None = connection.execute(query).fetchall()[0][0]
     return newest
 
@@ -75,8 +75,8 @@ def learned_from(connection: Connection, task: str) -> compose.Identifier:
     """Return the view of what a model of a task learns from; raises NotAttachedError where there is none."""
     view = {"category": "_items", "preference": "_interactions", "basket": "_orders"}.get(task)
     if view is None:
-        view = f"_{sql.fetch_value(connection, 'select (aisle._event_source()).kind')}"
-    if not sql.fetch_value(connection, "select to_regclass('aisle.' || %s) is not null", (view,)):
+        view = f"_{db.fetch_value(connection, 'select (aisle._event_source()).kind')}"
+    if not db.fetch_value(connection, "select to_regclass('aisle.' || %s) is not null", (view,)):
         raise errors.NotAttachedError(
             f"What the {task} model learned from is not attached any more.", hint="Attach it again: aisle attach --help"
         )
@@ -117,7 +117,7 @@ def conclude(
     if deploys:
         compared_with = metrics.get("live", {}).get("model_id")
         changed = f"another model has been deployed since it was compared; {reason}"
-        if not registry.patiently(lambda: _take_place(connection, task, model_id, compared_with, told)):
+        if not model_registry.patiently(lambda: _take_place(connection, task, model_id, compared_with, told)):
             deploys, reason = False, changed
     return Result(model_id, metrics, passed, deploys, reason, seconds)
 
@@ -126,7 +126,7 @@ def _take_place(connection: Connection, task: str, model_id: int, compared_with:
     with connection.transaction():
         connection.execute("set local lock_timeout = '2s'")
         connection.execute("select aisle._lock_deployments()")
-        if told is None and registry.live(connection, task) != compared_with:
+        if told is None and model_registry.live(connection, task) != compared_with:
             return False
         connection.execute("select aisle.deploy(%s, force => true)", (model_id,))
     return True
@@ -152,7 +152,7 @@ def only_trainer(connection: Connection, task: str, *, shared: bool = False) -> 
     if shared and not is_leader():
         yield
         return
-    with registry.training_lock(connection):
+    with model_registry.training_lock(connection):
         _clear_away(connection, task)
         yield
 
@@ -164,7 +164,7 @@ def _clear_away(connection: Connection, task: str) -> None:
     # What somebody still looks at stays until the next run; it shows in `aisle models` and is in nobody's way.
     with contextlib.suppress(errors.BusyError):
         for (model_id,) in left:
-            registry.drop(connection, model_id)
+            model_registry.drop(connection, model_id)
 
 
 @contextlib.contextmanager

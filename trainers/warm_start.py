@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
-from aisle import sql
-from aisle.embedder.folders import model_folder
-from aisle.sql import Connection, errors, registry
+from aisle import db
+from aisle.db import Connection, errors, model_registry
+from aisle.embedder.model_folders import model_folder
 
 ARRAYS, NAMES = "weights.safetensors", "names.json"
 
@@ -81,19 +81,19 @@ class Start:
     def store(self, connection: Connection, model_id: int) -> None:
         """Keep it with a model."""
         with model_folder() as folder:
-            below = folder / registry.START
+            below = folder / model_registry.START
             below.mkdir()
             arrays = {**self.arrays, "seen.keys": self.seen.keys, "seen.until": self.seen.until}
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, below / ARRAYS)
             (below / NAMES).write_text(json.dumps(self.names, ensure_ascii=False), encoding="utf-8")
-            registry.write_files(connection, model_id, folder)
+            model_registry.write_files(connection, model_id, folder)
 
     @classmethod
     def read(cls, connection: Connection, model_id: int) -> "Start":
         """Return what is kept with a model; raises WarmStartError if it is nothing."""
         with model_folder() as folder:
-            registry.read_files(connection, model_id, folder, start=True)
-            below = folder / registry.START
+            model_registry.read_files(connection, model_id, folder, start=True)
+            below = folder / model_registry.START
             if not (below / ARRAYS).exists():
                 raise errors.WarmStartError(
                     f"Model {model_id} has kept no weights to start from.", hint="Train without --warm-start."
@@ -101,7 +101,7 @@ class Start:
             arrays = load_file(below / ARRAYS)
             names = json.loads((below / NAMES).read_text(encoding="utf-8"))
         seen = Seen(arrays.pop("seen.keys"), arrays.pop("seen.until"))
-        digest = sql.fetch_value(
+        digest = db.fetch_value(
             connection,
             "select encode(sha256(string_agg(sha256, '' order by name)), 'hex') from aisle._model_files "
             "where model_id = %s",
@@ -110,13 +110,13 @@ class Start:
         return cls(arrays, names, seen, model_id, digest)
 
 
-def of_live(connection: Connection, task: str) -> tuple[registry.Model, Start]:
+def of_live(connection: Connection, task: str) -> tuple[model_registry.Model, Start]:
     """Return the live model and what it has kept; raises NoLiveModelError, or WarmStartError if it has kept nothing."""
-    model_id = registry.require_live(connection, task)
-    return registry.get(connection, model_id), Start.read(connection, model_id)
+    model_id = model_registry.require_live(connection, task)
+    return model_registry.get(connection, model_id), Start.read(connection, model_id)
 
 
-def check_same(model: registry.Model, what: str, theirs: object, ours: object) -> None:
+def check_same(model: model_registry.Model, what: str, theirs: object, ours: object) -> None:
     """Raise WarmStartError unless model and run agree in something that weights depend on."""
     if theirs != ours:
         raise errors.WarmStartError(

@@ -56,7 +56,7 @@ def test_the_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path, empty
     # checkout, which is installed as one, stays out.
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     (site / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-    assert run(python, "-c", "import aisle.sql; print(aisle.sql.__file__)").startswith(str(site))
+    assert run(python, "-c", "import aisle.db; print(aisle.db.__file__)").startswith(str(site))
 
     assert "Usage: aisle" in run(aisle, "--help")
     assert "revision" in run(aisle, "migrate", AISLE_DATABASE_URL=empty_url)

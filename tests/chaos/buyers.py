@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from aisle.embedder.customers import CustomerEmbedder
-from aisle.sql import Connection
+from aisle.db import Connection
+from aisle.embedder.customer_vectors import CustomerEmbedder
 from tests.chaos.clients import INJECTED
 from tests.conftest import publish_tiny_basket
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import psycopg
 
-from aisle import sql
-from aisle.sql import Connection
+from aisle import db
+from aisle.db import Connection
 from tests.chaos import invariants
 from tests.chaos.small_shop import FIRST_POISON_ID, MAKERS, POISON, WORDS
 from tests.conftest import SEPARATOR
@@ -256,7 +256,7 @@ class Watcher(threading.Thread):
                     self._look(connection)
 
     def _look(self, connection: Connection) -> None:
-        self.longest_wait = max(self.longest_wait, sql.fetch_value(connection, WAITS_FOR_WORKERS))
+        self.longest_wait = max(self.longest_wait, db.fetch_value(connection, WAITS_FOR_WORKERS))
         if self.looks % 5 == 0:
             for check in (invariants.lost, invariants.orphans):
                 if ids := check(connection):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aisle import migrations, sql
+from aisle import db, migrations
 from tests.chaos import small_shop
 from tests.chaos.server import CrashableServer, running_server
 from tests.chaos.workers import Nursery, Staff
@@ -43,7 +43,7 @@ def encoder(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def open_shop(connection: sql.Connection) -> Callable[..., None]:
+def open_shop(connection: db.Connection) -> Callable[..., None]:
     """`open_shop(rows=100)` creates and attaches the shop's table."""
     return lambda **options: small_shop.open_shop(connection, **options)
 

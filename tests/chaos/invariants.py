@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aisle import sql
-from aisle.embedder.generation import Generation
-from aisle.sql import Connection
+from aisle import db
+from aisle.db import Connection
+from aisle.embedder.category_model import Generation
 
 SAMPLE = 100  # rows whose vectors are computed again
 TOLERANCE = 1e-3  # of a vector whose length is about 1
@@ -68,7 +68,7 @@ def stale(connection: Connection) -> list[str]:
 def pending(connection: Connection) -> int:
     """How many rows wait for a worker, dead letters not counted; a TRUNCATE that no worker has seen counts as one."""
     return int(
-        sql.fetch_value(
+        db.fetch_value(
             connection,
             "select (select count(*) from aisle._embedding_jobs where not is_dead)"
             " + (select coalesce(sum(greatest(cardinality(ids), 1)), 0) from aisle._changes)",
@@ -84,7 +84,7 @@ def who_waits(connection: Connection) -> list[Any]:
             " max(leased_until) - clock_timestamp() as leased_for, max(last_error)"
             " from aisle._embedding_jobs where not is_dead group by priority, attempts, is_dead, lease_token limit 20"
         ).fetchall(),
-        ("log", sql.fetch_value(connection, "select count(*) from aisle._changes")),
+        ("log", db.fetch_value(connection, "select count(*) from aisle._changes")),
     ]
 
 
@@ -97,7 +97,7 @@ def check_every_row_is_current_or_accounted_for(connection: Connection) -> None:
     """I1."""
     ids = lost(connection)
     assert not ids, f"{len(ids)} rows are lost: no current vector, no job, no dead letter: {ids[:SHOWN]}"
-    visible = sql.fetch_value(
+    visible = db.fetch_value(
         connection, "select count(*) from aisle._embedding_jobs j where is_dead and not exists ("
         "select from aisle.failures f where f.id = j.id and f.last_error is not null)"
     )  # fmt: skip
@@ -166,7 +166,7 @@ def check_nothing_was_passed_by(connection: Connection) -> None:
 
 def check_only_the_live_generation_answers(connection: Connection, *, seed: int = 7) -> None:
     """I3. Each answer is that of the live generation's categories to its own vector of the row, and of nothing else."""
-    live = sql.fetch_value(connection, "select model_id from aisle._live_models where task = 'category'")
+    live = db.fetch_value(connection, "select model_id from aisle._live_models where task = 'category'")
     head = Generation.load(connection, live).head
     rows = connection.execute(
         "select item_id, embedding::real[] from aisle.item_vectors where model_id = %s"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psycopg
 
-from aisle import sql
-from aisle.sql import embedded
+from aisle import db
+from aisle.db import embedded
 from tests.conftest import Server
 
 
@@ -34,7 +34,7 @@ class CrashableServer(Server):
 
     def started_at(self) -> datetime:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            return sql.fetch_value(connection, "select pg_postmaster_start_time()")  # type: ignore[no-any-return]
+            return db.fetch_value(connection, "select pg_postmaster_start_time()")  # type: ignore[no-any-return]
 
     def log(self) -> str:
         return (self.home / "postgres" / "server.log").read_text(errors="replace")

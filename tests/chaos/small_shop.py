@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from psycopg.types.json import Jsonb
 
-from aisle.sql import Connection, registry
+from aisle.db import Connection, model_registry
 from tests.conftest import SEPARATOR
 
 DIMENSIONS = 16
@@ -126,7 +126,7 @@ def publish(
     def vector(scale: float = 1.0) -> str:
         return str((scale * numbers.standard_normal(dimensions)).round(3).tolist())
 
-    model_id = registry.create(
+    model_id = model_registry.create(
         connection, "category", dimensions, encoder=str(encoder) if encoder else None,
         parameters={"category_separator": SEPARATOR, "student_scale": STUDENT_SCALE},
     )  # fmt: skip
@@ -142,7 +142,7 @@ def publish(
             [(model_id, vector(0.3), word) for word in WORDS],
         )
     if encoder:
-        registry.write_files(connection, model_id, encoder)
+        model_registry.write_files(connection, model_id, encoder)
     connection.execute(
         "update aisle._models set state = 'ready', parameters = %s where model_id = %s",
         [Jsonb({"category_separator": SEPARATOR, "student_scale": STUDENT_SCALE}), model_id],

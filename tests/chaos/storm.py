@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from aisle import sql
-from aisle.sql import Connection
+from aisle import db
+from aisle.db import Connection
 from tests.chaos import invariants
 from tests.chaos.buyers import Buyer
 from tests.chaos.clients import Asker, Shopper, Watcher
@@ -173,11 +173,11 @@ class Storm(threading.Thread):
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url, autocommit=True) as connection:
             row = connection.execute(
                 "select pid, pid = any (%s) from pg_stat_activity "
-                "where application_name in ('aisle worker', 'aisle doorbell') "
+                "where application_name in ('aisle worker', 'aisle listener') "
                 "and datname = current_database() order by 2 desc, random() limit 1",
                 [[pid for (pid,) in connection.execute(LEASED_BACKENDS).fetchall()]],
             ).fetchone()
-            if row and sql.fetch_value(connection, "select pg_terminate_backend(%s, 5000)", [row[0]]):
+            if row and db.fetch_value(connection, "select pg_terminate_backend(%s, 5000)", [row[0]]):
                 self.report.terminations += 1
                 self.report.terminations_in_flight += row[1]
 
@@ -237,7 +237,7 @@ def expose(server: CrashableServer, url: str, staff: Staff, weather: Weather) ->
         alarm.join()
     stopped = time.monotonic()
     try:
-        with sql.connect(url) as connection:
+        with db.connect(url) as connection:
             connection.execute(
                 "insert into shop.products (id, name) values (%s, %s)", [LAST_POISON_ID, f"tea {POISON}"]
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aisle import sql
+from aisle import db
 from tests.chaos import buyers, invariants, small_shop, storm
 from tests.chaos.server import CrashableServer
 from tests.chaos.storm import Report, Weather
@@ -21,7 +21,7 @@ SHORT = Weather(seconds=8, seed=8, restarts=("immediate",), rows=500)
 def test_no_row_is_lost_stale_or_orphaned(
     crashable: CrashableServer, database_url: str, encoder: Path, staff: Staff, weather: Weather
 ) -> None:
-    with sql.connect(database_url) as connection:
+    with db.connect(database_url) as connection:
         small_shop.open_shop(connection, weather.rows)
         small_shop.publish(connection, "student", dimensions=small_shop.OTHER_DIMENSIONS)
         small_shop.publish(connection, "encoder", encoder=encoder)
@@ -29,11 +29,11 @@ def test_no_row_is_lost_stale_or_orphaned(
     report = storm.expose(crashable, database_url, staff, weather)
     print(report.percentiles(), report)
     storm.check_that_the_faults_happened(report, weather)
-    with sql.connect(database_url) as connection:
+    with db.connect(database_url) as connection:
         check_all(connection, report, weather)
 
 
-def check_all(connection: sql.Connection, report: Report, weather: Weather) -> None:
+def check_all(connection: db.Connection, report: Report, weather: Weather) -> None:
     """I1 to I5, at every moment where that can be asked, and now that the queue is empty."""
     storm.check_what_was_seen_meanwhile(report)
     invariants.check_every_row_is_current_or_accounted_for(connection)

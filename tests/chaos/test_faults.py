@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from aisle import sql
-from aisle.sql import Connection
+from aisle import db
+from aisle.db import Connection
 from tests.chaos import invariants, small_shop, storm
 from tests.chaos.clients import Asker, Shopper
 from tests.chaos.server import CrashableServer, Wire
@@ -29,7 +29,7 @@ def students(connection: Connection) -> int:
 @pytest.fixture
 def other(database_url: str) -> Iterator[Connection]:
     """The shop's application."""
-    with sql.connect(database_url) as connection:
+    with db.connect(database_url) as connection:
         yield connection
 
 
@@ -46,7 +46,7 @@ def seconds_until_embedded(connection: Connection, id_: int, patience: float = P
     started = time.monotonic()
     connection.execute("insert into shop.products (id, name) values (%s, 'tea 1')", [id_])
     wait_until(
-        lambda: sql.fetch_value(
+        lambda: db.fetch_value(
             connection, "select count(*) from aisle._item_predictions where item_id = %s", [str(id_)]
         ),
         "a worker embeds the row",
@@ -70,7 +70,7 @@ def test_a_transaction_that_holds_xmin_for_the_whole_run_holds_up_nobody(
         shopper.join(PATIENCE)
         assert not shopper.is_alive()
         storm.drain(connection, staff)
-        held = sql.fetch_value(connection, "select age(backend_xmin) from pg_stat_activity where pid = %s", [holder])
+        held = db.fetch_value(connection, "select age(backend_xmin) from pg_stat_activity where pid = %s", [holder])
         assert held > 100, "Nothing happened behind the back of the old transaction."
         assert seconds_until_embedded(connection, 1_000_000) < POLL + SLACK
         storm.drain(connection, staff)
@@ -130,7 +130,7 @@ def test_a_worker_that_starts_while_the_server_restarts_keeps_trying(
         assert workers[0].end(signal.SIGTERM) == 0, "It can be told to leave meanwhile."
     finally:
         crashable.start()
-    with sql.connect(database_url) as connection:
+    with db.connect(database_url) as connection:
         wait_until(lambda: caught_up(connection), "the other works")
         wait_until(lambda: listens(workers[1]), "and listens at once, not when a broken bell would be hung up anew", 10)
     assert workers[1].end(signal.SIGTERM) == 0
@@ -153,7 +153,7 @@ def test_a_truncate_whose_snapshot_is_older_than_the_vectors_takes_them_along(
         other.execute("truncate shop.products")
     storm.drain(connection, staff)
     assert invariants.orphans(connection) == []
-    assert sql.fetch_value(connection, "select count(*) from aisle.item_vectors") == 0
+    assert db.fetch_value(connection, "select count(*) from aisle.item_vectors") == 0
 
 
 def test_without_any_notification_a_poll_finds_the_work(
@@ -231,7 +231,7 @@ def test_workers_from_before_and_after_a_new_generation_fill_both(
     invariants.check_every_row_is_current_or_accounted_for(connection)
     invariants.check_vectors_are_those_of_the_committed_rows(connection)
     counts = connection.execute("select model_id, count(*) from aisle.item_vectors group by 1").fetchall()
-    rows = sql.fetch_value(connection, "select count(*) from shop.products")
+    rows = db.fetch_value(connection, "select count(*) from shop.products")
     assert [count for _, count in counts] == [rows, rows]
     assert [worker.end(signal.SIGTERM) for worker in (older, younger)] == [0, 0]
 
@@ -251,7 +251,7 @@ def test_one_poison_row_among_a_thousand_stalls_nobody(connection: Connection, e
     )
     worker = staff.fork("--batch-size", "256")
     wait_until(
-        lambda: sql.fetch_value(connection, "select count(*) from aisle.item_vectors where not is_draft") == 999,
+        lambda: db.fetch_value(connection, "select count(*) from aisle.item_vectors where not is_draft") == 999,
         "all but one have their vectors",
     )
     attempts = connection.execute("select id, attempts from aisle._embedding_jobs").fetchall()

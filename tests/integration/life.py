@@ -10,8 +10,11 @@ import psycopg
 from click.testing import CliRunner
 
 from aisle.cli import aisle
-from aisle.trainers import basket, category, recommender, towers
-from aisle.trainers.student import StudentOptions
+from aisle.trainers.basket import task as basket
+from aisle.trainers.category import task as category
+from aisle.trainers.category.ngram_model import StudentOptions
+from aisle.trainers.recommender import task as recommender
+from aisle.trainers.recommender import towers
 
 # 300 products of four categories, 60 visitors who keep to two of them, 80 customers with three orders each.
 SHOP = """

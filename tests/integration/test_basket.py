@@ -9,13 +9,17 @@ import numpy as np
 import psycopg
 import pytest
 
-from aisle import sql
+from aisle import db
 from aisle.commands import train_basket
-from aisle.embedder.customers import CustomerEmbedder
+from aisle.db import Connection, errors, model_registry
+from aisle.embedder.customer_vectors import CustomerEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.sql import Connection, errors, registry
-from aisle.trainers import basket, basket_baselines, basket_experiment, basket_score, evaluation
-from aisle.trainers.baskets import read_baskets
+from aisle.trainers import evaluation
+from aisle.trainers.basket import baselines as basket_baselines
+from aisle.trainers.basket import experiment as basket_experiment
+from aisle.trainers.basket import score as basket_score
+from aisle.trainers.basket import task as basket
+from aisle.trainers.basket.orders import read_baskets
 from tests.conftest import Server, Shop, TinyModel
 
 CUSTOMERS = 1200
@@ -45,7 +49,7 @@ select aisle.attach_orders('shop.orders', 'id', 'product_id', 'customer_id', 'or
 
 @pytest.fixture(scope="module")
 def orders_url(server: Server, template: str) -> Iterator[str]:
-    with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+    with server.database(f"template {template} strategy file_copy") as url, db.connect(url) as connection:
         connection.execute(ORDERS.format(customers=CUSTOMERS).encode())
         connection.execute("analyze")
         yield url
@@ -53,7 +57,7 @@ def orders_url(server: Server, template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def orders(orders_url: str) -> Iterator[Connection]:
-    with sql.connect(orders_url) as connection:
+    with db.connect(orders_url) as connection:
         yield connection
 
 
@@ -72,11 +76,11 @@ def answers(connection: Connection, users: list[str], k: int | None) -> list[Any
 
 
 def test_sql_and_python_give_the_same_scores(orders: Connection, trained: basket.Result) -> None:
-    model = registry.get(orders, trained.model_id)
+    model = model_registry.get(orders, trained.model_id)
     options = basket.Options()
     baskets = read_baskets(orders)
     learned, weights = basket.read_model(orders, trained.model_id, baskets)
-    now = sql.fetch_value(
+    now = db.fetch_value(
         orders, "select extract(epoch from timestamptz '2024-06-01 00:00+09' at time zone 'Asia/Seoul') / 86400"
     )
     orders.execute("set aisle.now = '2024-06-01 00:00+09'")
@@ -109,7 +113,7 @@ def test_the_top_items_are_of_the_customers_own_colour(orders: Connection, train
 
 
 def test_training_measures_through_sql_beside_the_baselines(orders: Connection, trained: basket.Result) -> None:
-    model = registry.get(orders, trained.model_id)
+    model = model_registry.get(orders, trained.model_id)
     assert trained.deployed
     assert model.state == "ready"
     assert model.data.keys() == {"rows", "newest", "orders", "customers", "items", "fingerprint"}
@@ -117,7 +121,7 @@ def test_training_measures_through_sql_beside_the_baselines(orders: Connection, 
         assert 0 < who["recall@10"] <= who["phr@10"] <= 1
         assert 0 < who["ndcg_whole@10"] <= who["ndcg@10"] <= 1
     assert 0 < model.metrics["f1-optimal"]["f1"] < 1
-    assert sql.fetch_value(orders, "select count(*) from aisle._embedding_jobs where task = 'basket'") == 0
+    assert db.fetch_value(orders, "select count(*) from aisle._embedding_jobs where task = 'basket'") == 0
 
 
 def test_evaluation_repeats_what_training_measured(orders: Connection, trained: basket.Result) -> None:
@@ -193,10 +197,10 @@ def test_a_customer_who_is_gone_leaves_no_vector(orders: Connection, trained: ba
     )
     drain(orders, [CustomerEmbedder()])
     count = "select count(*) from aisle.customer_vectors where user_id = '77777'"
-    assert sql.fetch_value(orders, count) > 0
+    assert db.fetch_value(orders, count) > 0
     orders.execute("delete from shop.orders where id = 99999; delete from shop.order_items where order_id = 99999")
     drain(orders, [CustomerEmbedder()])
-    assert sql.fetch_value(orders, count) == 0
+    assert db.fetch_value(orders, count) == 0
 
 
 def test_too_few_orders_are_said(database_url: str, connection: Connection) -> None:
@@ -228,7 +232,7 @@ select aisle.attach_orders('lines', 'order_id', 'item', 'who', 'at');
 def test_a_small_shop_whose_customers_are_regular_gets_answers(database_url: str, connection: Connection) -> None:
     connection.execute(REGULAR)
     result = basket.train(database_url, basket.Options(deploy=True))
-    weights = registry.get(connection, result.model_id).parameters["weights"]
+    weights = model_registry.get(connection, result.model_id).parameters["weights"]
     assert max(map(abs, weights["bought_before"] + weights["new"])) < 20, (
         "A spread of a thousandth must not get a weight that rules all else when the next order is late."
     )
@@ -280,14 +284,14 @@ def test_a_networks_states_are_published_and_kept_by_the_worker(orders_url: str,
     result = basket.train(orders_url, basket.Options(model="attention-gru", network=network, deploy=False))
     assert 0 < result.metrics["network alone"]["recall@10"] < 1
     query = "select embedding::text from aisle.customer_vectors where user_id = '5' and model_id = %s"
-    before = sql.fetch_value(orders, query, [result.model_id])
+    before = db.fetch_value(orders, query, [result.model_id])
     orders.execute(
         "update aisle.customer_vectors set content_hash = '', embedding = public.l2_normalize(embedding)"
         " where user_id = '5'"
     )
     orders.execute("select aisle._enqueue_stale()")
     assert drain(orders, [CustomerEmbedder()]) == 1
-    assert np.allclose(vector(sql.fetch_value(orders, query, [result.model_id])), vector(before), atol=1e-5)
+    assert np.allclose(vector(db.fetch_value(orders, query, [result.model_id])), vector(before), atol=1e-5)
 
 
 def test_products_vectors_may_start_from_their_texts(shop: Shop, tiny_model: TinyModel) -> None:

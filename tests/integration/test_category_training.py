@@ -8,10 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from aisle.cli import aisle
-from aisle.sql import errors, registry
-from aisle.trainers import category, evaluation, publish
-from aisle.trainers.catalogue import read_catalogue
-from aisle.trainers.student import StudentOptions
+from aisle.db import errors, model_registry
+from aisle.trainers import evaluation
+from aisle.trainers.category import loading
+from aisle.trainers.category import task as category
+from aisle.trainers.category.ngram_model import StudentOptions
+from aisle.trainers.category.products import read_catalogue
 from tests.conftest import Shop
 
 QUICK = category.Options(
@@ -54,8 +56,8 @@ def test_a_live_model_is_not_measured_on_what_it_learned_from(products: Shop, da
         "update shop.products set split = case split when 'test' then 'train' else 'test' end where id % 10 < 5"
     )
     result = category.train(database_url, QUICK)
-    held_out = set(publish.heldout_of(products.connection, live))
-    both = held_out & set(publish.heldout_of(products.connection, result.model_id))
+    held_out = set(loading.heldout_of(products.connection, live))
+    both = held_out & set(loading.heldout_of(products.connection, result.model_id))
     assert result.metrics["live"]["held_out_rows"] == len(both) < len(held_out)
     assert result.metrics["live"]["against"]["held_out_rows"] == len(both)
 
@@ -76,7 +78,7 @@ def test_the_baseline_answers_for_held_out_rows_that_have_a_category_and_learns_
     products: Shop, database_url: str
 ) -> None:
     model_id = category.train(database_url, QUICK).model_id
-    held_out = len(publish.heldout_of(products.connection, model_id))
+    held_out = len(loading.heldout_of(products.connection, model_id))
     # Half of the rows that measure are not labelled any more, the others have a new label and are to train on.
     products.execute("update shop.products set category = null where id % 10 = 0")
     products.execute("update shop.products set category = 'cake', split = 'train' where id % 10 = 5")
@@ -91,7 +93,7 @@ def test_a_baseline_that_cannot_be_fitted_is_no_reason_not_to_train(
 ) -> None:
     products.execute("update shop.products set name = chr(44032 + 28 * (id %% %s)::int)", [syllables])
     result = category.train(database_url, replace(QUICK, baseline=True))
-    assert registry.live(products.connection, "category") == result.model_id
+    assert model_registry.live(products.connection, "category") == result.model_id
     with pytest.raises(errors.TrainingDataError, match="nothing in these texts to learn from"):
         evaluation.evaluate_category(products.connection, baseline=True)
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from aisle import sql
-from aisle.embedder.customers import CustomerEmbedder
-from aisle.embedder.items import ItemEmbedder
+from aisle import db
+from aisle.embedder.customer_vectors import CustomerEmbedder
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
 from tests.acceptance.conftest import wait_until
 from tests.conftest import Shop, publish_tiny_basket, publish_tiny_model
@@ -92,7 +92,7 @@ def test_steps_go_on_where_the_last_one_ended_and_come_at_their_pace(products: S
     due = products.value("select due_at - aisle._now() from aisle._comparisons")
     assert timedelta(seconds=4) < due <= timedelta(seconds=5)
     products.execute("update aisle._comparisons set due_at = '-infinity'")
-    with sql.connect(sql.address_of(products.connection)) as other, other.transaction():
+    with db.connect(db.address_of(products.connection)) as other, other.transaction():
         other.execute("select aisle._compare('category', %s)", [RATE])
         assert products.value("select aisle._compare('category', %s)", [RATE]) is None, "Another worker is at it."
     assert products.value("select after_row from aisle._comparisons") == "1000"

@@ -3,9 +3,9 @@
 import pytest
 from click.testing import CliRunner
 
-from aisle import sql
+from aisle import db
 from aisle.cli import aisle
-from aisle.sql import errors
+from aisle.db import errors
 from tests.conftest import Shop
 
 
@@ -35,9 +35,9 @@ def test_a_shop_whose_tables_are_being_replaced_is_refused(shop: Shop, database_
 
 
 def test_the_database_that_the_shell_names_is_not_filled(empty_url: str) -> None:
-    with sql.connect(empty_url) as connection:
+    with db.connect(empty_url) as connection:
         connection.execute("create table public.goods ()")
         done = CliRunner().invoke(aisle, ["demo"], env={"DATABASE_URL": empty_url})
         assert isinstance(done.exception, errors.InvalidArgumentError)
         assert "goods" in str(done.exception)
-        assert sql.fetch_value(connection, "select to_regnamespace('aisle') is null"), "It must not even be migrated."
+        assert db.fetch_value(connection, "select to_regnamespace('aisle') is null"), "It must not even be migrated."

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 
-from aisle import migrations, sql
+from aisle import db, migrations
 from aisle.cli import aisle
-from aisle.sql import Connection, diagnosis, embedded, rights
-from aisle.sql.diagnosis import Finding
+from aisle.db import Connection, doctor, embedded, grants
+from aisle.db.doctor import Finding
 from aisle.trainers import bulk
 from tests.conftest import Server, Shop, TinyModel, publish_tiny_basket, publish_tiny_recommender
 
@@ -46,7 +46,7 @@ def healthy(shop: Shop, tiny_model: TinyModel) -> Shop:
 
 @pytest.fixture
 def findings(database_url: str) -> Callable[[], list[Finding]]:
-    return lambda: diagnosis.examine(database_url, migrations.head())
+    return lambda: doctor.examine(database_url, migrations.head())
 
 
 def problems(findings: list[Finding]) -> list[Finding]:
@@ -84,24 +84,24 @@ def test_the_command_is_for_monitoring(healthy: Shop, database_url: str) -> None
 
 
 def test_the_extension_is_missing(empty_url: str, healthy: Shop, findings: Findings) -> None:
-    (found,) = problems(diagnosis.examine(empty_url, migrations.head()))
+    (found,) = problems(doctor.examine(empty_url, migrations.head()))
     assert (found.check, found.remedy) == ("pgvector", "aisle migrate")
     healthy.execute("drop extension vector cascade")
     assert problem(findings).check == "pgvector", "What has nothing to stand on is not looked at."
 
 
 def test_the_server_cannot_be_reached() -> None:
-    (found,) = diagnosis.examine("postgresql://ann@127.0.0.1:1/shop", "0001")
+    (found,) = doctor.examine("postgresql://ann@127.0.0.1:1/shop", "0001")
     assert found.check == "server"
     assert "--database-url" in str(found.remedy)
 
 
 def test_the_schema_is_missing_or_of_another_version(empty_url: str, healthy: Shop, database_url: str) -> None:
-    with sql.connect(empty_url) as connection:
+    with db.connect(empty_url) as connection:
         connection.execute("create extension vector")
-    (found,) = problems(diagnosis.examine(empty_url, migrations.head()))
+    (found,) = problems(doctor.examine(empty_url, migrations.head()))
     assert (found.check, found.found, found.remedy) == ("schema", "not there", "aisle migrate")
-    (found,) = problems(diagnosis.examine(database_url, "9999"))
+    (found,) = problems(doctor.examine(database_url, "9999"))
     assert found.found == f"revision {migrations.head()}; this program needs 9999"
 
 
@@ -306,12 +306,12 @@ def two_phase() -> Iterator[str]:
 
 def test_a_prepared_transaction_that_was_forgotten(two_phase: str) -> None:
     def vacuum() -> list[Finding]:
-        return [f for f in diagnosis.examine(two_phase, migrations.head()) if f.check == "vacuum"]
+        return [f for f in doctor.examine(two_phase, migrations.head()) if f.check == "vacuum"]
 
-    with sql.connect(two_phase) as connection:
+    with db.connect(two_phase) as connection:
         connection.execute("begin; create table public.forgotten (); prepare transaction 'a''b'")
         assert vacuum() == []
-        hour = sql.fetch_value(connection, "select now() + interval '1 hour'")
+        hour = db.fetch_value(connection, "select now() + interval '1 hour'")
         connection.execute(f"alter database {connection.info.dbname} set aisle.now = '{hour}'".encode())
         (found,) = vacuum()
         assert found.found.startswith("prepared transaction 'a''b' has waited for 01:00:0")
@@ -331,7 +331,7 @@ def test_too_little_disk_for_another_generation(
 
 
 def test_a_disk_that_is_not_of_this_machine(healthy: Shop, findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis.Path, "read_text", lambda path: "1\n/data\n1700000000\n")
+    monkeypatch.setattr(doctor.Path, "read_text", lambda path: "1\n/data\n1700000000\n")
     (disk,) = (f for f in findings() if f.check == "disk")
     assert disk.remedy is None
     assert "does not say how much is free" in disk.found
@@ -339,8 +339,8 @@ def test_a_disk_that_is_not_of_this_machine(healthy: Shop, findings: Findings, m
 
 @pytest.mark.parametrize("seconds", [-60, 60])
 def test_clocks_that_differ(healthy: Shop, findings: Findings, monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
-    clock = diagnosis.time.time
-    monkeypatch.setattr(diagnosis.time, "time", lambda: clock() + seconds)
+    clock = doctor.time.time
+    monkeypatch.setattr(doctor.time, "time", lambda: clock() + seconds)
     found = problem(findings)
     assert found.check == "clock"
     assert "60.0 s" in found.found
@@ -348,19 +348,19 @@ def test_clocks_that_differ(healthy: Shop, findings: Findings, monkeypatch: pyte
 
 
 def test_notifications_that_get_lost(healthy: Shop, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "LONGEST_NOTIFY", 0.2)
+    monkeypatch.setattr(doctor, "LONGEST_NOTIFY", 0.2)
     # Notifications stay in their database: whoever listens in another hears as little as one behind a pooler.
-    (found,) = diagnosis._notifications(healthy.connection, server.url("postgres"))
+    (found,) = doctor._notifications(healthy.connection, server.url("postgres"))
     assert found.check == "notify"
     assert "--listen-url" in str(found.remedy)
 
 
 def test_a_role_that_may_not_see_all(healthy: Shop, database_url: str, login: Callable[..., Connection]) -> None:
     reader = login()
-    rights.grant(healthy.connection, "reader", reader.info.user)
+    grants.grant(healthy.connection, "reader", reader.info.user)
     url = make_conninfo(database_url, user=reader.info.user)
-    found = problems(diagnosis.examine(url, migrations.head()))
+    found = problems(doctor.examine(url, migrations.head()))
     assert {f.check for f in found} == {"rights"}
     admin = login()
-    rights.grant(healthy.connection, "admin", admin.info.user)
-    assert problems(diagnosis.examine(make_conninfo(database_url, user=admin.info.user), migrations.head())) == []
+    grants.grant(healthy.connection, "admin", admin.info.user)
+    assert problems(doctor.examine(make_conninfo(database_url, user=admin.info.user), migrations.head())) == []

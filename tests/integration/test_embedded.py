@@ -18,9 +18,9 @@ import psutil  # type: ignore[import-untyped]
 import psycopg
 import pytest
 
-from aisle.sql import embedded, errors
+from aisle.db import embedded, errors
 
-START = "from aisle.sql import embedded; print(embedded.start(), flush=True)"
+START = "from aisle.db import embedded; print(embedded.start(), flush=True)"
 is_root = os.geteuid() == 0
 
 
@@ -193,7 +193,7 @@ def test_an_unprivileged_user_runs_the_server_as_himself(home: Path) -> None:
     # Root's own Python may lie below /root; the system's can use its packages if it is of the same version.
     import_packages = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r}); "
     for interpreter in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):
-        command = [interpreter, "-c", import_packages + "import aisle.sql.embedded"]
+        command = [interpreter, "-c", import_packages + "import aisle.db.embedded"]
         with contextlib.suppress(OSError):
             if subprocess.run(command, stderr=subprocess.DEVNULL, **user).returncode == 0:
                 break
@@ -201,7 +201,7 @@ def test_an_unprivileged_user_runs_the_server_as_himself(home: Path) -> None:
         pytest.skip("nobody can run no Python that imports aisle from where it is installed")
 
     def run(code: str) -> str:
-        command = [interpreter, "-c", import_packages + "from aisle.sql import embedded; " + code]
+        command = [interpreter, "-c", import_packages + "from aisle.db import embedded; " + code]
         printed: str = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **user).stdout
         return printed.strip()
 

@@ -9,13 +9,13 @@ import numpy as np
 import psycopg
 import pytest
 
-from aisle import sql
+from aisle import db
+from aisle.db import Connection
 from aisle.embedder import queue
+from aisle.embedder.category_model import Generation
 from aisle.embedder.encoders import Floats
-from aisle.embedder.generation import Generation
-from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.sql import Connection
 from tests.conftest import Shop, TinyModel
 
 LN4 = round(float(np.float16(np.log(4))), 3)  # n-grams are stored in half precision
@@ -57,7 +57,7 @@ class FakeEncoder:
 @pytest.fixture
 def other(database_url: str) -> Iterator[Connection]:
     """The shop's application, while the worker works."""
-    with sql.connect(database_url) as connection:
+    with db.connect(database_url) as connection:
         yield connection
 
 
@@ -314,7 +314,7 @@ def test_a_shop_that_locks_its_table_never_deadlocks_with_the_worker(
 
     def work() -> None:
         try:
-            with sql.connect(database_url) as connection:
+            with db.connect(database_url) as connection:
                 drain(connection, [ItemEmbedder([generation])])
         except psycopg.Error as error:
             errors.append(error)
@@ -329,7 +329,7 @@ def test_a_shop_that_locks_its_table_never_deadlocks_with_the_worker(
     with other.transaction():
         other.execute("lock table shop.products in access exclusive mode")
         locked.set()
-        while not sql.fetch_value(  # the worker wants to write
+        while not db.fetch_value(  # the worker wants to write
             products.connection, "select count(*) from pg_locks where not granted and pid <> pg_backend_pid()"
         ):
             assert worker.is_alive(), f"The worker ended without waiting: {errors}"

@@ -18,15 +18,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from aisle import sql
+from aisle import db
+from aisle.db import errors, model_registry
 from aisle.embedder import encoders
-from aisle.embedder.generation import Generation
-from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.category_model import Generation
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.sql import errors, registry
-from aisle.trainers import category, fine_tuning
-from aisle.trainers.fine_tuning import FineTuningOptions
-from aisle.trainers.student import StudentOptions
+from aisle.trainers.category import fine_tuning
+from aisle.trainers.category import task as category
+from aisle.trainers.category.fine_tuning import FineTuningOptions
+from aisle.trainers.category.ngram_model import StudentOptions
 from aisle.trainers.warm_start import Start
 from tests.conftest import save_tiny_encoder
 
@@ -46,7 +47,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def products(connection: sql.Connection) -> None:
+def products(connection: db.Connection) -> None:
     """240 products whose category follows from their words; twelve have none."""
     connection.execute("create schema shop")
     connection.execute(
@@ -79,7 +80,7 @@ def trained(database_url: str, tiny_encoder: Path, products: None, home: Path) -
     return category.train(database_url, options)
 
 
-def test_rows_get_the_weighted_sum_of_encoder_and_student(trained: category.Result, connection: sql.Connection) -> None:
+def test_rows_get_the_weighted_sum_of_encoder_and_student(trained: category.Result, connection: db.Connection) -> None:
     generation = Generation.load(connection, trained.model_id)
     rows = connection.execute(
         "select v.item_id, v.embedding::real[], i.name,"
@@ -96,7 +97,7 @@ def test_rows_get_the_weighted_sum_of_encoder_and_student(trained: category.Resu
     assert trained.metrics["accuracy"] > 0.8, "words tell these categories apart; something is not learned"
 
 
-def test_sql_confidences_equal_torchs(trained: category.Result, connection: sql.Connection) -> None:
+def test_sql_confidences_equal_torchs(trained: category.Result, connection: db.Connection) -> None:
 
     rows = connection.execute("select item_id, embedding::real[] from aisle.item_vectors order by 1").fetchall()
     head = connection.execute("select category, embedding::real[], bias, floor from aisle.category_vectors").fetchall()
@@ -113,7 +114,7 @@ def test_sql_confidences_equal_torchs(trained: category.Result, connection: sql.
 
 
 def test_training_starts_from_the_live_encoder(
-    trained: category.Result, connection: sql.Connection, database_url: str, tiny_encoder: Path, home: Path
+    trained: category.Result, connection: db.Connection, database_url: str, tiny_encoder: Path, home: Path
 ) -> None:
     """At a learning rate of nothing, the transformer and the head stay those of the live model."""
     before = set((home / "training").iterdir())
@@ -121,7 +122,7 @@ def test_training_starts_from_the_live_encoder(
     student = StudentOptions(dimensions=16, epochs=1)
     options = category.Options(encoder=str(tiny_encoder), fine_tuning=still, student=student, deploy=False)
     second = category.train(database_url, replace(options, warm_start=True))
-    assert registry.get(connection, second.model_id).parameters["started_from"] == trained.model_id
+    assert model_registry.get(connection, second.model_id).parameters["started_from"] == trained.model_id
     old, new = (Generation.load(connection, model_id).encoder for model_id in (trained.model_id, second.model_id))
     assert old is not None
     assert new is not None
@@ -136,7 +137,7 @@ def test_training_starts_from_the_live_encoder(
         category.train(database_url, category.Options(warm_start=True))
 
 
-def test_worker_replaces_a_draft_with_the_encoders_vector(trained: category.Result, connection: sql.Connection) -> None:
+def test_worker_replaces_a_draft_with_the_encoders_vector(trained: category.Result, connection: db.Connection) -> None:
     connection.execute("insert into shop.products values (1000, '녹차 우유', null, null)")
     assert connection.execute("select is_draft from aisle.item_vectors where item_id = '1000'").fetchone() == (True,)
     draft = connection.execute("select embedding::text from aisle.item_vectors where item_id = '1000'").fetchone()
@@ -151,7 +152,7 @@ def test_worker_replaces_a_draft_with_the_encoders_vector(trained: category.Resu
 
 
 @pytest.mark.trap(26)
-def test_a_tampered_model_file_is_refused(trained: category.Result, connection: sql.Connection) -> None:
+def test_a_tampered_model_file_is_refused(trained: category.Result, connection: db.Connection) -> None:
     connection.execute(
         "update aisle._model_file_chunks set content = set_byte(content, 100, (get_byte(content, 100) + 1) %% 256)"
         " where name like %s",
@@ -161,15 +162,15 @@ def test_a_tampered_model_file_is_refused(trained: category.Result, connection: 
         Generation.load(connection, trained.model_id)
 
 
-def test_stored_files_cannot_carry_code(trained: category.Result, connection: sql.Connection) -> None:
+def test_stored_files_cannot_carry_code(trained: category.Result, connection: db.Connection) -> None:
     names = [name for (name,) in connection.execute("select name from aisle._model_files").fetchall()]
     assert any(name.endswith(".safetensors") for name in names)
-    assert {Path(name).suffix for name in names} <= registry.SAFE_SUFFIXES
+    assert {Path(name).suffix for name in names} <= model_registry.SAFE_SUFFIXES
 
 
 @pytest.mark.trap(26)
 def test_loading_a_model_unpickles_nothing(
-    trained: category.Result, connection: sql.Connection, monkeypatch: pytest.MonkeyPatch
+    trained: category.Result, connection: db.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: Any, **options: Any) -> None:
         raise AssertionError("A pickle can run code.")
@@ -313,8 +314,8 @@ def test_an_encoder_reads_no_more_than_it_has_positions_for(
     options = category.Options(encoder=str(folder), fine_tuning=replace(QUICK, epochs=1), deploy=False)
     result = category.train(database_url, options, lines.append)
     assert f"The encoder {folder} reads 6 tokens at most: --max-length is 6, not 48." in lines
-    with sql.connect(database_url) as connection:
-        assert registry.get(connection, result.model_id).parameters["fine_tuning"]["max_length"] == 6
+    with db.connect(database_url) as connection:
+        assert model_registry.get(connection, result.model_id).parameters["fine_tuning"]["max_length"] == 6
         encoder = Generation.load(connection, result.model_id).encoder
     assert encoder is not None
     assert np.isfinite(encoder.encode_texts(["녹차 커피 녹차 커피 녹차 커피 녹차", ""])).all()
@@ -355,7 +356,7 @@ def test_a_texts_vector_does_not_depend_on_longer_neighbours(
     assert np.abs(alone - among_equals).max() < 0.01, "The vectors have length 1."
 
 
-def test_rounding_makes_no_vector_stale(trained: category.Result, connection: sql.Connection) -> None:
+def test_rounding_makes_no_vector_stale(trained: category.Result, connection: db.Connection) -> None:
     connection.execute("update aisle.item_vectors set embedding = embedding * array_fill(1.01::real, array[3])::vector")
     assert connection.execute("select aisle._enqueue_stale()").fetchone() == (0,), "What counts is the content's hash."
 
@@ -404,7 +405,7 @@ def test_frozen_words_do_not_change(tiny_encoder: Path) -> None:
     assert any("attention" in name for name in trained)
 
 
-def test_parameters_are_stored_with_the_model(trained: category.Result, connection: sql.Connection) -> None:
+def test_parameters_are_stored_with_the_model(trained: category.Result, connection: db.Connection) -> None:
     row = connection.execute("select parameters::text from aisle.models").fetchone()
     assert row is not None
     assert json.loads(row[0])["fine_tuning"]["epochs"] == QUICK.epochs
@@ -412,7 +413,7 @@ def test_parameters_are_stored_with_the_model(trained: category.Result, connecti
 
 def test_what_a_killed_worker_left_of_an_encoder_is_removed(
     trained: category.Result,
-    connection: sql.Connection,
+    connection: db.Connection,
     database_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -421,9 +422,9 @@ def test_what_a_killed_worker_left_of_an_encoder_is_removed(
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     code = (
-        "import os, signal, sys; from aisle import sql; from aisle.embedder import encoders; "
+        "import os, signal, sys; from aisle import db; from aisle.embedder import encoders; "
         "encoders.load_pretrained = lambda folder: os.kill(os.getpid(), signal.SIGKILL); "
-        "encoders.Encoder.from_database(sql.connect(sys.argv[1]).__enter__(), int(sys.argv[2]))"
+        "encoders.Encoder.from_database(db.connect(sys.argv[1]).__enter__(), int(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, database_url, str(trained.model_id)]
     for _ in range(2):

@@ -10,14 +10,14 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from aisle import migrations, sql
-from aisle.embedder.customers import CustomerEmbedder
-from aisle.embedder.items import ItemEmbedder
+from aisle import db, migrations
+from aisle.db import Connection, errors, grants
+from aisle.embedder.customer_vectors import CustomerEmbedder
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.embedder.worker import Options, Worker
-from aisle.sql import Connection, errors, rights
-from aisle.trainers.catalogue import read_catalogue
-from aisle.trainers.events import read_events
+from aisle.trainers.category.products import read_catalogue
+from aisle.trainers.recommender.events import read_events
 from tests.conftest import Server, Shop, publish_tiny_basket, publish_tiny_model, publish_tiny_recommender
 
 # A sequence keeps what a transaction that is rolled back does.
@@ -309,10 +309,10 @@ def test_code_that_comes_after_attaching_is_not_run(
         )
         # A superuser passes over policies; a worker does not.
         server.execute("create role plain_worker login")
-        rights.grant(viewed.connection, "worker", "plain_worker")
-        for statement in rights.missing_on_the_shop(viewed.connection, "plain_worker"):
+        grants.grant(viewed.connection, "worker", "plain_worker")
+        for statement in grants.missing_on_the_shop(viewed.connection, "plain_worker"):
             viewed.execute(statement)
-        plain = sql.connect(make_conninfo(viewed.connection.info.dsn, user="plain_worker"))
+        plain = db.connect(make_conninfo(viewed.connection.info.dsn, user="plain_worker"))
     try:
         for statement in ("select aisle._guard()", "select aisle._enqueue_stale()"):
             with pytest.raises(psycopg.errors.DatabaseError) as refused:
@@ -335,11 +335,11 @@ def test_code_that_comes_after_attaching_is_not_run(
 
 @pytest.mark.trap(41)
 def test_doctor_names_a_superuser_who_reads_anothers_table(hostile: Hostile, database_url: str) -> None:
-    from aisle.sql import diagnosis
+    from aisle.db import doctor
 
     hostile.as_keeper("create table shop.products (id bigint primary key, name text, maker text, category text)")
     hostile.attach()
-    (found,) = [f for f in diagnosis.examine(database_url, migrations.head()) if f.check == "rights"]
+    (found,) = [f for f in doctor.examine(database_url, migrations.head()) if f.check == "rights"]
     assert "a superuser, and shop.products to keeper" in found.found
     assert "docs/security.md" in str(found.remedy)
 
@@ -353,7 +353,7 @@ def test_an_administrator_cannot_point_attachments_at_another_table(
     shop.execute("create table shop.orders (id bigint, customer text, at timestamptz, product bigint)")
     shop.execute("select aisle.attach_orders('shop.orders', 'id', 'product', 'customer', 'at')")
     admin = login("usage on schema shop", "insert on shop.orders")
-    rights.grant(shop.connection, "admin", admin.info.user)
+    grants.grant(shop.connection, "admin", admin.info.user)
     for statement in (
         "update aisle._attachments set relation = 'shop.secrets', columns = columns || '{\"user\": \"secret\"}'",
         "insert into aisle._attachments select 'items', relation from aisle._attachments",
@@ -375,8 +375,8 @@ def test_nobody_holds_up_deploys_and_trainings_without_a_right(shop: Shop, login
 
     model = publish_tiny_model(shop.connection, deploy=False)
     roles = [login(), login(), login()]
-    rights.grant(shop.connection, "reader", roles[1].info.user)
-    rights.grant(shop.connection, "worker", roles[2].info.user)
+    grants.grant(shop.connection, "reader", roles[1].info.user)
+    grants.grant(shop.connection, "worker", roles[2].info.user)
     for role in roles:
         with role.transaction():
             for key in (4150711053, 4150711054, 4150711055):
@@ -399,9 +399,9 @@ def test_a_reader_of_rows_that_may_be_hidden_is_a_decision(shop: Shop, login: Ca
     shop.execute("alter table shop.products enable row level security")
     reader = login().info.user
     with pytest.raises(errors.InvalidArgumentError, match=r"shop\.products") as refused:
-        rights.grant(shop.connection, "reader", reader)
+        grants.grant(shop.connection, "reader", reader)
     assert "--despite-row-security" in str(refused.value.hint)
-    rights.grant(shop.connection, "reader", reader, despite_row_security=True)
+    grants.grant(shop.connection, "reader", reader, despite_row_security=True)
 
 
 @pytest.mark.trap(24)
@@ -415,14 +415,14 @@ def test_row_security_that_is_switched_on_for_every_new_table(empty_url: str, lo
             " execute function public.secure()"
         )
     migrations.migrate(empty_url)
-    with sql.connect(empty_url) as connection:
+    with db.connect(empty_url) as connection:
         model = publish_tiny_model(connection)
         secured = "select relname from pg_class where relnamespace = 'aisle'::regnamespace and relrowsecurity"
         assert connection.execute(secured).fetchall() == [], "Nobody would see a row of ours."
         connection.execute(f"alter table aisle.item_vectors_{model.model_id} enable row level security".encode())
-    from aisle.sql import diagnosis
+    from aisle.db import doctor
 
-    (found,) = [f for f in diagnosis.examine(empty_url, migrations.head()) if "row security" in f.found]
+    (found,) = [f for f in doctor.examine(empty_url, migrations.head()) if "row security" in f.found]
     assert f"alter table aisle.item_vectors_{model.model_id} disable row level security" in str(found.remedy)
 
 
@@ -474,7 +474,7 @@ def test_nothing_is_looked_up_on_a_search_path_before_ours_is_set(viewed: Hostil
         " $f$ begin perform shop.spy(); return pg_catalog.pg_backend_pid(); end $f$"
     )
     migrations.migrate(database_url)
-    with sql.connect(database_url) as connection:
+    with db.connect(database_url) as connection:
         assert len(read_catalogue(connection, split_column=None, seed=7).item_ids) == 1
     Worker(database_url, Options(idle_exit=0.5, poll_interval=0.1)).run()
     assert not viewed.is_caught()

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql as compose
 
-from aisle import sql
-from aisle.sql import errors, transfer, updates
-from aisle.sql.table_files import Reading
+from aisle import db
+from aisle.db import errors
+from aisle.files import import_export, upsert
+from aisle.files.table_files import Reading
 from tests.imports import exists, rows
 
 few = settings(
@@ -51,16 +52,16 @@ def damaged(whole: bytes) -> st.SearchStrategy[bytes]:
     )  # fmt: skip
 
 
-def import_or_refuse(db: sql.Connection, path: Path, **options: Any) -> None:
-    db.execute("drop schema if exists new cascade")
+def import_or_refuse(target: db.Connection, path: Path, **options: Any) -> None:
+    target.execute("drop schema if exists new cascade")
     try:
-        result = transfer.import_table(db, path, "new.t", **options)
+        result = import_export.import_table(target, path, "new.t", **options)
     except errors.AisleError:
-        assert not exists(db, "new.t"), "nothing is half imported"
-        assert rows(db, "select from pg_namespace where nspname = 'new'") == []
+        assert not exists(target, "new.t"), "nothing is half imported"
+        assert rows(target, "select from pg_namespace where nspname = 'new'") == []
         return
-    assert rows(db, "select count(*) from new.t") == [(result.rows,)]
-    names = [row[0] for row in rows(db, "select attname::text from pg_attribute where attrelid = 'new.t'::regclass "
+    assert rows(target, "select count(*) from new.t") == [(result.rows,)]
+    names = [row[0] for row in rows(target, "select attname::text from pg_attribute where attrelid = 'new.t'::regclass "
                                         "and attnum > 0 order by attnum")]  # fmt: skip
     assert names == list(result.columns)
 
@@ -68,7 +69,7 @@ def import_or_refuse(db: sql.Connection, path: Path, **options: Any) -> None:
 @few
 @given(content=contents, name=st.sampled_from(["a.csv", "a.txt", "a.csv.gz", "a.parquet", "a.xlsx", "a.xls"]))
 def test_any_bytes_are_imported_or_refused(
-    connection: sql.Connection, tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str
+    connection: db.Connection, tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / name
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") and len(content) % 2 else content)
@@ -88,7 +89,7 @@ readings = st.builds(
 @few
 @given(content=encoded | tables, reading=readings)
 def test_any_options_are_followed_or_refused(
-    connection: sql.Connection, tmp_path_factory: pytest.TempPathFactory, content: bytes, reading: Reading
+    connection: db.Connection, tmp_path_factory: pytest.TempPathFactory, content: bytes, reading: Reading
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "a.csv"
     path.write_bytes(content)
@@ -108,7 +109,7 @@ def whole(ending: str, folder: Path) -> bytes:
 @few
 @given(data=st.data(), ending=st.sampled_from(["parquet", "csv.gz"]))
 def test_a_damaged_file_is_refused_or_whole(
-    connection: sql.Connection, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, ending: str
+    connection: db.Connection, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, ending: str
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
     path = folder / f"damaged.{ending}"
@@ -123,7 +124,7 @@ shops = st.dictionaries(st.integers(0, 9), st.tuples(values, st.integers(-9, 9) 
 @few
 @given(old=shops, new=shops, ending=st.sampled_from(["csv", "parquet"]))
 def test_an_update_is_what_two_dictionaries_make(
-    connection: sql.Connection, tmp_path_factory: pytest.TempPathFactory, old: Any, new: Any, ending: str
+    connection: db.Connection, tmp_path_factory: pytest.TempPathFactory, old: Any, new: Any, ending: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / f"update.{ending}"
     for name, shop in (("t", old), ("u", new)):
@@ -132,11 +133,11 @@ def test_an_update_is_what_two_dictionaries_make(
         with connection.cursor() as cursor:
             query = compose.SQL("insert into {} values (%s, %s, %s)").format(compose.Identifier(name))
             cursor.executemany(query, [(key, *row) for key, row in shop.items()])
-    transfer.export_table(connection, "u", path)
-    result = transfer.import_table(connection, path, "t", update=True)
+    import_export.export_table(connection, "u", path)
+    result = import_export.import_table(connection, path, "t", update=True)
     if ending == "csv":  # in which the empty string is NULL
         new = {key: (name or None, price) for key, (name, price) in new.items()}
     assert {key: tuple(row) for key, *row in rows(connection)} == {**old, **new}
     known = old.keys() & new.keys()
     same = sum(old[key] == new[key] for key in known)
-    assert result.changes == updates.Changes(len(new) - len(known), len(known) - same, same)
+    assert result.changes == upsert.Changes(len(new) - len(known), len(known) - same, same)

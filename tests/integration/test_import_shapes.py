@@ -16,23 +16,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from aisle import sql
-from aisle.sql import errors, transfer
-from aisle.sql.table_files import Reading
+from aisle import db
+from aisle.db import errors
+from aisle.files import import_export
+from aisle.files.table_files import Reading
 from tests.imports import exists, fault, rows, types
 
 
 @pytest.fixture
-def db(connection: sql.Connection) -> sql.Connection:
+def target(connection: db.Connection) -> db.Connection:
     return connection
 
 
-def read(db: sql.Connection, path: Path, **options: Any) -> tuple[str, list[tuple[Any, ...]]]:
+def read(target: db.Connection, path: Path, **options: Any) -> tuple[str, list[tuple[Any, ...]]]:
     """Import into a new table t; return what was said on how it was read, and the rows."""
     key = options.pop("key", None)
-    db.execute("drop table if exists t")
-    result = transfer.import_table(db, path, "t", key=key, reading=Reading(**options))
-    return " ".join(filter(None, (result.said, *result.notes))), rows(db)
+    target.execute("drop table if exists t")
+    result = import_export.import_table(target, path, "t", key=key, reading=Reading(**options))
+    return " ".join(filter(None, (result.said, *result.notes))), rows(target)
 
 
 # ---- encodings ----
@@ -52,9 +53,9 @@ KOREAN = "id,이름\n1,녹차 티백\n2,현미 누룽지\n"
     ],
     ids=["utf-8", "bom", "cp949", "excel's unicode text", "big endian", "utf-32"],
 )
-def test_the_encoding_is_said_when_it_is_not_utf_8(db: sql.Connection, put: Any, content: bytes, said: str) -> None:
+def test_the_encoding_is_said_when_it_is_not_utf_8(target: db.Connection, put: Any, content: bytes, said: str) -> None:
     for path in (put(content, "items.txt"), put(gzip.compress(content), "items.txt.gz")):
-        assert read(db, path) == (said, [(1, "녹차 티백"), (2, "현미 누룽지")])
+        assert read(target, path) == (said, [(1, "녹차 티백"), (2, "현미 누룽지")])
 
 
 @pytest.mark.parametrize(
@@ -68,88 +69,88 @@ def test_the_encoding_is_said_when_it_is_not_utf_8(db: sql.Connection, put: Any,
     ],
 )
 def test_what_only_happens_to_be_readable_as_cp949_is_refused(
-    db: sql.Connection, put: Any, text: str, encoding: str
+    target: db.Connection, put: Any, text: str, encoding: str
 ) -> None:
     path = put(text.encode(encoding))
-    assert "hardly looks Korean" in fault(db, path)
-    assert "--encoding" in fault(db, path)
-    assert not exists(db, "t")
-    said, found = read(db, path, encoding=encoding)
+    assert "hardly looks Korean" in fault(target, path)
+    assert "--encoding" in fault(target, path)
+    assert not exists(target, "t")
+    said, found = read(target, path, encoding=encoding)
     assert said.startswith("as ")
     assert [name for _, name in found] == [line.split(",")[1] for line in text.splitlines()[1:]]
-    assert read(db, path, encoding="cp949")[0] == "as CP949", "who says so is believed"
+    assert read(target, path, encoding="cp949")[0] == "as CP949", "who says so is believed"
 
 
-def test_korean_beside_other_letters_is_korean(db: sql.Connection, put: Any) -> None:
+def test_korean_beside_other_letters_is_korean(target: db.Connection, put: Any) -> None:
     text = "id,name\n1,똠얌꿍 쌀국수 ½\n2,Å 규격 녹차\n3,뷁 꿻 현미 누룽지 과자\n"
     text = text.replace("½", "㎏").replace("Å", "Ⅱ")
-    said, found = read(db, put(text.encode("cp949")))
+    said, found = read(target, put(text.encode("cp949")))
     assert said == "as CP949"
     assert found[2] == (3, "뷁 꿻 현미 누룽지 과자")
 
 
-def test_bytes_of_no_encoding_name_the_line_and_the_option(db: sql.Connection, put: Any) -> None:
-    said = fault(db, put("id,name\n1,café au lait\n".encode("latin-1")))
+def test_bytes_of_no_encoding_name_the_line_and_the_option(target: db.Connection, put: Any) -> None:
+    said = fault(target, put("id,name\n1,café au lait\n".encode("latin-1")))
     assert "line 2: there are bytes that are no UTF-8 text." in said
     assert "--encoding NAME" in said
-    said = fault(db, put("id\tname\n1\t가\n".encode("utf-16") + b"\x00\xd8\x00"))
+    said = fault(target, put("id\tname\n1\t가\n".encode("utf-16") + b"\x00\xd8\x00"))
     assert "line 3: there are bytes that are no UTF-16 text." in said
-    assert "Try: --encoding utf-16-le" in fault(db, put("id,name\n1,tea\n".encode("utf-16-le")))
-    assert "Try: --encoding utf-16-be" in fault(db, put("id,name\n1,tea\n".encode("utf-16-be")))
-    assert read(db, put("id,name\n1,tea\n".encode("utf-16-le")), encoding="UTF-16LE")[1] == [(1, "tea")]
-    assert "line 2" in fault(db, put("id,name\n1,가\n"), reading=Reading(encoding="ascii"))
+    assert "Try: --encoding utf-16-le" in fault(target, put("id,name\n1,tea\n".encode("utf-16-le")))
+    assert "Try: --encoding utf-16-be" in fault(target, put("id,name\n1,tea\n".encode("utf-16-be")))
+    assert read(target, put("id,name\n1,tea\n".encode("utf-16-le")), encoding="UTF-16LE")[1] == [(1, "tea")]
+    assert "line 2" in fault(target, put("id,name\n1,가\n"), reading=Reading(encoding="ascii"))
 
 
 @pytest.mark.parametrize("name", ["klingon", "hex", "", "a\0b", "undefined"])
-def test_an_unknown_encoding(db: sql.Connection, put: Any, name: str) -> None:
+def test_an_unknown_encoding(target: db.Connection, put: Any, name: str) -> None:
     with pytest.raises(errors.InvalidArgumentError, match="no encoding"):
-        read(db, put("id\n1\n"), encoding=name)
+        read(target, put("id\n1\n"), encoding=name)
 
 
 # ---- delimiters ----
 
 
-def test_a_pipe_between_fields_is_taken_and_said(db: sql.Connection, put: Any) -> None:
-    said, found = read(db, put("id|name|category\n1|tea|drink\n2|bread|food\n"))
+def test_a_pipe_between_fields_is_taken_and_said(target: db.Connection, put: Any) -> None:
+    said, found = read(target, put("id|name|category\n1|tea|drink\n2|bread|food\n"))
     assert said == "with '|' between fields"
     assert found == [(1, "tea", "drink"), (2, "bread", "food")]
-    said, found = read(db, put("id|name, short|category\n1|tea|a, b, c\n2|bread|food\n"))
+    said, found = read(target, put("id|name, short|category\n1|tea|a, b, c\n2|bread|food\n"))
     assert said == "with '|' between fields"
     assert found == [(1, "tea", "a, b, c"), (2, "bread", "food")]
-    assert read(db, put("id,brand|name\n1,a|b\n2,c|d\n")) == ("", [(1, "a|b"), (2, "c|d")])
+    assert read(target, put("id,brand|name\n1,a|b\n2,c|d\n")) == ("", [(1, "a|b"), (2, "c|d")])
 
 
 @pytest.mark.parametrize("mark", ["^|^", "||", "::", "^", "~", ":", "\x1f"])
-def test_one_column_that_looks_like_several_is_refused(db: sql.Connection, put: Any, mark: str) -> None:
+def test_one_column_that_looks_like_several_is_refused(target: db.Connection, put: Any, mark: str) -> None:
     path = put(f"id{mark}name\n1{mark}tea\n2{mark}bread\n")
-    said = fault(db, path)
+    said = fault(target, path)
     assert "it seems to have one column" in said
     assert "--delimiter" in said
-    assert not exists(db, "t")
-    assert len(read(db, path, delimiter=",")[1]) == 2, "one column it is"
+    assert not exists(target, "t")
+    assert len(read(target, path, delimiter=",")[1]) == 2, "one column it is"
     if len(mark) == 1:
-        assert read(db, path, delimiter=mark)[1] == [(1, "tea"), (2, "bread")]
+        assert read(target, path, delimiter=mark)[1] == [(1, "tea"), (2, "bread")]
 
 
 @pytest.mark.parametrize(
     "content", ["name\ntea\nbread, brown\n", "상품명(필수)\n녹차\n", "sku-code\na-b\ny-z\n", "a:b\nx\ny:z\n", "a|b\n"]
 )
-def test_one_column_is_one_column(db: sql.Connection, put: Any, content: str) -> None:
-    assert len(read(db, put(content.replace(", ", " ")))[1]) == content.count("\n") - 1
+def test_one_column_is_one_column(target: db.Connection, put: Any, content: str) -> None:
+    assert len(read(target, put(content.replace(", ", " ")))[1]) == content.count("\n") - 1
 
 
-def test_excels_line_on_the_delimiter_is_followed(db: sql.Connection, put: Any) -> None:
+def test_excels_line_on_the_delimiter_is_followed(target: db.Connection, put: Any) -> None:
     for mark, first in ((";", "sep=;"), ("|", '"sep=|"'), (";", "SEP=;\r")):
-        assert read(db, put(f"{first}\nid{mark}name\n1{mark}a,b,c\n"))[1] == [(1, "a,b,c")]
-    assert "line 4: 1 fields" in fault(db, put("sep=;\nid;name\n1;a\n2\n"))
+        assert read(target, put(f"{first}\nid{mark}name\n1{mark}a,b,c\n"))[1] == [(1, "a,b,c")]
+    assert "line 4: 1 fields" in fault(target, put("sep=;\nid;name\n1;a\n2\n"))
 
 
-def test_tabs_without_quoting_are_read_and_said(db: sql.Connection, put: Any) -> None:
-    said, found = read(db, put('id\tname\n1\t"27형" 모니터\n2\t"tea\n3\t"\n'))
+def test_tabs_without_quoting_are_read_and_said(target: db.Connection, put: Any) -> None:
+    said, found = read(target, put('id\tname\n1\t"27형" 모니터\n2\t"tea\n3\t"\n'))
     assert said == "with quotes as part of the text"
     assert found == [(1, '"27형" 모니터'), (2, '"tea'), (3, '"')]
-    assert read(db, put('id\tname\n1\t"two\nlines"\n')) == ("", [(1, "two\nlines")])
-    assert "a quoted field is not closed" in fault(db, put('id\tname\n1\t"tea\n2\n'), "u")
+    assert read(target, put('id\tname\n1\t"two\nlines"\n')) == ("", [(1, "two\nlines")])
+    assert "a quoted field is not closed" in fault(target, put('id\tname\n1\t"tea\n2\n'), "u")
 
 
 # ---- headers ----
@@ -168,12 +169,12 @@ FOUND = [(1, "녹차", 1000), (2, "커피", 2000)]
         '"필수 항목을 꼭 입력해 주세요, 아래는\n예시입니다"\n\n2024-05-01 기준 자료\n',
     ],
 )
-def test_a_title_above_the_header_is_passed_over_and_said(db: sql.Connection, put: Any, above: str) -> None:
-    said, found = read(db, put(f"{above}{HEADER}\n{DATA}"))
+def test_a_title_above_the_header_is_passed_over_and_said(target: db.Connection, put: Any, above: str) -> None:
+    said, found = read(target, put(f"{above}{HEADER}\n{DATA}"))
     line = above.count("\n") + 1
     assert said.startswith(f"Line {line} was taken as the header, ")
     assert "above it passed over" in said
-    assert list(types(db)) == HEADER.split(",")
+    assert list(types(target)) == HEADER.split(",")
     assert found == FOUND
 
 
@@ -181,54 +182,54 @@ def test_a_title_above_the_header_is_passed_over_and_said(db: sql.Connection, pu
     "content",
     ["id\n1,tea\n2,bread\n", "상품 목록\n1,tea\n2,bread\n", "안내 문구\n가,나,다\n"],
 )
-def test_a_header_is_not_guessed_where_it_is_not_sure(db: sql.Connection, put: Any, content: str) -> None:
-    assert "--header-line N" in fault(db, put(content))
-    assert not exists(db, "t")
+def test_a_header_is_not_guessed_where_it_is_not_sure(target: db.Connection, put: Any, content: str) -> None:
+    assert "--header-line N" in fault(target, put(content))
+    assert not exists(target, "t")
 
 
-def test_the_line_of_the_header_can_be_said(db: sql.Connection, put: Any) -> None:
+def test_the_line_of_the_header_can_be_said(target: db.Connection, put: Any) -> None:
     path = put(f"안내 1,안내 2,안내 3\n또,,\n\n{HEADER}\n{DATA}")
-    said, found = read(db, path, header_line=4)
+    said, found = read(target, path, header_line=4)
     assert said == "Line 4 was taken as the header, 2 lines above it passed over."
     assert found == FOUND
-    assert "line 3 is no row" in fault(db, path, reading=Reading(header_line=3))
-    assert "line 40 is no row" in fault(db, path, reading=Reading(header_line=40))
-    assert "line 4: " in fault(db, put(f"x\n{HEADER}\n1,a,2\n1,b\n"), reading=Reading(header_line=2))
+    assert "line 3 is no row" in fault(target, path, reading=Reading(header_line=3))
+    assert "line 40 is no row" in fault(target, path, reading=Reading(header_line=40))
+    assert "line 4: " in fault(target, put(f"x\n{HEADER}\n1,a,2\n1,b\n"), reading=Reading(header_line=2))
 
 
-def test_a_column_name_twice_is_numbered_and_said(db: sql.Connection, put: Any) -> None:
-    said, found = read(db, put("id,아이콘,아이콘,아이콘 2,아이콘\n1,a,b,c,d\n"))
-    assert list(types(db)) == ["id", "아이콘", "아이콘 3", "아이콘 2", "아이콘 4"]
+def test_a_column_name_twice_is_numbered_and_said(target: db.Connection, put: Any) -> None:
+    said, found = read(target, put("id,아이콘,아이콘,아이콘 2,아이콘\n1,a,b,c,d\n"))
+    assert list(types(target)) == ["id", "아이콘", "아이콘 3", "아이콘 2", "아이콘 4"]
     assert "Column 3 is called '아이콘 3', as there is a '아이콘' before it" in said
     assert "Column 5 is called '아이콘 4'" in said
     assert found == [(1, "a", "b", "c", "d")]
 
 
-def test_columns_are_renamed_by_name_or_position(db: sql.Connection, put: Any) -> None:
+def test_columns_are_renamed_by_name_or_position(target: db.Connection, put: Any) -> None:
     path = put(f"id,name,name,a=b,{'가' * 30}\n1,a,b,c,d\n")
-    assert "--rename 5=NAME" in fault(db, path)
-    said, _ = read(db, path, rename=("2=first", "3=second", "a=b=eq", "5=long", "id=sku"))
-    assert list(types(db)) == ["sku", "first", "second", "eq", "long"]
+    assert "--rename 5=NAME" in fault(target, path)
+    said, _ = read(target, path, rename=("2=first", "3=second", "a=b=eq", "5=long", "id=sku"))
+    assert list(types(target)) == ["sku", "first", "second", "eq", "long"]
     assert said == ""
-    assert "2 columns 'name'" in fault(db, path, reading=Reading(rename=("name=x",)))
-    assert "no column 'nothing'" in fault(db, path, reading=Reading(rename=("nothing=x",)))
-    assert "no column '6'" in fault(db, path, reading=Reading(rename=("6=x",)))
+    assert "2 columns 'name'" in fault(target, path, reading=Reading(rename=("name=x",)))
+    assert "no column 'nothing'" in fault(target, path, reading=Reading(rename=("nothing=x",)))
+    assert "no column '6'" in fault(target, path, reading=Reading(rename=("6=x",)))
     for rule in ("id", "id=", "="):
         with pytest.raises(errors.InvalidArgumentError, match="OLD=NEW"):
-            read(db, put("id\n1\n"), rename=(rule,))
+            read(target, put("id\n1\n"), rename=(rule,))
 
 
-def test_empty_columns_at_the_end_are_left_out_and_said(db: sql.Connection, put: Any) -> None:
-    said, found = read(db, put("id,name,,\n1,a,,\n2,b,,\n"))
+def test_empty_columns_at_the_end_are_left_out_and_said(target: db.Connection, put: Any) -> None:
+    said, found = read(target, put("id,name,,\n1,a,,\n2,b,,\n"))
     assert (said, found) == ("2 empty columns at the end left out.", [(1, "a"), (2, "b")])
-    said, found = read(db, put("id,name\n1,a,\n2,b\n"))
+    said, found = read(target, put("id,name\n1,a,\n2,b\n"))
     assert (said, found) == ("1 empty column at the end left out.", [(1, "a"), (2, "b")])
-    assert "line 3: column 3 has no name, but here is a value" in fault(db, put("id,name,,\n1,a,,\n2,b,x,\n"), "u")
-    assert "column 2 has no name" in fault(db, put("id,,name\n1,a,b\n"), "u")
+    assert "line 3: column 3 has no name, but here is a value" in fault(target, put("id,name,,\n1,a,,\n2,b,x,\n"), "u")
+    assert "column 2 has no name" in fault(target, put("id,,name\n1,a,b\n"), "u")
 
 
-def test_empty_rows_are_passed_over_and_counted(db: sql.Connection, put: Any) -> None:
-    said, found = read(db, put("id,name\n1,a\n,\n2,b\n,\n,\n"))
+def test_empty_rows_are_passed_over_and_counted(target: db.Connection, put: Any) -> None:
+    said, found = read(target, put("id,name\n1,a\n,\n2,b\n,\n,\n"))
     assert (said, found) == ("3 empty rows passed over.", [(1, "a"), (2, "b")])
 
 
@@ -238,50 +239,50 @@ GODOMALL = (
 )
 
 
-def test_rows_that_explain_the_columns_are_refused_or_passed_over(db: sql.Connection, put: Any) -> None:
+def test_rows_that_explain_the_columns_are_refused_or_passed_over(target: db.Connection, put: Any) -> None:
     path = put((GODOMALL + "1000000001,녹차,1000,,\n1000000002,커피,2000,,\n").encode("cp949"))
-    said = fault(db, path)
+    said = fault(target, path)
     assert "line 2: the 2 rows below the header seem to explain the columns" in said
     assert "--skip-rows 2" in said
-    assert not exists(db, "t")
-    said, found = read(db, path, skip_rows=2)
+    assert not exists(target, "t")
+    said, found = read(target, path, skip_rows=2)
     assert "2 rows below the header passed over." in said
     assert found == [(1000000001, "녹차", 1000, None, None), (1000000002, "커피", 2000, None, None)]
-    assert types(db)["상품번호"] == "bigint"
-    assert len(read(db, path, skip_rows=0)[1]) == 4
-    said, found = read(db, path, header_line=2, skip_rows=1)
-    assert list(types(db))[:2] == ["goods_no", "goods_nm"]
+    assert types(target)["상품번호"] == "bigint"
+    assert len(read(target, path, skip_rows=0)[1]) == 4
+    said, found = read(target, path, header_line=2, skip_rows=1)
+    assert list(types(target))[:2] == ["goods_no", "goods_nm"]
     assert len(found) == 2
 
 
-def test_one_odd_first_value_is_a_warning(db: sql.Connection, put: Any) -> None:
+def test_one_odd_first_value_is_a_warning(target: db.Connection, put: Any) -> None:
     data = "".join(f"s{n},tea {n},{n}00\n" for n in range(1, 30))
-    said, found = read(db, put(f"sku,name,price\nfirst,tea,문의\n{data}"))
+    said, found = read(target, put(f"sku,name,price\nfirst,tea,문의\n{data}"))
     assert "Only line 2 keeps the column 'price' from being numbers" in said
     assert "--skip-rows 1" in said
     assert len(found) == 30
-    assert read(db, put(f"sku,name,price\nfirst,tea,1\n{data}"))[0] == ""
+    assert read(target, put(f"sku,name,price\nfirst,tea,1\n{data}"))[0] == ""
 
 
-def test_rows_that_explain_the_columns_of_an_existing_table(db: sql.Connection, put: Any) -> None:
-    db.execute("create table t (id int, price int)")
-    assert "--skip-rows 1" in fault(db, put("id,price\n번호,가격\n1,2\n"))
-    assert "--skip-rows" not in fault(db, put("id,price\n1,2\n번호,가격\n"))
+def test_rows_that_explain_the_columns_of_an_existing_table(target: db.Connection, put: Any) -> None:
+    target.execute("create table t (id int, price int)")
+    assert "--skip-rows 1" in fault(target, put("id,price\n번호,가격\n1,2\n"))
+    assert "--skip-rows" not in fault(target, put("id,price\n1,2\n번호,가격\n"))
 
 
 # ---- kinds of files ----
 
 
-def test_what_can_be_read_only_once_is_refused(db: sql.Connection, tmp_path: Path) -> None:
+def test_what_can_be_read_only_once_is_refused(target: db.Connection, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
-    assert "is no file; an import reads its file twice. Write what comes" in fault(db, tmp_path / "pipe.csv")
+    assert "is no file; an import reads its file twice. Write what comes" in fault(target, tmp_path / "pipe.csv")
 
 
 @pytest.mark.parametrize("columns", [1601, 1500])
-def test_more_columns_than_a_table_or_a_row_can_have(db: sql.Connection, put: Any, columns: int) -> None:
+def test_more_columns_than_a_table_or_a_row_can_have(target: db.Connection, put: Any, columns: int) -> None:
     header = ",".join(f"c{n}" for n in range(columns))
-    assert "items.csv" in fault(db, put(f"{header}\n{','.join('1' * columns)}\n"), "new.t")
-    assert not exists(db, "new.t")
+    assert "items.csv" in fault(target, put(f"{header}\n{','.join('1' * columns)}\n"), "new.t")
+    assert not exists(target, "new.t")
 
 
 def xlsx(*sheets: list[list[Any]], names: tuple[str, ...] = ("Sheet1", "Sheet2", "Sheet3")) -> bytes:
@@ -335,7 +336,7 @@ def xlsx(*sheets: list[list[Any]], names: tuple[str, ...] = ("Sheet1", "Sheet2",
     return file.getvalue()
 
 
-def test_an_excel_file_is_read(db: sql.Connection, put: Any) -> None:
+def test_an_excel_file_is_read(target: db.Connection, put: Any) -> None:
     sheet: list[list[Any]] = [
         ["상품 목록입니다", None],
         ["id", "이름", "가격", "코드", "날", "때", "판매", ""],
@@ -343,27 +344,27 @@ def test_an_excel_file_is_read(db: sql.Connection, put: Any) -> None:
         [12345678901234, " 커피 & 차 ", 2, "7", (45352,), (45294,), False, None],
     ]
     for name in ("items.xlsx", "items.csv", "items"):
-        said, found = read(db, put(xlsx(sheet), name))
+        said, found = read(target, put(xlsx(sheet), name))
         assert said.startswith("Line 2 was taken as the header, 1 line above it passed over")
         assert "1 empty column at the end left out." in said
         assert found[0][:4] == (1, "녹차\n티백", Decimal("1500.5"), "00123")
         assert found[1][:4] == (12345678901234, " 커피 & 차 ", 2, "7")
-        assert list(types(db).values()) == [
+        assert list(types(target).values()) == [
             "bigint", "text", "numeric", "text", "date", "timestamp without time zone", "boolean",
         ]  # fmt: skip
         assert [str(value) for value in found[0][4:]] == ["2024-02-29", "2024-01-02 12:00:00", "True"]
         assert [str(value) for value in found[1][4:]] == ["2024-03-01", "2024-01-03 00:00:00", "False"]
 
 
-def test_the_sheet_of_an_excel_file_is_said_and_can_be_chosen(db: sql.Connection, put: Any) -> None:
+def test_the_sheet_of_an_excel_file_is_said_and_can_be_chosen(target: db.Connection, put: Any) -> None:
     path = put(xlsx([], [["id"], [1]], [["id"], [2], [3]]), "items.xlsx")
-    said, found = read(db, path)
+    said, found = read(target, path)
     assert (said, found) == ("Read the sheet 'Sheet2'; there is also 'Sheet3' (--sheet NAME).", [(1,)])
-    assert read(db, path, sheet="Sheet3") == ("", [(2,), (3,)])
-    assert "there is no sheet 'x'. It has: Sheet1, Sheet2, Sheet3" in fault(db, path, reading=Reading(sheet="x"))
-    assert "the file is empty" in fault(db, path, reading=Reading(sheet="Sheet1"))
-    assert "Excel file cannot be read" in fault(db, put(path.read_bytes()[:-40], "cut.xlsx"))
-    assert "id '1' is already in line 2" in fault(db, put(xlsx([["id"], [1], [1]])), "u")
+    assert read(target, path, sheet="Sheet3") == ("", [(2,), (3,)])
+    assert "there is no sheet 'x'. It has: Sheet1, Sheet2, Sheet3" in fault(target, path, reading=Reading(sheet="x"))
+    assert "the file is empty" in fault(target, path, reading=Reading(sheet="Sheet1"))
+    assert "Excel file cannot be read" in fault(target, put(path.read_bytes()[:-40], "cut.xlsx"))
+    assert "id '1' is already in line 2" in fault(target, put(xlsx([["id"], [1], [1]])), "u")
 
 
 # Written by Excel 97 to 2003: id, 이름; 1, 녹차; 2, 커피.
@@ -378,19 +379,19 @@ XLS = (
 )
 
 
-def test_an_old_excel_file_is_read(db: sql.Connection, put: Any) -> None:
+def test_an_old_excel_file_is_read(target: db.Connection, put: Any) -> None:
     path = put(zlib.decompress(base64.b85decode(XLS)), "items.xls")
-    assert read(db, path) == ("", [(1, "녹차"), (2, "커피")])
-    assert "save it again as .xlsx" in fault(db, put(path.read_bytes()[:600], "cut.xls"))
+    assert read(target, path) == ("", [(1, "녹차"), (2, "커피")])
+    assert "save it again as .xlsx" in fault(target, put(path.read_bytes()[:600], "cut.xls"))
 
 
 def test_without_calamine_the_error_names_the_extra(
-    db: sql.Connection, put: Any, monkeypatch: pytest.MonkeyPatch
+    target: db.Connection, put: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put(xlsx([["id"], [1]]), "items.xlsx")
     monkeypatch.setitem(sys.modules, "python_calamine", None)
     with pytest.raises(errors.MissingExtraError) as caught:
-        read(db, path)
+        read(target, path)
     assert "pip install '.[excel]'" in str(caught.value.hint)
 
 
@@ -405,25 +406,25 @@ def test_without_calamine_the_error_names_the_extra(
         (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive"),
     ],
 )
-def test_what_is_no_table_is_called_by_its_name(db: sql.Connection, put: Any, content: bytes, kind: str) -> None:
+def test_what_is_no_table_is_called_by_its_name(target: db.Connection, put: Any, content: bytes, kind: str) -> None:
     for name in ("items.xls", "items.csv"):
-        said = fault(db, put(content, name))
+        said = fault(target, put(content, name))
         assert f"{name} is {kind}, no table" in said
         assert "CSV" in said
 
 
-def test_a_zip_archive_is_to_be_unpacked(db: sql.Connection, put: Any) -> None:
+def test_a_zip_archive_is_to_be_unpacked(target: db.Connection, put: Any) -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("items.csv", "id\n1\n")
-    assert "is a ZIP archive, no table. Unpack it" in fault(db, put(file.getvalue(), "items.csv"))
+    assert "is a ZIP archive, no table. Unpack it" in fault(target, put(file.getvalue(), "items.csv"))
 
 
-def test_a_compressed_file_needs_no_ending(db: sql.Connection, put: Any) -> None:
-    assert read(db, put(gzip.compress(b"id\n1\n"), "items.csv"))[1] == [(1,)]
+def test_a_compressed_file_needs_no_ending(target: db.Connection, put: Any) -> None:
+    assert read(target, put(gzip.compress(b"id\n1\n"), "items.csv"))[1] == [(1,)]
 
 
-def test_an_option_that_means_nothing_to_a_file_is_refused(db: sql.Connection, put: Any, tmp_path: Path) -> None:
+def test_an_option_that_means_nothing_to_a_file_is_refused(target: db.Connection, put: Any, tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": [1]}), tmp_path / "a.parquet")
     for path, reading in (
         (put(xlsx([["id"], [1]]), "a.xlsx"), Reading(encoding="cp949")),
@@ -431,13 +432,13 @@ def test_an_option_that_means_nothing_to_a_file_is_refused(db: sql.Connection, p
         (put("id\n1\n"), Reading(sheet="x")),
     ):
         with pytest.raises(errors.InvalidArgumentError, match="does not apply to a file"):
-            transfer.import_table(db, path, "t", reading=reading)
+            import_export.import_table(target, path, "t", reading=reading)
 
 
 # ---- Parquet ----
 
 
-def test_a_parquet_file_with_a_damaged_page_is_refused(db: sql.Connection, tmp_path: Path) -> None:
+def test_a_parquet_file_with_a_damaged_page_is_refused(target: db.Connection, tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     table = pa.table({"id": list(range(2000)), "name": [f"tea {n}" for n in range(2000)]})
     pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
@@ -445,42 +446,42 @@ def test_a_parquet_file_with_a_damaged_page_is_refused(db: sql.Connection, tmp_p
     at = data.index(b"tea 1234")
     data[at : at + 3] = b"sea"
     path.write_bytes(data)
-    said = fault(db, path)
+    said = fault(target, path)
     assert "the file is damaged" in said
     assert "CRC" in said
-    assert not exists(db, "t")
+    assert not exists(target, "t")
     pq.write_table(pa.table({"id": [1, 2], "name": ["tea", None]}), path)
     path.write_bytes(b"\0\0" + path.read_bytes()[4:])
-    assert "the file is damaged" in fault(db, path)
-    assert not exists(db, "t")
+    assert "the file is damaged" in fault(target, path)
+    assert not exists(target, "t")
 
 
-def test_a_complete_parquet_file_with_an_unusable_schema(db: sql.Connection, tmp_path: Path) -> None:
+def test_a_complete_parquet_file_with_an_unusable_schema(target: db.Connection, tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table({"id": [1], "tags": [[("a", 1)]]}, pa.schema(
         {"id": pa.int64(), "tags": pa.map_(pa.string(), pa.int64())})), path)  # fmt: skip
-    assert "column 'tags' is of type map" in fault(db, path)
+    assert "column 'tags' is of type map" in fault(target, path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-8] + (2**31 - 1).to_bytes(4, "little") + b"PAR1")
-    assert "is complete, but its schema cannot be read" in fault(db, path)
+    assert "is complete, but its schema cannot be read" in fault(target, path)
     pq.write_table(pa.table({}), path)
-    assert "the file has no columns" in fault(db, path)
+    assert "the file has no columns" in fault(target, path)
     path.write_bytes(whole[:-30])
-    assert "no complete Parquet file" in fault(db, path)
+    assert "no complete Parquet file" in fault(target, path)
 
 
-def test_bytes_that_are_text_become_text_and_it_is_said(db: sql.Connection, tmp_path: Path) -> None:
+def test_bytes_that_are_text_become_text_and_it_is_said(target: db.Connection, tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     names = pa.array(["녹차".encode(), None, b""])
     table = {"id": [1, 2, 3], "name": names, "raw": [b"\xff", b"a", None], "none": pa.nulls(3, pa.binary())}
     pq.write_table(pa.table(table), path)
-    said, found = read(db, path)
+    said, found = read(target, path)
     assert said == "Read as text, as the bytes are UTF-8: name."
-    assert list(types(db).values()) == ["bigint", "text", "bytea", "bytea"]
+    assert list(types(target).values()) == ["bigint", "text", "bytea", "bytea"]
     assert [name for _, name, *_ in found] == ["녹차", None, ""]
-    db.execute("create table e (id int, name text, raw bytea, none text)")
-    db.execute("create table f (id int, name bytea, raw bytea, none text)")
-    transfer.import_table(db, path, "e")
-    transfer.import_table(db, path, "f")
-    assert rows(db, "select name from e order by id") == [("녹차",), (None,), ("",)]
-    assert rows(db, "select name from f order by id") == [("녹차".encode(),), (None,), (b"",)]
+    target.execute("create table e (id int, name text, raw bytea, none text)")
+    target.execute("create table f (id int, name bytea, raw bytea, none text)")
+    import_export.import_table(target, path, "e")
+    import_export.import_table(target, path, "f")
+    assert rows(target, "select name from e order by id") == [("녹차",), (None,), ("",)]
+    assert rows(target, "select name from f order by id") == [("녹차".encode(),), (None,), (b"",)]

@@ -12,14 +12,16 @@ import pytest
 from click.testing import CliRunner
 from psycopg.types.json import Jsonb
 
-from aisle import migrations, sql
+from aisle import db, migrations
 from aisle.cli import aisle
-from aisle.embedder import factors
-from aisle.embedder.factors import FactorEmbedder
-from aisle.embedder.items import ItemEmbedder
+from aisle.db import Connection, errors, model_registry
+from aisle.embedder import item_factors
+from aisle.embedder.item_factors import FactorEmbedder
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.sql import Connection, errors, registry
-from aisle.trainers import category, evaluation, publish, run, shadow, staleness
+from aisle.trainers import drift, evaluation, overlap, run
+from aisle.trainers.category import loading
+from aisle.trainers.category import task as category
 from aisle.trainers.run import conclude
 from tests.chaos import small_shop
 from tests.chaos.waiting import PATIENCE, wait_until
@@ -100,7 +102,7 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
 
     def ask(client: int) -> set[str]:
         seen = set()
-        with sql.connect(database_url) as application:
+        with db.connect(database_url) as application:
             while not stop.is_set():
                 text = small_shop.WORDS[rounds[client] % 16]
                 categories = application.execute(
@@ -120,7 +122,7 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
         return seen
 
     def write() -> int:
-        with sql.connect(database_url) as application:
+        with db.connect(database_url) as application:
             for number in itertools.count():
                 if not asked.acquire(timeout=PATIENCE) or stop.is_set():
                     break
@@ -130,7 +132,7 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
         return number
 
     def embed() -> None:
-        with sql.connect(database_url) as worker:
+        with db.connect(database_url) as worker:
             while not stop.is_set():
                 drain(worker, [ItemEmbedder()], keep_on=lambda: not stop.is_set())
 
@@ -142,9 +144,9 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
             running += [threads.submit(write), threads.submit(embed)]
             for swap in range(SWAPS):
                 if swap % 2:
-                    registry.rollback(connection, "category")
+                    model_registry.rollback(connection, "category")
                 else:
-                    registry.deploy(connection, new)
+                    model_registry.deploy(connection, new)
                 target = min(rounds) + 1
                 wait_until(
                     lambda target=target: min(rounds) > target or any(task.done() for task in running),
@@ -156,20 +158,20 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
         *seen, written, _ = [task.result() for task in running]
     assert seen == [{"student", "encoder"}] * CLIENTS
     assert written > SWAPS
-    assert registry.live(connection, "category") == old
+    assert model_registry.live(connection, "category") == old
 
 
 def test_held_out_rows_outlive_what_the_shop_does_to_them(models: Shop) -> None:
-    live = registry.require_live(models.connection, "category")
+    live = model_registry.require_live(models.connection, "category")
     models.execute("update shop.products set category = 'tea' where id < 4")
-    assert publish.measure(models.connection, live, ["1", "2", "3"])["held_out_rows"] == 3
+    assert loading.measure(models.connection, live, ["1", "2", "3"])["held_out_rows"] == 3
     models.execute("update shop.products set category = null where id = 1")
-    assert publish.measure(models.connection, live, ["1", "2", "3"], keep=False)["held_out_rows"] == 2
+    assert loading.measure(models.connection, live, ["1", "2", "3"], keep=False)["held_out_rows"] == 2
     models.execute("select aisle.detach('items')")
     models.attach()
     with pytest.raises(errors.TrainingDataError, match="No held-out row has both a category and a vector"):
         evaluation.evaluate_category(models.connection, baseline=False)
-    assert set(publish.heldout_of(models.connection, live)) == {"1", "2", "3"}
+    assert set(loading.heldout_of(models.connection, live)) == {"1", "2", "3"}
 
 
 @pytest.mark.parametrize("kind", ["items", "interactions", "orders"])
@@ -179,7 +181,7 @@ def test_what_is_not_attached_any_more_cannot_be_stale(models: Shop, kind: str) 
         models.execute("select aisle.detach('orders')")  # which would serve
     models.execute("select aisle.detach(%s)", [kind])
     with pytest.raises(errors.NotAttachedError, match=f"What the {task} model learned from is not attached any more"):
-        staleness.examine(models.connection, task)
+        drift.examine(models.connection, task)
 
 
 def test_without_its_events_a_recommender_is_not_measured(models: Shop) -> None:
@@ -218,15 +220,15 @@ def test_after_a_rollback_the_answers_are_those_from_before(models: Shop) -> Non
     models.execute("select aisle._enqueue_stale()")
     drain(models.connection, [ItemEmbedder()])
     assert answers(models.connection) == before, "A generation that is filled is not asked."
-    registry.deploy(models.connection, other.model_id)
+    model_registry.deploy(models.connection, other.model_id)
     changed = {question for question, rows in answers(models.connection).items() if rows != before[question]}
     assert {QUESTIONS[0], QUESTIONS[4], QUESTIONS[-1]} <= changed
-    registry.rollback(models.connection, "category")
+    model_registry.rollback(models.connection, "category")
     assert answers(models.connection) == before
 
 
 def test_a_deploy_of_what_is_live_asks_for_no_force(shop: Shop, publish: Publish) -> None:
-    model_id = publish().model_id
+    model_id = loading().model_id
     shop.execute("update aisle._models set passed_gate = false")
     assert shop.value("select aisle.deploy(%s)", [model_id]) == f"Model {model_id} answers for category already."
 
@@ -246,7 +248,7 @@ def test_what_was_learned_from_events_outlives_a_detach(models: Shop) -> None:
 @pytest.mark.parametrize("draft_rows", [100, 0])
 def test_what_was_learned_from_events_outlives_a_reload_of_the_table(models: Shop, by: str, draft_rows: int) -> None:
     models.execute("update aisle._attachments set draft_rows = %s where kind = 'items'", [draft_rows])
-    factors.store(models.connection, registry.require_live(models.connection, "recommender"), [])
+    item_factors.store(models.connection, model_registry.require_live(models.connection, "recommender"), [])
     models.execute("select aisle._enqueue_stale()")
     drain(models.connection, [ItemEmbedder(), FactorEmbedder()])
     learned = "select item_id, embedding, in_embedding from aisle.item_factors where origin = 'events' order by 1"
@@ -269,7 +271,7 @@ def test_what_was_learned_from_events_outlives_a_reload_of_the_table(models: Sho
 
 
 def test_a_model_that_is_compared_replaces_only_what_it_was_compared_with(shop: Shop, publish: Publish) -> None:
-    first, better, by_hand = publish(), publish(deploy=False), publish(deploy=False)
+    first, better, by_hand = loading(), loading(deploy=False), loading(deploy=False)
     metrics = {"accuracy": 0.9, "live": {"model_id": first.model_id, "accuracy": 0.8}}
 
     def end(told: bool | None) -> tuple[bool, str]:
@@ -280,16 +282,16 @@ def test_a_model_that_is_compared_replaces_only_what_it_was_compared_with(shop: 
         )  # fmt: skip
         return result.deployed, result.reason
 
-    registry.deploy(shop.connection, by_hand.model_id)
+    model_registry.deploy(shop.connection, by_hand.model_id)
     deployed, reason = end(None)
     assert not deployed
     assert "another model has been deployed since" in reason
-    assert registry.live(shop.connection, "category") == by_hand.model_id
+    assert model_registry.live(shop.connection, "category") == by_hand.model_id
     assert not end(False)[0]
     assert end(True)[0]
-    assert registry.live(shop.connection, "category") == better.model_id
-    registry.rollback(shop.connection, "category")
-    registry.rollback(shop.connection, "category")
+    assert model_registry.live(shop.connection, "category") == better.model_id
+    model_registry.rollback(shop.connection, "category")
+    model_registry.rollback(shop.connection, "category")
     assert end(None) == (True, "its accuracy 0.9000 is better than that of the live model, 0.8000")
 
 
@@ -306,23 +308,23 @@ def test_a_candidate_is_asked_what_the_live_model_is_asked(models: Shop) -> None
     """A candidate of the same vectors answers alike; one that knows other categories, users and items does not."""
     connection = models.connection
     twin = publish_tiny_model(connection, deploy=False).model_id
-    live = registry.require_live(connection, "category")
-    assert shadow.compare(connection, "category", live, twin, 2) == {"asked": 4, "overlap@2": 1}
+    live = model_registry.require_live(connection, "category")
+    assert overlap.compare(connection, "category", live, twin, 2) == {"asked": 4, "overlap@2": 1}
     models.execute(
         "update aisle.category_vectors set category = category || '!' where model_id = %s and category like '음료%%'",
         [twin],
     )
     # Of tea, coffee and bread only bread has its name in both; among the first two it comes for all four items.
-    compared = shadow.compare(connection, "category", live, twin, 3)
+    compared = overlap.compare(connection, "category", live, twin, 3)
     assert compared == {"asked": 4, "overlap@3": pytest.approx(1 / 3)}
 
-    live = registry.require_live(connection, "recommender")
+    live = model_registry.require_live(connection, "recommender")
     other = publish_tiny_recommender(connection, {2: (None, (1, 0), (0, 1)), 3: (None, (0.1, 1), (1, 1))})
     # Ann has seen 1 and is told 2 and 3 by both; Bob, who has seen 3, is told 1 and 2 by the one and 2 by the other.
-    assert shadow.compare(connection, "recommender", live, other, 5) == {"asked": 2, "overlap@5": 0.75}
+    assert overlap.compare(connection, "recommender", live, other, 5) == {"asked": 2, "overlap@5": 0.75}
 
-    live = registry.require_live(connection, "basket")
-    assert shadow.compare(connection, "basket", live, live, 5) == {"asked": 2, "overlap@5": 1}
+    live = model_registry.require_live(connection, "basket")
+    assert overlap.compare(connection, "basket", live, live, 5) == {"asked": 2, "overlap@5": 1}
 
 
 # ---- stale models ----
@@ -351,26 +353,24 @@ def test_a_category_model_is_stale_when_the_shop_has_moved_on(shop: Shop) -> Non
         " from aisle.item_vectors"
     )
     shop.execute("update aisle._models set environment = jsonb_build_object('finished_at', clock_timestamp())")
-    fresh = staleness.examine(shop.connection, "category")
+    fresh = drift.examine(shop.connection, "category")
     assert (fresh.new_rows, fresh.mix, fresh.confidence) == (0, 0, None)
-    assert fresh.reasons(staleness.Limits()) == []
+    assert fresh.reasons(drift.Limits()) == []
 
     insert(41, 100, model.bread)
-    stale = staleness.examine(shop.connection, "category")
+    stale = drift.examine(shop.connection, "category")
     assert stale.new_rows == pytest.approx(0.6)
     assert stale.mix == pytest.approx(0.6)
     assert stale.confidence == pytest.approx(0.9 - 0.5, abs=1e-4), "Tea or coffee: it does not know."
-    assert len(stale.reasons(staleness.Limits())) == 3
-    assert stale.reasons(staleness.Limits(new_rows=0.7, mix=0.7)) == [
-        "it is less sure of new items by 0.400 (limit: 0.05)"
-    ]
+    assert len(stale.reasons(drift.Limits())) == 3
+    assert stale.reasons(drift.Limits(new_rows=0.7, mix=0.7)) == ["it is less sure of new items by 0.400 (limit: 0.05)"]
 
 
 def test_a_basket_model_is_stale_when_orders_have_come(models: Shop) -> None:
     models.execute("update aisle._models set data = '{\"rows\": 2}' where task = 'basket'")
-    assert staleness.examine(models.connection, "basket").reasons(staleness.Limits()) == []
+    assert drift.examine(models.connection, "basket").reasons(drift.Limits()) == []
     models.execute("insert into shop.lines values ('c', 'bob', '2024-01-03', 2)")
-    (reason,) = staleness.examine(models.connection, "basket").reasons(staleness.Limits())
+    (reason,) = drift.examine(models.connection, "basket").reasons(drift.Limits())
     assert reason.startswith("50.0% of the rows are new or gone")
 
 
@@ -381,9 +381,9 @@ def test_rows_that_came_while_others_went_are_counted(models: Shop, task: str, r
     connection, table = models.connection, {"recommender": "shop.visits", "basket": "shop.lines"}[task]
     data = {"rows": run.count_rows(connection, task), "newest": run.newest_moment(connection, task)}
     models.execute("update aisle._models set data = %s where task = %s", [Jsonb(data), task])
-    assert staleness.examine(connection, task).new_rows == 0
+    assert drift.examine(connection, task).new_rows == 0
     models.execute(f"delete from {table} where who = 'ann'; insert into {table} values {row}")
-    assert staleness.examine(connection, task).new_rows == 1, "Of two rows one went, and one came."
+    assert drift.examine(connection, task).new_rows == 1, "Of two rows one went, and one came."
 
 
 # ---- back-ups and upgrades ----
@@ -403,12 +403,12 @@ def test_a_restored_copy_answers_alike(models: Shop, database_url: str, server: 
     subprocess.run([dump, "--format=custom", f"--file={archive}", database_url], check=True)
     with server.database("template template0") as copy_url:
         subprocess.run([restore, "--exit-on-error", f"--dbname={copy_url}", archive], check=True)
-        with sql.connect(copy_url) as connection:
+        with db.connect(copy_url) as connection:
             assert answers(connection) == before
             copy = Shop(connection)
             copy.insert_more(9, "식빵")
             assert "9" in copy.vectors(), "Triggers work in the copy."
-            registry.rollback(connection, "category")
+            model_registry.rollback(connection, "category")
             assert answers(connection) != before
 
 
@@ -416,11 +416,11 @@ def test_a_restored_copy_answers_alike(models: Shop, database_url: str, server: 
 def test_an_upgrade_keeps_models_and_answers(revision: str, empty_url: str) -> None:
     """From each revision that was released, with a shop and models in it; a new one is covered by being there."""
     migrations.migrate(empty_url, revision)
-    with sql.connect(empty_url) as connection:
+    with db.connect(empty_url) as connection:
         open_tiny_shop(Shop(connection))
         before = answers(connection)
         migrations.migrate(empty_url)
         assert migrations.current(connection) == migrations.head()
         assert answers(connection) == before
-        registry.rollback(connection, "category")
+        model_registry.rollback(connection, "category")
         Shop(connection).insert_more(9, "식빵")

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from aisle.cli import aisle
-from aisle.sql import Connection, errors, locks
+from aisle.db import Connection, errors, locks
 from tests.conftest import Shop, TinyModel
 
 Pauses = Callable[[Callable[[], object]], None]
@@ -28,7 +28,7 @@ def at_pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     monkeypatch.setattr(locks, "LOCK_TIMEOUT", 0.1)
 
     def patch(action: Callable[[], object]) -> None:
-        monkeypatch.setattr("aisle.sql.locks.time.sleep", lambda seconds: action())
+        monkeypatch.setattr("aisle.db.locks.time.sleep", lambda seconds: action())
 
     return patch
 

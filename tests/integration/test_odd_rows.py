@@ -12,15 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from aisle import sql
-from aisle.embedder.items import ItemEmbedder
+from aisle import db
+from aisle.db import Connection, errors
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.sql import Connection, errors
-from aisle.trainers import baselines, basket, basket_score, recommender, towers
-from aisle.trainers.baskets import read_baskets
+from aisle.trainers.basket import score as basket_score
+from aisle.trainers.basket import task as basket
+from aisle.trainers.basket.orders import read_baskets
 from aisle.trainers.bulk import copy_rows
-from aisle.trainers.catalogue import read_catalogue
-from aisle.trainers.events import read_events, read_items
+from aisle.trainers.category.products import read_catalogue
+from aisle.trainers.recommender import baselines, towers
+from aisle.trainers.recommender import task as recommender
+from aisle.trainers.recommender.events import read_events, read_items
 from tests.conftest import Server, Shop, publish_tiny_basket, publish_tiny_model, publish_tiny_recommender
 
 LARGEST, SMALLEST = 1e9, 1e-30  # of a weight or a quantity
@@ -208,7 +211,7 @@ def test_weights_that_cannot_be_solved_for_are_said() -> None:
 @pytest.fixture(scope="module")
 def any_shop(server: Server, template: str) -> Iterator[Shop]:
     """Products whose ids are texts, events, orders, and three tiny models."""
-    with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+    with server.database(f"template {template} strategy file_copy") as url, db.connect(url) as connection:
         connection.execute("reset search_path")
         shop = Shop(connection)
         shop.execute(
@@ -331,7 +334,7 @@ def test_a_long_history_has_a_score_however_it_decays(shop: Shop, decay: float) 
 @pytest.fixture(scope="module")
 def regular(server: Server, template: str) -> Iterator[tuple[Connection, int, Any]]:
     """A trained basket model, and the terms of its candidates at a moment, as Python computes them."""
-    with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+    with server.database(f"template {template} strategy file_copy") as url, db.connect(url) as connection:
         connection.execute("reset search_path")
         connection.execute(
             "create table lines (id integer, who integer, product integer, at date);"
@@ -344,7 +347,7 @@ def regular(server: Server, template: str) -> Iterator[tuple[Connection, int, An
         learned, weights = basket.read_model(connection, result.model_id, baskets)
         customers = np.arange(baskets.customers)
         nothing = np.zeros(len(customers) + 1, dtype=np.int64)
-        days = sql.fetch_value(connection, "select date '2024-03-01' - date '1970-01-01'")
+        days = db.fetch_value(connection, "select date '2024-03-01' - date '1970-01-01'")
         found = basket_score.candidates(
             baskets, basket.Targets(customers, np.full(len(customers), float(days)), nothing, nothing[:0]), learned,
             basket_score.neighbours_of(baskets, learned), neighbours=200, nearest=100, by_time=False,

@@ -12,13 +12,13 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from aisle import sql
+from aisle import db
 from aisle.cli import aisle
+from aisle.db import Connection
 from aisle.embedder import queue
-from aisle.embedder.items import ItemEmbedder
-from aisle.embedder.outages import is_outage
+from aisle.embedder.backoff import is_outage
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import Pipeline, drain
-from aisle.sql import Connection
 from tests.conftest import Shop, TinyModel
 from tests.integration.test_embedder import FakeEncoder, drafts, load, run
 
@@ -27,7 +27,7 @@ ONE_SECOND = timedelta(seconds=1)
 
 @pytest.fixture
 def other(database_url: str) -> Iterator[Connection]:
-    with sql.connect(database_url) as connection:
+    with db.connect(database_url) as connection:
         yield connection
 
 
@@ -390,7 +390,7 @@ def test_what_was_under_way_when_the_database_went_is_given_back_first(products:
     products.insert("tea")
     encoder = FakeEncoder()
     pipeline = Pipeline([ItemEmbedder([load(products, encoder)])])
-    with sql.connect(database_url) as lost:
+    with db.connect(database_url) as lost:
         pid = lost.info.backend_pid
         encoder.once(lambda: products.execute("select pg_terminate_backend(%s, 5000)", [pid]))
         with pytest.raises(psycopg.OperationalError):
@@ -655,7 +655,7 @@ def test_a_batch_keeps_a_few_waits_evenly_spread(connection: Connection) -> None
         )
     claimed = queue.claim(connection, "category", 100)
     queue.finish(connection, claimed, claimed.ids)
-    waits = sql.fetch_value(connection, "select waits from aisle._embedding_batches")
+    waits = db.fetch_value(connection, "select waits from aisle._embedding_batches")
     assert len(waits) == queue.MAX_WAITS
     assert waits == sorted(waits)
     assert np.allclose(np.diff(waits), 5), "Every fifth of a hundred."

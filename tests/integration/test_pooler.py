@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aisle import sql
-from aisle.sql import embedded
+from aisle import db
+from aisle.db import embedded
 from tests.acceptance.conftest import Aisle, wait_until
 from tests.conftest import Server, Shop, TinyModel
 
@@ -191,7 +191,7 @@ def test_more_workers_than_connections_drain_the_queue(
 
 
 @pytest.fixture
-def used_pool(products: Shop, pooled: Aisle, pooler: Pooler) -> Iterator[list[sql.Connection]]:
+def used_pool(products: Shop, pooled: Aisle, pooler: Pooler) -> Iterator[list[db.Connection]]:
     """Transactions on all of the pool's connections, which a worker has used and left."""
     products.execute("insert into shop.products (id, name) select i, 'tea ' || i from generate_series(1, 500) i")
     worker = pooled.start("-v", "worker", "--batch-size", "20", "--poll-interval", "0.5")
@@ -205,7 +205,7 @@ def used_pool(products: Shop, pooled: Aisle, pooler: Pooler) -> Iterator[list[sq
         second.transaction(),
     ):
         connections = [first, second]
-        backends = {sql.fetch_value(connection, "select pg_backend_pid()") for connection in connections}
+        backends = {db.fetch_value(connection, "select pg_backend_pid()") for connection in connections}
         assert len(backends) == POOL_SIZE, "Each connection of the pool was to be looked at."
         yield connections
 
@@ -219,7 +219,7 @@ def used_pool(products: Shop, pooled: Aisle, pooler: Pooler) -> Iterator[list[sq
         "setting",
     ],
 )
-def test_a_worker_leaves_nothing_of_a_session_in_the_pool(used_pool: list[sql.Connection], what: str) -> None:
+def test_a_worker_leaves_nothing_of_a_session_in_the_pool(used_pool: list[db.Connection], what: str) -> None:
     for connection in used_pool:
         assert connection.execute(LEFT_OVER[what].encode()).fetchall() == []
 

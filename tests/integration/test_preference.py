@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aisle import sql
-from aisle.embedder.generation import Generation
-from aisle.sql import Connection, errors, registry
-from aisle.trainers import evaluation, linear_svm, preference, recommender, towers
-from aisle.trainers.events import read_events
-from aisle.trainers.fine_tuning import FineTuningOptions
-from aisle.trainers.student import StudentOptions
+from aisle import db
+from aisle.db import Connection, errors, model_registry
+from aisle.embedder.category_model import Generation
+from aisle.trainers import evaluation
+from aisle.trainers.category import linear_svm
+from aisle.trainers.category.fine_tuning import FineTuningOptions
+from aisle.trainers.category.ngram_model import StudentOptions
+from aisle.trainers.preference import task as preference
+from aisle.trainers.recommender import task as recommender
+from aisle.trainers.recommender import towers
+from aisle.trainers.recommender.events import read_events
 from tests.conftest import Shop, save_tiny_encoder
 from tests.reviews import Review, make_review, make_reviews
 
@@ -85,7 +89,7 @@ def labels(shop: Shop) -> dict[str, bool]:
 def test_texts_without_a_rating_are_labelled_once(shop: Shop, database_url: str, reviews: list[Review]) -> None:
     result = preference.train(database_url, STARS)
     assert result.deployed
-    model = registry.get(shop.connection, result.model_id)
+    model = model_registry.get(shop.connection, result.model_id)
     assert (model.task, model.state, model.parameters["liked"]) == ("preference", "ready", {"from": 4})
     assert result.metrics["accuracy"] > 0.9
     assert result.metrics["accuracy"] > result.metrics["majority"]["accuracy"]
@@ -170,7 +174,7 @@ def test_a_killed_run_goes_on_where_it_was(shop: Shop, database_url: str, review
 def test_no_snapshot_is_held_while_the_model_runs(shop: Shop, database_url: str, reviews: list[Review]) -> None:
     preference.train(database_url, STARS)
     seen = []
-    with sql.connect(database_url) as other:
+    with db.connect(database_url) as other:
 
         def look(texts: int) -> None:
             seen.append(

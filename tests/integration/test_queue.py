@@ -7,9 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from aisle import sql
+from aisle import db
+from aisle.db import Connection
 from aisle.embedder import queue
-from aisle.sql import Connection
 
 TASK = "category"
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -19,7 +19,7 @@ A_MOMENT = timedelta(seconds=1)
 @pytest.fixture
 def other(database_url: str) -> Iterator[Connection]:
     """Another worker's connection."""
-    with sql.connect(database_url) as connection:
+    with db.connect(database_url) as connection:
         yield connection
 
 
@@ -49,7 +49,7 @@ def left(connection: Connection) -> list[str]:
 
 
 def job(connection: Connection, id_: str) -> dict[str, object]:
-    value = sql.fetch_value(connection, "select to_jsonb(j) from aisle._embedding_jobs j where id = %s", [id_])
+    value = db.fetch_value(connection, "select to_jsonb(j) from aisle._embedding_jobs j where id = %s", [id_])
     assert isinstance(value, dict)
     return value
 
@@ -251,8 +251,8 @@ def test_a_row_that_fails_too_often_is_given_up_visibly(connection: Connection) 
 @pytest.mark.trap(10)
 def test_a_requeued_failure_has_all_its_attempts_again(connection: Connection) -> None:
     fail_until_dead(connection, "1")
-    assert sql.fetch_value(connection, "select aisle.requeue_failures('basket')") == 0
-    assert sql.fetch_value(connection, "select aisle.requeue_failures()") == 1
+    assert db.fetch_value(connection, "select aisle.requeue_failures('basket')") == 0
+    assert db.fetch_value(connection, "select aisle.requeue_failures()") == 1
     assert connection.execute("select from aisle.failures").fetchall() == []
     queue.fail(connection, claim(connection), "1", ValueError("again"))
     assert job(connection, "1")["attempts"] == 1
@@ -321,7 +321,7 @@ def refilled(connection: Connection) -> Connection:
 def test_a_claim_keeps_to_its_limit_whatever_the_statistics_say(refilled: Connection) -> None:
     """As an inner side of a join, `limit … for update skip locked` runs again for each outer row, and skips its own."""
     assert len(claim(refilled, FEW).jobs) == FEW
-    leased = sql.fetch_value(refilled, "select count(*) from aisle._embedding_jobs where lease_token is not null")
+    leased = db.fetch_value(refilled, "select count(*) from aisle._embedding_jobs where lease_token is not null")
     assert leased == FEW
 
 
@@ -340,8 +340,8 @@ def test_no_step_looks_at_the_queue_once_for_each_of_its_rows(refilled: Connecti
         "max_attempts": queue.MAX_ATTEMPTS,
         "backoff": A_MOMENT,
     }
-    statement = f"explain (analyze, timing off, format json) {sql.read(f'queries/{query}')}"
-    (plan,) = sql.fetch_value(refilled, statement, parameters)
+    statement = f"explain (analyze, timing off, format json) {db.read(f'queries/{query}')}"
+    (plan,) = db.fetch_value(refilled, statement, parameters)
 
     def loops(node: dict[str, Any]) -> Iterator[tuple[int, str]]:
         yield node["Actual Loops"], node["Node Type"]

@@ -12,14 +12,16 @@ pytest.importorskip("implicit")
 
 from click.testing import CliRunner
 
-from aisle import sql
+from aisle import db
 from aisle.cli import aisle
+from aisle.db import Connection, errors, model_registry
 from aisle.demo.shop import generate, load
-from aisle.embedder.factors import FactorEmbedder
+from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.sql import Connection, errors, registry
-from aisle.trainers import baselines, evaluation, experiment, factorisation, recommender, towers
-from aisle.trainers.events import Events, Items, read_events
+from aisle.trainers import evaluation
+from aisle.trainers.recommender import als, baselines, experiment, towers
+from aisle.trainers.recommender import task as recommender
+from aisle.trainers.recommender.events import Events, Items, read_events
 from aisle.trainers.run import Result
 from tests.conftest import Server, Shop
 
@@ -32,7 +34,7 @@ QUICK = towers.Options(features=FEATURES, epochs=1, batch_size=4096)
 @pytest.fixture(scope="module")
 def demo_url(server: Server, template: str) -> Iterator[str]:
     """The demo shop, with products and visits attached."""
-    with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+    with server.database(f"template {template} strategy file_copy") as url, db.connect(url) as connection:
         load(connection, generate())
         connection.execute("create index on shop.visits (visited_at)")
         connection.execute("select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category')")
@@ -45,7 +47,7 @@ def demo_url(server: Server, template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def demo(demo_url: str) -> Iterator[Connection]:
-    with sql.connect(demo_url) as connection:
+    with db.connect(demo_url) as connection:
         yield connection
 
 
@@ -66,7 +68,7 @@ def published(
 
 def test_how_validation_went_is_stored_with_the_model(demo: Connection) -> None:
     model_id, _, _, _ = published(demo, repeats=False, epochs=3)
-    parameters = registry.get(demo, model_id).parameters
+    parameters = model_registry.get(demo, model_id).parameters
     recalls = parameters["validation"]
     assert len(recalls) >= parameters["epochs"] >= 1
     assert recalls[parameters["epochs"] - 1] == max(recalls) > 0
@@ -122,7 +124,7 @@ def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
     lines: list[str] = []
     options = recommender.Options(features=FEATURES, tower_options=QUICK, deploy=True)
     result = recommender.train(demo_url, options, lines.append)
-    model = registry.get(demo, result.model_id)
+    model = model_registry.get(demo, result.model_id)
     assert result.deployed
     assert model.state == "ready"
     assert model.metrics["users"] > USERS
@@ -148,30 +150,30 @@ def test_what_finds_more_on_validation_is_published(
 ) -> None:
     options = recommender.Options(features=("item", "category"), tower_options=QUICK, deploy=False)
     for name in ("REGULARISATION", "ALPHA"):
-        monkeypatch.setattr(factorisation, name, (20.0,))
-    tune = factorisation.tune
+        monkeypatch.setattr(als, name, (20.0,))
+    tune = als.tune
     for found, best in [(1.0, "ials"), (0.0, "towers")]:
-        monkeypatch.setattr(factorisation, "tune", lambda *given, found=found: (tune(*given)[0], found))
+        monkeypatch.setattr(als, "tune", lambda *given, found=found: (tune(*given)[0], found))
         result = recommender.train(demo_url, options)
-        parameters = registry.get(demo, result.model_id).parameters
+        parameters = model_registry.get(demo, result.model_id).parameters
         assert parameters["kind"] == best
         assert parameters["tried"].keys() == {"towers", "ials"}
         assert bool(parameters["validation"]) == (best == "towers")
     alone = recommender.train(demo_url, replace(options, model="ials"))
-    assert registry.get(demo, alone.model_id).parameters["tried"].keys() == {"ials"}
+    assert model_registry.get(demo, alone.model_id).parameters["tried"].keys() == {"ials"}
     with pytest.raises(errors.InvalidArgumentError, match="ials knows no contexts, and cannot learn from meal_time"):
         recommender.train(demo_url, replace(options, model="ials", features=("item", "meal_time")))
 
 
 def test_evaluation_asks_the_same_users_whatever_happened_since(demo: Connection) -> None:
-    model_id = registry.live(demo, "recommender")
+    model_id = model_registry.live(demo, "recommender")
     assert model_id is not None
     before = evaluation.evaluate_recommender(demo, baseline=True)
     demo.execute("insert into shop.visits select distinct customer_id, 1, now(), 'lunch' from shop.visits")
     try:
         assert evaluation.evaluate_recommender(demo, baseline=False) == before[:1]
         assert {row["answer"] for row in before} == {"recommend", *baselines.BASELINES}
-        stored = registry.get(demo, model_id).metrics
+        stored = model_registry.get(demo, model_id).metrics
         assert before[0]["recall@10"] == stored["recall@10"]
         (popularity,) = (row for row in before if row["answer"] == "popularity")
         assert popularity["recall@10"] == pytest.approx(stored["popularity"]["recall@10"])
@@ -180,14 +182,14 @@ def test_evaluation_asks_the_same_users_whatever_happened_since(demo: Connection
 
 
 def test_an_experiment_says_what_is_shown_and_leaves_no_model(demo_url: str, demo: Connection) -> None:
-    models = sql.fetch_value(demo, "select count(*) from aisle._models")
+    models = db.fetch_value(demo, "select count(*) from aisle._models")
     options = recommender.Options(tower_options=towers.Options(epochs=1, batch_size=4096))
     table = experiment.compare_features(demo_url, [("user", "item"), ("user", "item", "category")], 2, options)
     assert [arm.features for arm in table] == [("user", "item"), ("user", "item", "category")]
     assert all(len(arm.recall) == 2 and arm.sd is not None for arm in table)
     assert table[1].difference == pytest.approx(table[1].mean - table[0].mean)
     assert table[1].verdict.startswith(("shown", "not shown"))
-    assert sql.fetch_value(demo, "select count(*) from aisle._models") == models
+    assert db.fetch_value(demo, "select count(*) from aisle._models") == models
     rows = demo.execute("select mean, p, verdict from aisle.experiments").fetchall()
     assert rows == [(arm.mean, arm.p, arm.verdict) for arm in table]
 
@@ -237,7 +239,7 @@ def test_an_item_that_changes_while_a_model_is_fitted_is_brought_up_to_date(demo
     test = recommender.hold_out(events, None, exclude_seen=True)
     factors, _ = recommender.fit(test.events, None, options, 7, lambda line: None)
     item = events.items.ids[int(np.bincount(test.events.item).argmax())]
-    before = sql.fetch_value(demo, "select category from shop.products where id = %s", (item,))
+    before = db.fetch_value(demo, "select category from shop.products where id = %s", (item,))
     demo.execute("update shop.products set category = 'moved' where id = %s", (item,))
     drain(demo, [FactorEmbedder()])
     model_id = recommender.publish(demo, events, test, factors, options, recommender.Options())
@@ -351,7 +353,7 @@ def test_too_little_to_learn_from_is_said(shop: Shop, database_url: str) -> None
     def refused(match: str, error: type[errors.AisleError] = errors.TrainingDataError) -> str:
         with pytest.raises(error, match=match) as raised:
             recommender.train(database_url, recommender.Options())
-        assert sql.fetch_value(shop.connection, "select count(*) from aisle._models") == 0
+        assert db.fetch_value(shop.connection, "select count(*) from aisle._models") == 0
         return raised.value.hint or ""
 
     create_visits(shop)
@@ -432,14 +434,14 @@ def test_where_stores_are_is_learned_from_and_checked(shop: Shop, database_url: 
     assert "exchanged" in (e.value.hint or "")
     shop.execute("update shop.products set lat = lon, lon = lat")
     result = train()
-    model = registry.get(shop.connection, result.model_id)
+    model = model_registry.get(shop.connection, result.model_id)
     assert model.parameters["features"] == ["user", "item", "category", "location"]
     shop.execute("select aisle.deploy(%s, force => true)", [model.model_id])
     shop.execute("insert into shop.visits values ('new', '1', '2026-01-04')")
     near = shop.execute("select item_id::int from aisle.recommend('new', 7)").fetchall()
     assert {item for (item,) in near} == set(range(2, 9)), "The rest of the street, though nobody was at 1 and at 2."
     assert "ials" in str(evaluation.evaluate_recommender(shop.connection, baseline=True))
-    model = registry.get(shop.connection, train("user", "item").model_id)
+    model = model_registry.get(shop.connection, train("user", "item").model_id)
     shop.execute("select aisle.deploy(%s, force => true)", [model.model_id])
     near = shop.execute("select item_id::int from aisle.recommend('new', 7)").fetchall()
     assert {item for (item,) in near} != set(range(2, 9))

@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 from psycopg.types.json import Jsonb
 
-from aisle import reports, sql
+from aisle import db, reports
 from aisle.cli import aisle
+from aisle.db import Connection, errors
 from aisle.reports import category, figures
-from aisle.sql import Connection, errors
 from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_recommender
 
 SCRIPT = "<script>alert(1)</script>"
@@ -277,7 +277,7 @@ def test_an_administrator_may_report(
 def test_without_matplotlib_the_error_names_the_extra() -> None:
     program = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "from aisle import reports; from aisle.sql import errors\n"
+        "from aisle import reports; from aisle.db import errors\n"
         "try: reports.write(None, 'category', None)\n"
         "except errors.MissingExtraError as error: print(error.hint)"
     )
@@ -416,7 +416,7 @@ def test_waits_are_weighed_by_the_rows_that_they_stand_for(shop: Shop) -> None:
         "insert into aisle._embedding_batches values ('category', '2026-01-01 10:01Z', 98, '{1,3}'),"
         " ('category', '2026-01-01 10:04Z', 2, '{60}'), ('category', '2026-01-01 10:05Z', 1, '{7}')"
     )
-    rows = shop.connection.execute(sql.read("queries/waits_over_time"), {"step": timedelta(minutes=5)}).fetchall()
+    rows = shop.connection.execute(db.read("queries/waits_over_time"), {"step": timedelta(minutes=5)}).fetchall()
     assert [(f"{at:%M}", *rest) for _, at, *rest in rows] == [("00", 100, 3, 3, 60), ("05", 1, 7, 7, 7)]
 
 

@@ -10,8 +10,8 @@ from psycopg.conninfo import make_conninfo
 
 pytest.importorskip("implicit")
 
-from aisle import migrations, sql
-from aisle.sql import diagnosis, rights
+from aisle import db, migrations
+from aisle.db import doctor, grants
 from tests.conftest import Server
 from tests.integration import life
 
@@ -90,12 +90,12 @@ def planted(request: pytest.FixtureRequest, server: Server, roles: None) -> Iter
 def test_all_works_wherever_pgvector_is_and_whatever_is_planted(planted: str, tmp_path: Path) -> None:
     migrations.migrate(planted)
     life.attach_and_train(planted)
-    with sql.connect(planted) as owner:
+    with db.connect(planted) as owner:
         owner.execute("grant usage on schema shop to reader_role, worker_role, admin_role")
         owner.execute("grant select on all tables in schema shop to reader_role, worker_role, admin_role")
-        for kind in rights.KINDS:
-            rights.grant(owner, kind, f"{kind}_role")
-            assert rights.missing_on_the_shop(owner, f"{kind}_role") == []
+        for kind in grants.KINDS:
+            grants.grant(owner, kind, f"{kind}_role")
+            assert grants.missing_on_the_shop(owner, f"{kind}_role") == []
     life.write(make_conninfo(planted, user="keeper"))
     life.keep_in_step(make_conninfo(planted, user="worker_role"))
     with psycopg.connect(make_conninfo(planted, user="reader_role"), autocommit=True) as reader:
@@ -105,7 +105,7 @@ def test_all_works_wherever_pgvector_is_and_whatever_is_planted(planted: str, tm
         for view in life.VIEWS:
             owner.execute(f"select v::text from aisle.{view} v".encode())
     life.look(planted, tmp_path)
-    admin = diagnosis.examine(make_conninfo(planted, user="admin_role"), migrations.head())
+    admin = doctor.examine(make_conninfo(planted, user="admin_role"), migrations.head())
     assert [f for f in admin if f.remedy and "a superuser" not in f.found] == []
     with psycopg.connect(planted) as owner:
         caught: Any = owner.execute("select is_called from public.caught").fetchone()
@@ -129,7 +129,7 @@ def test_a_plain_role_may_own_it_all(server: Server, roles: None, tmp_path: Path
         with psycopg.connect(house, autocommit=True) as connection:
             life.answers(connection)
         life.look(house, tmp_path)
-        assert [f for f in diagnosis.examine(house, migrations.head()) if f.remedy] == []
+        assert [f for f in doctor.examine(house, migrations.head()) if f.remedy] == []
         migrations.migrate(house, "base")
         with psycopg.connect(url, autocommit=True) as superuser:
             superuser.execute("revoke keeper from house; drop owned by house")

@@ -6,10 +6,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from aisle.db import Connection
 from aisle.embedder import queue
-from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.sql import Connection
 from tests.conftest import LN4, Shop, TinyModel
 
 TEA, COFFEE, UNKNOWN = [round(LN4, 3), 0], [0, round(LN4, 3)], [0, 0]

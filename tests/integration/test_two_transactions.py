@@ -10,13 +10,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from aisle import sql
+from aisle import db
+from aisle.db import Connection
 from aisle.embedder import queue
-from aisle.embedder.customers import CustomerEmbedder
-from aisle.embedder.factors import FactorEmbedder
-from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.customer_vectors import CustomerEmbedder
+from aisle.embedder.item_factors import FactorEmbedder
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.sql import Connection
 from tests.conftest import Server, Shop, publish_tiny_basket, publish_tiny_model
 from tests.integration.life import ATTACH, SHOP, attach_and_train, keep_in_step
 
@@ -44,7 +44,7 @@ WRITES = {
 @pytest.fixture(scope="module", params=["a foreign key", "no foreign key"])
 def orders_url(request: pytest.FixtureRequest, server: Server, template: str) -> Iterator[str]:
     reference = "references shop.orders on delete cascade on update cascade" if request.param == "a foreign key" else ""
-    with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+    with server.database(f"template {template} strategy file_copy") as url, db.connect(url) as connection:
         connection.execute(
             "create schema shop;"
             "create table shop.orders (id bigint primary key, customer text, at timestamptz);"
@@ -73,7 +73,7 @@ def stale(connection: Connection) -> list[Any]:
 def test_each_pair_of_writes_to_orders_and_lines(orders_url: str, first: str, isolation: str) -> None:
     embedders = [CustomerEmbedder()]
     with (
-        sql.connect(orders_url) as worker,
+        db.connect(orders_url) as worker,
         psycopg.connect(orders_url, autocommit=True) as one,
         psycopg.connect(orders_url, autocommit=True) as two,
     ):
@@ -102,9 +102,9 @@ def test_each_pair_of_writes_to_orders_and_lines(orders_url: str, first: str, is
             else:
                 pairs += 1
             waiting = "select sum(pending) from aisle.freshness where task = 'basket'"
-            assert sql.fetch_value(worker, waiting) == 0
+            assert db.fetch_value(worker, waiting) == 0
             assert stale(worker) == [], f"{first}, {second}, {'one' if one_commits_first else 'two'} first"
-        has_key = sql.fetch_value(worker, "select exists (select from pg_constraint where contype = 'f')")
+        has_key = db.fetch_value(worker, "select exists (select from pg_constraint where contype = 'f')")
         assert pairs > 4 or has_key, "Most pairs were to come through; a foreign key holds up many."
 
 
@@ -130,7 +130,7 @@ ITEM_WRITES = {
 
 @pytest.fixture(scope="module")
 def products_url(server: Server, template: str) -> Iterator[str]:
-    with server.database(f"template {template} strategy file_copy") as url, sql.connect(url) as connection:
+    with server.database(f"template {template} strategy file_copy") as url, db.connect(url) as connection:
         shop = Shop(connection)
         publish_tiny_model(connection)
         shop.create()
@@ -144,7 +144,7 @@ def products_url(server: Server, template: str) -> Iterator[str]:
 def test_each_pair_of_writes_to_items(products_url: str, first: str, isolation: str) -> None:
     embedders = [ItemEmbedder(), FactorEmbedder()]
     with (
-        sql.connect(products_url) as worker,
+        db.connect(products_url) as worker,
         psycopg.connect(products_url, autocommit=True) as one,
         psycopg.connect(products_url, autocommit=True) as two,
     ):
@@ -176,7 +176,7 @@ def test_each_pair_of_writes_to_items(products_url: str, first: str, isolation: 
                 " or v.is_draft"
             ).fetchall()
             assert left == [], f"{first}, {second}, {'one' if one_commits_first else 'two'} first"
-            assert sql.fetch_value(worker, "select sum(pending) from aisle.freshness") == 0
+            assert db.fetch_value(worker, "select sum(pending) from aisle.freshness") == 0
         hold_up = "Rows that both write to hold up most pairs, not all; serializable transactions may hold up each."
         assert pairs >= 2 or isolation == "serializable", hold_up
 
@@ -224,7 +224,7 @@ def test_triggers_add_no_conflicts_at_strict_isolation(server: Server, template:
                 thread.join()
             return len(failed)
 
-        with sql.connect(url) as connection:
+        with db.connect(url) as connection:
             connection.execute(STRICT_SHOP.encode())
             without = failures(0) + failures(1)
             # Without columns that only the worker reads as text, so that the triggers make drafts.
@@ -253,7 +253,7 @@ def test_the_server_ends_a_worker_that_freezes_in_a_transaction(shop: Shop, data
     shop.create()
     shop.attach()
     shop.insert("tea")
-    with sql.connect(database_url, settings=queue.SETTINGS) as frozen:
+    with db.connect(database_url, settings=queue.SETTINGS) as frozen:
         frozen.execute("begin")
         ItemEmbedder().hold(frozen)
         frozen.execute("select from aisle.item_vectors where model_id = %s for update", [model.model_id])

@@ -11,11 +11,16 @@ import pytest
 from click.testing import CliRunner
 
 from aisle.cli import aisle
-from aisle.sql import Connection, errors, registry
-from aisle.trainers import basket, category, preference, recommender, staleness, towers
-from aisle.trainers.baskets import read_baskets
-from aisle.trainers.catalogue import read_catalogue
-from aisle.trainers.student import StudentOptions
+from aisle.db import Connection, errors, model_registry
+from aisle.trainers import drift
+from aisle.trainers.basket import task as basket
+from aisle.trainers.basket.orders import read_baskets
+from aisle.trainers.category import task as category
+from aisle.trainers.category.ngram_model import StudentOptions
+from aisle.trainers.category.products import read_catalogue
+from aisle.trainers.preference import task as preference
+from aisle.trainers.recommender import task as recommender
+from aisle.trainers.recommender import towers
 from aisle.trainers.warm_start import NOBODY, Seen, Start
 from tests.conftest import Shop
 
@@ -58,7 +63,7 @@ def kept(connection: Connection, model_id: int) -> Start:
 
 
 def started_from(connection: Connection, model_id: int) -> int | None:
-    found: int | None = registry.get(connection, model_id).parameters["started_from"]
+    found: int | None = model_registry.get(connection, model_id).parameters["started_from"]
     return found
 
 
@@ -305,7 +310,7 @@ def chosen_of(shop: Shop, start: Start | None = None) -> set[str]:
 
 
 def network_of(shop: Shop, model_id: int) -> Any:
-    from aisle.embedder.customers import CustomerEmbedder
+    from aisle.embedder.customer_vectors import CustomerEmbedder
 
     return CustomerEmbedder().load(shop.connection, model_id)
 
@@ -385,7 +390,7 @@ def test_a_basket_without_a_network_or_of_another_shape_is_no_start(
     with pytest.raises(errors.WarmStartError, match="another model: taste, not cnn-gru"):
         basket.train(database_url, warm(ORDERS))
     lines: list[str] = []
-    again = staleness.retrain(orders.connection, database_url, "basket", lines.append, warm_start=True)
+    again = drift.retrain(orders.connection, database_url, "basket", lines.append, warm_start=True)
     assert again.model_id > taste.model_id, "A nightly training goes on without."
     assert any("From scratch" in line for line in lines)
     basket.train(database_url, ORDERS)
@@ -400,5 +405,5 @@ def test_retraining_passes_the_warm_start_on(visits: Shop, database_url: str, tr
         "recommender": lambda: recommender.train(database_url, EVENTS),
     }
     first = trainers[train]()
-    again = staleness.retrain(visits.connection, database_url, train, lambda line: None, warm_start=True)
+    again = drift.retrain(visits.connection, database_url, train, lambda line: None, warm_start=True)
     assert started_from(visits.connection, again.model_id) == first.model_id

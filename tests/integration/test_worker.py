@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from aisle.db import Connection, sessions
 from aisle.embedder import metrics
-from aisle.embedder.items import ItemEmbedder
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.worker import Options, Worker
-from aisle.sql import Connection, sessions
 from tests.conftest import Shop, TinyModel
 
 

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from aisle import migrations, sql
-from aisle.sql import Connection, errors
+from aisle import db, migrations
+from aisle.db import Connection, errors
 from tests.conftest import Server
 
 
@@ -25,7 +25,7 @@ def fake(version: int = 160000, encoding: str = "UTF8", pgvector: str | None = "
 @pytest.mark.parametrize("pgvector", ["0.8.0", "0.8.5", "0.10", "1.0"])
 @pytest.mark.parametrize("version", [150000, 180001])
 def test_servers_that_will_do(version: int, pgvector: str) -> None:
-    sql.check_server(fake(version, pgvector=pgvector))
+    db.check_server(fake(version, pgvector=pgvector))
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,14 @@ def test_servers_that_will_do(version: int, pgvector: str) -> None:
 )
 def test_servers_that_will_not(connection: Connection, message: str, hint: str) -> None:
     with pytest.raises(errors.UnsupportedServerError, match=message) as caught:
-        sql.check_server(connection)
+        db.check_server(connection)
     assert hint in str(caught.value.hint)
 
 
 def test_an_old_pgvector_in_a_real_database(database_url: str, connection: Connection) -> None:
     connection.execute("update pg_extension set extversion = '0.7.4' where extname = 'vector'")
     with pytest.raises(errors.UnsupportedServerError, match=r"pgvector 0\.7\.4"):
-        sql.connect(database_url)
+        db.connect(database_url)
     with pytest.raises(errors.UnsupportedServerError):
         migrations.migrate(database_url)
 
@@ -54,6 +54,6 @@ def test_an_old_pgvector_in_a_real_database(database_url: str, connection: Conne
 def test_a_database_of_another_encoding(server: Server) -> None:
     with server.database("encoding 'SQL_ASCII' locale 'C' template template0") as url:
         with pytest.raises(errors.UnsupportedServerError, match="SQL_ASCII"):
-            sql.connect(url)
+            db.connect(url)
         with pytest.raises(errors.UnsupportedServerError, match="SQL_ASCII"):
             migrations.migrate(url)

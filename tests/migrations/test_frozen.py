@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from aisle import migrations, sql
+from aisle import db, migrations
+from aisle.db import errors
 from aisle.migrations import FROZEN, __main__
-from aisle.sql import errors
 
 FREEZE = f"Run: python -m aisle.migrations {migrations.head()}"
 
 
-@pytest.mark.parametrize("name", sql.CREATION_ORDER)
+@pytest.mark.parametrize("name", db.CREATION_ORDER)
 def test_the_newest_copy_equals_the_current_text(name: str) -> None:
     newest = migrations.newest_frozen(name)
     assert newest is not None, f"sql/{name}.sql is in no revision. {FREEZE}"
-    assert newest.read_text(encoding="utf-8") == sql.read(name), f"sql/{name}.sql is newer than {newest}. {FREEZE}"
+    assert newest.read_text(encoding="utf-8") == db.read(name), f"sql/{name}.sql is newer than {newest}. {FREEZE}"
 
 
 def test_frozen_files_never_change() -> None:
@@ -33,7 +33,7 @@ def test_frozen_files_never_change() -> None:
 
 def test_every_frozen_object_is_still_known() -> None:
     frozen = {f"{path.parent.name}/{path.stem}" for path in (FROZEN / migrations.head()).glob("*/*.sql")}
-    assert frozen <= set(sql.CREATION_ORDER), f"A removed object is still frozen. {FREEZE}"
+    assert frozen <= set(db.CREATION_ORDER), f"A removed object is still frozen. {FREEZE}"
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_freeze_copies_what_changed_and_nothing_else(copy: Path) -> None:
     head = migrations.head()
     older = copy / "0000"
-    for name in sql.CREATION_ORDER:
+    for name in db.CREATION_ORDER:
         (older / name).parent.mkdir(parents=True, exist_ok=True)
-        (older / f"{name}.sql").write_text(sql.read(name), encoding="utf-8")
+        (older / f"{name}.sql").write_text(db.read(name), encoding="utf-8")
     (older / "functions/deploy.sql").write_text("an older text")
     __main__.SUMS.write_text("0  0000/tables.sql\n1  " + head + "/functions/gone.sql\n")
     (copy / head / "views").mkdir(parents=True)

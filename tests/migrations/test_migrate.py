@@ -14,9 +14,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 
-from aisle import migrations, sql
+from aisle import db, migrations
+from aisle.db import errors, model_registry
 from aisle.migrations import __main__
-from aisle.sql import errors, registry
 from aisle.trainers.run import only_trainer
 from tests.conftest import POSTGRES, Server, Shop, publish_tiny_model
 
@@ -76,7 +76,7 @@ def test_up_down_and_up_again(vector_url: str) -> None:
 
 
 def test_down_with_data_and_an_attached_table(vector_url: str) -> None:
-    with sql.connect(vector_url) as connection:
+    with db.connect(vector_url) as connection:
         shop = Shop(connection)
         shop.create()
         before = catalogue(vector_url)
@@ -120,12 +120,12 @@ def test_an_unknown_revision(empty_url: str) -> None:
 
 def test_to_a_revision_by_name(empty_url: str) -> None:
     migrations.migrate(empty_url, "0001")
-    with sql.connect(empty_url) as connection:
+    with db.connect(empty_url) as connection:
         assert migrations.current(connection) == "0001"
 
 
 def test_current_follows_the_database(empty_url: str) -> None:
-    with sql.connect(empty_url) as connection:
+    with db.connect(empty_url) as connection:
         assert migrations.current(connection) is None
         migrations.migrate(empty_url)
         assert migrations.current(connection) == migrations.head()
@@ -146,7 +146,7 @@ def test_four_processes_at_once(empty_url: str, database_url: str) -> None:
 
 def test_no_migration_during_a_training_run(database_url: str) -> None:
     with (
-        sql.connect(database_url, application_name="aisle train basket") as other,
+        db.connect(database_url, application_name="aisle train basket") as other,
         only_trainer(other, "basket"),
     ):
         migrations.migrate(database_url)  # there is nothing to do
@@ -157,11 +157,11 @@ def test_no_migration_during_a_training_run(database_url: str) -> None:
 
 
 def test_a_migration_gives_way_to_a_long_query(
-    database_url: str, connection: sql.Connection, monkeypatch: pytest.MonkeyPatch
+    database_url: str, connection: db.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "PATIENCE", 0)
+    monkeypatch.setattr(model_registry, "PATIENCE", 0)
     before = catalogue(database_url)
-    with sql.connect(database_url, application_name="report") as other, other.transaction():
+    with db.connect(database_url, application_name="report") as other, other.transaction():
         other.execute("select count(*) from aisle.item_vectors")
         with pytest.raises(errors.BusyError, match=rf"in use \(server process {other.info.backend_pid}, report, since"):
             migrations.migrate(database_url, "base")
@@ -187,7 +187,7 @@ def test_offline_sql_makes_the_same_schema(empty_url: str, database_url: str) ->
 
 
 def test_offline_sql_runs_in_psql(empty_url: str, database_url: str, server: Server, tmp_path: Path) -> None:
-    script = tmp_path / "aisle.sql"
+    script = tmp_path / "aisle.db"
     script.write_text(migrations.migration_sql(), encoding="utf-8")
     command: list[str | Path] = [
         server.program("psql"),

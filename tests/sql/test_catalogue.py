@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from aisle import migrations, sql
-from aisle.sql import Connection
+from aisle import db, migrations
+from aisle.db import Connection
 from tests.conftest import Server, Shop, publish_tiny_model
 
 READ = {
@@ -162,7 +162,7 @@ def anywhere(request: pytest.FixtureRequest, server: Server) -> Any:
             connection.execute("create schema extensions")
             connection.execute(f"create extension vector schema {request.param}")
         migrations.migrate(url)
-        with sql.connect(url) as connection:
+        with db.connect(url) as connection:
             connection.execute("set search_path = ''")
             yield Shop(connection)
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from aisle import sql
-from aisle.sql import Connection, errors, registry
+from aisle import db
+from aisle.db import Connection, errors, model_registry
 from aisle.trainers.run import only_trainer
 from tests.conftest import Shop, TinyModel, publish_tiny_recommender
 
@@ -29,7 +29,7 @@ def test_a_deploy_and_a_rollback_are_visible_to_prepared_statements_at_once(
     connection: Connection, database_url: str, publish: Publish
 ) -> None:
     publish(dimensions=2)
-    with sql.connect(database_url) as application:
+    with db.connect(database_url) as application:
         for _ in range(12):  # long enough for the server to settle on one plan
             assert dimensions(application) == 2
         publish(dimensions=3)
@@ -44,7 +44,7 @@ def test_a_deploy_that_is_rolled_back_leaves_the_old_generation(
 ) -> None:
     publish(dimensions=2)
     later = publish(dimensions=3, deploy=False)
-    with sql.connect(database_url) as application:
+    with db.connect(database_url) as application:
         with connection.transaction(force_rollback=True):
             connection.execute("select aisle.deploy(%s)", [later.model_id])
             assert dimensions(connection) == 3
@@ -245,7 +245,7 @@ def test_prune_keeps_the_model_by_which_a_recommender_reads_texts(shop: Shop, pu
 def test_prune_leaves_what_a_training_run_is_loading(shop: Shop, database_url: str, publish: Publish) -> None:
     loading = publish(deploy=False)
     shop.execute("update aisle._models set state = 'loading'")
-    with sql.connect(database_url) as other, only_trainer(other, "recommender"):
+    with db.connect(database_url) as other, only_trainer(other, "recommender"):
         assert shop.execute("select aisle.prune()").fetchall() == []
     assert left(shop) == {loading.model_id}
     shop.execute("select aisle.prune()")
@@ -257,15 +257,15 @@ def test_a_long_query_is_not_stopped_and_stops_nobody(
 ) -> None:
     """To drop a partition is to lock the whole table: who waited for that would hold up everybody else."""
     old, live = publish(dimensions=2), publish(dimensions=3)
-    monkeypatch.setattr(registry, "PATIENCE", 0.3)
-    with sql.connect(database_url, application_name="report") as other, other.transaction():
+    monkeypatch.setattr(model_registry, "PATIENCE", 0.3)
+    with db.connect(database_url, application_name="report") as other, other.transaction():
         other.execute("select count(*) from aisle.item_vectors")
         with pytest.raises(errors.BusyError, match=rf"in use \(server process {other.info.backend_pid}, report, since"):
-            registry.prune(shop.connection, "category", 1)
+            model_registry.prune(shop.connection, "category", 1)
         assert dimensions(shop.connection) == live.dimensions
-        registry.deploy(shop.connection, old.model_id)  # a deploy needs nothing that a query holds
-        registry.rollback(shop.connection, "category")
-    registry.prune(shop.connection, "category", 1)
+        model_registry.deploy(shop.connection, old.model_id)  # a deploy needs nothing that a query holds
+        model_registry.rollback(shop.connection, "category")
+    model_registry.prune(shop.connection, "category", 1)
     assert left(shop) == {live.model_id}
 
 
@@ -273,19 +273,19 @@ def test_what_of_a_model_is_in_use_goes_later(
     shop: Shop, database_url: str, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, live = publish(dimensions=2), publish(dimensions=3)
-    monkeypatch.setattr(registry, "PATIENCE", 0)
+    monkeypatch.setattr(model_registry, "PATIENCE", 0)
     timeout = shop.value("show lock_timeout")
-    with sql.connect(database_url) as other, other.transaction():
+    with db.connect(database_url) as other, other.transaction():
         other.execute("select count(*) from aisle.ngram_vectors")
         said = shop.value("select aisle.prune(keep => 1)")
         assert said.startswith("Model 1 (category, ready) is in use, and removed in part: ")
         with pytest.raises(errors.BusyError, match="Model 1 cannot be removed"):
-            registry.prune(shop.connection, None, 1)
+            model_registry.prune(shop.connection, None, 1)
         with pytest.raises(errors.ModelStateError, match="Model 1 is failed"):
-            registry.deploy(shop.connection, old.model_id)
+            model_registry.deploy(shop.connection, old.model_id)
         assert dimensions(shop.connection) == live.dimensions
     assert shop.value("show lock_timeout") == timeout
-    (said,) = registry.prune(shop.connection, None, 1)
+    (said,) = model_registry.prune(shop.connection, None, 1)
     assert said.startswith("Model 1 (category, failed) is removed: ")
     assert left(shop) == {live.model_id}
 
@@ -301,7 +301,7 @@ def test_a_model_is_removed_while_clients_never_stop_asking(
     stop = threading.Event()
 
     def ask() -> None:
-        with sql.connect(database_url) as application:
+        with db.connect(database_url) as application:
             while not stop.is_set():
                 with application.transaction():
                     for table in tables:
@@ -310,7 +310,7 @@ def test_a_model_is_removed_while_clients_never_stop_asking(
     with ThreadPoolExecutor() as threads:
         clients = [threads.submit(ask) for _ in range(4)]
         try:
-            registry.drop(shop.connection, old.model_id)
+            model_registry.drop(shop.connection, old.model_id)
         finally:
             stop.set()
         for client in clients:
@@ -322,17 +322,17 @@ def test_of_two_deploys_the_second_waits_and_says_for_whom(
     shop: Shop, database_url: str, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = publish(dimensions=2, deploy=False), publish(dimensions=3, deploy=False)
-    monkeypatch.setattr(registry, "PATIENCE", 0)
-    with sql.connect(database_url, application_name="aisle deploy") as other:
+    monkeypatch.setattr(model_registry, "PATIENCE", 0)
+    with db.connect(database_url, application_name="aisle deploy") as other:
         with other.transaction():
             other.execute("select aisle.deploy(%s)", [first.model_id])
             process = f"server process {other.info.backend_pid}, aisle deploy, since"
             for action in (
-                lambda: registry.deploy(shop.connection, second.model_id),
-                lambda: registry.rollback(shop.connection, "category"),
-                lambda: registry.prune(shop.connection, None, 1),
+                lambda: model_registry.deploy(shop.connection, second.model_id),
+                lambda: model_registry.rollback(shop.connection, "category"),
+                lambda: model_registry.prune(shop.connection, None, 1),
             ):
                 with pytest.raises(errors.BusyError, match=process):
                     action()
-        registry.deploy(shop.connection, second.model_id)
+        model_registry.deploy(shop.connection, second.model_id)
     assert dimensions(shop.connection) == second.dimensions

@@ -8,14 +8,14 @@ import pytest
 from click.testing import CliRunner
 from psycopg import sql as compose
 
-from aisle import sql
+from aisle import db
 from aisle.cli import aisle
-from aisle.embedder import factors
-from aisle.embedder.customers import CustomerEmbedder
-from aisle.embedder.factors import FactorEmbedder
-from aisle.embedder.items import ItemEmbedder
+from aisle.db import Connection, errors, grants, model_registry
+from aisle.embedder import item_factors
+from aisle.embedder.customer_vectors import CustomerEmbedder
+from aisle.embedder.item_factors import FactorEmbedder
+from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.sql import Connection, errors, registry, rights
 from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_model, publish_tiny_recommender
 
 QUESTIONS = (
@@ -108,7 +108,7 @@ def granted(full: Shop, login: Callable[..., Connection]) -> Callable[..., Conne
 
     def open_(kind: str, shop: tuple[str, ...] = SHOP) -> Connection:
         connection = login(*shop)
-        rights.grant(full.connection, kind, connection.info.user)
+        grants.grant(full.connection, kind, connection.info.user)
         return connection
 
     return open_
@@ -227,7 +227,7 @@ def test_a_reader_was_granted_nothing_that_no_question_needs(full: Shop, granted
 @pytest.mark.trap(24)
 def test_a_worker_may_keep_vectors_in_step_and_nothing_else(full: Shop, granted: Callable[..., Connection]) -> None:
     worker = granted("worker")
-    factors.store(full.connection, registry.require_live(full.connection, "recommender"), [])
+    item_factors.store(full.connection, model_registry.require_live(full.connection, "recommender"), [])
     full.execute("update shop.products set name = 'tea'; insert into shop.order_lines values (3, 'cat', 41, now())")
     worker.execute("select aisle._enqueue_stale()")
     assert drain(worker, [ItemEmbedder(), FactorEmbedder(), CustomerEmbedder()]) > 0
@@ -267,9 +267,9 @@ def test_an_administrator_may_use_all_of_ours(full: Shop, granted: Callable[...,
             assert not may(admin, triggers.format(compose.Identifier("aisle", relation.name))), relation.name
     second = publish_tiny_model(full.connection, deploy=False).model_id
     admin.execute("select aisle.deploy(%s)", (second,))
-    assert registry.live(full.connection, "category") == second
+    assert model_registry.live(full.connection, "category") == second
     admin.execute("select aisle.rollback('category')")
-    assert registry.live(full.connection, "category") != second
+    assert model_registry.live(full.connection, "category") != second
     admin.execute("select aisle.requeue_failures()")
     # What creates and drops tables is the owner's.
     for statement in ("select aisle.detach('items')", "select aisle._create_generation(1)", "drop table aisle._models"):
@@ -277,7 +277,7 @@ def test_an_administrator_may_use_all_of_ours(full: Shop, granted: Callable[...,
 
 
 @pytest.mark.trap(24)
-@pytest.mark.parametrize("kind", rights.KINDS)
+@pytest.mark.parametrize("kind", grants.KINDS)
 def test_a_generation_and_an_attachment_that_come_later_need_no_new_grant(
     full: Shop, granted: Callable[..., Connection], kind: str
 ) -> None:
@@ -330,17 +330,17 @@ def test_a_role_of_any_name(full: Shop) -> None:
     identifier = compose.Identifier(name)
     full.execute("create table y ()")
     with pytest.raises(errors.InvalidArgumentError, match="There is no role"):
-        rights.grant(full.connection, "reader", name)
+        grants.grant(full.connection, "reader", name)
     full.connection.execute(compose.SQL("create role {}").format(identifier))
     try:
-        for kind in rights.KINDS:
-            rights.grant(full.connection, kind, name)
+        for kind in grants.KINDS:
+            grants.grant(full.connection, kind, name)
         assert full.value("select to_regclass('y') is not null"), "A name was run as SQL."
-        missing = rights.missing_on_the_shop(full.connection, name)
+        missing = grants.missing_on_the_shop(full.connection, name)
         assert len(missing) == 4
         for statement in missing:
             full.execute(statement)
-        assert rights.missing_on_the_shop(full.connection, name) == []
+        assert grants.missing_on_the_shop(full.connection, name) == []
     finally:
         full.connection.execute(compose.SQL("drop owned by {0}; drop role {0}").format(identifier))
 
@@ -348,7 +348,7 @@ def test_a_role_of_any_name(full: Shop) -> None:
 def test_what_the_shop_is_asked_for_is_what_a_reader_needs(full: Shop, granted: Callable[..., Connection]) -> None:
     reader = granted("reader", ())
     assert not may(reader, compose.SQL("select * from aisle.recommend('ann')"))
-    for statement in rights.missing_on_the_shop(full.connection, reader.info.user):
+    for statement in grants.missing_on_the_shop(full.connection, reader.info.user):
         full.execute(statement)
     for question in QUESTIONS:
         reader.execute(f"select * from aisle.{question}".encode())
@@ -474,6 +474,6 @@ def test_an_application_that_may_only_write_needs_no_right_on_ours(
     application.execute("delete from shop.products where id = 8")
     assert full.jobs().keys() >= {"7"}
     assert "8" not in full.vectors()
-    assert sql.fetch_value(full.connection, "select origin from aisle.item_factors where item_id = '7'") == "draft"
+    assert db.fetch_value(full.connection, "select origin from aisle.item_factors where item_id = '7'") == "draft"
     assert notices == []
     application.execute("drop owned by current_user")

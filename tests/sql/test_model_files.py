@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aisle.sql import Connection, errors, registry
+from aisle.db import Connection, errors, model_registry
 from tests.conftest import TinyModel
 
 
@@ -16,12 +16,12 @@ def stored(connection: Connection, tiny_model: TinyModel, tmp_path: Path) -> int
     (folder / "sub").mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(bytes(range(256)) * 10)
     (folder / "sub" / "config.json").write_text('{"a": 1}')
-    registry.write_files(connection, tiny_model.model_id, folder)
+    model_registry.write_files(connection, tiny_model.model_id, folder)
     return tiny_model.model_id
 
 
 def test_files_come_back_as_they_were(connection: Connection, stored: int, tmp_path: Path) -> None:
-    registry.read_files(connection, stored, tmp_path / "read")
+    model_registry.read_files(connection, stored, tmp_path / "read")
     assert (tmp_path / "read/weights.safetensors").read_bytes() == bytes(range(256)) * 10
     assert (tmp_path / "read/sub/config.json").read_text() == '{"a": 1}'
 
@@ -41,7 +41,7 @@ def test_a_tampered_file_is_refused(connection: Connection, stored: int, tmp_pat
     with pytest.raises(
         errors.CorruptModelFileError, match=r"weights\.safetensors of model \d+ does not match"
     ) as caught:
-        registry.read_files(connection, stored, tmp_path / "read")
+        model_registry.read_files(connection, stored, tmp_path / "read")
     assert "rollback" in str(caught.value.hint)
     assert not (tmp_path / "read/weights.safetensors").exists(), "Nobody shall find it and load it."
 
@@ -56,7 +56,7 @@ def test_a_file_that_could_carry_code_or_leave_its_folder_is_refused(
     connection.execute("delete from aisle._model_file_chunks where name = 'sub/config.json'")
     connection.execute("update aisle._model_files set name = %s where name = 'sub/config.json'", (name,))
     with pytest.raises(errors.CorruptModelFileError, match="unexpected name"):
-        registry.read_files(connection, stored, tmp_path / "read")
+        model_registry.read_files(connection, stored, tmp_path / "read")
     assert not (tmp_path / "escaped.json").exists()
 
 
@@ -64,5 +64,5 @@ def test_a_file_that_could_carry_code_or_leave_its_folder_is_refused(
 def test_a_pickle_is_not_stored(connection: Connection, tiny_model: TinyModel, tmp_path: Path) -> None:
     (tmp_path / "model.pkl").write_bytes(pickle.dumps("harmless"))
     with pytest.raises(ValueError, match=r"model\.pkl"):
-        registry.write_files(connection, tiny_model.model_id, tmp_path)
+        model_registry.write_files(connection, tiny_model.model_id, tmp_path)
     assert connection.execute("select from aisle._model_files").fetchall() == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aisle.sql import Connection
+from aisle.db import Connection
 from tests.conftest import Shop, TinyModel
 
 # Item 1 is 녹차 and points east, as 4 does; 2 is 커피 and points north; 3 is 식빵, south-west.

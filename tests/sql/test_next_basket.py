@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from aisle import sql
-from aisle.sql import Connection
+from aisle import db
+from aisle.db import Connection
 from tests.conftest import Shop, publish_tiny_basket, scans
 
 ITEMS = {"tea": (1.0, 0.0), "milk": (1.0, 0.0), "bread": (0.0, 1.0), "jam": (0.0, 1.0), "salt": (0.0, 0.0)}
@@ -311,7 +311,7 @@ def test_a_model_is_measured_on_what_is_gone_too(catalogue: Shop) -> None:
     model = catalogue.value("select aisle._live_model('basket')")
     query = "select item_id from aisle._next_basket(%s, 'ann', 1, '2024-01-20')"
     assert catalogue.value(query, [model]) == "tea"
-    assert catalogue.value(sql.read("queries/complete_heldout"), {"model_id": model, "carts": ["{bread}"], "k": 1}) == [
+    assert catalogue.value(db.read("queries/complete_heldout"), {"model_id": model, "carts": ["{bread}"], "k": 1}) == [
         "jam"
     ]
 
@@ -486,7 +486,7 @@ def test_an_order_that_ends_after_a_model_is_published_is_not_missed(shop: Shop,
     """Its transaction began when there was no model, and nothing but the log tells of it."""
     shop.execute(LINES)
     shop.execute(ATTACH)
-    with sql.connect(database_url) as other, other.transaction():
+    with db.connect(database_url) as other, other.transaction():
         other.execute("insert into shop.lines values (3, 'ann', 'salt', '2024-01-20', 1)")
         publish_tiny_basket(shop.connection, {"salt": (1, 0)}, {})
         shop.execute("select aisle._enqueue_stale()")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aisle import sql
-from aisle.sql import Connection
+from aisle import db
+from aisle.db import Connection
 from tests.conftest import POSTGRES, Server
 
 LOCALES = {
@@ -47,7 +47,7 @@ def databases(server: Server) -> Iterator[dict[str, Connection]]:
             connection = stack.enter_context(psycopg.connect(url, autocommit=True))
             connection.execute("create schema aisle")
             for function in ("_words", "_ngrams"):
-                connection.execute(sql.read(f"functions/{function}"))  # type: ignore[call-overload]
+                connection.execute(db.read(f"functions/{function}"))  # type: ignore[call-overload]
             connections[name] = connection
         yield connections
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from aisle.sql import Connection, registry
-from aisle.trainers import bulk, retrieval
+from aisle.db import Connection, model_registry
+from aisle.trainers import bulk, index_recall
 from tests.conftest import Shop, TinyModel, publish_tiny_basket, scans
 
 NGRAMS = 200_000
@@ -120,7 +120,7 @@ def recommender(connection: Connection) -> Shop:
         "history": 50, "exponent": 0.5, "category_separator": " > ", "text_model": None,
         "repeats": {"seen": 1, "count": 0, "recency": 0, "decay": 0, "context": {}},
     }  # fmt: skip
-    model_id = registry.create(connection, "recommender", DIMENSIONS, encoder=None, parameters=parameters)
+    model_id = model_registry.create(connection, "recommender", DIMENSIONS, encoder=None, parameters=parameters)
     shop.execute(FILL_FACTORS, {"model": model_id, "items": ITEMS})
     zeros = str([0] * DIMENSIONS)
     shop.execute("insert into aisle.context_vectors values (%s, '', '', %s)", [model_id, zeros])
@@ -224,7 +224,7 @@ def test_a_filter_finds_as_many_as_there_are_whatever_its_share(recommender: Sho
         for k in (10, 150):
             rows = shop.execute("select item_id from aisle.recommend('nobody', %s, %s)", [k, category]).fetchall()
             assert len(set(rows)) == min(k, share * ITEMS), f"{category}, k = {k}"
-    found = retrieval.recall(shop.connection, "recommender", shop.value("select aisle._live_model('recommender')"))
+    found = index_recall.recall(shop.connection, "recommender", shop.value("select aisle._live_model('recommender')"))
     assert found.keys() == {"0.1 %", "1 %", "10 %", "100 %"}
     assert min(found.values()) >= 0.99, found
 
@@ -293,7 +293,7 @@ def test_like_items_are_found_by_the_index(connection: Connection, publish: Call
     after = scans(shop, partition)
     assert after[0] == before[0], "A call reads all items."
     assert after[1] == before[1] + 3 * CALLS, "An item is one look-up, and either search one scan of the index."
-    assert retrieval.recall(connection, "category", model)["100 %"] >= 0.99
+    assert index_recall.recall(connection, "category", model)["100 %"] >= 0.99
 
 
 @pytest.mark.trap(22)
@@ -335,7 +335,7 @@ def test_the_next_basket_and_the_rest_of_a_cart_are_found_by_indexes(connection:
         ).fetchall()
     )
     assert used == {"basket_items embedding": CALLS, "basket_items completion": CALLS, "customer_vectors taste": CALLS}
-    assert retrieval.recall(connection, "basket", model)["100 %"] >= 0.99
+    assert index_recall.recall(connection, "basket", model)["100 %"] >= 0.99
 
 
 @pytest.mark.trap(23)

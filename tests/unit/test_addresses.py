@@ -7,9 +7,9 @@ from logging.handlers import QueueHandler
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from aisle import sql
-from aisle.embedder.doorbell import Doorbell
-from aisle.sql import addresses, errors
+from aisle import db
+from aisle.db import addresses, errors
+from aisle.embedder.listener import Doorbell
 
 SECRET = "s3cr3t"
 
@@ -57,7 +57,7 @@ def test_the_password_of_an_address_is_decoded() -> None:
 @pytest.mark.parametrize("url", WRONG)
 def test_what_is_wrong_with_an_address_is_said_without_its_password(url: str) -> None:
     with pytest.raises(errors.ConnectionFailedError) as caught:
-        sql.connect(url)
+        db.connect(url)
     error: BaseException | None = caught.value
     while error:
         assert SECRET not in str(error)
@@ -67,14 +67,14 @@ def test_what_is_wrong_with_an_address_is_said_without_its_password(url: str) ->
 
 def test_an_address_without_a_password_is_explained_as_before() -> None:
     with pytest.raises(errors.WrongAddressError, match=r"no-such-option"):
-        sql.connect("postgresql://ann@127.0.0.1:1/shop?no-such-option=1")
+        db.connect("postgresql://ann@127.0.0.1:1/shop?no-such-option=1")
 
 
 @pytest.mark.parametrize("url", WRONG[:5])
 def test_the_doorbell_logs_no_password(url: str) -> None:
     logged: queue.Queue[logging.LogRecord] = queue.Queue()
     handler = QueueHandler(logged)
-    logger = logging.getLogger("aisle.embedder.doorbell")
+    logger = logging.getLogger("aisle.embedder.listener")
     logger.addHandler(handler)
     bell = Doorbell(url, 5.0)
     try:

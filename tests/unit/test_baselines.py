@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("implicit")
 
-from aisle.sql import errors
-from aisle.trainers import baselines
-from aisle.trainers.baselines import BASELINES
-from aisle.trainers.events import Events, Items
+from aisle.db import errors
+from aisle.trainers.recommender import baselines
+from aisle.trainers.recommender.baselines import BASELINES
+from aisle.trainers.recommender.events import Events, Items
 
 DAY = 86_400.0  # seconds
 PERSONAL = ("item-knn", "ease", "ials")

@@ -20,9 +20,9 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from aisle import sql
+from aisle import db
 from aisle.cli import SECTIONS, aisle
-from aisle.sql import errors, rights
+from aisle.db import errors, grants
 from tests.conftest import Shop
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +90,7 @@ def anchor(heading: str) -> str:
 
 PUBLIC = [
     (folder, name)
-    for folder, _, name in (path.partition("/") for path in sql.CREATION_ORDER)
+    for folder, _, name in (path.partition("/") for path in db.CREATION_ORDER)
     if not name.startswith(("_", "tg_"))
 ]
 RUNNABLE = [
@@ -150,7 +150,7 @@ def test_every_public_object_is_in_the_docs(folder: str, name: str) -> None:
     assert shown in text_of("docs/sql-api.md"), f"Describe aisle.{name} in docs/sql-api.md."
 
 
-def test_the_arguments_of_functions_are_those_in_the_docs(connection: sql.Connection) -> None:
+def test_the_arguments_of_functions_are_those_in_the_docs(connection: db.Connection) -> None:
     rows = connection.execute(
         "select p.proname, p.proargnames[:p.pronargs] from pg_proc p where p.pronamespace = 'aisle'::regnamespace"
         " and p.proname = any (%s)",
@@ -163,7 +163,7 @@ def test_the_arguments_of_functions_are_those_in_the_docs(connection: sql.Connec
         assert documented == arguments, f"docs/sql-api.md gives aisle.{name} other arguments."
 
 
-def test_the_columns_of_views_are_those_in_the_docs(connection: sql.Connection) -> None:
+def test_the_columns_of_views_are_those_in_the_docs(connection: db.Connection) -> None:
     for name in (name for folder, name in PUBLIC if folder == "views"):
         cursor = connection.execute(psycopg.sql.SQL("select * from aisle.{}").format(psycopg.sql.Identifier(name)))
         columns = ", ".join(f"`{column.name}`" for column in cursor.description or ())
@@ -173,7 +173,7 @@ def test_the_columns_of_views_are_those_in_the_docs(connection: sql.Connection) 
 
 
 def test_every_sqlstate_is_in_the_docs() -> None:
-    folder = Path(str(sql.__file__)).parent
+    folder = Path(str(db.__file__)).parent
     used = {state for path in folder.rglob("*.sql") for state in re.findall(r"AIS\d\d", path.read_text("utf-8"))}
     used |= {cls.sqlstate for cls in errors.AisleError.__subclasses__() if cls.sqlstate}
     documented = set(re.findall(r"^\| `(AIS\d\d)` \|", text_of("docs/sql-api.md"), re.M))
@@ -241,8 +241,8 @@ def refused(shop: Shop, statement: str) -> bool:
 
 def test_what_the_shop_grants_in_the_docs_is_enough_for_a_reader(documented_shop: Shop) -> None:
     documented_shop.execute(block_that_creates("shop_app"))
-    rights.grant(documented_shop.connection, "reader", "shop_app")
-    assert rights.missing_on_the_shop(documented_shop.connection, "shop_app") == []
+    grants.grant(documented_shop.connection, "reader", "shop_app")
+    assert grants.missing_on_the_shop(documented_shop.connection, "shop_app") == []
     documented_shop.execute("set role shop_app")
     for call in (
         "predict_category('녹차', '', 3, 1)", "embed_text('녹차')", "item_category(42)", "item_category('41')",

@@ -1,4 +1,4 @@
-"""aisle.sql.errors: one class an SQLSTATE, and every error says something."""
+"""aisle.db.errors: one class an SQLSTATE, and every error says something."""
 
 import inspect
 import re
@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from aisle import sql
-from aisle.sql import errors
+from aisle import db
+from aisle.db import errors
 from tests.conftest import Shop
 
 CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, errors.AisleError)]
@@ -31,9 +31,9 @@ def test_the_docstring_is_the_message(cls: type[errors.AisleError]) -> None:
 
 
 def test_every_sqlstate_that_sql_raises_has_a_class() -> None:
-    folder = Path(str(sql.__file__)).parent
+    folder = Path(str(db.__file__)).parent
     raised = {state for path in folder.rglob("*.sql") for state in re.findall(r"AIS\d\d", path.read_text("utf-8"))}
-    assert raised <= set(BY_SQLSTATE), f"Add a class for {raised - set(BY_SQLSTATE)} to sql/errors.py."
+    assert raised <= set(BY_SQLSTATE), f"Add a class for {raised - set(BY_SQLSTATE)} to db/errors.py."
 
 
 def raised_by(shop: Shop, statement: str, *parameters: Any) -> psycopg.Error:
@@ -93,7 +93,7 @@ def test_translate_an_error_without_diagnostics() -> None:
 
 @pytest.mark.parametrize("statement", ["select * from aisle.status", "select aisle.deploy(1)", "table aisle._models"])
 def test_translate_before_the_first_migration(empty_url: str, statement: str) -> None:
-    with sql.connect(empty_url) as connection:
+    with db.connect(empty_url) as connection:
         translated = errors.translate(raised_by(Shop(connection), statement))
     assert isinstance(translated, errors.SchemaVersionError), f"{statement} must say that the schema is missing."
     assert "aisle migrate" in str(translated.hint)
@@ -103,7 +103,7 @@ def test_translate_before_the_first_migration(empty_url: str, statement: str) ->
     ("sqlstate", "setting"),
     [("57014", "statement_timeout"), ("57P05", "idle_session_timeout"), ("25P04", "transaction_timeout")],
 )
-def test_an_error_names_the_limit_that_ended_a_command(connection: sql.Connection, sqlstate: str, setting: str) -> None:
+def test_an_error_names_the_limit_that_ended_a_command(connection: db.Connection, sqlstate: str, setting: str) -> None:
     with pytest.raises(psycopg.Error) as raised:
         connection.execute(f"do $$ begin raise 'ended' using errcode = '{sqlstate}'; end $$".encode())
     assert setting in str(errors.translate(raised.value).hint)

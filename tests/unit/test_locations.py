@@ -8,10 +8,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("implicit")
 
-from aisle.trainers import factorisation, tower_fitting
-from aisle.trainers.events import NEAREST, Events, Items, _places
-from aisle.trainers.factorisation import Setting
-from aisle.trainers.towers import Factors, Options, Queries
+from aisle.trainers.recommender import als, fit_towers
+from aisle.trainers.recommender.als import Setting
+from aisle.trainers.recommender.events import NEAREST, Events, Items, _places
+from aisle.trainers.recommender.towers import Factors, Options, Queries
 
 STREETS, SHOPS = 6, 8  # shops of a street
 
@@ -89,9 +89,9 @@ def test_what_is_near_is_recommended(kind: str) -> None:
         known = replace(events, items=events.items.only(features))
         options = Options(features=features, dimensions=16, epochs=30)
         found[len(features)] = share_in_the_street(
-            factorisation.fit(known, options, Setting(1.0, 5.0), seed=1)
+            als.fit(known, options, Setting(1.0, 5.0), seed=1)
             if kind == "ials"
-            else tower_fitting.fit(known, None, options, seed=1),
+            else fit_towers.fit(known, None, options, seed=1),
             events,
         )
     assert found[3] >= 0.5 > 0.4 >= found[2], "A sixth of the shops are in the street."

@@ -11,10 +11,10 @@ pytest.importorskip("accelerate")
 
 import torch
 
-from aisle.embedder.baskets import Baskets, Targets, group
-from aisle.embedder.order_states import StateModel, pad
-from aisle.sql import errors
-from aisle.trainers.order_networks import MODELS, Options, fit, product_vectors, recall
+from aisle.db import errors
+from aisle.embedder.order_network import StateModel, pad
+from aisle.embedder.orders import Baskets, Targets, group
+from aisle.trainers.basket.fit_order_network import MODELS, Options, fit, product_vectors, recall
 
 CUSTOMERS, ITEMS, ORDERS, EACH = 40, 20, 5, 3
 SMALL = Options(

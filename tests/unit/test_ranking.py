@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from aisle.sql import errors
+from aisle.db import errors
 from aisle.trainers import ranking
 
 SECOND = 1 / math.log2(3)  # what the second place is worth; the first is worth 1, the third 1/2

@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
-from aisle.embedder.towers import content, from_arrays, to_arrays
-from aisle.sql import errors
-from aisle.trainers.events import Events, Items
-from aisle.trainers.tower_fitting import fit, recall
-from aisle.trainers.towers import Factors, Options, Queries, Repeat
+from aisle.db import errors
+from aisle.embedder.item_tower import content, from_arrays, to_arrays
+from aisle.trainers.recommender.events import Events, Items
+from aisle.trainers.recommender.fit_towers import fit, recall
+from aisle.trainers.recommender.towers import Factors, Options, Queries, Repeat
 
 USERS, ITEMS, EACH = 40, 60, 12
 COLD = ITEMS - 2  # two items that nobody touches, one a colour

@@ -7,7 +7,7 @@
 --   score       = a weighted sum of what is known of customer and product, apart for products bought before and new ones
 --   probability = 1 / (1 + exp(-score))
 --
--- Weights and scales are the model's parameters; trainers/basket_score.py says the same in Python. Without k: as many as make the F1 of
+-- Weights and scales are the model's parameters; trainers/basket/score.py says the same in Python. Without k: as many as make the F1 of
 -- the answer largest that may be expected, if what is not answered are `unseen` items besides the other candidates.
 create or replace function aisle._next_basket(
     model_id integer, user_id text, k integer, as_of timestamptz default null, as_of_state @vector@.vector default null,

@@ -1,0 +1,308 @@
+"""The current text of every database object of Aisle, and the way to the database.
+
+Start reading in `functions/`: one object a file, the file named as the object. `CREATION_ORDER` lists them so that each
+object comes after those it needs. Nothing here imports torch.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql as compose
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow, tuple_row
+from psycopg.types import TypeInfo
+
+from aisle.db import addresses, errors, sessions
+
+SQL = Path(__file__).parent.parent / "sql"
+
+Connection = psycopg.Connection[TupleRow]
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+MINIMUM_POSTGRES = 150000  # server_version_num of PostgreSQL 15
+MINIMUM_PGVECTOR = (0, 8)
+INDEX_FROM = 10_000  # vectors of a generation; below, an exact scan takes about a millisecond
+
+# A peer that is gone without a word is noticed after a minute, not after the system's two hours. Seconds; milliseconds.
+# Whatever the machine's encoding is, all text comes and goes as it is stored.
+CONNECTION_OPTIONS: dict[str, Any] = {
+    "client_encoding": "UTF8",
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
+# What a server or a pooler says to whom it will not let in later either. A server that speaks another language is not
+# understood, and counts as one that may come back.
+REFUSALS = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "not permitted to log in",
+    "permission denied for database",
+    "no such database",
+    "no such user",
+    "does not support ssl",
+    "certificate verify failed",
+)
+
+# Folder/name of each object; the migrations create them in this order and drop them in reverse.
+CREATION_ORDER = (
+    "functions/_now",
+    "functions/_secure",
+    "functions/_copy_grants",
+    "functions/_copy_execute",
+    "functions/_let_use_pgvector",
+    "functions/_revoke_triggers",
+    "functions/_content_hash",
+    "functions/_words",
+    "functions/_ngrams",
+    "functions/_inner_product",
+    "functions/_cosine",
+    "functions/_live_model",
+    "functions/_embed",
+    "functions/_factor_hash",
+    "functions/_castable_ids",
+    "functions/_column_type",
+    "functions/_foreign_code",
+    "functions/_refuse_foreign_code",
+    "functions/_guard",
+    "functions/_read_items",
+    "functions/_hides_items",
+    "functions/_existing_items",
+    "functions/_item_vector",
+    "functions/_categorise",
+    "functions/_further",
+    "functions/_nearest_items",
+    "functions/embed_text",
+    "functions/predict_category",
+    "functions/item_category",
+    "functions/_similar_items",
+    "functions/similar_items",
+    "functions/search_items",
+    "functions/_has_index",
+    "functions/_event_source",
+    "functions/_before",
+    "functions/_time_context",
+    "functions/_read_history",
+    "functions/_check_context",
+    "functions/_user_vector",
+    "functions/_nearest_factors",
+    "functions/_popular_items",
+    "functions/_score_repeats",
+    "functions/_recommend",
+    "functions/recommend",
+    "functions/_is_liked_rating",
+    "functions/_is_liked",
+    "functions/_read_orders",
+    "functions/_read_customers",
+    "functions/_neighbours_bought",
+    "functions/_nearest_products",
+    "functions/_next_basket",
+    "functions/next_basket",
+    "functions/_complete_basket",
+    "functions/complete_basket",
+    "views/_live_models",
+    "functions/_vector_tables",
+    "functions/_tasks_of",
+    "functions/_enqueue",
+    "functions/_forget_gone_customers",
+    "functions/_enqueue_stale_items",
+    "functions/_enqueue_stale_customers",
+    "functions/_enqueue_stale",
+    "functions/_queue_unnoticed_items",
+    "functions/_queue_unnoticed_customers",
+    "functions/_text_neighbours",
+    "functions/_move_item",
+    "functions/_draft_items",
+    "functions/_forget_items",
+    "functions/_forget_gone_items",
+    "functions/_forget_unnoticed",
+    "functions/_compare",
+    "functions/_customers_of",
+    "functions/_resolve_lines",
+    "functions/_collect_changes",
+    "functions/_items_removed",
+    "functions/_forget_all_items",
+    "triggers/tg_items__truncate",
+    "functions/_create_trigger_function",
+    "functions/_written",
+    "functions/_text_of",
+    "functions/_is_padded",
+    "functions/_texts_seen",
+    "functions/_create_item_triggers",
+    "functions/_create_order_triggers",
+    "functions/_relation_to_attach",
+    "functions/_id_type",
+    "functions/attach_items",
+    "functions/attach_interactions",
+    "functions/attach_orders",
+    "functions/detach",
+    "functions/_create_search",
+    "functions/_create_generation",
+    "functions/_table_user",
+    "functions/_check_task",
+    "functions/_lock_deployments",
+    "functions/_drop_model",
+    "functions/_prunable",
+    "functions/prune",
+    "functions/deploy",
+    "functions/rollback",
+    "functions/requeue_failures",
+    "views/models",
+    "views/deployments",
+    "views/failures",
+    "views/freshness",
+    "views/warnings",
+    "views/status",
+    "views/experiments",
+    "views/confusion",
+    "views/category_report",
+    "views/category_review",
+)
+
+
+@functools.cache
+def read(name: str) -> str:
+    """Return the text of one SQL file, for example `read("queries/claim_jobs")`."""
+    return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def database_url(explicit: str | None = None) -> str:
+    """Return the given URL, else the environment's, else that of the embedded server, which is started if need be."""
+    url = explicit or os.environ.get("AISLE_DATABASE_URL") or os.environ.get("DATABASE_URL")
+    if url:
+        # SQLAlchemy's and Django's spellings of the same address are welcome.
+        return url.replace("postgresql+psycopg://", "postgresql://", 1).replace("postgres://", "postgresql://", 1)
+    from aisle.db import embedded
+
+    return embedded.start()
+
+
+def connect(url: str, *, application_name: str = "aisle", settings: Mapping[str, str] | None = None) -> Connection:
+    """Open an autocommit connection; a block that must be all or nothing says `with connection.transaction()`.
+
+    Its session is that of `sessions.SETTINGS`, and of `settings`, whatever the role's and the database's are.
+    Raises ConnectionFailedError when the server cannot be reached, WrongAddressError, which is one of these, when it
+    will not help to try again, and UnsupportedServerError when it is too old.
+    """
+    try:
+        connection = sessions.open_session(
+            url, settings=settings or {}, application_name=application_name, **CONNECTION_OPTIONS
+        )
+    except psycopg.Error as error:
+        message = f"Cannot connect to the database: {addresses.reason(error, url)}."
+        if addresses.may_be_quoted(error, url):
+            raise errors.WrongAddressError(message, hint=addresses.UNREADABLE_HINT) from None  # a trace shows the cause
+        failure = errors.WrongAddressError if _is_refusal(error) else errors.ConnectionFailedError
+        raise failure(message) from error
+    try:
+        check_server(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_refusal(error: psycopg.Error) -> bool:
+    """Return whether a connection will not come about later either."""
+    # No SQLSTATE comes with a connection that failed, only words.
+    return (
+        isinstance(error, psycopg.ProgrammingError)  # the address itself makes no sense
+        or bool(error.pgconn and error.pgconn.needs_password)
+        or any(words in str(error).lower() for words in REFUSALS)
+    )
+
+
+def fetch_row(connection: Connection, query: str, parameters: Parameters | None = None) -> TupleRow:
+    """Return the first row of a query that always has one; raises LookupError if it has none."""
+    row = connection.execute(query.encode(), parameters).fetchone()
+    if row is None:
+        raise LookupError(f"No row came from: {query}")
+    return row
+
+
+def fetch_value(connection: Connection, query: str, parameters: Parameters | None = None) -> Any:
+    """Return the first column of the first row of a query that always has one; raises LookupError if it has none."""
+    return fetch_row(connection, query, parameters)[0]
+
+
+def array(texts: Sequence[str]) -> str:
+    """Return an array as PostgreSQL writes it: arrays of arrays must be of one length, so each travels as text."""
+    return "{" + ",".join('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' for t in texts) + "}"
+
+
+@contextlib.contextmanager
+def guarded(connection: Connection) -> Iterator[None]:
+    """Read the shop's relations in here: in one transaction, after asking that no code of others would run."""
+    with connection.transaction():
+        connection.execute("select aisle._guard()")
+        yield
+
+
+def address_of(connection: psycopg.Connection[Any]) -> str:
+    """Return the address, with its password, that a connection was made with."""
+    return make_conninfo(connection.info.dsn, password=connection.info.password or None, client_encoding="UTF8")
+
+
+def vector_schema(connection: psycopg.Connection[Any]) -> compose.Identifier:
+    """Return the schema of pgvector, whose types and operators are on no search path; raises if it is not there."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(
+            "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace"
+            " where e.extname = 'vector'"
+        ).fetchone()
+    if row is None:
+        raise errors.UnsupportedServerError("pgvector is not installed in this database.", hint="Run: aisle migrate")
+    return compose.Identifier(row[0])
+
+
+def register_vectors(connection: Connection) -> None:
+    """Let this connection send and receive pgvector's vectors."""
+    if connection.adapters.types.get("vector") is not None:
+        return
+    from pgvector.psycopg.halfvec import register_halfvec_info
+    from pgvector.psycopg.vector import register_vector_info
+
+    schema = vector_schema(connection).as_string(connection)
+    for name, register in (("vector", register_vector_info), ("halfvec", register_halfvec_info)):
+        info = TypeInfo.fetch(connection, f"{schema}.{name}")
+        if info is None:
+            raise errors.UnsupportedServerError(f"pgvector's type {name} is missing.")
+        register(connection, info)
+
+
+def check_server(connection: Connection) -> None:
+    """Raise UnsupportedServerError unless the server, its encoding and its pgvector are ones that Aisle runs on."""
+    if connection.info.server_version < MINIMUM_POSTGRES:
+        raise errors.UnsupportedServerError(
+            f"The server is PostgreSQL {connection.info.server_version // 10000}; Aisle needs 15 or newer.",
+            hint="Upgrade the server, or use the embedded one (no --database-url).",
+        )
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise errors.UnsupportedServerError(
+            f"The database's encoding is {encoding}; Aisle needs UTF8.",
+            hint="Create a database with: create database shop encoding 'UTF8' template template0",
+        )
+    row = connection.execute(
+        "select coalesce(installed_version, default_version) from pg_available_extensions where name = 'vector'"
+    ).fetchone()
+    if row is None:
+        raise errors.UnsupportedServerError(
+            "The server has no pgvector.",
+            hint="Install the package postgresql-NN-pgvector, or enable `vector` in your provider's console.",
+        )
+    if tuple(int(part) for part in row[0].split(".")[:2]) < MINIMUM_PGVECTOR:
+        raise errors.UnsupportedServerError(
+            f"The server has pgvector {row[0]}; Aisle needs 0.8 or newer.",
+            hint="Install a newer package, then: alter extension vector update",
+        )

@@ -1,0 +1,210 @@
+"""The registry of models: their rows, and their files in the database, in chunks and with checksums."""
+
+import contextlib
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from aisle import db
+from aisle.db import Connection, errors
+
+CHUNK_SIZE = 4 * 1024 * 1024  # bytes; well under the 1 GB limit of a value, and a size that streams
+
+Answer = TypeVar("Answer")
+
+PATIENCE = 20.0  # seconds for which a lock that another process holds is tried for
+
+START = "start/"  # what names the files that a later training run starts from, and nobody serves from
+
+# Formats that hold data only. Nothing that is read back can run code.
+SAFE_SUFFIXES = frozenset({".json", ".model", ".safetensors", ".txt"})
+
+
+@dataclass(frozen=True)
+class Model:
+    """One row of the registry."""
+
+    model_id: int
+    task: str
+    state: str
+    encoder: str | None
+    dimensions: int
+    parameters: dict[str, Any]
+    metrics: dict[str, Any]
+    data: dict[str, Any]
+
+
+def create(
+    connection: Connection, task: str, dimensions: int, *, encoder: str | None, parameters: dict[str, Any]
+) -> int:
+    """Register a model that is being loaded, make room for its vectors, and return its id."""
+    with connection.transaction():
+        model_id: int = db.fetch_value(
+            connection,
+            "insert into aisle._models (task, dimensions, encoder, parameters) values (%s, %s, %s, %s) "
+            "returning model_id",
+            (task, dimensions, encoder, Jsonb(parameters)),
+        )
+        connection.execute("select aisle._create_generation(%s)", (model_id,))
+    return model_id
+
+
+def get(connection: Connection, model_id: int) -> Model:
+    """Return one model; raises ModelStateError when there is none."""
+    with connection.cursor(row_factory=class_row(Model)) as cursor:
+        model = cursor.execute(
+            "select model_id, task, state, encoder, dimensions, parameters, metrics, data "
+            "from aisle._models where model_id = %s",
+            (model_id,),
+        ).fetchone()
+    if model is None:
+        raise errors.ModelStateError(f"There is no model {model_id}.")
+    return model
+
+
+def live(connection: Connection, task: str) -> int | None:
+    """Return the id of the model that answers for a task."""
+    row = connection.execute("select model_id from aisle._live_models where task = %s", (task,)).fetchone()
+    return row[0] if row else None
+
+
+def require_live(connection: Connection, task: str) -> int:
+    """Return the id of the model that answers for a task; raises NoLiveModelError when there is none."""
+    model_id = live(connection, task)
+    if model_id is None:
+        raise errors.NoLiveModelError(f"No {task} model is live.", hint=f"Train one: aisle train {task}")
+    return model_id
+
+
+def deploy(connection: Connection, model_id: int, *, force: bool = False) -> str:
+    """Let a model answer; raises ModelStateError, which says why, for one that is not fit to, unless forced to."""
+    return str(patiently(lambda: db.fetch_value(connection, "select aisle.deploy(%s, force => %s)", (model_id, force))))
+
+
+def rollback(connection: Connection, task: str) -> str:
+    """Let the model before the live one answer again; raises ModelStateError if there is none."""
+    return str(patiently(lambda: db.fetch_value(connection, "select aisle.rollback(%s)", (task,))))
+
+
+def drop(connection: Connection, model_id: int) -> int:
+    """Remove a model; return how many bytes that frees. Raises ModelStateError for one that is live."""
+    freed = 0
+    while db.fetch_value(connection, "select exists (select from aisle._models where model_id = %s)", (model_id,)):
+        freed += patiently(lambda: db.fetch_value(connection, "select aisle._drop_model(%s)", (model_id,)))
+    return freed
+
+
+def prune(connection: Connection, task: str | None, keep: int) -> list[str]:
+    """Remove the models that nobody needs; return a sentence for each."""
+    query, said = "select aisle.prune(%s, %s)", []
+    while rows := patiently(lambda: connection.execute(query, (task, keep)).fetchall()):
+        said += [row[0] for row in rows]
+    return said
+
+
+def patiently(action: Callable[[], Answer]) -> Answer:
+    """Return what a transaction comes to; while another process holds a lock that it needs, try it again.
+
+    No try waits for long, so that nobody queues up behind it. Raises BusyError after PATIENCE seconds, other errors
+    of Aisle's as what they stand for, and whatever else the transaction raises as it is.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return action()
+        except psycopg.Error as error:
+            translated = errors.translate(error)
+            if type(translated) is errors.AisleError:
+                raise
+            if not isinstance(translated, errors.BusyError) or time.monotonic() > deadline:
+                raise translated from error
+        time.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - others' turn
+
+
+@contextlib.contextmanager
+def training_lock(connection: Connection) -> Iterator[None]:
+    """Keep other training runs, migrations and prunes of this database away; raises BusyError where one is going on.
+
+    The lock is that of a transaction that does nothing else, in a session of its own: it holds back no vacuum, a pooler
+    leaves it alone, and it ends with this process.
+    """
+    with contextlib.ExitStack() as stack:
+        name = connection.info.parameter_status("application_name") or "aisle train"
+        holder = stack.enter_context(db.connect(db.address_of(connection), application_name=name))
+        transaction = holder.transaction()
+        transaction.__enter__()
+        try:
+            lock_training(holder)
+            yield
+        finally:
+            with contextlib.suppress(psycopg.OperationalError):  # whose session is gone holds nothing
+                transaction.__exit__(None, None, None)
+
+
+def lock_training(connection: psycopg.Connection[Any]) -> None:
+    """Take the training lock to the end of the transaction; raises BusyError where another process has it."""
+    try:
+        with connection.transaction():
+            connection.execute("lock table aisle._training_lock in exclusive mode nowait")
+    except psycopg.errors.LockNotAvailable:
+        query = "select aisle._table_user(array['aisle._training_lock'::regclass], 'ExclusiveLock')"
+        holder = db.fetch_value(connection, query)
+        raise errors.BusyError(
+            f"Another training run or migration is going on ({holder or 'it has just ended'}).",
+            hint="Wait for it, or stop it.",
+        ) from None
+
+
+def write_files(connection: Connection, model_id: int, folder: Path) -> None:
+    """Store every file below a folder with the model; raises ValueError for a format that could carry code."""
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix not in SAFE_SUFFIXES:
+            raise ValueError(f"{name} is of a format that is not stored: only {', '.join(sorted(SAFE_SUFFIXES))} are")
+        with connection.transaction(), path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+            connection.execute(
+                "insert into aisle._model_files (model_id, name, size, sha256) values (%s, %s, %s, %s)",
+                (model_id, name, path.stat().st_size, digest),
+            )
+            file.seek(0)
+            for chunk in range(max(1, -(-path.stat().st_size // CHUNK_SIZE))):
+                connection.execute(
+                    "insert into aisle._model_file_chunks (model_id, name, chunk, content) values (%s, %s, %s, %b)",
+                    (model_id, name, chunk, file.read(CHUNK_SIZE)),
+                )
+
+
+def read_files(connection: Connection, model_id: int, folder: Path, *, start: bool = False) -> None:
+    """Write a model's files below a folder: those that serve, or those that training starts from.
+
+    Raises CorruptModelFileError where one does not match its checksum.
+    """
+    files = connection.execute(
+        "select name, sha256 from aisle._model_files where model_id = %s and starts_with(name, %s) = %s",
+        (model_id, START, start),
+    ).fetchall()
+    for name, expected in files:
+        path = (folder / name).resolve()
+        if path.suffix not in SAFE_SUFFIXES or not path.is_relative_to(folder.resolve()):
+            raise errors.CorruptModelFileError(f"Model {model_id} has a file with the unexpected name {name!r}.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        with path.open("wb") as file, connection.cursor(binary=True) as cursor:
+            for (content,) in cursor.stream(
+                "select content from aisle._model_file_chunks where model_id = %s and name = %s order by chunk",
+                (model_id, name),
+            ):
+                digest.update(content)
+                file.write(content)
+        if digest.digest() != bytes(expected):
+            path.unlink()
+            raise errors.CorruptModelFileError(f"File {name} of model {model_id} does not match its checksum.")

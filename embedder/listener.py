@@ -1,0 +1,136 @@
+"""What wakes an idle worker: a notification where one can come, else a look at the queue every so often.
+
+NOTIFY is a wake-up and nothing else. A pooler accepts LISTEN and lets it get lost, a firewall may drop an idle
+connection without a word, an address may not answer at all. So the bell hangs on a connection and a thread of its own,
+which can stall without stalling the worker; the worker rings it now and then, from its other connection, and believes
+only what it hears.
+"""
+
+import logging
+import random
+import select
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+import psycopg
+
+from aisle import db
+from aisle.db import Connection, addresses
+
+logger = logging.getLogger(__name__)
+
+CHANNEL = "aisle_embedding_jobs"
+FIRST_POLL = 0.1  # seconds between looks of a deaf worker that was busy a moment ago; doubles up to the poll interval
+PROBE_INTERVAL = 30.0  # seconds between tests of a bell
+PATIENCE = 5.0  # seconds until a bell that was rung and not heard, or that cannot be hung up, counts as broken
+RETRY_INTERVAL = 30.0  # seconds until a broken bell is hung up anew; a tenth of it if it worked before
+SLICE = 0.5  # seconds; a thread looks that often whether it should end
+
+
+class Doorbell:
+    """Listens directly to the server, in the background."""
+
+    def __init__(self, url: str, poll_interval: float) -> None:
+        self._url = url
+        self._poll_interval = poll_interval
+        self._channel = f"aisle_bell_{uuid.uuid4().hex}"
+        self._pause = FIRST_POLL
+        self._rang = threading.Event()
+        self._closed = threading.Event()
+        self._hangs = False  # LISTEN was accepted
+        self._hears = False  # and a notification came through
+        self._probed_at = -PROBE_INTERVAL
+        self._unheard_since: float | None = None
+        self._said_deaf = False
+        threading.Thread(target=self._listen, name="listener", daemon=True).start()
+
+    def wait(self, connection: Connection, longest: float, keep_on: Callable[[], bool]) -> None:
+        """Return when there may be work, or after `longest` seconds; `connection` is another than the bell's.
+
+        It takes a moment even if work is said to be due: what was not taken up just now may be held by somebody else.
+        """
+        if self._hangs and time.monotonic() - self._probed_at >= PROBE_INTERVAL:
+            self._probed_at = time.monotonic()
+            self._unheard_since = self._unheard_since or self._probed_at
+            connection.execute("select pg_notify(%s, '')", (self._channel,))
+        deadline = time.monotonic() + min(self._poll_interval if self._hears else self._pause, max(longest, FIRST_POLL))
+        self._pause = min(2 * self._pause, self._poll_interval)
+        while keep_on() and (left := deadline - time.monotonic()) > 0:
+            if self._rang.wait(min(left, SLICE)):
+                break
+        self._rang.clear()
+
+    def was_busy(self) -> None:
+        """Look again soon, because where there was work there may be more."""
+        self._pause = FIRST_POLL
+
+    def close(self) -> None:
+        """Let the thread end; it is not waited for."""
+        self._closed.set()
+
+    def _listen(self) -> None:
+        while not self._closed.is_set():
+            worked = False
+            try:
+                with psycopg.connect(
+                    self._url, autocommit=True, application_name="aisle listener", **db.CONNECTION_OPTIONS
+                ) as connection:
+                    worked = self._serve(connection)
+            except psycopg.Error as error:
+                self._say_deaf(addresses.reason(error, self._url))
+            except TimeoutError as error:
+                self._say_deaf(str(error))
+            self._hangs = self._hears = False
+            self._closed.wait(RETRY_INTERVAL * (0.1 if worked else 1) * random.uniform(0.5, 1))  # noqa: S311  # jitter
+
+    def _serve(self, connection: Connection) -> bool:
+        """Ring for each notification until the bell breaks; return whether it ever worked."""
+        # The session is on whatever search path it came with: names have their schema.
+        _execute(connection, "select pg_catalog.pg_backend_pid()")
+        if _execute(connection, "select pg_catalog.pg_backend_pid()") != str(connection.info.backend_pid):
+            self._say_deaf("a pooler stands between")
+            return False
+        _execute(connection, f"listen {CHANNEL}; listen {self._channel}; set idle_session_timeout = 0")
+        self._unheard_since, self._probed_at, self._hangs = None, -PROBE_INTERVAL, True
+        self._rang.set()  # what was notified before this moment was not heard: look once, and ring the bell
+        worked = False
+        while not self._closed.is_set():
+            for notification in connection.notifies(timeout=SLICE, stop_after=1):
+                self._rang.set()
+                if notification.channel == self._channel:
+                    if not worked:
+                        logger.info("Listening on %s.", CHANNEL)
+                    self._unheard_since, self._said_deaf = None, False
+                    self._hears = worked = True
+            unheard = self._unheard_since
+            if unheard is not None and time.monotonic() - unheard > PATIENCE:
+                self._say_deaf("they do not arrive")
+                break
+        return worked
+
+    def _say_deaf(self, reason: str) -> None:
+        """Say once that polling it is."""
+        if not self._said_deaf and not self._closed.is_set():
+            logger.warning("No notifications (%s): polling at least every %g s.", reason.strip(), self._poll_interval)
+        self._said_deaf = True
+
+
+def _execute(connection: Connection, statement: str) -> str | None:
+    """Execute a statement and return its first value; raises TimeoutError if no answer comes in time."""
+    pgconn, deadline = connection.pgconn, time.monotonic() + PATIENCE
+    pgconn.send_query(statement.encode())
+    value = None
+    while True:
+        while pgconn.is_busy():
+            if not select.select([pgconn.socket], [], [], max(deadline - time.monotonic(), 0))[0]:
+                raise TimeoutError("the address does not answer")
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            return value
+        if result.error_message:
+            raise psycopg.OperationalError(result.error_message.decode(errors="replace"))
+        if result.ntuples:
+            value = (result.get_value(0, 0) or b"").decode()

@@ -1,0 +1,321 @@
+"""The score of a product as a customer's next: a weighted sum of what is known of both. What next_basket() does in SQL.
+
+candidates = what the customer bought ∪ what neighbours bought next ∪ what is nearest to the customer's state
+score      = constant + Σ weight × term, apart for products bought before and new ones
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from aisle.embedder.customer_vectors import States, TasteStates
+from aisle.embedder.orders import recency, tastes
+from aisle.trainers.basket.orders import Baskets, Bools, Doubles, Floats, Ints, Targets
+
+if TYPE_CHECKING:  # torch is loaded only for a model that has a network
+    from aisle.embedder.order_network import StateModel
+
+TASTE = 128  # dimensions
+DECAY = (0.9, 0.6)  # of what a purchase counts, with each order since
+FORGOTTEN = 200  # orders; what is longer ago counts as this long ago: higher powers of DECAY would be 0
+SHRINKAGE = 5.0  # purchases' worth of the average gap that are mixed into an item's own
+BATCH = 20_000_000  # scores of items, or of neighbours, held at once
+RIDGE = 1.0  # of the weights, on standardised columns
+LEAST_SPREAD = 0.05  # a column that differs less is scaled by this: a weight for next to nothing would be huge later
+LATEST, LATE = 0.04, 4.0  # least time since a purchase (days: an hour), and the bound of the logarithm of lateness
+NEAR_FLOOR = 0.001  # share of neighbours
+
+# What the weights are of, after the constant; products that are new to the customer have the first five.
+TERMS = ("neighbours", "popularity", "logit", "size", "orders", "recency", "fast_recency", "last", "late", "late²")
+NEW_TERMS = TERMS[:5]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What is fitted once, by gradient descent."""
+
+    network: "StateModel | None"
+    cart: Floats  # (items, d), what each product adds to an open cart
+    completion: Floats  # (items, d + 1), what an open cart is compared with
+    companions: sparse.csr_array  # (items, items), cosines of co-purchase
+    companion_weight: float
+    co_purchase: Floats  # (items, any), near where products are bought with the same ones; zeros: not known
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What is known of products, and how states come about: all but the weights."""
+
+    item_tastes: Floats  # (items, ≤ TASTE)
+    popularity: Doubles  # (items,), share of the orders
+    gap: Doubles  # (items,), usual time between two purchases
+    average_gap: float
+    rarest: float  # a share of the orders that nothing is below, for a logarithm
+    size: float  # of an order, on average
+    fitted: Fitted
+    products: Floats  # (items, dimensions), what states are compared with
+
+    @property
+    def states(self) -> States:
+        """What makes states."""
+        return self.fitted.network or TasteStates(self.item_tastes, DECAY[0])
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Products that a customer may order next, with what is known of both."""
+
+    customer: Ints  # (candidates,), ascending
+    item: Ints  # (candidates,)
+    again: Bools  # (candidates,), bought before
+    terms: Doubles  # (candidates, TERMS)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of a constant and the terms."""
+
+    again: Doubles  # (1 + TERMS,)
+    new: Doubles  # (1 + NEW_TERMS,)
+    logit: float  # what stands in for the logit of a customer without a state, or of a product that the model lacks
+
+    def scores(self, candidates: Candidates) -> Doubles:
+        """Return (candidates,)."""
+        again = self.again[0] + candidates.terms @ self.again[1:]
+        new = self.new[0] + candidates.terms[:, : len(NEW_TERMS)] @ self.new[1:]
+        return np.asarray(np.where(candidates.again, again, new))
+
+
+# Where nobody has two orders: what was bought before may come again, and what is popular may come.
+UNKNOWING = Weights(np.array([-3.0, *np.zeros(len(TERMS))]), np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]), 0.0)
+
+
+def learn(baskets: Baskets, fitted: Fitted, seed: int) -> Learned:
+    """Learn what there is to know of products from orders."""
+    # How much an item tells about a customer: tf-idf as for words, with log(1 + decayed count) for the frequency.
+    pairs = np.unique(baskets.customer_of_order[baskets.order_of_line] * baskets.items + baskets.item)
+    buyers = np.bincount(pairs % baskets.items, minlength=baskets.items)
+    rarity = np.log((1 + baskets.customers) / (1 + buyers))
+    counts = recency(baskets, DECAY[0])
+    counts.data = np.log1p(counts.data) * rarity[counts.indices]
+    directions = principal_directions(counts, seed)  # (items, d)
+    item_tastes = (directions * rarity[:, None]).astype(np.float32)
+    gap, average_gap = gaps(baskets)
+    return Learned(
+        item_tastes=item_tastes,
+        popularity=np.bincount(baskets.item, minlength=baskets.items) / max(len(baskets), 1),
+        gap=gap,
+        average_gap=average_gap,
+        rarest=1 / max(len(baskets), 1),
+        size=len(baskets.item) / max(len(baskets), 1),
+        fitted=fitted,
+        products=fitted.network.products if fitted.network else directions.astype(np.float32),
+    )
+
+
+def principal_directions(matrix: sparse.csr_array, seed: int) -> Doubles:
+    """Return the first right singular vectors, (columns, ≤ TASTE)."""
+    from sklearn.utils.extmath import randomized_svd
+
+    dimensions = min(TASTE, *matrix.shape)
+    return np.asarray(randomized_svd(sparse.csr_matrix(matrix), dimensions, n_iter=4, random_state=seed)[2].T)
+
+
+def gaps(baskets: Baskets) -> tuple[Doubles, float]:
+    """Return the usual time between two purchases of each item by a customer, (items,), and of any."""
+    customer = baskets.customer_of_order[baskets.order_of_line]
+    at = baskets.at[baskets.order_of_line]
+    rows = np.lexsort((at, baskets.item, customer))
+    key = (customer * baskets.items + baskets.item)[rows]
+    same = key[1:] == key[:-1]
+    between = np.maximum(np.diff(at[rows])[same], 0)
+    item = (key[1:] % baskets.items)[same]
+    average = max(float(between.mean()), LATEST) if len(between) else 1.0
+    sums = np.bincount(item, between, minlength=baskets.items)
+    times = np.bincount(item, minlength=baskets.items)
+    return (sums + SHRINKAGE * average) / (times + SHRINKAGE), average
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Neighbours: each customer's taste before the last order, and what that contained."""
+
+    customer: Ints  # (neighbours,)
+    taste: Floats  # (neighbours, d)
+    bought: sparse.csr_array  # (neighbours, items), 0 or 1
+    known_at: Doubles  # (neighbours,)
+
+
+def neighbours_of(baskets: Baskets, learned: Learned) -> Pool:
+    """Return the customers who can be neighbours: those with two orders."""
+    before, last = baskets.hold_out_last()
+    taste = tastes(before, learned.item_tastes, DECAY[0])[last.customer]
+    there = taste.any(axis=1)
+    ones = np.ones(len(last.item))
+    bought = sparse.csr_array((ones, last.item, last.start), shape=(len(last), baskets.items))
+    return Pool(last.customer[there], taste[there], bought[there], last.at[there])
+
+
+def shares(pool: Pool, customers: Ints, taste: Floats, moments: Doubles | None, neighbours: int) -> sparse.csr_array:
+    """Return the share of each customer's neighbours who bought an item next, by squared cosine: (customers, items)."""
+    if not len(pool.customer):
+        return sparse.csr_array((len(customers), pool.bought.shape[1]))
+    cosine = taste @ pool.taste.T  # (customers, pool)
+    cosine[customers[:, None] == pool.customer[None, :]] = -1
+    if moments is not None:
+        cosine[pool.known_at[None, :] >= moments[:, None]] = -1
+    k = min(neighbours, cosine.shape[1])
+    nearest = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
+    weight = np.take_along_axis(cosine, nearest, axis=1).clip(0).astype(np.float64) ** 2
+    weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
+    rows = np.repeat(np.arange(len(customers)), k)
+    chosen = sparse.csr_array((weight.ravel(), (rows, nearest.ravel())), shape=cosine.shape)
+    return sparse.csr_array(chosen @ pool.bought)
+
+
+def candidates(
+    history: Baskets, targets: Targets, learned: Learned, pool: Pool, *, neighbours: int, nearest: int, by_time: bool
+) -> Candidates:
+    """Return what each target's customer may order at its time, from the history as `Baskets` has it."""
+    size = max(1, BATCH // max(history.items, len(pool.customer)))  # customers
+    parts = [
+        _candidates(
+            history,
+            targets.customer[s : s + size],
+            targets.at[s : s + size],
+            learned,
+            pool,
+            neighbours,
+            nearest,
+            by_time,
+        )
+        for s in range(0, len(targets), size)
+    ]
+    return Candidates(
+        np.concatenate([p.customer for p in parts]),
+        np.concatenate([p.item for p in parts]),
+        np.concatenate([p.again for p in parts]),
+        np.concatenate([p.terms for p in parts]),
+    )
+
+
+def _candidates(
+    history: Baskets,
+    customers: Ints,
+    moments: Doubles,
+    learned: Learned,
+    pool: Pool,
+    neighbours: int,
+    nearest: int,
+    by_time: bool,
+) -> Candidates:
+    own = history.select_customers(customers)
+    items = own.items
+    states = learned.states.states(own)  # (customers, dimensions)
+    logits = states @ learned.products.T  # (customers, items)
+    taste = tastes(own, learned.item_tastes, DECAY[0])
+    near = shares(pool, customers, taste, moments if by_time else None, neighbours)
+
+    bought = _purchases(own)
+    keys = [bought.key, *(_best(near, nearest)), *(_best_columns(logits, nearest))]
+    key = np.unique(np.concatenate(keys))
+    row, item = key // items, key % items
+    place = np.searchsorted(key, bought.key)
+    again = np.zeros(len(key), dtype=bool)
+    again[place] = True
+
+    terms = np.zeros((len(key), len(TERMS)))
+    terms[:, 0] = np.log(near[row, item] + NEAR_FLOOR)
+    terms[:, 1] = np.log(learned.popularity[item] + learned.rarest)
+    terms[:, 2] = logits[row, item]
+    terms[:, 3] = np.log(np.diff(own.order_start[own.customer_start])[row] / own.orders_of[row])
+    terms[:, 4] = np.log(own.orders_of[row])
+    usual = np.maximum((bought.span + learned.gap[bought.key % items]) / bought.times, LATEST)
+    late = np.log(np.maximum(moments[bought.key // items] - bought.last_at, LATEST) / usual)
+    terms[place, 5] = np.log(bought.recency)
+    terms[place, 6] = np.log(bought.fast_recency)
+    terms[place, 7] = bought.ago == 0
+    terms[place, 8] = np.clip(late, -LATE, LATE)
+    terms[place, 9] = np.minimum(late**2, LATE**2)
+    return Candidates(customers[row], item, again, terms)
+
+
+@dataclass(frozen=True)
+class Purchases:
+    """What is known of each pair of a customer and an item bought, (pairs,) each, by ascending key."""
+
+    key: Ints  # customer × items + item
+    times: Ints
+    recency: Doubles
+    fast_recency: Doubles
+    ago: Ints  # orders since the last purchase
+    last_at: Doubles
+    span: Doubles  # from the first to the last purchase
+
+
+def _purchases(baskets: Baskets) -> Purchases:
+    order = baskets.order_of_line
+    customer = baskets.customer_of_order[order]
+    ago = baskets.customer_start[1:][customer] - 1 - order
+    key = customer * baskets.items + baskets.item
+    rows = np.lexsort((order, key))
+    key, ago, at = key[rows], ago[rows], baskets.at[order][rows]
+    first = np.flatnonzero(np.append(True, key[1:] != key[:-1]) if len(key) else np.zeros(0, dtype=bool))
+    last = np.append(first[1:], len(key)) - 1 if len(first) else first
+    slow, fast = DECAY
+
+    def total(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.add.reduceat(values, first) if len(first) else values
+
+    return Purchases(
+        key[first],
+        total(np.ones(len(key), dtype=np.int64)),
+        total(slow ** np.minimum(ago, FORGOTTEN)),
+        total(fast ** np.minimum(ago, FORGOTTEN)),
+        ago[last],
+        at[last],
+        at[last] - at[first],
+    )
+
+
+def _best(shares: sparse.csr_array, k: int) -> list[Ints]:
+    """Return, as keys, the k items of each row with the largest share, the first of equals first."""
+    keys = []
+    for row in range(shares.shape[0]):
+        start, stop = shares.indptr[row], shares.indptr[row + 1]
+        item, share = shares.indices[start:stop], shares.data[start:stop]
+        keys.append(row * shares.shape[1] + item[np.lexsort((item, -share))[:k]].astype(np.int64))
+    return keys
+
+
+def _best_columns(logits: Floats, k: int) -> list[Ints]:
+    k = min(k, logits.shape[1])
+    best = np.argpartition(-logits, k - 1, axis=1)[:, :k]
+    return list(np.arange(len(logits))[:, None] * logits.shape[1] + best)
+
+
+def fit_weights(found: Candidates, wanted: Targets) -> Weights:
+    """Fit a logistic regression to what was ordered, apart for products bought before and new ones."""
+    from sklearn.linear_model import LogisticRegression
+
+    items = int(max(found.item.max(), wanted.item.max(initial=0))) + 1
+    owner = np.repeat(wanted.customer, np.diff(wanted.start))
+    ordered = np.isin(found.customer * items + found.item, owner * items + wanted.item)
+
+    def weigh(rows: Bools, terms: int) -> Doubles:
+        x, y = found.terms[rows, :terms], ordered[rows]
+        if y.all() or not y.any():  # as in a shop where nobody comes back to the same things
+            share = (y.sum() + 0.5) / (len(y) + 1)
+            return np.array([np.log(share / (1 - share)), *np.zeros(terms)])
+        mean, sd = x.mean(axis=0), x.std(axis=0)
+        # The terms are logarithms and counts of 0 or 1; the logit alone has a scale of its own.
+        least = np.where(np.array(TERMS[:terms]) == "logit", np.sqrt(np.mean(x**2, axis=0)), 1) * LEAST_SPREAD
+        sd = np.where(sd < 1e-6, np.inf, np.maximum(sd, least))  # below, there is nothing but rounding
+        model = LogisticRegression(C=1 / RIDGE, max_iter=500).fit((x - mean) / sd, y)
+        slopes = model.coef_[0] / sd
+        return np.array([model.intercept_[0] - slopes @ mean, *slopes])
+
+    return Weights(weigh(found.again, len(TERMS)), weigh(~found.again, len(NEW_TERMS)), float(found.terms[:, 2].mean()))

@@ -1,0 +1,180 @@
+"""The n-gram student: one vector an n-gram, so that SQL can embed any text as a scaled sum.
+
+    vector(text) = Σ_g v_g / √n        n: the text's known n-grams        logits = vector · category + bias
+
+It is trained with cross-entropy, of the ancestors as well where categories are paths. Half of a text's n-grams are
+dropped at each step, which keeps the rare ones honest.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+
+from aisle.embedder.encoders import Floats
+from aisle.trainers.category.path_loss import PathLoss
+
+SMALL = 5_000  # texts
+WARM_UP = 20  # steps
+BETA_1, BETA_2, EPSILON = 0.9, 0.99, 1e-8  # Adam
+# A word says more than a piece of one: how fast an n-gram's vector may grow.
+CHARACTER_SCALE, WORD_SCALE, MANUFACTURER_SCALE = 0.5, 1.5, 2.0
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class StudentOptions:
+    """Hyper-parameters of the student."""
+
+    dimensions: int = 256
+    epochs: int = 12
+    batch_size: int | None = None  # texts; None: 64 for a small catalogue, else 256
+    members: int | None = None  # students whose mean is taken; None: 4 for a small catalogue, else 1
+    learning_rate: float = 0.005  # decays linearly to 0
+    ngram_dropout: float = 0.5  # share of a text's n-grams left out at each step
+    label_smoothing: float = 0.1
+    weight_decay: float = 1e-5  # on the vectors that a batch touches
+    initial_spread: float = 0.1  # standard deviation of the vectors at the start
+
+
+@dataclass(frozen=True)
+class Student:
+    """What was learned, with the scales of the n-grams multiplied in."""
+
+    vectors: Floats  # (n-grams, dimensions)
+    weight: Floats  # (categories, dimensions)
+    bias: Floats  # (categories,)
+
+    def embed(self, texts: sparse.csr_array) -> Floats:
+        """Return the vectors of texts, (texts, dimensions), from their n-grams, (texts, n-grams)."""
+        known = np.maximum(np.diff(texts.indptr), 1).astype(np.float32)[:, None]
+        return np.asarray(texts @ self.vectors / np.sqrt(known), dtype=np.float32)
+
+
+def ngram_scale(ngram: str) -> float:
+    """Return the scale of an n-gram by its kind, which the SQL function `_ngrams` marks."""
+    if ngram[0] == "@" and "*" not in ngram:
+        return MANUFACTURER_SCALE
+    return WORD_SCALE if ngram[0] in "=@" or "+" in ngram else CHARACTER_SCALE
+
+
+def fit_student(
+    texts: sparse.csr_array,
+    labels: npt.NDArray[np.int64],
+    paths: Sequence[Sequence[str]],
+    ngrams: Sequence[str],
+    options: StudentOptions,
+    *,
+    seed: int,
+    progress: Progress = lambda epoch, loss: None,
+    start: Student | None = None,
+) -> Student:
+    """Fit on `texts`, (texts, n-grams) of ones, and their labels; same seed and machine, same student.
+
+    `labels` count `paths`, one a category. `start` is a student of the same n-grams and categories, of as many
+    dimensions or fewer, to begin with; its rows of zeros are of n-grams and categories that it does not know.
+    """
+    small = texts.shape[0] < SMALL
+    size = options.batch_size or (64 if small else 256)
+    members = options.members or (4 if small else 1)
+    students = [
+        _fit_one(texts, labels, paths, ngrams, options, size, seed + member, progress, start)
+        for member in range(members)
+    ]
+    return students[0] if members == 1 else _mean(students, texts)
+
+
+def shared_head(logits: Floats, dimensions: int) -> Floats:
+    """Return a head, (categories, dimensions), under which vectors can have these logits, (texts, categories).
+
+    Its columns are orthonormal. Exact while there are no more categories than dimensions; else the projection that
+    loses least of the logits' energy (their principal directions: Eckart and Young, 1936).
+    """
+    energies, directions = np.linalg.eigh(logits.T.astype(np.float64) @ logits)
+    return np.ascontiguousarray(directions[:, np.argsort(-energies)[:dimensions]], dtype=np.float32)
+
+
+def _mean(students: Sequence[Student], texts: sparse.csr_array) -> Student:
+    """Return one student with the mean of the students' logits."""
+    logits = np.mean([s.embed(texts) @ s.weight.T for s in students], axis=0)  # (texts, categories)
+    head = shared_head(logits, students[0].vectors.shape[1])
+    vectors = np.mean([s.vectors @ (s.weight.T @ head) for s in students], axis=0)
+    return Student(vectors.astype(np.float32), head, np.mean([s.bias for s in students], axis=0))
+
+
+def _fit_one(
+    texts: sparse.csr_array,
+    labels: npt.NDArray[np.int64],
+    paths: Sequence[Sequence[str]],
+    ngrams: Sequence[str],
+    options: StudentOptions,
+    size: int,
+    seed: int,
+    progress: Progress,
+    begun: Student | None,
+) -> Student:
+    random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    scales = np.array([ngram_scale(ngram) for ngram in ngrams], dtype=np.float32)
+    vectors = torch.randn(len(ngrams), options.dimensions, generator=generator) * options.initial_spread
+    # The second moment is one number an n-gram: a table of squares would double the memory.
+    moments, squares = torch.zeros_like(vectors), torch.zeros(len(ngrams), 1)
+    weight = torch.randn(len(paths), options.dimensions, generator=generator) / options.dimensions**0.5
+    bias = torch.zeros(len(paths))
+    if begun is not None:
+        known, width = torch.from_numpy(begun.weight.any(axis=1)), begun.weight.shape[1]
+        vectors.zero_()  # in dimensions that it does not have, and of n-grams that it does not know
+        vectors[:, :width] = torch.from_numpy(begun.vectors / scales[:, None])
+        weight[known, :width] = torch.from_numpy(begun.weight)[known]
+        bias.copy_(torch.from_numpy(begun.bias))
+    path_loss = PathLoss(paths, options.label_smoothing)
+    optimiser = torch.optim.Adam([weight.requires_grad_(), bias.requires_grad_()], lr=options.learning_rate)
+
+    steps, step = options.epochs * -(-texts.shape[0] // size), 0
+    for epoch in range(1, options.epochs + 1):
+        order, total = random.permutation(texts.shape[0]), 0.0
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            used, mix = _drop_and_scale(texts[rows], scales, options.ngram_dropout, random)
+            block = vectors.index_select(0, used)  # (n-grams of this batch, dimensions)
+            embedded = torch.from_numpy(mix @ block.numpy()).requires_grad_()  # (batch, dimensions)
+            logits = embedded @ weight.T + bias  # (batch, categories)
+            loss = path_loss(logits, torch.from_numpy(labels[rows]))
+            loss.backward()
+
+            rate = options.learning_rate * min(1.0, (step + 1) / WARM_UP) * (1 - step / steps)
+            optimiser.param_groups[0]["lr"] = rate
+            optimiser.step()
+            optimiser.zero_grad()
+            gradient = torch.from_numpy(mix.T @ _gradient(embedded).numpy()) + options.weight_decay * block
+            moment = moments.index_select(0, used).mul_(BETA_1).add_(gradient, alpha=1 - BETA_1)
+            square = squares.index_select(0, used).mul_(BETA_2)
+            square.add_(gradient.pow(2).mean(1, keepdim=True), alpha=1 - BETA_2)
+            moments.index_copy_(0, used, moment)
+            squares.index_copy_(0, used, square)
+            vectors.index_copy_(0, used, block.addcdiv_(moment, square.sqrt().add_(EPSILON), value=-rate))
+            total, step = total + loss.item() * len(rows), step + 1
+        progress(epoch, total / texts.shape[0])
+    return Student(vectors.numpy() * scales[:, None], weight.detach().numpy().copy(), bias.detach().numpy().copy())
+
+
+def _drop_and_scale(
+    batch: sparse.csr_array, scales: npt.NDArray[np.float32], dropout: float, random: np.random.Generator
+) -> tuple[torch.Tensor, sparse.csr_array]:
+    """Return the n-grams that are left after dropout, and the matrix that mixes their vectors into texts' vectors."""
+    kept = random.random(batch.nnz) >= dropout
+    lines = np.repeat(np.arange(batch.shape[0]), np.diff(batch.indptr))[kept]
+    used, columns = np.unique(batch.indices[kept], return_inverse=True)
+    known = np.maximum(np.bincount(lines, minlength=batch.shape[0]), 1).astype(np.float32)
+    weights = scales[used][columns] / np.sqrt(known)[lines]
+    mix = sparse.csr_array((weights, (lines, columns)), shape=(batch.shape[0], len(used)))
+    return torch.from_numpy(used.astype(np.int64)), mix
+
+
+def _gradient(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.grad is None:
+        raise RuntimeError("the loss does not depend on the texts' vectors")
+    return tensor.grad

@@ -1,0 +1,65 @@
+"""Compares what a generation's indexes find with exact searches."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from aisle import db
+from aisle.db import Connection
+from aisle.trainers.bulk import INDEX_FROM
+
+K = 10
+QUERIES = 50
+SELECTIVITIES = {"0.1 %": 0.001, "1 %": 0.01, "10 %": 0.1}  # share of the items that a category has
+NEAR = 3.0  # a category's share may be so many times as large or as small
+
+SEARCHES = {"category": "recall_of_items", "recommender": "recall_of_factors", "basket": "recall_of_products"}
+TABLES = {"category": "item_vectors", "recommender": "item_factors", "basket": "basket_items"}
+
+
+def recall(connection: Connection, task: str, model_id: int) -> dict[str, float]:
+    """Return recall@10 against exact search by the share of items asked for; empty where all searches are exact.
+
+    Shares below all are those of categories, which only a recommender can be asked for.
+    """
+    query = f"select count(*) from aisle.{TABLES[task]} where model_id = %s"  # noqa: S608 - ours
+    items = db.fetch_value(connection, query, (model_id,))
+    if items < INDEX_FROM:
+        return {}
+    found = {"100 %": _recall(connection, task, model_id, None, None)}
+    if task == "recommender":
+        separator, keys = _keys(connection, model_id)
+        for name, share in SELECTIVITIES.items():
+            distance, key = min(
+                ((abs(np.log(n / items / share)), key) for key, n in keys.items()), default=(np.inf, "")
+            )
+            if distance < np.log(NEAR):
+                found[name] = _recall(connection, task, model_id, key.removesuffix(separator), key)
+    return found
+
+
+def _recall(connection: Connection, task: str, model_id: int, category: str | None, first_key: str | None) -> float:
+    rows = connection.execute(
+        db.read(f"queries/{SEARCHES[task]}"),
+        {"model_id": model_id, "queries": QUERIES, "category": category, "first_key": first_key},
+    ).fetchall()
+    return float(sum(len(set(found) & set(exact)) for found, exact in rows) / max(sum(len(e) for _, e in rows), 1))
+
+
+def _keys(connection: Connection, model_id: int) -> tuple[str, dict[str, int]]:
+    """Return the separator, and how many items each category has, ancestors included, by its key."""
+    separator: str = db.fetch_value(
+        connection, "select coalesce((select category_separator from aisle._attachments where kind = 'items'), ' > ')"
+    )
+    counts: Counter[str] = Counter()
+    rows: list[Any] = connection.execute(
+        "select category_key, count(*) from aisle.item_factors where model_id = %s and category_key is not null "
+        "group by 1",
+        (model_id,),
+    ).fetchall()
+    for key, items in rows:
+        steps = key.removesuffix(separator).split(separator)
+        for depth in range(1, len(steps) + 1):
+            counts[separator.join([*steps[:depth], ""])] += items
+    return separator, dict(counts)

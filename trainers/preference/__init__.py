@@ -1,0 +1,1 @@
+"""The preference model: review → liked or not."""

@@ -1,0 +1,1 @@
+"""The recommender: user and context → items."""

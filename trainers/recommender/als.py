@@ -1,0 +1,128 @@
+"""Matrix factorisation in the form that the towers have: a user is the sum of what was learned of the user's items.
+
+iALS solves for a user's vector, x = (YᵀY + Σ_j (c_j - 1) y_j y_jᵀ + λI)⁻¹ Σ_j c_j y_j, from the vectors y_j of the
+user's items, where c_j is α times the weight of the event (Hu et al., ICDM 2008, eq. 4). Among many items the few of a
+user hardly change the matrix. Without them x is a sum over events, of vectors that belong to items:
+
+    u = Σ_j p_j,   p_j = α (YᵀY + λI)⁻¹ y_j,   q_i = y_i
+
+One more dimension, in which u is 1, orders by popularity what is equal otherwise. A new event, and a new user, count at
+once, and no user has a vector of its own. On few events this finds more than the towers do; on many the towers win.
+Which of both serves is chosen on validation: trainers/recommender/task.py.
+"""
+
+import itertools
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy import sparse
+
+from aisle.embedder.item_tower import ItemTower, prefixes
+from aisle.trainers.recommender import baselines
+from aisle.trainers.recommender.events import Events, Floats
+from aisle.trainers.recommender.fit_towers import judge, ones
+from aisle.trainers.recommender.towers import ANY_LENGTH, Factors, Options, Repeat
+
+REGULARISATION, ALPHA = (10.0, 30.0, 100.0), (5.0, 20.0, 100.0)  # λ and α that are tried
+FEW = 300_000  # events; of a million (Gowalla) the towers find more, and the trials would take long
+POPULARITY = 1e-6  # of the logarithm of an item's events: where all else is equal, as without any history
+RIDGE = 1.0  # of the regression of items' vectors on what they are
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is chosen on validation."""
+
+    regularisation: float  # λ
+    alpha: float  # α
+    repeat: Repeat = field(default_factory=Repeat)
+
+
+def tune(events: Events, validation: Events, options: Options, seed: int) -> tuple[Setting, float]:
+    """Try all settings; return the best, with what repetition adds, and its recall on the validation events."""
+    found = []
+    for values in itertools.product(REGULARISATION, ALPHA):
+        factors = fit(events, options, Setting(*values), seed)
+        recall, repeat = judge(factors, events, validation, options, seed)
+        found.append((Setting(*values, repeat), recall))
+    return max(found, key=lambda one: one[1])
+
+
+def fit(events: Events, options: Options, setting: Setting, seed: int) -> Factors:
+    """Fit on `events`; same seed and machine, same factors. Raises MissingExtraError without implicit.
+
+    An event of weight 0 counts as one of weight 1 in a history; an item that has no others is not recommended.
+    """
+    known = _with_neighbourhoods(events)
+    d = options.dimensions * options.members
+    model = baselines.ImplicitAls(d, setting.regularisation, setting.alpha, seed=seed).fit(known)
+    y = model.item_vectors.astype(np.float64)
+    p = setting.alpha * np.linalg.solve(y.T @ y + setting.regularisation * np.eye(d), y.T).T
+    counts = np.bincount(events.item, events.weight > 0, minlength=len(y))
+    longest = int(np.bincount(events.user, minlength=1).max(initial=1))
+    into, out = (np.zeros((len(y), d + 1), dtype=np.float32) for _ in range(2))
+    into[:, :d], out[:, :d] = p, y * (counts > 0)[:, None]
+    out[:, d] = POPULARITY * np.log1p(counts)
+    constant = np.zeros(d + 1, dtype=np.float32)
+    constant[d] = 1
+    return Factors(
+        constant=constant,
+        users=np.zeros((len(events.user_ids), d + 1), dtype=np.float32),
+        into=into,
+        out=out,
+        context={},
+        context_values={},
+        recency=np.ones(options.history or min(longest, ANY_LENGTH), dtype=np.float32),
+        exponent=0.0,
+        popularity=0.0,
+        repeat=setting.repeat,
+        distinct=options.exclude_seen,
+        towers=[_content(events, options, into[:, :d], out)],
+        epochs_run=model.iterations,
+        validation=(),
+        learned=(),
+        kind="ials",
+    )
+
+
+def _with_neighbourhoods(events: Events) -> Events:
+    """Return the events, all of which count, and for each neighbourhood a user more, who was at all of its items."""
+    near = events.neighbourhoods.tocoo()
+    users, item = len(events.user_ids), near.col.astype(np.int64)
+    weight = np.where(events.weight > 0, events.weight, 1).astype(np.float32)
+    return replace(
+        events,
+        user=np.concatenate([events.user, users + near.row]),
+        item=np.concatenate([events.item, item]),
+        at=np.concatenate([events.at, np.zeros(len(item))]),
+        weight=np.concatenate([weight, np.full(len(item), weight.mean(), dtype=np.float32)]),
+        user_ids=[*events.user_ids, *[""] * near.shape[0]],
+        context={},
+    )
+
+
+def _content(events: Events, options: Options, into: Floats, out: Floats) -> ItemTower:
+    """Return what items without events get: their vectors as a ridge regression on category and text."""
+    from sklearn.linear_model import Ridge
+
+    items, d = events.items, into.shape[1]
+    paths = items.categories if "category" in options.features else [None] * len(items)
+    names = sorted({prefix for path in paths for prefix in prefixes(path)})
+    rows = {name: row for row, name in enumerate(names)}
+    texts = items.texts if items.texts is not None and "text" in options.features else np.zeros((len(items), 0))
+    filed = ones([[rows[prefix] for prefix in prefixes(path)] for path in paths], len(names))
+    known = np.unique(events.item)
+    what = sparse.csr_array(sparse.hstack([filed, sparse.csr_array(texts)]))[known]
+    wanted = np.concatenate([into, out], axis=1)[known]  # (known items, 2d + 1)
+    learned = np.zeros((len(names) + texts.shape[1], wanted.shape[1]), dtype=np.float32)
+    if len(learned):
+        ridge = Ridge(RIDGE, fit_intercept=False, solver="sparse_cg").fit(sparse.csr_matrix(what), wanted)
+        learned = np.asarray(ridge.coef_.T, dtype=np.float32)
+    linear = learned[len(names) :].T  # (2d + 1, text dimensions)
+    tower = ItemTower(d, cosine=False, names=names, categories=learned[: len(names)], text=())
+    if not texts.shape[1]:
+        return tower
+    # The tower's layers have a ReLU between them: max(x, 0) - max(-x, 0) = x.
+    identity = np.eye(len(linear), dtype=np.float32)
+    first, second = np.concatenate([linear, -linear]), np.hstack([identity, -identity])
+    return replace(tower, text=(first, np.zeros(len(first), dtype=np.float32), second))
