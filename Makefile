@@ -24,9 +24,9 @@ lint: $(INSTALLED) $(VENV)/typecheck/aisle
 	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy -p aisle.cli $(addprefix -p aisle., commands db demo embedder files migrations reports trainers)
 	$(BIN)/lint-imports
 
-# Freezes what changed in sql/ into the newest revision, and renews what the migration tests compare with.
+# A step of a release: what the newest revision ships never changes again.
 freeze: $(INSTALLED)
-	$(BIN)/python -m aisle.migrations $$(ls -d migrations/frozen/0* | xargs -n1 basename | sort | tail -1)
+	$(BIN)/python -m aisle.migrations.freeze
 
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/run.py

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 # Vectors are compared with their rows, in case no trigger told of a change: rows a second and task, by all workers.
 COMPARE_RATE = 200
-STEP = 2000  # rows at most; that of functions/_compare.sql
+STEP = 2000  # rows at most; that of functions/comparison/_compare.sql
 POLL_INTERVAL = 5.0  # seconds; notifications come sooner, but nothing depends on them
 FIRST_RECONNECT, LONGEST_RECONNECT = 0.5, 30.0  # seconds; doubles, and chance adds half
 LOSSES = (*queue.LOST, db.errors.ConnectionFailedError)

@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, pool
 
 from aisle import db, migrations
 from aisle.db import errors, model_registry, sessions
+from aisle.migrations import objects
 
 CREATE_SCHEMA = "create schema if not exists aisle;"
 CREATE_EXTENSION = "create extension if not exists vector schema public;"
@@ -90,7 +91,7 @@ if context.is_offline_mode():
             CHECK,
             LOAD_LIBRARY,
         ):
-            context.get_context().impl.static_output(statement.replace(migrations.VECTOR_SCHEMA, vectors))
+            context.get_context().impl.static_output(statement.replace(objects.VECTOR_SCHEMA, vectors))
         context.run_migrations()
 else:
     # psycopg reads the address, so that all spellings that it knows will do, and no message quotes it.
@@ -119,7 +120,7 @@ else:
             vectors = context.config.attributes["vector_schema"] = db.fetch_value(
                 raw, "select quote_ident(%s)", (found,)
             )
-            raw.execute(LOAD_LIBRARY.replace(migrations.VECTOR_SCHEMA, vectors).encode())
+            raw.execute(LOAD_LIBRARY.replace(objects.VECTOR_SCHEMA, vectors).encode())
             current = context.get_context().get_current_revision()
             if current is not None and current != context.get_revision_argument():
                 model_registry.lock_training(raw)

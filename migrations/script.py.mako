@@ -6,15 +6,16 @@ Revises: ${down_revision | comma,n}
 
 from alembic import op
 
-from aisle import migrations
+from aisle.migrations import objects
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 
 
 def upgrade() -> None:
-    migrations.upgrade_objects(op, revision)
+    objects.upgrade_objects(op, revision)
 
 
 def downgrade() -> None:
-    migrations.downgrade_objects(op, revision, ancestors=[])
+    # The revisions before, the newest first.
+    objects.downgrade_objects(op, revision, ancestors=[])

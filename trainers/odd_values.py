@@ -1,7 +1,7 @@
 """Rows whose numbers or times no model can read: how many there are, and what becomes of them.
 
-The views over the attached tables pass over them (sql/functions/attach_*.sql), so that one odd row stops nothing; a
-training says so.
+The views over the attached tables pass over them (sql/functions/attach/attach_*.sql), so that one odd row stops
+nothing; a training says so.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The registry of models, the vector tables, the queue, and the category functions.
+"""The first schema: all of `sql/`.
 
 Revision ID: 0001
 Revises:
@@ -6,7 +6,7 @@ Revises:
 
 from alembic import op
 
-from aisle import migrations
+from aisle.migrations import objects
 
 revision = "0001"
 down_revision = None
@@ -14,12 +14,12 @@ down_revision = None
 
 def upgrade() -> None:
     """Create the tables, then the functions, triggers and views over them."""
-    migrations.run_frozen(op, revision, "tables")
-    migrations.upgrade_objects(op, revision)
+    objects.run_file(op, revision, "tables")
+    objects.upgrade_objects(op, revision)
 
 
 def downgrade() -> None:
     """Leave the shop's tables as they were before Aisle came, and drop all that is ours."""
-    migrations.run(op, "select aisle.detach(kind) from aisle._attachments;")
-    migrations.downgrade_objects(op, revision)
-    migrations.run_frozen(op, revision, "drop_tables")
+    objects.run(op, "select aisle.detach(kind) from aisle._attachments;")
+    objects.downgrade_objects(op, revision)
+    objects.run_file(op, revision, "drop_tables")

@@ -37,7 +37,7 @@ from tests.conftest import (
 
 Publish = Callable[..., TinyModel]
 CLIENTS, SWAPS = 4, 20
-REVISIONS = sorted(path.name for path in migrations.FROZEN.iterdir() if path.is_dir())
+REVISIONS = migrations.revisions()
 
 # Of three models, all that an application may ask; `real` values as they are, so that equal means bit for bit.
 QUESTIONS = (

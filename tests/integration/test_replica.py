@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from aisle import db
+from aisle.migrations import objects
 from tests.conftest import Server, Shop
 
 CALLS = (
@@ -18,7 +18,7 @@ CALLS = (
     "next_basket('ann', k => null)", "next_basket('nobody')", "complete_basket(array['41'], user_id => 'ann')",
 )  # fmt: skip
 PORT = 5433  # another than the primary's, whose socket's lock file is copied with the data
-VIEWS = [name.removeprefix("views/") for name in db.CREATION_ORDER if name.startswith("views/")]
+VIEWS = [name.removeprefix("views/") for name in objects.creation_order() if name.startswith("views/")]
 
 
 @pytest.fixture

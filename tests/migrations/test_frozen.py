@@ -1,76 +1,149 @@
-"""The frozen copies: the newest equals what people edit, and the old ones never change."""
+"""Frozen revisions: what a release freezes never changes, and a later revision replaces, adds and takes back."""
 
+import hashlib
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from aisle import db, migrations
 from aisle.db import errors
-from aisle.migrations import FROZEN, __main__
+from aisle.migrations import freeze, objects, run
 
-FREEZE = f"Run: python -m aisle.migrations {migrations.head()}"
-
-
-@pytest.mark.parametrize("name", db.CREATION_ORDER)
-def test_the_newest_copy_equals_the_current_text(name: str) -> None:
-    newest = migrations.newest_frozen(name)
-    assert newest is not None, f"sql/{name}.sql is in no revision. {FREEZE}"
-    assert newest.read_text(encoding="utf-8") == db.read(name), f"sql/{name}.sql is newer than {newest}. {FREEZE}"
+FIRST = migrations.revisions()[0]
 
 
-def test_frozen_files_never_change() -> None:
-    recorded = set(__main__.recorded_sums())
+def test_head_is_alembics_head() -> None:
+    scripts = ScriptDirectory.from_config(run.configuration())
+    assert migrations.head() == scripts.get_current_head()
+    assert migrations.revisions() == sorted(r.revision for r in scripts.walk_revisions())
+
+
+@pytest.mark.parametrize("revision", [r for r in migrations.revisions() if objects.is_frozen(r)])
+def test_frozen_files_never_change(revision: str) -> None:
+    folder = objects.FROZEN / revision
+    lines = (folder / objects.SUMS).read_text(encoding="utf-8").splitlines()
+    recorded = {name: checksum for checksum, name in (line.split("  ") for line in lines)}
     actual = {
-        line for revision in sorted(FROZEN.iterdir()) if revision.is_dir() for line in __main__.sums(revision.name)
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*.sql")
     }
-    changed = {line.split("  ")[1] for line in recorded ^ actual}
-    newest = {path for path in changed if path.startswith(f"{migrations.head()}/")}
-    assert changed == newest, (
-        f"{sorted(changed - newest)} belong to an older revision: restore them, and add a revision."
-    )
-    assert not newest, f"{sorted(newest)} are not as frozen/SHA256SUMS says. {FREEZE}"
+    assert actual == recorded, f"Revision {revision} was released: restore its files, and add a revision."
 
 
-def test_every_frozen_object_is_still_known() -> None:
-    frozen = {f"{path.parent.name}/{path.stem}" for path in (FROZEN / migrations.head()).glob("*/*.sql")}
-    assert frozen <= set(db.CREATION_ORDER), f"A removed object is still frozen. {FREEZE}"
+# A made-up release 0001, and a made-up revision 0002 after it
 
 
 @pytest.fixture
-def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of frozen files to try things on: it is empty, and the newest revision is the real one."""
-    monkeypatch.setattr(migrations, "FROZEN", tmp_path)
-    monkeypatch.setattr(__main__, "FROZEN", tmp_path)
-    monkeypatch.setattr(__main__, "SUMS", tmp_path / "SHA256SUMS")
-    return tmp_path
+def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Release the present `sql/` as the first revision, in a folder to try things in; return `frozen/`."""
+    monkeypatch.setattr(objects, "FROZEN", tmp_path / "frozen")
+    monkeypatch.setattr(migrations, "VERSIONS", tmp_path / "versions")
+    (tmp_path / "versions").mkdir()
+    shutil.copy(Path(str(migrations.__file__)).parent / "versions/0001_house.py", tmp_path / "versions")
+    configuration = run.configuration
+
+    def with_these_versions(*arguments: object) -> Config:
+        config = configuration(*arguments)  # type: ignore[arg-type]
+        config.set_main_option("version_locations", str(tmp_path / "versions"))
+        config.set_main_option("path_separator", "newline")
+        return config
+
+    monkeypatch.setattr(run, "configuration", with_these_versions)
+    freeze.freeze()
+    return tmp_path / "frozen"
 
 
-def test_freeze_copies_what_changed_and_nothing_else(copy: Path) -> None:
-    head = migrations.head()
-    older = copy / "0000"
-    for name in db.CREATION_ORDER:
-        (older / name).parent.mkdir(parents=True, exist_ok=True)
-        (older / f"{name}.sql").write_text(db.read(name), encoding="utf-8")
-    (older / "functions/deploy.sql").write_text("an older text")
-    __main__.SUMS.write_text("0  0000/tables.sql\n1  " + head + "/functions/gone.sql\n")
-    (copy / head / "views").mkdir(parents=True)
-    (copy / head / "views/renamed.sql").write_text("")
-    (copy / head / "tables.sql").write_text("by hand")
+ADD_0002 = """
+from alembic import op
+from aisle.migrations import objects
 
-    assert __main__.freeze(head) == ["functions/deploy", "views/renamed"]
-
-    assert sorted(p.relative_to(copy / head).as_posix() for p in (copy / head).rglob("*.sql")) == [
-        "functions/deploy.sql",
-        "tables.sql",
-    ]
-    assert (older / "functions/deploy.sql").read_text() == "an older text"
-    lines = __main__.recorded_sums()
-    assert lines[0] == "0  0000/tables.sql", "The lines of older revisions are kept as they are."
-    assert lines[1:] == __main__.sums(head)
-    assert __main__.freeze(head) == []
+revision, down_revision = "0002", "0001"
 
 
-def test_only_the_newest_revision_can_be_frozen(copy: Path) -> None:
-    with pytest.raises(errors.InvalidArgumentError, match="is not the newest"):
-        __main__.freeze("0000")
-    assert list(copy.iterdir()) == []
+def upgrade():
+    objects.upgrade_objects(op, revision)
+
+
+def downgrade():
+    objects.downgrade_objects(op, revision, ancestors=["0001"])
+"""
+ADDED = """
+create or replace function aisle._added() returns integer language plpgsql stable
+as $function$ begin return aisle._further(1) + 1; end $function$;
+"""
+REPLACED = """
+create or replace function aisle._further(reltuples real) returns integer language sql immutable parallel safe
+begin atomic select 41; end;
+"""
+
+
+@pytest.fixture
+def edited(released: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, str]]:
+    """Add revision 0002, which is not released: one function is edited, and one is new."""
+    (migrations.VERSIONS / "0002_toy.py").write_text(ADD_0002)
+    now = objects.newest()
+    now = {
+        **{name: REPLACED if name == "functions/_further" else text for name, text in now.items()},
+        "functions/_added": ADDED,
+    }
+    monkeypatch.setattr(objects, "newest", lambda: now)
+    return lambda: now
+
+
+def answer(url: str) -> tuple[object, object]:
+    with psycopg.connect(url) as connection:
+        added = connection.execute("select to_regproc('aisle._added')::text").fetchone()
+        further = connection.execute("select aisle._further(1)").fetchone()
+    assert added is not None
+    assert further is not None
+    return added[0], further[0]
+
+
+def test_a_release_freezes_all_that_the_revision_ships(released: Path) -> None:
+    files = {p.relative_to(released / FIRST).as_posix() for p in (released / FIRST).rglob("*.sql")}
+    assert files == {f"{name}.sql" for name in ("tables", "drop_tables", *objects.newest())}
+    assert list(objects.shipped(FIRST)) == list(objects.newest()), "SHA256SUMS keeps the order of creation."
+    assert (released / FIRST / "functions/_now.sql").read_text("utf-8") == objects.newest()["functions/_now"]
+    test_frozen_files_never_change(FIRST)
+
+
+def test_a_released_revision_cannot_be_frozen_again(released: Path) -> None:
+    with pytest.raises(errors.InvalidArgumentError, match="was released"):
+        freeze.freeze()
+
+
+def test_a_revision_ships_what_differs_from_the_frozen_copies(edited: Callable[[], dict[str, str]]) -> None:
+    assert objects.shipped("0002") == {"functions/_further": REPLACED, "functions/_added": ADDED}
+    assert freeze.freeze() == ["functions/_further", "functions/_added"]
+    assert objects.shipped("0002") == {"functions/_further": REPLACED, "functions/_added": ADDED}
+    test_frozen_files_never_change("0002")
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_up_and_down(edited: Callable[[], dict[str, str]], is_frozen: bool, empty_url: str) -> None:
+    if is_frozen:
+        freeze.freeze()
+    migrations.migrate(empty_url, "0001")
+    assert answer(empty_url) == (None, 0)
+    migrations.migrate(empty_url)
+    with db.connect(empty_url) as connection:
+        assert migrations.current(connection) == "0002"
+    assert answer(empty_url) == ("aisle._added", 41)
+    migrations.migrate(empty_url, "0001")
+    assert answer(empty_url) == (None, 0)
+    migrations.migrate(empty_url)
+    assert answer(empty_url) == ("aisle._added", 41)
+    migrations.migrate(empty_url, "base")
+
+
+def test_a_released_revision_does_not_see_what_changed_since(
+    edited: Callable[[], dict[str, str]], empty_url: str
+) -> None:
+    edited()["functions/_now"] = "select 1/0"
+    migrations.migrate(empty_url, "0001")
+    assert answer(empty_url) == (None, 0)

@@ -10,25 +10,28 @@ import pytest
 
 from aisle import db
 from aisle.db import errors
+from aisle.migrations import objects
 
 SQL = db.SQL
 HEAVY = {"torch", "implicit", "transformers", "sentence_transformers", "sklearn", "pyarrow", "datasets"}
 
 
-def names(folder: str) -> list[str]:
-    return sorted(f"{folder}/{path.stem}" for path in (SQL / folder).glob("*.sql"))
+ORDER = objects.creation_order()
 
 
-@pytest.mark.parametrize("folder", ["functions", "triggers", "views"])
-def test_every_file_is_in_the_creation_order_once(folder: str) -> None:
-    ordered = sorted(name for name in db.CREATION_ORDER if name.startswith(f"{folder}/"))
-    assert ordered == names(folder), f"CREATION_ORDER in db/__init__.py and the files in sql/{folder}/ differ."
+def test_every_file_is_in_the_creation_order_once() -> None:
+    folders = ("functions", "triggers", "views")
+    files = sorted(
+        path.relative_to(SQL).with_suffix("").as_posix() for folder in folders for path in (SQL / folder).rglob("*.sql")
+    )
+    assert sorted(name for name in ORDER if "/" in name) == files, "sql/creation_order.txt and the files differ."
+    assert len({name.rpartition("/")[2] for name in ORDER}) == len(ORDER), "A name is unique, whatever its folder."
 
 
-@pytest.mark.parametrize("name", db.CREATION_ORDER)
+@pytest.mark.parametrize("name", [name for name in ORDER if "/" in name])
 def test_a_file_creates_what_its_name_says(name: str) -> None:
-    folder, _, object_name = name.partition("/")
-    kind = "view" if folder == "views" else "function"
+    object_name = name.rpartition("/")[2]
+    kind = "view" if name.startswith("views/") else "function"
     created = f"create or replace {kind} aisle.{object_name}"
     lines = [line for line in db.read(name).splitlines() if line.startswith("create ")]
     assert lines, f"sql/{name}.sql creates nothing."
@@ -36,7 +39,7 @@ def test_a_file_creates_what_its_name_says(name: str) -> None:
         assert line.startswith((f"{created}(", f"{created} ")), f"sql/{name}.sql must only `{created}`, not: {line}"
 
 
-@pytest.mark.parametrize("name", db.CREATION_ORDER)
+@pytest.mark.parametrize("name", ORDER)
 def test_volatility_is_always_written(name: str) -> None:
     text = db.read(name)
     written = sum(text.count(f"\nlanguage {language} ") for language in ("sql", "plpgsql"))
@@ -49,7 +52,7 @@ def test_volatility_is_always_written(name: str) -> None:
 
 
 def test_read_returns_the_text_of_a_file() -> None:
-    assert db.read("functions/deploy") == (SQL / "functions/deploy.sql").read_text(encoding="utf-8")
+    assert db.read("functions/models/deploy") == (SQL / "functions/models/deploy.sql").read_text(encoding="utf-8")
 
 
 def test_read_of_an_unknown_file() -> None:
@@ -122,12 +125,12 @@ def test_it_is_known_whether_it_helps_to_wait(said: str, is_for_good: bool, monk
 
 
 def modules_after(statement: str) -> set[str]:
-    program = f"import sys; {statement}; print(*sys.modules)"
+    program = f"import sys\n{statement}\nprint(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=os.sep)
     return set(result.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["aisle.db", "aisle.db.embedded", "aisle.migrations", "aisle.cli"])
+@pytest.mark.parametrize("module", ["aisle.db", "aisle.db.embedded", "aisle.migrations.run", "aisle.cli"])
 def test_import_is_light(module: str) -> None:
     loaded = modules_after(f"import {module}") & HEAVY
     assert not loaded, f"`import {module}` loads {loaded}: import them inside the functions that need them."
@@ -136,3 +139,16 @@ def test_import_is_light(module: str) -> None:
 def test_help_waits_for_no_library_that_it_does_not_need() -> None:
     loaded = modules_after("import aisle.cli") & {"alembic", "numpy", "rich", "sqlalchemy"}
     assert not loaded, f"`aisle --help` loads {loaded}: import them inside the commands that need them."
+
+
+def test_a_command_that_connects_does_not_load_what_only_migrations_need(database_url: str) -> None:
+    loaded = modules_after(f"""
+from aisle import cli
+try:
+    sys.argv = ["aisle", "--database-url", {database_url!r}, "status"]
+    cli.main()
+except SystemExit:
+    pass
+""")
+    assert "aisle.migrations" in loaded, "The command compares the schema's revision with its own."
+    assert not loaded & {"alembic", "sqlalchemy", "numpy"}

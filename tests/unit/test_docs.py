@@ -23,6 +23,7 @@ from click.testing import CliRunner
 from aisle import db
 from aisle.cli import SECTIONS, aisle
 from aisle.db import errors, grants
+from aisle.migrations import objects
 from tests.conftest import Shop
 
 ROOT = Path(__file__).parents[2]
@@ -89,9 +90,9 @@ def anchor(heading: str) -> str:
 
 
 PUBLIC = [
-    (folder, name)
-    for folder, _, name in (path.partition("/") for path in db.CREATION_ORDER)
-    if not name.startswith(("_", "tg_"))
+    (path.split("/")[0], path.split("/")[-1])
+    for path in objects.creation_order()
+    if "/" in path and not path.split("/")[-1].startswith(("_", "tg_"))
 ]
 RUNNABLE = [
     pytest.param(block, id=f"{page.name}-{number}")

@@ -1,6 +1,0 @@
--- For statements that come from outside, where pgvector's operators are on no search path.
-create or replace function aisle._inner_product(a @vector@.vector, b @vector@.vector) returns double precision
-language sql immutable strict parallel safe
-begin atomic
-    select -(a operator(@vector@.<#>) b);
-end;
