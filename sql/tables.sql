@@ -16,10 +16,31 @@ create table aisle._attachments (
     attached_at timestamptz not null default clock_timestamp()
 );
 
+-- The tasks. Functions, views and the program read here what a task is; they list no names. tasks.sql fills the table. Another task
+-- needs a row here, and its vector tables. A trigger on this table makes the view aisle._row_vectors of all `row_vectors`.
+create table aisle._tasks (
+    task          text primary key,
+    place         integer not null unique,  -- in lists
+    learns_from   text[] not null,          -- kinds of attachments: a model learns from the first of them that is attached
+    vector_tables text[] not null,          -- a model has a partition in each
+    follows       text check (follows in ('items', 'orders')),  -- the worker embeds each item, or each customer of the orders
+    row_vectors   text,                     -- the vector table with a row for each of these
+    key_column    text generated always as (case follows when 'items' then 'item_id' when 'orders' then 'user_id' end) stored,
+    reads_category boolean not null default false,     -- a row's vector is of its texts and its category, not of its texts alone
+    keeps_learned boolean not null default false,      -- rows whose `origin` is 'events' outlive a detach: no worker can make them again
+    is_always_queued boolean not null default false,   -- changed rows become jobs even while the task has no model
+    is_always_listed boolean not null default false,   -- aisle.freshness and aisle.status list it even then
+    -- An object for each column that is searched for the nearest vectors: table, column, operator, and, if it is not 16, the number
+    -- of connections of a vector in the HNSW graph.
+    searched      jsonb not null default '[]',
+    similar_items text,                     -- the function that answers aisle.similar_items(space => the task)
+    check ((follows is null) = (row_vectors is null) and (row_vectors is null or row_vectors = any (vector_tables)))
+);
+
 -- A model is one training run. Its vectors are a generation: one partition in each vector table.
 create table aisle._models (
     model_id    integer generated always as identity primary key,
-    task        text not null check (task in ('category', 'recommender', 'basket', 'preference')),
+    task        text not null references aisle._tasks,
     state       text not null default 'loading' check (state in ('loading', 'filling', 'ready', 'failed')),
     dimensions  integer not null check (dimensions between 1 and 2000),
     encoder     text,  -- null: the n-gram student is the whole model
@@ -58,7 +79,7 @@ alter table aisle._model_file_chunks alter column content set storage external;
 -- and a statement, which sees one snapshot, can never mix two generations.
 create table aisle._deployments (
     deployment_id  bigint generated always as identity primary key,
-    task           text not null,
+    task           text not null references aisle._tasks,
     model_id       integer not null references aisle._models,
     deployed_at    timestamptz not null default clock_timestamp(),
     deployed_by    text not null default session_user,
@@ -109,6 +130,7 @@ create table aisle.item_factors (
     in_embedding @vector@.vector not null check (@vector@.vector_dims(in_embedding) = @vector@.vector_dims(embedding)),
     content_hash bytea not null,
     origin       text not null check (origin in ('events', 'content', 'draft')),
+    is_draft     boolean generated always as (origin = 'draft') stored,
     embedded_at  timestamptz not null default clock_timestamp(),
     primary key (item_id, model_id)
 ) partition by list (model_id);
@@ -264,7 +286,7 @@ create table aisle._review_labels (
 -- the shop's waits for another or for a worker. The workers take it in, and make jobs of it.
 create table aisle._changes (
     change_id  bigint generated always as identity primary key,
-    topic      text not null,  -- 'items' for all tasks that read items, or one task
+    topic      text not null,  -- 'items': ids of items; 'orders': of customers; 'lines': of orders
     ids        text[] not null,
     changed_at timestamptz not null
 );
@@ -290,7 +312,7 @@ create sequence aisle._lease_tokens as bigint;
 
 -- How far the workers have come in comparing vectors with rows, and what they found that nothing had told them of.
 create table aisle._comparisons (
-    task           text primary key,
+    task           text primary key references aisle._tasks,
     after_row      text,  -- the id of the last row that was compared in this pass; null: it begins
     after_vector   text,  -- the same of the vectors, which may be of rows that are gone
     started_at     timestamptz not null,

@@ -21,5 +21,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Leave the shop's tables as they were before Aisle came, and drop all that is ours."""
     objects.run(op, "select aisle.detach(kind) from aisle._attachments;")
+    objects.run(op, "drop trigger _tasks_changed on aisle._tasks;")
     objects.downgrade_objects(op, revision)
     objects.run_file(op, revision, "drop_tables")

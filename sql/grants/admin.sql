@@ -7,5 +7,5 @@ select aisle._revoke_triggers('ROLE');
 revoke trigger, references on all tables in schema aisle from ROLE;
 grant select, insert, update, delete, truncate on all tables in schema aisle to ROLE;
 -- What is attached changes by the functions that attach and detach alone: what stands here is read with the rights of whoever asks.
-revoke insert, update, delete, truncate on aisle._attachments, aisle.alembic_version, aisle._training_lock from ROLE;
+revoke insert, update, delete, truncate on aisle._attachments, aisle._tasks, aisle.alembic_version, aisle._training_lock from ROLE;
 grant all on all sequences in schema aisle to ROLE;

@@ -13,7 +13,8 @@ to ROLE;
 
 -- What they are made of.
 grant execute on function
-    aisle._live_model, aisle._words, aisle._ngrams, aisle._embed, aisle._categorise, aisle._similar_items, aisle._nearest_items, aisle._further,
+    aisle._live_model, aisle._words, aisle._ngrams, aisle._embed, aisle._categorise, aisle._similar_items,
+    aisle._items_of_like_text, aisle._items_bought_alike, aisle._nearest_items, aisle._further,
     aisle._hides_items, aisle._existing_items, aisle._item_vector, aisle._read_items, aisle._castable_ids, aisle._content_hash,
     aisle._recommend, aisle._now, aisle._event_source, aisle._before, aisle._time_context, aisle._read_history,
     aisle._check_context, aisle._user_vector, aisle._nearest_factors, aisle._popular_items, aisle._score_repeats,
@@ -25,7 +26,7 @@ to ROLE;
 grant select (deployment_id, task, model_id, rolled_back_at) on aisle._deployments to ROLE;
 grant select (model_id, dimensions, parameters) on aisle._models to ROLE;
 grant select on
-    aisle._attachments,
+    aisle._attachments, aisle._tasks,
     aisle.item_vectors, aisle.category_vectors, aisle.ngram_vectors,
     aisle.item_factors, aisle.user_vectors, aisle.context_vectors, aisle._recency_weights,
     aisle.basket_items, aisle.customer_vectors

@@ -1,14 +1,19 @@
--- Percentiles weigh each sampled wait by the rows that it stands for.
+-- A task is listed once it has a model, or while rows wait for it. The log tells of rows that wait even where no worker runs. Percentiles
+-- weigh each sampled wait by the rows that it stands for.
 create or replace view aisle.freshness as
 with tasks as (
-    select 'category' as task
-    union select m.task from aisle._models m where m.task in ('recommender', 'basket') and m.state in ('filling', 'ready')
+    select t.task, t.place, t.follows, t.is_always_queued, t.is_always_listed,
+           exists (select from aisle._models m where m.task = t.task and m.state in ('filling', 'ready')) as has_model
+    from aisle._tasks t
+    where t.follows is not null
 ), waiting as (
     select j.task, 1 as rows, j.enqueued_at as since, j.attempts > 0 as is_retry, j.last_error
     from aisle._embedding_jobs j where not j.is_dead
     union all
     select t.task, greatest(cardinality(c.ids), 1), c.changed_at, false, null
-    from aisle._changes c join tasks t on c.topic = any (case t.task when 'basket' then array['basket', 'lines'] else array['items'] end)
+    from aisle._changes c
+    join tasks t on c.topic = t.follows or c.topic = 'lines' and t.follows = 'orders'
+    where t.has_model or t.is_always_queued
 ), waits as (
     select b.task, wait, sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task order by wait) as up_to,
            sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task) as total
@@ -43,9 +48,11 @@ left join (
     from waits group by task
 ) p using (task)
 left join speeds s using (task)
-left join aisle._comparisons c using (task);
+left join aisle._comparisons c using (task)
+where t.has_model or t.is_always_listed or w.pending > 0
+order by t.place;
 
 comment on view aisle.freshness is
-    'How far the vectors lag behind the shop''s rows: jobs waiting, the age of the oldest, and over the last hour the time '
-    'from a change to its vector in half, 95 and 99 of 100 cases; the present speed, and when the queue will be empty; when all rows were compared with their '
-    'vectors last, and how many were ever found to differ without anything that had told of it.';
+    'How far the vectors lag behind the shop''s rows, a row a task: rows that wait, and since when the oldest; over the last hour, '
+    'the time from a change to its vector in half, 95 and 99 of 100 cases; the present speed, and when the queue will be empty; when '
+    'all rows were last compared with their vectors, and how many differed although no trigger had told of it.';

@@ -1,7 +1,7 @@
--- Triggers on the shop's orders and lines, once a statement, and the functions that they call, as for items. A write to the orders logs
--- whose they are, before and after; a write to a table of lines logs which orders they belong to. Whose those are is asked when the log
--- is taken in, after the commit: this transaction may not see to whom another, still open, gives an order. Where nothing changed that a
--- model reads, such as an order's state, nothing is logged. Logging does not wait for a model: one may be published before this
+-- Creates triggers on the shop's orders and lines, which fire once a statement, and the functions that they call. A write to the orders
+-- logs the ids of the customers before and after it. A write to a table of lines logs the ids of the orders: whose these are is looked up
+-- when the log is taken in, because this transaction cannot see what another, still open, changes. A statement that changes nothing that
+-- a model reads, such as an order's state, logs nothing. The triggers log even without a basket model: one may be published before this
 -- transaction commits, trained without seeing these rows. Views and foreign tables have no triggers.
 create or replace function aisle._create_order_triggers(target regclass, lines regclass, columns jsonb) returns void
 language plpgsql volatile
@@ -28,7 +28,7 @@ begin
             ids text[];
         begin
             if tg_op = 'TRUNCATE' then
-                perform aisle._enqueue('basket', '{}');
+                perform aisle._enqueue('orders', '{}');
             elsif tg_op = 'INSERT' then
                 for ids in
                     select array_agg(k.id) from (select d.id, row_number() over () as n from (
@@ -65,7 +65,7 @@ begin
         end
         $body$,
             format(case when aisle._is_padded(relation, key) then 'rtrim(%s, '' '') collate "C"' else '%s collate "C"' end, aisle._written(format('r.%I', key))),
-            array_to_string(read, ', '), case when is_lines then 'lines' else 'basket' end), 'set extra_float_digits = 1');
+            array_to_string(read, ', '), case when is_lines then 'lines' else 'orders' end), 'set extra_float_digits = 1');
         execute format(
             'create trigger aisle_500_orders_insert after insert on %1$s referencing new table as new_rows
              for each statement execute function aisle.%2$I();

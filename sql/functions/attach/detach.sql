@@ -1,3 +1,4 @@
+-- Forgets what was derived from an attached table, and leaves the table as it was.
 create or replace function aisle.detach(kind text) returns text
 language plpgsql volatile
 as $function$
@@ -5,6 +6,7 @@ declare
     attachment aisle._attachments;
     trigger_name name;
     target regclass;
+    followed aisle._tasks;
 begin
     select * into attachment from aisle._attachments a where a.kind = detach.kind;
     if not found then
@@ -21,26 +23,22 @@ begin
         drop function if exists aisle.tg_items__insert(), aisle.tg_items__delete(), aisle.tg_items__row();
     elsif attachment.kind = 'orders' then
         drop function if exists aisle.tg_orders__changed(), aisle.tg_lines__changed();
-    end if;
-    if attachment.kind = 'orders' then
         drop view if exists aisle._customers;
     end if;
     execute format('drop view if exists aisle.%I', '_' || attachment.kind);
+    -- The shop's table is locked by now: a TRUNCATE is quick.
+    for followed in select * from aisle._tasks t where t.follows = attachment.kind loop
+        execute format(case when followed.keeps_learned then 'delete from aisle.%I v where v.origin <> ''events''' else 'truncate aisle.%I' end,
+                       followed.row_vectors);
+        delete from aisle._embedding_jobs j where j.task = followed.task;
+        delete from aisle._comparisons c where c.task = followed.task;
+    end loop;
+    delete from aisle._changes c where c.topic = attachment.kind or attachment.kind = 'orders' and c.topic = 'lines';
     if attachment.kind = 'items' then
-        truncate aisle.item_vectors, aisle._item_predictions;  -- the shop's table is locked: be quick
-        -- What was learned from events no worker can make again: it stays with its model.
-        delete from aisle.item_factors f where f.origin <> 'events';
-        delete from aisle._changes c where c.topic = 'items';
-        delete from aisle._embedding_jobs j where j.task in ('category', 'recommender');
-    elsif attachment.kind = 'orders' then
-        truncate aisle.customer_vectors;
-        delete from aisle._changes c where c.topic in ('basket', 'lines');
-        delete from aisle._embedding_jobs j where j.task = 'basket';
-    end if;
-    if attachment.kind = 'interactions' then
+        truncate aisle._item_predictions;
+    elsif attachment.kind = 'interactions' then
         delete from aisle._review_labels;
     end if;
-    delete from aisle._comparisons c where (c.task = 'basket') = (attachment.kind = 'orders') and attachment.kind <> 'interactions';
     delete from aisle._attachments a where a.kind = detach.kind;
     return format('Detached %s.', attachment.relation);
 end
@@ -48,4 +46,4 @@ $function$;
 
 comment on function aisle.detach(text) is
     'Removes the triggers, the view, the queued jobs, the labels and the vectors of an attached table, but for what a model learned '
-    'from events. The table itself is untouched, and so are the models.';
+    'from events. Leaves the table itself and the models as they are.';

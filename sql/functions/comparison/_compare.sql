@@ -1,7 +1,7 @@
--- Compares the next rows of a task with their vectors, and queues what nothing had told of: a trigger that was dropped or did not fire,
--- rows that were restored, a fault of ours. Then it is no time to do so again for as long as the rate says. Goes through rows and
--- vectors in the order of their ids, a step a call, from wherever the last call of any worker has ended. A pass takes a minute at
--- least. Returns how many rows it found; null if it is not due, or another worker is at it.
+-- Compares the next rows of a task with their vectors, and queues what no trigger told of: a trigger was dropped or did not fire, rows
+-- were restored, or we made a mistake. It goes through rows and vectors in the order of their ids, a step a call, from where the last
+-- call of any worker ended. The next step is due when the rate allows it; a pass takes a minute at least. Returns how many rows it
+-- found; null if no step is due, or if another worker is comparing.
 create or replace function aisle._compare(task text, rate integer) returns bigint
 language plpgsql volatile
 set lock_timeout = '100ms'
@@ -11,8 +11,8 @@ declare
     shortest_pass constant interval := '1 minute';
     step constant integer := least(greatest(5 * rate, 1), 2000);  -- rows
     comparison aisle._comparisons;
-    source aisle._attachments := (
-        select a from aisle._attachments a where a.kind = case task when 'basket' then 'orders' else 'items' end);
+    followed constant aisle._tasks := (select t from aisle._tasks t where t.task = task);
+    source aisle._attachments := (select a from aisle._attachments a where a.kind = followed.follows);
     rows text[];
     vectors text[];
     found bigint := 0;
@@ -22,7 +22,7 @@ begin
     if source.kind is null or not exists (select from aisle._models m where m.task = task and m.state = 'ready') then
         return null;
     end if;
-    -- Not always: to find a conflict it would wait for a worker that is at it.
+    -- Only the first time: to find a conflict, an insert would wait for a worker that is comparing.
     if not exists (select from aisle._comparisons c where c.task = task) then
         insert into aisle._comparisons (task, started_at, due_at) values (task, aisle._now(), aisle._now()) on conflict do nothing;
     end if;
@@ -33,14 +33,10 @@ begin
         return null;
     end if;
     perform aisle._guard();
-    if not aisle._has_index(source.relation, array[source.columns ->> case task when 'basket' then 'user' else 'id' end])
+    if not aisle._has_index(source.relation, array[source.columns ->> case source.kind when 'orders' then 'user' else 'id' end])
        or (select c.relkind not in ('r', 'p') from pg_class c where c.oid = source.relation) then
-        -- Each step would read all of it: once a pass will do. Without triggers it is no wonder if there is something to find.
-        if task = 'basket' then
-            perform aisle._enqueue_stale_customers();
-        else
-            perform aisle._enqueue_stale_items();
-        end if;
+        -- Each step would read the whole relation: compare all of it once a pass. Without triggers, differences are expected and not counted.
+        perform aisle._enqueue_stale_rows(source.kind);
         execute format('select count(*) from %s', source.relation) into found;
         update aisle._comparisons c
         set started_at = aisle._now(), finished_at = aisle._now(),
@@ -48,30 +44,19 @@ begin
         where c.task = task;
         return 0;
     end if;
-    if task = 'basket' then
-        execute format(
-            'select array(select distinct o.user_id from aisle._orders o where $1 is null or o.user_id > $1::%s order by 1 limit $2)::text[]',
-            source.id_type) into rows using comparison.after_row, step;
-        vectors := array(
-            select distinct v.user_id from aisle.customer_vectors v
-            where comparison.after_vector is null or v.user_id > comparison.after_vector order by 1 limit step);
-        found := aisle._queue_unnoticed_customers(rows);
-        gone := aisle._forget_unnoticed(task, array(
-            select unnest(vectors) except select c.user_id from aisle._read_customers(vectors) c));
-    else
-        execute format(
-            'select array(select i.id from aisle._items i where $1 is null or i.id > $1::%s order by i.id limit $2)::text[]',
-            source.id_type) into rows using comparison.after_row, step;
-        vectors := case task when 'category' then array(
-            select distinct v.item_id from aisle.item_vectors v
-            where comparison.after_vector is null or v.item_id > comparison.after_vector order by 1 limit step)
-        else array(
-            select distinct f.item_id from aisle.item_factors f
-            where comparison.after_vector is null or f.item_id > comparison.after_vector order by 1 limit step) end;
-        found := aisle._queue_unnoticed_items(task, rows);
-        gone := aisle._forget_unnoticed(task, array(
-            select unnest(vectors) except select i.item_id from aisle._read_items(vectors) i));
-    end if;
+    execute format(
+        case source.kind
+            when 'items' then
+                'select array(select i.id from aisle._items i where $1 is null or i.id > $1::%s order by i.id limit $2)::text[]'
+            else
+                'select array(select distinct o.user_id from aisle._orders o where $1 is null or o.user_id > $1::%s order by 1 limit $2)::text[]'
+        end, source.id_type)
+    into rows using comparison.after_row, step;
+    execute format('select array(select distinct v.%1$I from aisle.%2$I v where $1 is null or v.%1$I > $1 order by 1 limit $2)',
+                   followed.key_column, followed.row_vectors)
+    into vectors using comparison.after_vector, step;
+    found := aisle._queue_unnoticed(task, rows);
+    gone := aisle._forget_unnoticed(task, array(select unnest(vectors) except select r.id from aisle._read_rows(task, vectors) r));
     is_over := cardinality(rows) < step and cardinality(vectors) < step;
     update aisle._comparisons c
     set after_row = case when is_over then null when cardinality(rows) > 0 then rows[cardinality(rows)] else c.after_row end,

@@ -1,23 +1,22 @@
--- Queues every row that lacks a current vector in some generation that is kept in step, and removes what belongs to rows that are
--- gone. Fills a new generation, and finds what changed behind a view. Returns the number of queued rows. They wait behind whatever
--- the shop changes meanwhile.
+-- Queues every row whose vector is missing or out of date in a generation that the workers fill or keep current, and removes what was
+-- derived from rows that are gone. It fills a new generation, and finds what changed behind a view, where no trigger tells. Returns the
+-- number of queued rows. Changes that the shop makes meanwhile come first.
 create or replace function aisle._enqueue_stale() returns bigint
 language plpgsql volatile
 as $function$
 declare
-    attached constant text[] := array(select a.kind from aisle._attachments a);
+    kinds constant text[] := array(
+        select distinct a.kind from aisle._attachments a join aisle._tasks t on t.follows = a.kind order by a.kind);
+    kind text;
     queued bigint := 0;
 begin
-    if not attached && array['items', 'orders'] then
+    if kinds = '{}' then
         raise exception 'No items are attached.'
             using errcode = 'AIS02', hint = 'Attach the shop''s table first: aisle attach items SCHEMA.TABLE --id … --name …';
     end if;
-    if 'items' = any (attached) then
-        queued := queued + aisle._enqueue_stale_items();
-    end if;
-    if 'orders' = any (attached) then
-        queued := queued + aisle._enqueue_stale_customers();
-    end if;
+    foreach kind in array kinds loop
+        queued := queued + aisle._enqueue_stale_rows(kind);
+    end loop;
     perform pg_notify('aisle_embedding_jobs', 'items');
     return queued;
 end

@@ -1,27 +1,22 @@
--- Removes what was derived from rows that are gone, unless something waits that will; returns of how many rows there was something.
+-- Removes what was derived from rows that are gone, unless something waits that will; returns how many rows had left something behind.
 create or replace function aisle._forget_unnoticed(task text, ids text[]) returns bigint
 language plpgsql volatile
 as $function$
 #variable_conflict use_variable
 declare
-    gone text[] := array(
+    followed constant aisle._tasks := (select t from aisle._tasks t where t.task = task);
+    kind constant text := followed.follows;
+    gone constant text[] := array(
         select g.id from unnest(ids) g (id)
         where not exists (select from aisle._embedding_jobs j where j.task = task and j.id = g.id)
           and not exists (
               select from aisle._changes c
-              where c.topic = case task when 'basket' then 'basket' else 'items' end and (g.id = any (c.ids) or c.ids = '{}')
-                    or task = 'basket' and c.topic = 'lines'));
+              where c.topic = kind and (g.id = any (c.ids) or c.ids = '{}') or kind = 'orders' and c.topic = 'lines'));
     forgotten bigint;
 begin
-    if task = 'basket' then
-        with removed as (delete from aisle.customer_vectors v where v.user_id = any (gone) returning v.user_id)
-        select count(distinct r.user_id) into forgotten from removed r;
-    else
-        forgotten := case task
-            when 'category' then (select count(distinct v.item_id) from aisle.item_vectors v where v.item_id = any (gone))
-            else (select count(distinct f.item_id) from aisle.item_factors f where f.item_id = any (gone)) end;
-        perform aisle._forget_items(gone);
-    end if;
+    execute format('select count(distinct v.%1$I) from aisle.%2$I v where v.%1$I = any ($1)', followed.key_column, followed.row_vectors)
+    into forgotten using gone;
+    perform aisle._forget_rows(kind, gone);
     return forgotten;
 end
 $function$;

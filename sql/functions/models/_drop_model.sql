@@ -1,8 +1,7 @@
--- Removes a model and its generation, for one that never became ready or that nobody needs any longer; returns how many bytes
--- that frees. To drop a partition is to hold up everybody who asks for any of its table, so it does not wait for a query that
--- takes long: it gives up after 40 ms, and may be called again. Who holds one table already does not wait for another: whoever has
--- begun with that may want the first. What could not be had then goes with the next call; until then the model is failed. What nobody
--- waits for, such as files, goes first: it may take long.
+-- Removes a model that nobody needs, with its generation; returns how many bytes that frees. Dropping a partition holds up every query
+-- of its table. So this never waits long for a query: it gives up after 40 ms, and can be called again. Once one table is dropped, it
+-- does not wait for the next: that table's user may want the first (deadlock). The rest is left to the next call; until then the model
+-- is 'failed'. Files go first, because that may take long and holds up nobody.
 create or replace function aisle._drop_model(model_id integer, patience text default '40ms') returns bigint
 language plpgsql volatile
 set lock_timeout = '40ms'
@@ -16,7 +15,7 @@ declare
     is_first boolean := true;
 begin
     perform aisle._lock_deployments();
-    perform set_config('lock_timeout', patience, true);  -- until the function ends, whose own setting it is
+    perform set_config('lock_timeout', patience, true);  -- until the function ends: it has a setting of its own
     select * into model from aisle._models m where m.model_id = _drop_model.model_id;
     if exists (select from aisle._live_models l where l.model_id = _drop_model.model_id) then
         raise exception 'Model % is live.', model_id
@@ -27,7 +26,7 @@ begin
         where p is not null);
     delete from aisle._deployments d where d.model_id = _drop_model.model_id;
     delete from aisle._item_predictions p where p.model_id = _drop_model.model_id;
-    -- A transaction that removed items meanwhile may leave some behind, for the next model that is dropped.
+    -- A transaction that removes items at the same moment may leave a few behind; they go with the next model that is dropped.
     delete from aisle._learned_factors l
     where l.model_id = _drop_model.model_id or not exists (select from aisle._models m where m.model_id = l.model_id);
     with gone as (delete from aisle._model_files f where f.model_id = _drop_model.model_id returning f.size)
@@ -51,7 +50,7 @@ begin
         is_first := false;
         set local lock_timeout = '1ms';
     end loop;
-    if model.task = 'recommender' then
+    if to_regproc('aisle._nearest_factors_' || model.model_id) is not null then
         execute 'drop function aisle._nearest_factors_' || model.model_id;
     end if;
     delete from aisle._models m where m.model_id = _drop_model.model_id;

@@ -1,7 +1,7 @@
--- Makes jobs of the oldest entries of the log; returns how many ids it took in. A row that is queued already keeps its one
--- job: its version grows and its lease ends, so that a result for the older content can neither be written nor end the job.
--- Entries that another worker is taking in are passed over, and those of lines, which aisle._resolve_lines turns into others first. An
--- entry without ids is a TRUNCATE's.
+-- Makes jobs of the oldest entries of the log; returns how many ids it took in. A row that is queued already keeps its one job: the
+-- job's version grows and its lease ends, so that a worker can neither write a result for the older content nor end the job with it.
+-- Skips entries that another worker is taking in. Leaves entries about lines to aisle._resolve_lines, which turns them into entries about
+-- customers. An entry without ids stands for a TRUNCATE.
 create or replace function aisle._collect_changes() returns bigint
 language plpgsql volatile
 as $function$
@@ -32,12 +32,7 @@ begin
         returning 1
     )
     select (select count(*) from collected_jobs), array(select topic from taken where ids = '{}') into collected, truncated;
-    if 'items' = any (truncated) then
-        perform aisle._forget_gone_items();
-    end if;
-    if 'basket' = any (truncated) then
-        perform aisle._forget_gone_customers();
-    end if;
+    perform aisle._forget_gone(topic) from (select distinct topic from unnest(truncated) topic) t;
     return collected;
 end
 $function$;

@@ -1,6 +1,6 @@
--- Turns entries of the log that name orders whose lines changed into entries that name their customers. By now those transactions have
--- committed: whoever an order belongs to is seen here, and a transaction that gives it to somebody else logs both by itself. Returns
--- whether there were any.
+-- Turns entries of the log that name orders into entries that name the orders' customers. It runs after those transactions have
+-- committed, so it sees whose each order is. A transaction that gives an order to another customer logs both by itself. Returns whether
+-- there were any entries.
 create or replace function aisle._resolve_lines() returns boolean
 language plpgsql volatile
 as $function$
@@ -23,7 +23,7 @@ begin
         return false;
     end if;
     insert into aisle._changes (topic, ids, changed_at)
-    select 'basket', array_agg(c.id), since
+    select 'orders', array_agg(c.id), since
     from unnest(aisle._customers_of(orders)) with ordinality c (id, n)
     group by c.n / 100000;
     return true;

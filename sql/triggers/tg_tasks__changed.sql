@@ -1,0 +1,22 @@
+-- Makes the view aisle._row_vectors anew when a task comes or goes: a row for each vector that belongs to a row of the shop's, whichever
+-- task's it is. A view, because whoever may read aisle.status needs no right on the tables below.
+create or replace function aisle.tg_tasks__changed() returns trigger
+language plpgsql volatile security definer
+as $trigger$
+declare
+    definition text := (
+        select string_agg(
+            format('select v.%I as id, v.model_id, v.content_hash, %s as is_draft from aisle.%I v', t.key_column,
+                   case when exists (select from pg_attribute a
+                                     where a.attrelid = to_regclass(format('aisle.%I', t.row_vectors)) and a.attname = 'is_draft')
+                        then 'v.is_draft' else 'false' end,
+                   t.row_vectors),
+            ' union all ' order by t.place)
+        from aisle._tasks t
+        where t.row_vectors is not null);
+begin
+    execute 'create or replace view aisle._row_vectors as ' || coalesce(
+        definition, 'select null::text as id, null::integer as model_id, null::bytea as content_hash, null::boolean as is_draft where false');
+    return null;
+end
+$trigger$;
