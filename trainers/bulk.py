@@ -22,18 +22,7 @@ CONNECTIONS = 16  # of a vector in the graph, pgvector's default for m
 SMALLEST = 1e-20  # of a vector's numbers; pgvector raises an error where a product of two others rounds to 0
 MOST_MEMORY = 8 * 1024 * 1024  # kB that a build is given at most, unless the server's own setting is higher
 
-# Of each task: table, column, the operators by which it is searched, and connections. Of a customer's 200 neighbours a
-# few may be others that are nearly as near: half the connections find 98 % of them in three quarters of the time.
-INDEXES = {
-    "category": [("item_vectors", "embedding", "halfvec_cosine_ops", CONNECTIONS)],
-    "recommender": [("item_factors", "embedding", "halfvec_ip_ops", CONNECTIONS)],
-    "basket": [
-        ("basket_items", "embedding", "halfvec_ip_ops", CONNECTIONS),
-        ("basket_items", "completion", "halfvec_ip_ops", CONNECTIONS),
-        ("basket_items", "co_purchase", "halfvec_cosine_ops", CONNECTIONS),
-        ("customer_vectors", "taste", "halfvec_ip_ops", CONNECTIONS // 2),
-    ],
-}
+OPERATOR_CLASSES = {"<=>": "halfvec_cosine_ops", "<#>": "halfvec_ip_ops"}
 
 
 def record_batches(connection: Connection, query: str) -> Iterator[Any]:
@@ -116,15 +105,23 @@ def index_generation(connection: Connection, task: str, model_id: int) -> list[s
 
     An index that is there is built anew and takes the old one's place when it is ready; queries go on all the while.
     """
+    searched = db.fetch_value(connection, "select searched from aisle._tasks where task = %s", (task,))
     names = []
-    for table, column, operators, connections in INDEXES.get(task, []):
-        partition = f"{table}_{model_id}"
+    for part in searched:
+        column, partition = part["column"], f"{part['table']}_{model_id}"
         count = compose.SQL("select count({0}), max({2}.vector_dims({0})) from {1}").format(
             compose.Identifier(column), compose.Identifier("aisle", partition), db.vector_schema(connection)
         )
         rows, dimensions = connection.execute(count).fetchall()[0]
         if rows >= INDEX_FROM:
-            create_index(connection, partition, dimensions, operators, column=column, connections=connections)
+            create_index(
+                connection,
+                partition,
+                dimensions,
+                OPERATOR_CLASSES[part["operator"]],
+                column=column,
+                connections=part.get("connections", CONNECTIONS),
+            )
             names.append(f"{partition}_{column}")
         connection.execute(compose.SQL("analyze {}").format(compose.Identifier("aisle", partition)))
     return names

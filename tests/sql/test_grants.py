@@ -26,8 +26,8 @@ QUESTIONS = (
     "next_basket('ann')", "next_basket(7)", "complete_basket(array['41'], user_id => 'ann')",
 )  # fmt: skip
 READ = {
-    "_attachments", "_deployments", "_models", "_recency_weights", "item_vectors", "category_vectors", "ngram_vectors",
-    "item_factors", "user_vectors", "context_vectors", "basket_items", "customer_vectors",
+    "_attachments", "_tasks", "_deployments", "_models", "_recency_weights", "item_vectors", "category_vectors",
+    "ngram_vectors", "item_factors", "user_vectors", "context_vectors", "basket_items", "customer_vectors",
     "_items", "_interactions", "_orders",
 }  # fmt: skip
 COLUMNS_READ = {
@@ -39,7 +39,8 @@ WRITTEN_BY_WORKERS = {
     "customer_vectors", "_item_predictions", "_comparisons",
 }  # fmt: skip
 READ_BY_WORKERS = WRITTEN_BY_WORKERS | {
-    "alembic_version", "_attachments", "_models", "_model_files", "_model_file_chunks", "_deployments",
+    "alembic_version", "_attachments", "_tasks", "_models", "_model_files", "_model_file_chunks", "_deployments",
+    "_row_vectors",
     "category_vectors", "ngram_vectors", "basket_items", "_live_models", "freshness", "failures", "warnings", "status",
     "_items", "_interactions", "_orders", "_customers",
 }  # fmt: skip
@@ -251,7 +252,7 @@ def test_an_administrator_may_use_all_of_ours(full: Shop, granted: Callable[...,
     for relation in objects(full.connection, RELATIONS):
         if relation.kind != "S":
             assert allowed(admin, relation) >= columns(relation), relation.name
-        if relation.name in ("_attachments", "alembic_version", "_training_lock"):
+        if relation.name in ("_attachments", "_tasks", "alembic_version", "_training_lock"):
             assert allowed(admin, relation) == columns(relation), "These change by functions and migrations alone."
         elif relation.kind in "rp":
             assert allowed(admin, relation) >= {"insert", "update", "delete", "truncate"}, relation.name
