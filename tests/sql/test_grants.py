@@ -259,6 +259,7 @@ def test_an_administrator_may_use_all_of_ours(full: Shop, granted: Callable[...,
     callable_ = callable_functions(admin)
     assert {f.name for f in objects(full.connection, FUNCTIONS)} - callable_ == {
         "tg_items__delete", "tg_items__insert", "tg_items__row", "tg_items__truncate", "tg_orders__changed",
+        "tg_tasks__changed",
     }, "They run as their owner, on whatever table they are a trigger of."  # fmt: skip
     triggers = compose.SQL(
         "create trigger mine before insert on {} execute function suppress_redundant_updates_trigger()"

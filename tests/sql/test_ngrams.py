@@ -47,7 +47,7 @@ def databases(server: Server) -> Iterator[dict[str, Connection]]:
             connection = stack.enter_context(psycopg.connect(url, autocommit=True))
             connection.execute("create schema aisle")
             for function in ("_words", "_ngrams"):
-                connection.execute(db.read(f"functions/{function}"))  # type: ignore[call-overload]
+                connection.execute(db.read(f"functions/text/{function}"))  # type: ignore[call-overload]
             connections[name] = connection
         yield connections
 
