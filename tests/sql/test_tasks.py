@@ -15,8 +15,8 @@ from aisle.trainers import bulk
 from tests.conftest import Shop
 
 TASKS = ("category", "recommender", "basket", "preference")
-# What may name a task: its own folder and views, and a public argument. The recommender builds on the vectors of the live
-# category model.
+# Who may name a task: its own folder and views, and a public argument. The recommender builds on the vectors of the
+# live category model.
 MAY_NAME = {
     "category": ("functions/category/", "functions/recommender/_draft_item_factors", "functions/search/similar_items",
                  "views/category_", "views/confusion"),
