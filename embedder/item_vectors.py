@@ -23,7 +23,7 @@ class ItemRow:
     details: str | None
     content_hash: bytes
     is_current: bool
-    student: Vector | None
+    ngram_vector: Vector | None
     tokens: list[int] | None = None
 
     @property
@@ -60,16 +60,16 @@ class ItemEmbedder(RowEmbedder[Generation]):
 
     def embed(self, generation: Generation, rows: Sequence[ItemRow]) -> dict[str, list[object]]:
         """Return the columns to write back, one entry a row. Runs beside the database's thread, and without it."""
-        student = np.array([row.student.to_numpy() for row in rows if row.student], dtype=np.float32)
-        vectors = generation.embed([row.tokens or [] for row in rows], student)
+        ngram_vectors = np.array([row.ngram_vector.to_numpy() for row in rows if row.ngram_vector], dtype=np.float32)
+        vectors = generation.embed([row.tokens or [] for row in rows], ngram_vectors)
         categories, confidences = generation.head.best(vectors)
-        student_categories, student_confidences = generation.head.best(student)
+        ngram_categories, ngram_confidences = generation.head.best(ngram_vectors)
         return {
             "item_ids": [row.item_id for row in rows],
             "embeddings": [Vector(vector) for vector in vectors],
             "hashes": [row.content_hash for row in rows],
             "categories": list(categories),
             "confidences": list(confidences),
-            "student_categories": list(student_categories),
-            "student_confidences": list(student_confidences),
+            "ngram_categories": list(ngram_categories),
+            "ngram_confidences": list(ngram_confidences),
         }

@@ -1,18 +1,19 @@
--- The tables. Applications use the functions and views instead; every change to a table is a revision of its own.
+-- The tables. Applications use the functions and views instead. Once 0001 is released, a change to a table is a revision of its own, and
+-- this file follows it.
 
--- What Aisle reads of the shop. `columns` maps a role (id, name, category, user, at, …) to the shop's column names; `id_type` is
--- that of the ids by which rows are looked up: an item's, or an event's user's.
+-- What Aisle reads of the shop. `columns` maps a role (id, name, category, user, at, …) to the names of the shop's columns. `id_type` is
+-- the type of the ids by which rows are looked up: those of items, or of the users of events.
 create table aisle._attachments (
     kind        text primary key check (kind in ('items', 'interactions', 'orders')),
     relation    regclass not null,
-    lines       regclass,  -- the table of orders' lines, where that is another
+    lines       regclass,  -- the table of the orders' lines, if it is another table
     id_type     text not null check (id_type in ('smallint', 'integer', 'bigint', 'uuid', 'text')),
     columns     jsonb not null,
     category_separator text not null default ' > ' check (category_separator <> ''),
     draft_rows  integer not null default 100 check (draft_rows >= 0),
     time_type   text check (time_type in ('timestamp with time zone', 'timestamp without time zone', 'date',
-                                          'smallint', 'integer', 'bigint')),  -- of an event's time
-    time_zone   text,  -- that events' hours and weekdays are told in
+                                          'smallint', 'integer', 'bigint')),  -- the type of an event's time
+    time_zone   text,  -- for hours and weekdays of events
     attached_at timestamptz not null default clock_timestamp()
 );
 
@@ -43,18 +44,18 @@ create table aisle._models (
     task        text not null references aisle._tasks,
     state       text not null default 'loading' check (state in ('loading', 'filling', 'ready', 'failed')),
     dimensions  integer not null check (dimensions between 1 and 2000),
-    encoder     text,  -- null: the n-gram student is the whole model
+    encoder     text,  -- null: the n-gram model is the whole model
     parameters  jsonb not null default '{}',
     metrics     jsonb not null default '{}',
-    data        jsonb not null default '{}',  -- row counts and a fingerprint of what it was trained on
+    data        jsonb not null default '{}',  -- row counts and a fingerprint of the training data
     environment jsonb not null default '{}',  -- library versions, hardware, seconds
-    passed_gate boolean,  -- whether it was better than the live model and the baselines; null: it was not compared
+    passed_gate boolean,  -- it was better than the live model and the baselines; null: it was not compared
     verdict     text,     -- the same in words
     created_at  timestamptz not null default clock_timestamp()
 );
 
--- Nothing is ever in it. A training run holds a lock on it, which nobody can who has no right on it: of one database, one process at a
--- time trains, migrates, or prunes.
+-- Always empty. A training run, a migration or a prune holds a lock on it, so that one of them runs at a time in a database. A role
+-- without rights on it cannot take the lock.
 create table aisle._training_lock (held boolean);
 
 create table aisle._model_files (
@@ -75,8 +76,8 @@ create table aisle._model_file_chunks (
 );
 alter table aisle._model_file_chunks alter column content set storage external;
 
--- A stack for each task: the newest deployment that was not rolled back answers. So a deploy or a rollback is one row,
--- and a statement, which sees one snapshot, can never mix two generations.
+-- A stack for each task: the newest deployment that was not rolled back answers. A deploy or a rollback writes one row. A statement sees
+-- one snapshot, so it can never mix two generations.
 create table aisle._deployments (
     deployment_id  bigint generated always as identity primary key,
     task           text not null references aisle._tasks,
@@ -87,16 +88,16 @@ create table aisle._deployments (
 );
 create index _deployments_live on aisle._deployments (task, deployment_id desc) where rolled_back_at is null;
 
--- What statements that come from outside call pgvector's type, which is on no search path.
+-- A name of pgvector's type for statements from outside, which have the type on no search path.
 create domain aisle._vector as @vector@.vector;
 
--- Vectors: list-partitioned, one partition a generation, with a check on its number of dimensions.
+-- The vector tables are list-partitioned: a partition is a generation, and checks its number of dimensions.
 create table aisle.item_vectors (
     model_id     integer not null,
     item_id      text not null,
     embedding    @vector@.vector not null,
     content_hash bytea not null,
-    is_draft     boolean not null,  -- the student's vector, until the encoder has seen the row
+    is_draft     boolean not null,  -- the n-gram vector, until the encoder has seen the row
     embedded_at  timestamptz not null default clock_timestamp(),
     primary key (item_id, model_id)
 ) partition by list (model_id);
@@ -120,12 +121,12 @@ create table aisle.ngram_vectors (
     primary key (ngram, model_id)
 ) partition by list (model_id);
 
--- The recommender's items. The out-vector is what an item is found by, the in-vector what it adds to the vector of a user who
--- had to do with it; the last dimension carries the out-vector's bias.
+-- The recommender's items. A search compares the out-vector (`embedding`) with the user's vector. The in-vector (`in_embedding`) is what
+-- an event with the item adds to a user's vector. The last dimension holds the out-vector's bias.
 create table aisle.item_factors (
     model_id     integer not null,
     item_id      text not null,
-    category_key text collate "C",  -- the category's path, and the separator once more: all below a path begins with it
+    category_key text collate "C",  -- the category's path and a separator: the keys of all categories below begin with it
     embedding    @vector@.vector not null,
     in_embedding @vector@.vector not null check (@vector@.vector_dims(in_embedding) = @vector@.vector_dims(embedding)),
     content_hash bytea not null,
@@ -136,7 +137,7 @@ create table aisle.item_factors (
 ) partition by list (model_id);
 create index item_factors_category_key on aisle.item_factors (category_key);
 
--- What a recommender learned of items whose rows are gone, in case they come back.
+-- The vectors that a recommender learned for items that are gone, in case these come back.
 create table aisle._learned_factors (
     model_id     integer not null,
     item_id      text not null,
@@ -154,44 +155,45 @@ create table aisle.user_vectors (
 
 create table aisle.context_vectors (
     model_id     integer not null,
-    feature      text not null,  -- '': what every user has
+    feature      text not null,  -- '': the vector that every user has
     value        text not null,
     embedding    @vector@.vector not null,
     primary key (feature, value, model_id)
 ) partition by list (model_id);
 
--- The basket's products: what a customer's state is compared with, and what having bought one adds to a taste or a cart.
+-- The basket model's products.
 create table aisle.basket_items (
     model_id     integer not null,
     item_id      text not null,
-    embedding    @vector@.vector not null,
-    taste        @vector@.vector not null,  -- in the space in which neighbours are found
-    cart         @vector@.vector not null,  -- what it adds to an open cart
-    completion   @vector@.vector not null check (@vector@.vector_dims(completion) = @vector@.vector_dims(cart) + 1),  -- what a cart asks for; and a bias
-    companions   text[] not null,  -- what it is bought with most, relative to how often either is bought
+    embedding    @vector@.vector not null,  -- is compared with a customer's state
+    taste        @vector@.vector not null,  -- what a purchase adds to a customer's long-term vector
+    cart         @vector@.vector not null,  -- what the product adds to the vector of an open cart
+    -- Is compared with the vector of a cart; its last component is a bias.
+    completion   @vector@.vector not null check (@vector@.vector_dims(completion) = @vector@.vector_dims(cart) + 1),
+    companions   text[] not null,  -- the products that are bought with it most often, relative to how often either is bought
     cosines      real[] not null check (cardinality(cosines) = cardinality(companions)),
-    co_purchase  @vector@.vector,  -- near those of products that are bought with the same ones; null where nothing is known of that
-    popularity   double precision not null check (popularity between 0 and 1),  -- share of the orders that contain it
-    gap          double precision not null check (gap > 0),  -- usual time between two purchases: days, or orders
+    co_purchase  @vector@.vector,  -- near the vectors of products that are bought with the same ones; null if no orders tell
+    popularity   double precision not null check (popularity between 0 and 1),  -- the share of the orders that contain it
+    gap          double precision not null check (gap > 0),  -- the usual time between two purchases: days, or orders
     primary key (item_id, model_id)
 ) partition by list (model_id);
-create index on aisle.basket_items (popularity desc, item_id);  -- what customers without orders are told
+create index on aisle.basket_items (popularity desc, item_id);  -- the answer for customers without orders
 
--- The basket's customers: the state that their orders have led to; and, as neighbours of others, the taste that they had
--- before their last order, with what that order contained.
+-- The basket model's customers. `embedding` is the state after all of a customer's orders. `taste` is the long-term vector before the last
+-- order, and `next_items` are the items of the last order: other customers find this one as a neighbour by them.
 create table aisle.customer_vectors (
     model_id     integer not null,
     user_id      text not null,
     embedding    @vector@.vector not null,
-    taste        @vector@.vector,  -- null for a customer with a single order, and for one who is held out
+    taste        @vector@.vector,  -- null for a customer with a single order
     next_items   text[] not null,
-    known_at     double precision not null,  -- when the last order was made: days since 1970, or its number
+    known_at     double precision not null,  -- the time of the last order: days since 1970, or its number
     content_hash bytea not null,
     embedded_at  timestamptz not null default clock_timestamp(),
     primary key (user_id, model_id)
 ) partition by list (model_id);
 
--- Plain storage keeps a vector in its row: TOAST would cost every scan a second lookup.
+-- Plain storage keeps a vector in its row: TOAST would add a second lookup to every scan.
 alter table aisle.item_vectors alter column embedding set storage plain;
 alter table aisle.category_vectors alter column embedding set storage plain;
 alter table aisle.ngram_vectors alter column embedding set storage plain;
@@ -214,9 +216,10 @@ comment on table aisle.item_factors is 'Two vectors for each item and generation
 comment on table aisle.user_vectors is 'A vector for each user that a recommender learned from. Ask aisle.recommend.';
 comment on table aisle.context_vectors is 'A vector for each context value that a recommender knows. Ask aisle.recommend.';
 comment on table aisle.basket_items is 'Vectors for each product of a basket model. Ask aisle.next_basket and aisle.complete_basket.';
-comment on table aisle.customer_vectors is 'The state of each customer, and whom it is a neighbour to. Ask aisle.next_basket.';
+comment on table aisle.customer_vectors is 'The state of each customer, and the long-term vector by which others find it as a neighbour. Ask aisle.next_basket.';
 
--- How much a user's latest event counts, the one before it, and so on; in all dimensions, so that a product does the weighting.
+-- The weights of a user's newest event, of the one before, and so on. They are repeated in all dimensions, so that the product of two
+-- vectors weighs one by the other.
 create table aisle._recency_weights (
     model_id   integer not null references aisle._models on delete cascade,
     place      integer not null check (place >= 1),
@@ -225,22 +228,22 @@ create table aisle._recency_weights (
 );
 alter table aisle._recency_weights alter column weights set storage plain;
 
--- The answers of a model for rows that it was not trained on, as the SQL functions gave them.
+-- The answers of a category model for rows that it was not trained on, as the SQL functions returned them.
 create table aisle._heldout_predictions (
     model_id           integer not null references aisle._models on delete cascade,
     item_id            text not null,
     category           text not null,
     predicted          text not null,
     confidence         real not null,
-    given_confidence   real not null,  -- the confidence in the label that the row carries
-    student_predicted  text not null,
+    given_confidence   real not null,  -- the confidence of the row's own label
+    ngram_predicted  text not null,
     primary key (item_id, model_id)
 );
 
--- Comparisons; `arms` is what `aisle experiment` printed.
+-- Comparisons of options; `arms` is what `aisle experiment` printed.
 create table aisle._experiments (
     experiment_id bigint generated always as identity primary key,
-    key           text,  -- of one that can be resumed: a hash of what it compares, on which data
+    key           text,  -- of an experiment that can be resumed: a hash of its options and data
     task          text not null,
     measure       text not null,
     users         integer not null,
@@ -248,7 +251,7 @@ create table aisle._experiments (
     created_at    timestamptz not null default clock_timestamp()
 );
 
--- The users of whom a recommender did not see everything: from `as_of` on they had to do with the relevant items.
+-- The users whose last events a model did not see: from `as_of` on, they had events with the relevant items.
 create table aisle._heldout_users (
     model_id   integer not null references aisle._models on delete cascade,
     user_id    text not null,
@@ -258,32 +261,32 @@ create table aisle._heldout_users (
     primary key (user_id, model_id)
 );
 
--- What the model says of the rows that are there now; written with each vector, read by category_review.
+-- The answers of a category model for the present rows, written with each vector; aisle.category_review reads them.
 create table aisle._item_predictions (
     model_id           integer not null references aisle._models on delete cascade,
     item_id            text not null,
     category           text not null,
     confidence         real not null,
-    student_category   text not null,
-    student_confidence real not null,
+    ngram_category   text not null,
+    ngram_confidence real not null,
     content_hash       bytea not null,
     primary key (item_id, model_id)
 );
-create index on aisle._item_predictions (model_id);  -- a model is removed
+create index on aisle._item_predictions (model_id);  -- for the removal of a model
 
--- What a preference model says of reviews whose authors gave no rating. The key is the text's hash, not the event: events need
--- no key that way, equal texts are labelled once, and a review that is rewritten has no label until it is labelled anew,
--- instead of an old one. Each model has its own labels, so that a rollback finds them.
+-- The labels that a preference model gave to reviews without a rating. The key is the hash of the text, not the event: so events need no
+-- key, equal texts are labelled once, and a review that is rewritten has no label until it gets a new one. Each model has its own labels,
+-- so that a rollback finds them.
 create table aisle._review_labels (
     model_id   integer not null references aisle._models on delete cascade,
     text_hash  bytea not null,
     is_liked   boolean not null,
-    confidence real not null,  -- in is_liked, whichever that is
+    confidence real not null,  -- in is_liked, be it true or false
     primary key (text_hash, model_id)
 );
 
--- The log of changes: one row a statement of the shop's, which the triggers append and never touch again. So no writer of
--- the shop's waits for another or for a worker. The workers take it in, and make jobs of it.
+-- The log of changes: triggers append a row a statement of the shop's and never touch it again. So no write of the shop's waits for
+-- another write or for a worker. The workers take the log in, and make jobs of it.
 create table aisle._changes (
     change_id  bigint generated always as identity primary key,
     topic      text not null,  -- 'items': ids of items; 'orders': of customers; 'lines': of orders
@@ -292,13 +295,13 @@ create table aisle._changes (
 );
 alter table aisle._changes alter column ids set storage external;  -- compressing ten thousand ids costs more than writing them
 
--- The queue: one job for each (task, id), however often the shop's row changed. Only workers write to it.
+-- The queue: one job for each task and id, however often the shop's row changed. Only workers write to it.
 create table aisle._embedding_jobs (
     task         text not null,
     id           text not null,
-    version      bigint not null default 1,    -- grows with each change, so that a result for an older content does not end the job
+    version      bigint not null default 1,    -- grows with each change: a result for an older content does not end the job
     priority     smallint not null default 0,  -- 0: changed rows; 1: another attempt; 2: filling a generation
-    enqueued_at  timestamptz not null,         -- the oldest change that is not visible yet
+    enqueued_at  timestamptz not null,         -- the oldest change that no vector shows yet
     run_after    timestamptz not null,
     attempts     integer not null default 0,
     leased_until timestamptz,
@@ -310,23 +313,23 @@ create table aisle._embedding_jobs (
 create index _embedding_jobs_due on aisle._embedding_jobs (task, priority, run_after) where not is_dead;
 create sequence aisle._lease_tokens as bigint;
 
--- How far the workers have come in comparing vectors with rows, and what they found that nothing had told them of.
+-- How far the workers have compared vectors with rows, and how many differences they found that no trigger had told of.
 create table aisle._comparisons (
     task           text primary key references aisle._tasks,
-    after_row      text,  -- the id of the last row that was compared in this pass; null: it begins
-    after_vector   text,  -- the same of the vectors, which may be of rows that are gone
+    after_row      text,  -- the id of the last row that this pass has compared; null: it begins
+    after_vector   text,  -- the id of the last vector: its row may be gone
     started_at     timestamptz not null,
     due_at         timestamptz not null,
-    finished_at    timestamptz,  -- when a whole pass ended last
+    finished_at    timestamptz,  -- when the last whole pass ended
     mended         bigint not null default 0,
     last_mended_at timestamptz
 );
 
--- What the workers did in the last hours, a row a batch: where `freshness` takes its rates and percentiles from.
+-- The batches of the last hours: aisle.freshness computes its rates and percentiles from them.
 create table aisle._embedding_batches (
     task        text not null,
     finished_at timestamptz not null,
     rows        integer not null,
-    waits       real[] not null  -- seconds from change to visible, at most 20 of the batch's, evenly spread; without backfill
+    waits       real[] not null  -- seconds from a change to its vector, at most 20 a batch, evenly spread; without backfill
 );
 create index _embedding_batches_recent on aisle._embedding_batches (finished_at);

@@ -1,6 +1,6 @@
 select aisle._let_use_pgvector('ROLE');
 
--- Generations and views that are there already. Those to come get the same from aisle._create_generation and aisle.attach_….
+-- The generations and views that exist. Later ones get the same grants from aisle._create_generation and aisle.attach_….
 select aisle._copy_grants(i.inhparent, i.inhrelid)
 from pg_catalog.pg_inherits i
 join pg_catalog.pg_class c on c.oid = i.inhparent

@@ -1,6 +1,6 @@
--- What an application needs that asks Aisle: the functions that answer, and what they read, since they run with their caller's
--- rights. No model files, no jobs and errors, nothing of what models were trained and measured on. The shop's own tables are the
--- shop's to grant: select on the columns that are attached.
+-- An application needs the functions that answer, and what they read, because they run with their caller's rights. It needs no model
+-- files, no jobs and errors, and nothing that models were trained or measured on. The shop grants the rights on its own tables: select on
+-- the columns that are attached.
 grant usage on schema aisle to ROLE;
 
 grant execute on function
@@ -11,7 +11,7 @@ grant execute on function
     aisle.next_basket(text, integer), aisle.next_basket(bigint, integer)
 to ROLE;
 
--- What they are made of.
+-- The functions that these call.
 grant execute on function
     aisle._live_model, aisle._words, aisle._ngrams, aisle._embed, aisle._categorise, aisle._similar_items,
     aisle._items_of_like_text, aisle._items_bought_alike, aisle._nearest_items, aisle._further,

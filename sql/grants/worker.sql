@@ -1,6 +1,6 @@
--- What `aisle worker`, `aisle embed` and `aisle backfill` need: the queue, the models with their files, and the vectors of items and
--- customers. Nothing that trains, deploys or attaches. The shop's own tables are the shop's to grant: select on the columns of items
--- and orders that are attached, and all rows where there are policies.
+-- `aisle worker`, `aisle embed` and `aisle backfill` need the queue, the models with their files, and the vectors of items and customers,
+-- and nothing that trains, deploys or attaches. The shop grants the rights on its own tables: select on the attached columns of items and
+-- orders, and all rows where there are policies.
 grant usage on schema aisle to ROLE;
 
 grant execute on function
@@ -18,16 +18,16 @@ grant select, insert, update, delete on
 to ROLE;
 grant usage on sequence aisle._lease_tokens to ROLE;
 
--- The vectors that are kept in step.
+-- The vectors that the worker keeps current.
 grant select, insert, update, delete on
     aisle.item_vectors, aisle.item_factors, aisle._learned_factors, aisle.customer_vectors, aisle._item_predictions
 to ROLE;
 
--- What they are made with.
+-- What it makes them from.
 grant select on
     aisle.alembic_version, aisle._attachments, aisle._tasks, aisle._row_vectors, aisle._models, aisle._model_files, aisle._model_file_chunks,
     aisle._deployments, aisle.category_vectors, aisle.ngram_vectors, aisle.basket_items
 to ROLE;
 
--- How things stand.
+-- What `aisle status` shows.
 grant select on aisle._live_models, aisle.freshness, aisle.failures, aisle.warnings, aisle.status to ROLE;

@@ -1,6 +1,5 @@
--- Notes what a model was not trained on: from which moment on a user's events are held out, in which context the first of them
--- was, and the items that it should have recommended. Python's seconds are those of the local time, and rounded, so the moment
--- is a little earlier.
+-- Stores what a model was not trained on: the moment from which a user's events are held out, the context of the first of them, and the
+-- items that the model should have recommended. Python's seconds are in local time and rounded, so the moment is set a little earlier.
 insert into aisle._heldout_users (model_id, user_id, as_of, context, relevant)
 select %(model_id)s, h.user_id,
        to_timestamp(h.at) at time zone 'UTC' at time zone s.time_zone - interval '2 microseconds',

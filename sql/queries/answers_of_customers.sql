@@ -1,4 +1,4 @@
--- What two models, deployed or not, foresee in the next order of these customers.
+-- The answers of two models, live or not, for the next orders of these customers.
 select array(select b.item_id from aisle._next_basket(%(live)s, c.id, %(k)s) b),
        array(select b.item_id from aisle._next_basket(%(candidate)s, c.id, %(k)s) b)
 from unnest(%(ids)s::text[]) c (id)

@@ -1,6 +1,5 @@
--- Each attached table or view, with what is wrong with it: triggers that are missing or fire otherwise than they were created to,
--- columns that triggers look for by name and that are not there any more, and children whose rows no trigger sees. Views follow a column
--- that is renamed.
+-- Each attached table or view, with what is wrong with it: triggers that are missing or do not fire as they were created to, columns that
+-- triggers name and that are gone, and children whose rows no trigger sees. Views follow a column that is renamed.
 with attached as (
     select a.kind, a.relation, a.columns, array_remove(array[a.relation, a.lines]::oid[], null) as relations
     from aisle._attachments a

@@ -1,6 +1,6 @@
--- Lease due jobs of a task: changed rows before retries, retries before backfill, each the oldest first. Locked rows belong
--- to somebody else: skip them. The array is made once, whatever the planner thinks; as a join, the locking query would run
--- again for each row of a queue whose statistics are those of its empty hours, and lease far more than the limit.
+-- Leases due jobs of a task: changed rows before retries, retries before backfill, each the oldest first. It skips locked rows: another
+-- worker has them. The array is made once, whatever the planner thinks. As a join, the locking query might run once for each row of a
+-- queue whose statistics are from a time when it was empty, and lease far more than the limit.
 update aisle._embedding_jobs as job
 set leased_until = aisle._now() + %(lease)s, lease_token = %(token)s
 where job.task = %(task)s and job.id = any (array(

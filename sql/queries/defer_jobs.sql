@@ -1,4 +1,4 @@
--- Gives jobs back for a while through no fault of their rows, and so without counting an attempt.
+-- Gives jobs back for a while, without counting an attempt: the fault is not their rows'.
 update aisle._embedding_jobs as job
 set leased_until = null, lease_token = null, run_after = aisle._now() + %(delay)s,
     last_error = coalesce(%(error)s, last_error)

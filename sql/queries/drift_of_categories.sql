@@ -1,6 +1,6 @@
--- How far the items have moved away from what a category model learned: the share of vectors that were made since; half the sum of
--- the differences between the categories' shares among what it learned from and among the items now, where those with few
--- rows count nowhere; and the mean confidence on held-out items less that on items embedded since, if these are 30 at least.
+-- How far the items have drifted from those that a category model learned from. Three numbers: the share of vectors that were made since
+-- then; half the sum of the differences between the categories' shares then and now, without categories of few rows; and the mean
+-- confidence on held-out items minus that on items embedded since, if there are at least 30 of these.
 with model as (
     select m.model_id, coalesce((m.environment ->> 'finished_at')::timestamptz, m.created_at) as finished_at,
            coalesce((m.parameters ->> 'min_rows')::integer, 1) as min_rows

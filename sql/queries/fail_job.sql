@@ -1,5 +1,5 @@
--- Records a row's own error: another attempt later, at a moment that chance spreads, or a dead letter when there were
--- enough. Should another worker be giving the job a newer version right now, the error was that of its older content.
+-- Records a row's own error. The job gets another attempt later, at a random moment, or is given up after enough attempts. A job that
+-- somebody else locks is skipped: it gets a newer version, and the error belongs to the older content.
 update aisle._embedding_jobs as job
 set attempts = job.attempts + 1, last_error = %(error)s, leased_until = null, lease_token = null,
     is_dead = job.attempts + 1 >= %(max_attempts)s, priority = greatest(job.priority, 1),

@@ -1,4 +1,4 @@
--- A customer whose vectors are of the orders that are there now.
+-- Finds a customer whose vectors are up to date: the model is known to take its orders.
 with known as materialized (
     select user_id, content_hash from aisle.customer_vectors where model_id = %(model_id)s limit 100
 )

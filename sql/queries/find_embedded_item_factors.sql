@@ -1,4 +1,4 @@
--- The same for the recommender: a row whose vectors its tower made, and whose present content they are of.
+-- Finds an item whose vectors the recommender's tower made, and which has not changed since: the model is known to take its texts.
 with known as materialized (
     select item_id, content_hash from aisle.item_factors where model_id = %(model_id)s and origin = 'content' limit 100
 )

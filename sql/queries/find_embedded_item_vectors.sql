@@ -1,5 +1,5 @@
--- A row whose text a model is known to take: its vector is the model's own, and of the row's present content. So many are
--- looked at that one which did not change is among them, and no more.
+-- Finds an item whose vector the model itself made, and which has not changed since: the model is known to take its text. It looks at so
+-- many items that one without a change is among them, and at no more.
 with known as materialized (
     select item_id, content_hash from aisle.item_vectors where model_id = %(model_id)s and not is_draft limit 100
 )

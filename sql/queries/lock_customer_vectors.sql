@@ -1,4 +1,4 @@
--- Locks stored vectors before they are replaced. A transaction of the shop's that holds one is not waited for.
+-- Locks stored vectors before they are replaced, without waiting for a transaction of the shop's that holds one.
 select user_id
 from aisle.customer_vectors
 where model_id = %(model_id)s and user_id = any (%(user_ids)s)

@@ -1,4 +1,4 @@
--- Locks stored vectors before they are replaced. A transaction of the shop's that holds one is not waited for.
+-- Locks stored vectors before they are replaced, without waiting for a transaction of the shop's that holds one.
 select item_id
 from aisle.item_vectors
 where model_id = %(model_id)s and item_id = any (%(item_ids)s)

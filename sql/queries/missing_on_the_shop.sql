@@ -1,4 +1,4 @@
--- What a role lacks to use pgvector and to read what is attached of the shop's tables, as statements that grant it.
+-- The rights that a role lacks to use pgvector and to read the attached columns of the shop's tables, as statements that grant them.
 with attached as (
     select relation, columns from aisle._attachments
     union all

@@ -1,4 +1,4 @@
--- Indexes of the shop's that answers read by and that are not there, as statements that create them.
+-- The indexes that the shop's tables lack for fast answers, as statements that create them.
 select format('create index concurrently on %s (%s);', w.relation, (select string_agg(quote_ident(c), ', ') from unnest(w.columns) c))
 from aisle._attachments a
 cross join lateral (
@@ -9,5 +9,5 @@ cross join lateral (
            ('orders', a.lines, array[a.columns ->> 'line_order'])
 ) w (kind, relation, columns)
 where w.kind = a.kind and w.relation is not null
-  -- Of orders, an index on the customer is enough.
+  -- For orders, an index on the customer is enough.
   and not aisle._has_index(w.relation, case w.kind when 'orders' then w.columns[:1] else w.columns end)

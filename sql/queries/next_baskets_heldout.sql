@@ -1,5 +1,4 @@
--- What one model, deployed or not, answers to the customers that another was held out from, at their moments, and how likely
--- it says that each product is.
+-- The answers of one model, live or not, for the held-out customers of another, at their moments: the products and their probabilities.
 select b.item_ids, b.probabilities
 from unnest(%(user_ids)s::text[], %(states)b::aisle._vector[]) with ordinality a (user_id, state, place)
 join aisle._heldout_users h on h.model_id = %(heldout_of)s and h.user_id = a.user_id,

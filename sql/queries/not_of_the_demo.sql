@@ -1,5 +1,5 @@
--- What the demo did not make: a schema `shop` without its mark, and tables and views outside that and `aisle`, but for those of
--- an extension.
+-- Finds what the demo did not make: a schema `shop` without its mark, and tables and views outside `shop` and `aisle` that belong to no
+-- extension.
 select 'the schema shop'
 from pg_namespace n
 where n.nspname = 'shop' and obj_description(n.oid, 'pg_namespace') is distinct from %(mark)s

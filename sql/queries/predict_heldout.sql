@@ -1,16 +1,16 @@
--- The answers of one generation, deployed or not, for rows that it was not trained on.
+-- Stores the answers of one generation, live or not, for rows that it was not trained on.
 insert into aisle._heldout_predictions
-    (model_id, item_id, category, predicted, confidence, given_confidence, student_predicted)
-select v.model_id, i.item_id, i.category, answer.predicted, answer.confidence, answer.given_confidence, student.category
+    (model_id, item_id, category, predicted, confidence, given_confidence, ngram_predicted)
+select v.model_id, i.item_id, i.category, answer.predicted, answer.confidence, answer.given_confidence, ngram.category
 from aisle._read_items(%(item_ids)s) i
 join aisle.item_vectors v on v.item_id = i.item_id and v.model_id = %(model_id)s
 cross join lateral (
     select max(c.category) filter (where c.rank = 1) as predicted,
            max(c.confidence) as confidence,
-           -- A double below the smallest real would be an error.
+           -- A double below the smallest real would raise an error.
            greatest(max(c.confidence) filter (where c.category = i.category), 1e-30) as given_confidence
     from aisle._categorise(v.model_id, v.embedding, 1000000000, null) c
 ) answer
 cross join lateral aisle._categorise(
-    v.model_id, aisle._embed(v.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)), 1, null) student
+    v.model_id, aisle._embed(v.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)), 1, null) ngram
 where i.category is not null and (select aisle._guard())

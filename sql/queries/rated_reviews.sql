@@ -1,5 +1,5 @@
--- Every review with a rating that tells, and its n-grams, in an order that nothing but texts and ratings has a part in. They
--- are cut after sorting.
+-- Every review with a rating that tells, and its n-grams, in an order that depends only on texts and ratings. The n-grams are cut after
+-- sorting.
 select encode(r.text_hash, 'hex') as item_id, r.review as name, null::text as manufacturer, null::text as details,
        case when r.is_liked then 'liked' else 'not liked' end as category, null::text as content_hash,
        aisle._ngrams(r.review, null, null) as ngrams

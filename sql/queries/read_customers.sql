@@ -1,4 +1,4 @@
--- Customers for one generation of the basket model: whether their vectors are current already; if not, what they bought.
+-- Reads customers for one generation of the basket model: whether their vectors are up to date; if not, what they bought.
 select c.user_id, c.content_hash, c.is_current, orders.items, orders.ago, orders.days
 from (
     select r.user_id, r.content_hash, not %(anew)s and v.user_id is not null as is_current

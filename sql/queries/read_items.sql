@@ -1,7 +1,7 @@
--- Rows for one generation: whether their vector is current already, and if not, their student's.
+-- Reads items for one generation of the category model: whether their vectors are up to date; if not, the n-gram vectors.
 select r.item_id, r.name, r.manufacturer, r.details, r.content_hash, r.is_current,
        case when not r.is_current
-            then aisle._embed(%(model_id)s, aisle._ngrams(r.name, r.manufacturer, r.details)) end as student
+            then aisle._embed(%(model_id)s, aisle._ngrams(r.name, r.manufacturer, r.details)) end as ngram_vector
 from (
     select i.*, not %(anew)s and v.item_id is not null and p.item_id is not null as is_current
     from aisle._read_items(%(ids)s) i

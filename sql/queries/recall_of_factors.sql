@@ -1,5 +1,5 @@
--- What the search for recommendations finds and what an exact one does, within a category or without one: the ten items that suit
--- best whoever had to do with one of some items.
+-- Compares the search for recommendations with an exact one, within a category or without one: the ten best items for the in-vector of
+-- each of some items.
 select array(select n.item_id from aisle._nearest_factors(%(model_id)s, q.embedding, 10, %(category)s, '{}') n),
        array(select f.item_id from aisle.item_factors f
              where f.model_id = %(model_id)s and (%(first_key)s::text is null or starts_with(f.category_key, %(first_key)s))

@@ -1,4 +1,4 @@
--- What the search for products by a customer's state finds and what an exact one does: the ten nearest to each of some.
+-- Compares the search for products by a customer's state with an exact one: the ten nearest to each of some vectors.
 select aisle._nearest_products(%(model_id)s, q.embedding, 10),
        array(select b.item_id from aisle.basket_items b
              where b.model_id = %(model_id)s order by aisle._inner_product(b.embedding, q.embedding) desc limit 10)

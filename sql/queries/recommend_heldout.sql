@@ -1,4 +1,4 @@
--- What one model, deployed or not, answers to the users that another was held out from, at their moments and in their contexts.
+-- The answers of one model, live or not, for the held-out users of another, at their moments and in their contexts.
 select h.user_id, h.relevant, array(
     select r.item_id
     from aisle._recommend(%(model_id)s, h.user_id, %(k)s, null, h.context, %(exclude_seen)s, h.as_of) r

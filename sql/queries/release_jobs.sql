@@ -1,4 +1,4 @@
--- Gives leases back when a worker stops before it has done their work.
+-- Gives leases back when a worker stops before it has done the work.
 update aisle._embedding_jobs as job
 set leased_until = null, lease_token = null
 where job.task = %(task)s and job.id = any (array(

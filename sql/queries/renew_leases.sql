@@ -1,4 +1,4 @@
--- A lease that ran out is renewed, too, as long as nobody else has taken the job: its token would be another then.
+-- Renews leases, also one that ran out, unless another worker has taken the job: the job has another token then.
 update aisle._embedding_jobs as job
 set leased_until = aisle._now() + %(lease)s
 where job.task = %(task)s and job.id = any (array(

@@ -1,5 +1,5 @@
--- Some items of a generation with their vectors: any, but the same each time. Ids come from the key alone, so that only the
--- vectors asked for are read.
+-- A sample of a generation's items with their vectors, the same each time. The ids come from the index, so that only the vectors of the
+-- sample are read.
 select v.item_id, v.embedding::real[]
 from aisle.item_vectors v
 where v.model_id = %(model_id)s

@@ -1,4 +1,5 @@
--- No row: nothing waits. (greatest() passes over nulls, and 0 would make the worker look again at once, for ever.)
+-- The seconds until a job is due; no row if none waits. (greatest() ignores nulls: it would return 0, and the worker would look again at
+-- once, for ever.)
 select greatest(extract(epoch from due - aisle._now()), 0)::float8
 from (
     select min(greatest(run_after, leased_until)) as due

@@ -1,5 +1,5 @@
--- The distinct texts of reviews that a preference model has not labelled and that no rating speaks for. Without a word there
--- is nothing to label.
+-- The distinct texts of reviews that have no telling rating and that a preference model has not labelled. A review without a word needs no
+-- label.
 select distinct aisle._content_hash(e.review, null, null) as text_hash, e.review
 from aisle._interactions e
 where e.review is not null

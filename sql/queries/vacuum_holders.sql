@@ -1,4 +1,4 @@
--- What keeps the server from clearing away dead rows or old log, besides open transactions: each with what ends it.
+-- What keeps the server from removing dead rows or old log files, besides open transactions, each with a remedy.
 select format('prepared transaction %s has waited for %s', quote_literal(p.gid), date_trunc('second', aisle._now() - p.prepared)),
        format('commit prepared %1$L; or: rollback prepared %1$L;', p.gid)
 from pg_prepared_xacts p

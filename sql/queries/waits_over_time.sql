@@ -1,5 +1,5 @@
--- How long changes waited for their vectors, by steps of time. Percentiles weigh each sampled wait by the rows that it stands
--- for, as aisle.freshness does.
+-- How long changes waited for their vectors, by steps of time. Percentiles weigh each sampled wait by the rows that it stands for, as in
+-- aisle.freshness.
 with waits as (
     select b.task, date_bin(%(step)s, b.finished_at, 'epoch') as at, wait, b.rows::float8 / cardinality(b.waits) as weight
     from aisle._embedding_batches b, unnest(b.waits) wait

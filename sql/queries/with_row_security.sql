@@ -1,4 +1,4 @@
--- The attached relations of which policies may hide rows: tables that have them, and views that run with their caller's rights.
+-- The attached relations whose rows policies may hide: tables with policies, and views that run with their caller's rights.
 select distinct c.oid::regclass::text
 from aisle._attachments a
 join pg_class c on c.oid in (a.relation, a.lines)

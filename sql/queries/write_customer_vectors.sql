@@ -1,4 +1,5 @@
--- Conditional write-back, as for item vectors: only of customers whose orders are still those that were read.
+-- Stores the vectors of customers whose orders are still those that they were computed from. Stored vectors are locked by now. Returns the
+-- ids that are done; the worker tries the others again.
 with fresh as (
     select f.*
     from unnest(%(user_ids)s::text[], %(embeddings)b::aisle._vector[], %(tastes)b::aisle._vector[], %(next_items)s::text[],

@@ -1,5 +1,6 @@
--- Conditional write-back, as for item vectors. Vectors that come from events stay, or come back with their row: a changed text does
--- not undo what was learned.
+-- Stores the vectors of items whose content is still that which they were computed from. Vectors that were learned from events stay, or
+-- come back with their item: a changed text does not undo what was learned. Returns the ids that are done; the worker tries the others
+-- again.
 with fresh as (
     select f.*
     from unnest(%(item_ids)s::text[], %(embeddings)b::aisle._vector[], %(in_embeddings)b::aisle._vector[], %(hashes)s::bytea[],

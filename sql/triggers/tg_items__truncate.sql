@@ -1,5 +1,5 @@
--- Once for each TRUNCATE: all vectors go with the rows. An entry of the log without ids lets a worker look for those that a
--- repeatable read, older than they are, could not see, or that another transaction holds.
+-- Runs once for each TRUNCATE of the items: all vectors go with the rows. It also logs an entry without ids. So a worker looks for
+-- vectors that this could not remove: another transaction holds them, or a repeatable read is older than they are.
 create or replace function aisle.tg_items__truncate() returns trigger
 language plpgsql volatile security definer
 set lock_timeout = '50ms'
@@ -10,7 +10,7 @@ begin
         begin
             perform aisle._forget_all_items();
         exception when others then
-            null;  -- the worker will
+            null;  -- the worker removes them
         end;
     end if;
     return null;

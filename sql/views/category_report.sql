@@ -7,7 +7,7 @@ with answers as (
     join aisle._models m on m.model_id = h.model_id
     join aisle.category_vectors given on given.model_id = h.model_id and given.category = h.category
     join aisle.category_vectors found on found.model_id = h.model_id and found.category = h.predicted
-    -- A category that ends above a level stands for itself there, as in predict_category(level => …).
+    -- A category that ends above a level counts as itself there, as in predict_category(level => …).
     cross join lateral generate_series(1, (
         select max(cardinality(v.path)) from aisle.category_vectors v where v.model_id = h.model_id)) n (level)
 ), counted as (

@@ -1,5 +1,5 @@
--- "Probably mislabelled" is confident learning (Northcutt, Jiang and Chuang, JAIR 2021): a held-out row whose predicted
--- category is at least as sure as that category's own rows are on average, and is not the row's label.
+-- "Probably mislabelled" is confident learning (Northcutt, Jiang and Chuang, JAIR 2021): a held-out row whose label is not the predicted
+-- category, with a confidence that is at least the average confidence of that category's own rows.
 create or replace view aisle.category_review as
 with live as (
     select l.model_id from aisle._live_models l where l.task = 'category'
@@ -15,11 +15,11 @@ with live as (
     join usual u on u.category = h.predicted
     where h.predicted <> h.category and h.confidence >= u.confidence
     union all
-    select case when p.category <> p.student_category then 'encoder and student disagree' else 'low confidence' end,
+    select case when p.category <> p.ngram_category then 'encoder and n-gram model disagree' else 'low confidence' end,
            p.item_id, null, p.category, p.confidence
     from aisle._item_predictions p
     join live using (model_id)
-    where p.category <> p.student_category or p.confidence < 0.5
+    where p.category <> p.ngram_category or p.confidence < 0.5
 )
 select f.reason, f.item_id, i.name, i.category, f.predicted, f.confidence
 from findings f
@@ -27,5 +27,5 @@ join aisle._read_items(array(select item_id from findings)) i on i.item_id = f.i
 where f.category is not distinct from i.category;
 
 comment on view aisle.category_review is
-    'Items that a person should look at: probably mislabelled rows, and rows without a category for which the model is '
-    'unsure or the encoder and the student disagree.';
+    'Items that a person should look at: rows that are probably mislabelled, and rows without a category for which the model is '
+    'unsure or the encoder and the n-gram model disagree.';

@@ -8,5 +8,4 @@ group by h.category, h.predicted
 order by count(*) desc, h.category, h.predicted;
 
 comment on view aisle.confusion is
-    'Which categories the live model takes for which others, on rows that it was not trained on, with its surest mistakes '
-    'as examples.';
+    'Which categories the live model confuses, on rows that it was not trained on, with its most confident mistakes as examples.';

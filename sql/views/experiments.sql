@@ -6,5 +6,5 @@ from aisle._experiments e, jsonb_array_elements(e.arms) with ordinality a (arm, 
 order by e.experiment_id, a.place;
 
 comment on view aisle.experiments is
-    'Sets of features that were compared: mean and standard deviation over seeds, the difference from the first set, its '
-    'p (paired bootstrap over users), and whether that shows anything.';
+    'Sets of features that were compared: mean and standard deviation over seeds, the difference from the first set, its p-value '
+    '(paired bootstrap over users), and the verdict.';

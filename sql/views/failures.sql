@@ -4,4 +4,4 @@ from aisle._embedding_jobs j
 where j.is_dead;
 
 comment on view aisle.failures is
-    'Rows that the worker gave up, each with its last error. aisle.requeue_failures() gives them another round.';
+    'Rows that the worker gave up, each with its last error. aisle.requeue_failures() queues them again.';

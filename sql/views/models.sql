@@ -5,5 +5,5 @@ from aisle._models m
 left join aisle._live_models l using (model_id);
 
 comment on view aisle.models is
-    'Every trained model: its state (loading, ready, live, failed), held-out metrics, parameters, data fingerprint and '
-    'library versions, and whether it was better than what it was compared with.';
+    'Every trained model: its state (loading, filling, ready, live, failed), held-out metrics, parameters, data fingerprint and '
+    'library versions, and whether it was better than the models that it was compared with.';

@@ -1,14 +1,13 @@
--- What threatens the vectors' freshness from outside the queue. What other roles' sessions hold is seen by superusers and
--- members of pg_monitor only.
+-- What threatens the vectors' freshness. Only superusers and members of pg_monitor see the sessions of other roles.
 create or replace view aisle.warnings as
-select format('A transaction of %s has been open for %s; until it ends, the queue''s dead rows cannot be vacuumed.',
+select format('A transaction of %s has been open for %s; until it ends, vacuum cannot remove the queue''s dead rows.',
               coalesce(nullif(a.application_name, ''), a.usename, 'process'), date_trunc('second', aisle._now() - a.xact_start)) as warning,
        format('End it, or: select pg_terminate_backend(%s)', a.pid) as remedy
 from pg_stat_activity a
 where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_xmin is not null
   and a.xact_start < aisle._now() - interval '10 minutes'
 union all
-select format('The server''s queue of notifications is %s %% full; when it is full, no transaction that notifies can commit.',
+select format('The server''s queue of notifications is %s %% full; once it is full, no transaction that notifies can commit.',
               round((100 * pg_notification_queue_usage())::numeric)),
        'Find the session that listens and never ends its transaction: select * from pg_stat_activity where query ilike ''listen%'''
 where pg_notification_queue_usage() > .25
@@ -23,7 +22,7 @@ select format('%s rows wait, the oldest for %s.', f.pending, date_trunc('second'
 from aisle.freshness f
 where f.oldest_pending > interval '10 minutes'
 union all
-select format('%s vectors (%s) did not match their rows (last found at %s), and no trigger had reported it.',
+select format('%s vectors (%s) did not match their rows (last found at %s), and no trigger had told.',
               c.mended, c.task, to_char(c.last_mended_at, 'YYYY-MM-DD HH24:MI')),
        'They are mended. Were triggers switched off, or rows restored? aisle doctor'
 from aisle._comparisons c

@@ -128,7 +128,7 @@ def test_only_id_and_name_are_needed(shop: Shop) -> None:
 def test_places_are_numbers_by_twos(shop: Shop) -> None:
     shop.create()
     shop.execute('alter table shop.products add "Lat." numeric(9, 6), add lon real')
-    refused(shop, "AIS05", "both must be named, or none", latitude="Lat.")
+    refused(shop, "AIS05", "latitude and longitude, or neither", latitude="Lat.")
     refused(shop, "AIS05", "has no column lng", latitude="Lat.", longitude="lng")
     refused(shop, "AIS04", "shop.products has specs of type text", latitude="specs", longitude="lon")
     shop.attach(latitude="Lat.", longitude="lon")
@@ -196,7 +196,7 @@ def test_a_missing_column_lists_those_there_are(shop: Shop, role: str) -> None:
 @pytest.mark.parametrize("role", ["id", "name"])
 def test_id_and_name_must_be_named(shop: Shop, role: str) -> None:
     shop.create()
-    refused(shop, "AIS05", "both must be named", **{role: None})
+    refused(shop, "AIS05", "Name the columns of the id and of the name", **{role: None})
 
 
 @pytest.mark.parametrize("option", ["category_separator", "draft_rows"])

@@ -111,7 +111,7 @@ def test_the_final_vector_replaces_the_draft(products: Shop) -> None:
     assert products.vectors() == {"1": [2, 1]}
     assert drafts(products) == {"1": False}
     assert products.jobs() == {}
-    prediction = products.execute("select item_id, category, student_category from aisle._item_predictions").fetchone()
+    prediction = products.execute("select item_id, category, ngram_category from aisle._item_predictions").fetchone()
     assert prediction == ("1", "음료 > 차", "음료 > 차")
 
 

@@ -76,7 +76,7 @@ def test_items_to_review_are_read_at_once(connection: Connection, tiny_model: Ti
     shop.insert(*["xyzzy"] * 20)
     shop.execute(
         "insert into aisle._item_predictions"
-        " (model_id, item_id, category, confidence, student_category, student_confidence, content_hash)"
+        " (model_id, item_id, category, confidence, ngram_category, ngram_confidence, content_hash)"
         " select %s, i, 'tea', 0.1, 'tea', 0.1, '' from generate_series(1, 20) i on conflict do nothing",
         [tiny_model.model_id],
     )

@@ -90,7 +90,7 @@ class ToyEmbedder:
     task = "toy"
 
     def generations(self, connection: db.Connection) -> list[int]:
-        rows = connection.execute(db.read("queries/generations_in_step"), {"task": self.task}).fetchall()
+        rows = connection.execute(db.read("queries/generations_to_embed"), {"task": self.task}).fetchall()
         return [model_id for (model_id,) in rows]
 
     def load(self, connection: db.Connection, model_id: int) -> int:

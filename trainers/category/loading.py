@@ -97,7 +97,7 @@ def load_items(connection: Connection, generation: Generation, catalogue: Catalo
     copy_rows(
         connection,
         "_item_predictions",
-        ("model_id", "item_id", "category", "confidence", "student_category", "student_confidence", "content_hash"),
+        ("model_id", "item_id", "category", "confidence", "ngram_category", "ngram_confidence", "content_hash"),
         (
             (model_id, *answer)
             for answer in zip(
@@ -124,7 +124,7 @@ def measure(connection: Connection, model_id: int, held_out: Sequence[str], *, k
         connection.execute("delete from aisle._heldout_predictions where model_id = %s", (model_id,))
         connection.execute(db.read("queries/predict_heldout"), {"model_id": model_id, "item_ids": list(held_out)})
         rows = connection.execute(
-            "select category, predicted, student_predicted, confidence from aisle._heldout_predictions "
+            "select category, predicted, ngram_predicted, confidence from aisle._heldout_predictions "
             "where model_id = %s",
             (model_id,),
         ).fetchall()

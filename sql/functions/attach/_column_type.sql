@@ -1,4 +1,4 @@
--- The type of a column, that under a domain, with every kind of string called text.
+-- Returns the type of a column, below its domain if it has one; every kind of string is called text.
 create or replace function aisle._column_type(target regclass, column_name text) returns text
 language sql stable
 begin atomic

@@ -1,14 +1,14 @@
--- Triggers on the shop's table, and the functions that they call. INSERT and DELETE fire once a statement and see its rows in a
--- transition table. UPDATE fires for each row whose watched columns changed: with a transition table an update of prices would pay
--- for copying every row. There is no column list (`update of name`), because it would miss what a trigger of the shop's writes into a
--- column that the statement does not mention. Columns are compared as what models read of them, text: 1.0 is 1.00 to numeric, and json
--- has no equality; where equal values have equal texts, the values are compared, which takes less. A partitioned table has row triggers
--- throughout, because only those follow into partitions that are written to directly or added later; and rows that arrive by logical
--- replication fire row triggers only.
+-- Creates triggers on the shop's table of items, and the functions that they call. INSERT and DELETE fire once a statement and see its
+-- rows in a transition table. UPDATE fires for each row whose watched columns changed: with a transition table, an update of prices would
+-- pay for a copy of every row. There is no column list (`update of name`): it would miss what a trigger of the shop's writes into a
+-- column that the statement does not mention. Columns are compared as models read them, as text: to numeric, 1.0 is 1.00, and json has no
+-- equality. Where equal values have equal texts, the values themselves are compared, which is faster. On a partitioned table all triggers
+-- fire for each row: only such triggers follow into partitions that somebody writes to directly or adds later. Rows that arrive by
+-- logical replication fire only such triggers, too.
 --
--- The functions are made here, because they name the attached columns: they touch no others, take no name from a table, and their plans
--- are kept. They run with our rights on values of the shop's, so they write each by its type's output function and read nothing else of
--- the shop's (docs/security.md). Microseconds count in them: it is what every write of the shop's pays.
+-- The functions are made here because they name the attached columns. They touch no other columns and take no name from a table, and
+-- their plans are kept. They run with our rights on values of the shop's. So they write each value by its type's output function, and
+-- read nothing else of the shop's (docs/security.md). Microseconds count in them: every write of the shop's pays for them.
 create or replace function aisle._create_item_triggers(target regclass, is_partitioned boolean, columns jsonb, draft_rows integer)
 returns void
 language plpgsql volatile
@@ -69,7 +69,7 @@ begin
                 return null;
             end;
             if cardinality(ids) > 100000 then
-                -- Ids of millions of rows are no one value: each entry of the log takes its share.
+                -- The ids of millions of rows do not fit into one value: each entry of the log takes a part.
                 for ids in
                     select array_agg(n.id)
                     from (select %1$s as id, row_number() over () as n from new_rows r where num_nonnulls(r.%2$I) = 1) n
@@ -78,7 +78,7 @@ begin
                     perform aisle._enqueue('items', ids);
                 end loop;
             elsif ids <> '{}' then
-                -- As in _enqueue, without the price of a call.
+                -- As _enqueue does, without the cost of a call.
                 insert into aisle._changes (topic, ids, changed_at) values ('items', ids, aisle._now());
                 if current_setting('aisle.notify', true) is distinct from 'off' then
                     perform pg_notify('aisle_embedding_jobs', 'items');
@@ -107,7 +107,8 @@ begin
         end
         $body$, format(id_text, 'r', id), id));
 
-    -- For each row whose content or id changed; on partitioned tables and under logical replication for inserted and deleted rows too.
+    -- Fires for each row whose content or id changed; on partitioned tables, and for rows that arrive by logical replication, also for
+    -- inserted and deleted rows.
     perform aisle._create_trigger_function('tg_items__row', format($body$
         declare
             old_id text;
@@ -137,7 +138,7 @@ begin
                 ids := array[new_id];
             end if;
             if ids is not null then
-                -- As in _enqueue, without the price of a call.
+                -- As _enqueue does, without the cost of a call.
                 insert into aisle._changes (topic, ids, changed_at) values ('items', ids, aisle._now());
                 if current_setting('aisle.notify', true) is distinct from 'off' then
                     perform pg_notify('aisle_embedding_jobs', 'items');

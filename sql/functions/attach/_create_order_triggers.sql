@@ -16,7 +16,7 @@ begin
         is_lines := relation is not distinct from lines;
         continue when (select c.relkind not in ('r', 'p') from pg_class c where c.oid = relation);
         key := columns ->> case when is_lines then 'line_order' else 'user' end;
-        -- What a model reads of this table, as texts: some types have no equality, and that of others could be their owner's.
+        -- The columns that a model reads of this table, as texts: some types have no equality, and others may have one that their owner wrote.
         read := array(
             select distinct aisle._written(format('r.%I', columns ->> role)) || ' collate "C"'
             from unnest(case when is_lines then array['line_order', 'item', 'quantity']

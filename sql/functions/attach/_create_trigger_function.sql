@@ -1,4 +1,5 @@
--- Makes a trigger function of ours that names columns of the shop's: its body is a value here, so that no name can end it.
+-- Creates a trigger function of ours that names columns of the shop's. Its body is passed as a value, so that no column's name can end
+-- it.
 create or replace function aisle._create_trigger_function(name text, body text, settings text default '') returns void
 language plpgsql volatile
 as $function$

@@ -1,4 +1,4 @@
--- The type of a column of ids; an error if ids cannot be of that type.
+-- Returns the type of a column of ids; raises an error if ids cannot have that type.
 create or replace function aisle._id_type(target regclass, column_name text) returns text
 language plpgsql stable
 as $function$

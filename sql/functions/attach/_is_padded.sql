@@ -1,4 +1,4 @@
--- Whether a column is of type char(n), whose padding is no part of a value.
+-- Tells whether a column is of type char(n), whose padding is no part of a value.
 create or replace function aisle._is_padded(target regclass, column_name text) returns boolean
 language sql stable
 begin atomic

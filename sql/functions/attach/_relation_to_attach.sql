@@ -1,5 +1,5 @@
--- The table or view of this name, in `public` if it names no schema, which must have these columns. Where it is to have triggers, it must
--- not have children by inheritance: their rows fire none of its triggers, and an id may occur in each.
+-- Returns the table or view of this name, in `public` if the name has no schema, and checks that it has these columns. A table that gets
+-- triggers must not have children by inheritance: their rows fire none of its triggers, and each child may hold the same id.
 create or replace function aisle._relation_to_attach(relation text, columns text[], triggers boolean default true) returns regclass
 language plpgsql stable
 as $function$
@@ -10,11 +10,11 @@ declare
 begin
     begin
         target := to_regclass(case when cardinality(parse_ident(relation)) = 1 then 'public.' else '' end || relation);
-    exception when invalid_parameter_value then  -- it cannot be a name
+    exception when invalid_parameter_value then  -- it is no name of a relation
     end;
     if target is null then
         raise exception 'There is no relation %.', relation
-            using errcode = 'AIS04', hint = 'Name it as SCHEMA.TABLE; names with capitals or signs go in double quotes.';
+            using errcode = 'AIS04', hint = 'Name it as SCHEMA.TABLE; put names with capitals or signs in double quotes.';
     elsif (select c.relkind not in ('r', 'p', 'v', 'm', 'f') from pg_class c where c.oid = target) then
         raise exception '% is not a table or view.', target using errcode = 'AIS04';
     end if;

@@ -1,6 +1,6 @@
--- The expression by which a column of the shop's becomes text: the same whatever the session's settings are, and by nothing that the
--- owner of the column's type could have defined. A cast may be the owner's, so a type that is not PostgreSQL's own is written by its
--- output function, which `format` calls. Refuses the types that are no text.
+-- Returns the expression that turns a column of the shop's into text: the same text in every session, and without code that the owner of
+-- the column's type could have defined. A cast may be such code, so types that are not PostgreSQL's own are written by their output
+-- function, which `format` calls. Raises an error for a type that is no text.
 create or replace function aisle._text_of(target regclass, column_name text, row_name text) returns text
 language plpgsql stable
 as $function$
@@ -39,8 +39,8 @@ begin
             aisle._written(operand)
     end;
     if expression is null then
-        raise exception 'Column % of % is of type %; a text, a number, a date or the like is wanted.',
-            quote_ident(column_name), target, name using errcode = 'AIS04', hint = 'Attach another column, or a view that makes a text of it.';
+        raise exception 'Column % of % is of type %; it must be a text, a number, a date or the like.',
+            quote_ident(column_name), target, name using errcode = 'AIS04', hint = 'Attach another column, or a view that turns it into a text.';
     end if;
     return expression;
 end

@@ -1,7 +1,7 @@
--- The expressions by which a trigger writes name, manufacturer, category and details of a row, as aisle._items does; null where it
--- cannot, so that drafts are the worker's. They run with our rights on whatever types the columns have by then: each value is written
--- by its type's output function, which `concat` calls, and never cast. So what _text_of writes otherwise is not among them, nor is a
--- virtual column, which a trigger does not see.
+-- Returns the expressions with which a trigger writes name, manufacturer, category and details of a row, as aisle._items does; null where
+-- a trigger cannot, so that the worker makes the drafts. These expressions run with our rights on columns of any type. So each value is
+-- written by its type's output function, which `concat` calls, and never cast. They leave out what _text_of writes in another way, and
+-- virtual columns, which a trigger does not see.
 create or replace function aisle._texts_seen(target regclass, columns jsonb, row_name text) returns text[]
 language plpgsql stable
 as $function$

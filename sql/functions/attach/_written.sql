@@ -1,4 +1,4 @@
--- The expression for the text of a value as its type's output function writes it, which nobody but a superuser can define.
+-- Returns the expression for the text that a value's type writes. Only a superuser can define a type's output function.
 create or replace function aisle._written(operand text) returns text
 language sql immutable
 begin atomic

@@ -1,5 +1,5 @@
--- Points Aisle at the shop's table of events: who looked at, rated or visited which item, and when. Remembers the columns and
--- creates the view aisle._interactions over them. No trigger: recommend() reads a user's rows when it is asked.
+-- Points Aisle at the shop's table of events: which user saw, rated or visited which item, and when. Stores the names of the columns and
+-- creates the view aisle._interactions over them. There is no trigger: recommend() reads a user's rows at each call.
 create or replace function aisle.attach_interactions(
     relation text, user_id text, item_id text, at text, weight text default null, context_columns text[] default '{}',
     review text default null, time_zone text default current_setting('TimeZone'), rating text default null)
@@ -11,8 +11,8 @@ declare
     user_type text;
     time_type text;
     weight_type text;
-    -- The view leaves out an event whose time is infinite or in another year. A weight that is NaN, infinite or huge counts as 1, as a
-    -- null does. So no cast fails, whatever the columns hold; trainers/odd_values.py counts such rows.
+    -- The view leaves out an event whose time is infinite or outside these years. A weight that is NaN, infinite, huge or null counts as
+    -- 1. So no cast fails, whatever the columns hold; trainers/odd_values.py counts such rows.
     years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59.999999+00''';
     missing_indexes text;
 begin
@@ -22,11 +22,11 @@ begin
             (select a.relation from aisle._attachments a where a.kind = 'interactions')
             using errcode = 'AIS03', hint = 'Detach them first: aisle detach interactions';
     elsif user_id is null or item_id is null or at is null then
-        raise exception 'The columns of user, item and time must be named.' using errcode = 'AIS05';
+        raise exception 'Name the columns of the user, of the item and of the time.' using errcode = 'AIS05';
     elsif not exists (select from pg_timezone_names z where z.name = time_zone) then
         raise exception 'There is no time zone %.', time_zone using errcode = 'AIS06', hint = 'For example: Asia/Seoul';
     elsif context_columns && array['hour', 'weekday', 'meal_slot'] then
-        raise exception 'hour, weekday and meal_slot are taken from the time; a context column needs another name.'
+        raise exception 'A context column cannot be called hour, weekday or meal_slot: these come from the time.'
             using errcode = 'AIS06';
     end if;
     target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns,
@@ -41,7 +41,7 @@ begin
     weight_type := aisle._column_type(target, weight);
     if weight_type not in ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision') then
         raise exception 'Column % of % is of type %; the weight of an event is a number.',
-            quote_ident(weight), target, weight_type using errcode = 'AIS04', hint = 'A review or a rating is named as that.';
+            quote_ident(weight), target, weight_type using errcode = 'AIS04', hint = 'If it is a review or a rating, name it as review or rating.';
     end if;
 
     perform aisle._refuse_foreign_code(target);
@@ -88,6 +88,6 @@ end
 $function$;
 
 comment on function aisle.attach_interactions(text, text, text, text, text, text[], text, text, text) is
-    'Points Aisle at the shop''s table of views, ratings, visits or purchases. context_columns are what was known of the '
-    'situation, such as the meal; time_zone is that of hours and weekdays. review is the text in which users say what they '
-    'thought, rating what they gave: a number, a yes or no, or a word.';
+    'Points Aisle at the shop''s table of views, ratings, visits or purchases. context_columns: what was known of the situation, '
+    'such as the meal. time_zone: for hours and weekdays. review: the text that a user wrote. rating: what the user gave, as a '
+    'number, a yes or no, or a word.';

@@ -1,5 +1,5 @@
--- Points Aisle at the shop's table of products: remembers the columns, creates the view aisle._items over them and the
--- triggers that keep vectors in step. Nothing is copied, and no column is asked for.
+-- Points Aisle at the shop's table of products: stores the names of the columns, and creates the view aisle._items over them and the
+-- triggers that keep the vectors current. It copies nothing, and the table needs no further column.
 create or replace function aisle.attach_items(
     relation text, id text, name text, manufacturer text default null, category text default null,
     text_columns text[] default '{}', category_separator text default ' > ', draft_rows integer default 100,
@@ -15,7 +15,7 @@ declare
     id_type text;
     details text;
     places text;
-    -- NaN, infinities and huge numbers are null: no cast fails, whatever the columns hold.
+    -- NaN, infinite and huge numbers become null, so that no cast fails, whatever the columns hold.
     degrees constant text := 'case when $ between -1e-30 and 1e-30 then 0 when $ between -1e9 and 1e9 then $ end';
     watched text[];
     n integer;
@@ -26,14 +26,14 @@ begin
             using errcode = 'AIS03', hint = 'Detach them first: aisle detach items';
     end if;
     if id_column is null or attach_items.name is null then
-        raise exception 'Columns for id and name: both must be named.' using errcode = 'AIS05';
+        raise exception 'Name the columns of the id and of the name.' using errcode = 'AIS05';
     elsif coalesce(category_separator, '') = '' then
-        raise exception 'What stands between the steps of a category path must not be empty.'
-            using errcode = 'AIS06', hint = 'Where categories are no paths, leave it as it is.';
+        raise exception 'category_separator must not be empty.'
+            using errcode = 'AIS06', hint = 'It separates the steps of a category path. If categories are no paths, leave it out.';
     elsif draft_rows is null or draft_rows < 0 then
         raise exception 'draft_rows must be at least 0, not %.', coalesce(draft_rows::text, 'null') using errcode = 'AIS06';
     elsif (latitude is null) <> (longitude is null) then
-        raise exception 'Columns for latitude and longitude: both must be named, or none.' using errcode = 'AIS05';
+        raise exception 'Name the columns of both latitude and longitude, or neither.' using errcode = 'AIS05';
     end if;
     watched := array_remove(array[attach_items.name, manufacturer, category] || text_columns, null);
     target := aisle._relation_to_attach(attach_items.relation, id_column || watched || array[latitude, longitude]);
@@ -44,14 +44,14 @@ begin
     from unnest(array[attach_items.name, manufacturer, category]) c
     where aisle._column_type(target, c) ~ $lists$json|\[\]$|^tsvector|^xml$lists$;
     if places is not null then
-        raise exception 'A name, a manufacturer or a category is one text; % has %.', target, places
-            using errcode = 'AIS04', hint = 'Such a column may be one of the text_columns; or attach a view that picks one of its texts.';
+        raise exception 'A name, a manufacturer or a category must be one text; % has %.', target, places
+            using errcode = 'AIS04', hint = 'Name such a column in text_columns, or attach a view that picks one of its texts.';
     end if;
     select string_agg(format('%I of type %s', c, aisle._column_type(target, c)), ', ') into places
     from unnest(array[latitude, longitude]) c
     where aisle._column_type(target, c) not in ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision');
     if places is not null then
-        raise exception 'Latitude and longitude are numbers, in degrees; % has %.', target, places using errcode = 'AIS04';
+        raise exception 'Latitude and longitude must be numbers, in degrees; % has %.', target, places using errcode = 'AIS04';
     end if;
 
     perform aisle._refuse_foreign_code(target);
@@ -98,7 +98,7 @@ begin
     perform aisle._copy_grants('aisle._attachments', 'aisle._items');
 
     if not has_triggers then
-        return format('Attached %s. It is a view or foreign table, so no triggers: a worker finds what changed by comparing, `aisle embed` at once.', target);
+        return format('Attached %s. It is a view or a foreign table and has no triggers: a worker finds changes by comparing, `aisle embed` at once.', target);
     end if;
     perform aisle._create_item_triggers(
         target, kind = 'p', (select a.columns from aisle._attachments a where a.kind = 'items'), draft_rows);
@@ -107,6 +107,6 @@ end
 $function$;
 
 comment on function aisle.attach_items(text, text, text, text, text, text[], text, integer, text, text) is
-    'Points Aisle at the shop''s table of products. text_columns are further texts that models read, such as specifications; '
-    'statements of up to draft_rows rows get draft vectors in their own transaction; latitude and longitude, in degrees, say where '
-    'the recommender finds them.';
+    'Points Aisle at the shop''s table of products. text_columns: further texts that models read, such as specifications. '
+    'draft_rows: statements of up to so many rows get draft vectors in their own transaction. latitude, longitude: where the item '
+    'is, in degrees; the recommender reads it.';

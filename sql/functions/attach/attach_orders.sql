@@ -1,6 +1,6 @@
--- Points Aisle at the shop's orders: either one table of lines, or a table of orders and one of their lines. Remembers the
--- columns, and creates the view aisle._orders over them and the triggers that keep customers' vectors in step. The view has the
--- columns of aisle._interactions, so that recommend() can be served from orders, too.
+-- Points Aisle at the shop's orders: one table of lines, or a table of orders and a table of their lines. Stores the names of the
+-- columns, and creates the view aisle._orders over them and the triggers that keep the customers' vectors current. The view has the
+-- columns of aisle._interactions, so that recommend() can read orders, too.
 create or replace function aisle.attach_orders(
     relation text, order_id text, item_id text, user_id text default null, at text default null, order_number text default null,
     quantity text default null, lines text default null, line_order_id text default null,
@@ -9,19 +9,19 @@ returns text
 language plpgsql volatile
 as $function$
 declare
-    customer constant text := coalesce(user_id, order_id);  -- without customers, each order is one's only one
+    customer constant text := coalesce(user_id, order_id);  -- without customers, each order has a customer of its own
     moment constant text := coalesce(at, order_number);
     line_order constant text := coalesce(line_order_id, order_id);
     line constant text := case when lines is null then 'e' else 'l' end;
     target regclass;
-    line_target regclass;  -- null where the lines are in the table itself
+    line_target regclass;  -- null if the table itself holds the lines
     customer_type text;
     time_type text;
-    latest constant integer := 100000000;  -- number: it stands for so many days after 1970, and a timestamp does not hold many more
+    latest constant integer := 100000000;  -- the largest number of an order: it stands for so many days after 1970, and a timestamp holds few more
     id_types text[];
     quantity_type text;
-    -- The view leaves out an order whose time is infinite or in another year, or whose number is another. A quantity that is NaN,
-    -- infinite or huge counts as 1, as a null does. So no cast fails, whatever the columns hold; trainers/odd_values.py counts such rows.
+    -- The view leaves out an order whose time or number is outside these limits. A quantity that is NaN, infinite, huge or null counts
+    -- as 1. So no cast fails, whatever the columns hold; trainers/odd_values.py counts such rows.
     years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59.999999+00''';
     numbers constant text := 'e.%1$I between -700000 and %2$s';
     is_known text;
@@ -33,14 +33,14 @@ begin
         raise exception 'Orders are attached already, to %.', (select a.relation from aisle._attachments a where a.kind = 'orders')
             using errcode = 'AIS03', hint = 'Detach them first: aisle detach orders';
     elsif order_id is null or item_id is null then
-        raise exception 'The columns of order and item must be named.' using errcode = 'AIS05';
+        raise exception 'Name the columns of the order and of the item.' using errcode = 'AIS05';
     elsif at is not null and order_number is not null then
-        raise exception 'Name the column of the time or that of the number, not both.' using errcode = 'AIS05';
+        raise exception 'Name the column of the time or the column of the number, not both.' using errcode = 'AIS05';
     elsif user_id is not null and moment is null then
-        raise exception 'A customer''s orders need a time or a number, or nothing says which was the last.'
+        raise exception 'Orders of customers need a time or a number: nothing else tells which order was the last.'
             using errcode = 'AIS05', hint = 'Name the column: at, or order_number';
     elsif lines is null and line_order_id is not null then
-        raise exception 'line_order_id is a column of the table of lines, which is not named.' using errcode = 'AIS05';
+        raise exception 'line_order_id is a column of the table of lines: name that table, too (lines).' using errcode = 'AIS05';
     elsif not exists (select from pg_timezone_names z where z.name = time_zone) then
         raise exception 'There is no time zone %.', time_zone using errcode = 'AIS06', hint = 'For example: Asia/Seoul';
     end if;
@@ -60,7 +60,7 @@ begin
                where a.attrelid in (target, line_target) and a.attgenerated = 'v'
                  and a.attname in (order_id, item_id, user_id, moment, quantity, line_order)) then
         raise exception 'A column is computed when it is read, and triggers do not see it.'
-            using errcode = 'AIS04', hint = 'Make it a stored one: generated always as (…) stored';
+            using errcode = 'AIS04', hint = 'Make it a stored column: generated always as (…) stored';
     end if;
     perform aisle._id_type(coalesce(line_target, target), item_id);
     perform aisle._id_type(target, order_id);
@@ -75,10 +75,10 @@ begin
     time_type := coalesce(aisle._column_type(target, moment), 'integer');
     if at is not null and time_type not in ('timestamp with time zone', 'timestamp without time zone', 'date') then
         raise exception 'Column % of % is of type %; the time of an order is a timestamp or a date.',
-            quote_ident(at), target, time_type using errcode = 'AIS04', hint = 'A number is named as order_number.';
+            quote_ident(at), target, time_type using errcode = 'AIS04', hint = 'If it is a number, name it as order_number.';
     elsif at is null and time_type not in ('smallint', 'integer', 'bigint') then
         raise exception 'Column % of % is of type %; the number of an order is a whole number.',
-            quote_ident(order_number), target, time_type using errcode = 'AIS04', hint = 'A time is named as at.';
+            quote_ident(order_number), target, time_type using errcode = 'AIS04', hint = 'If it is a time, name it as at.';
     elsif order_number is not null then
         execute format('select e.%1$I from %2$s e where e.%1$I > %3$s limit 1', order_number, target, latest) into number;
         if number is not null then
@@ -118,7 +118,7 @@ begin
         case when lines is not null then format('join %s l on l.%I = e.%I', line_target, line_order, order_id) end,
         case when moment is not null then format('and e.%I is not null and nullif(%s, false) is not null', moment, is_known) end,
         case when quantity is not null then format('and %s > 0', amount) end);
-    -- The hash is of all that a model reads of a customer, in whatever order the rows come.
+    -- The hash covers all that a model reads of a customer, and does not depend on the order of the rows.
     create view aisle._customers with (security_invoker = true) as
         select o.user_id, decode(md5(concat(count(*), ' ', sum(hashtextextended(
                    concat_ws(' ', o.order_id, o.item_id, o.quantity, extract(epoch from o.local_at)), 0)::numeric))), 'hex') as content_hash
@@ -146,5 +146,5 @@ end
 $function$;
 
 comment on function aisle.attach_orders(text, text, text, text, text, text, text, text, text, text) is
-    'Points Aisle at the shop''s orders: one table of lines, or, with lines, a table of orders and one of lines. Orders have a '
+    'Points Aisle at the shop''s orders: one table of lines, or a table of orders and a table of their lines (lines). Orders have a '
     'time (at) or a number that grows with time (order_number). Lines with a quantity of 0 or less count as returned.';

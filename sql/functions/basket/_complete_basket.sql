@@ -1,8 +1,8 @@
--- The answer of one generation. A cart's vector is the sum of what its n products add to it, over √n; the
--- last component of a product's vector is its bias. To its inner product comes what the cart's products are bought with most, by
--- the sum of cosines of co-purchase. For a customer, what the next order is
--- likely to be counts, too: log P(item | cart) + log P(item | customer) - log P(item), where the customer's candidates are concerned.
--- Items that are gone from the attached table are left out, unless a model is measured.
+-- The answer of one generation to complete_basket. A cart's vector is the sum of its n products' `cart` vectors, over √n. A product's
+-- score is the inner product of the cart's vector and the product's `completion` vector, whose last component is a bias, plus a term for
+-- products that are often bought together with those of the cart (the sum of their cosines). For a known customer, the next order counts,
+-- too: log P(item | cart) + log P(item | customer) - log P(item), for the customer's candidates. Leaves out items that are gone from the
+-- attached table, unless it measures a model.
 create or replace function aisle._complete_basket(
     model_id integer, item_ids text[], k integer, user_id text, gone_too boolean default false)
 returns table (rank integer, item_id text, score double precision)

@@ -1,4 +1,4 @@
--- The k products whose rows have the largest inner product with a customer's state; null without a state.
+-- Returns the k products whose vectors have the largest inner product with a customer's state; null without a state.
 create or replace function aisle._nearest_products(model_id integer, state @vector@.vector, k integer) returns text[]
 language plpgsql stable strict parallel safe
 set hnsw.iterative_scan = 'strict_order'

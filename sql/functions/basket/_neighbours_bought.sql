@@ -1,13 +1,14 @@
--- What the customers bought next whose taste was most like this one: for each item, the share of them, each counted by the
--- square of the cosine. To measure a model: only customers of whom everything was known before a moment, or none of those that
--- `heldout_of` is measured on. The partition is named so that its own index can answer.
+-- What the most similar customers bought next: for each item, the share of these neighbours who bought it, each weighted by the square of
+-- the cosine of its long-term vector and the customer's. To measure a model, it counts only customers of whom everything was known before
+-- a moment, or leaves out those that `heldout_of` is measured on. The statement names the partition, so that the partition's index can
+-- answer.
 create or replace function aisle._neighbours_bought(
     model_id integer, user_id text, taste @vector@.vector, neighbours integer, known_before double precision,
     heldout_of integer)
 returns table (item_id text, share double precision)
 language plpgsql stable parallel safe
 set hnsw.iterative_scan = 'strict_order'
-set hnsw.ef_search = 220  -- more than are asked for: to go on, an iterative scan searches as long once more
+set hnsw.ef_search = 220  -- more than the neighbours: to go on, an iterative scan searches as long once more
 as $function$
 begin
     if taste is null then
@@ -19,7 +20,7 @@ begin
              from aisle.%1$I c
              where c.taste is not null and c.user_id is distinct from $2 %3$s %4$s
              order by c.taste::@vector@.halfvec(%2$s) operator(@vector@.<#>) $1::@vector@.halfvec(%2$s)
-             limit $3 + 10  -- halves are no more than nearly right
+             limit $3 + 10  -- the index sorts by half-precision vectors, whose order is only nearly right
          ), near as materialized (
              select a.next_items, greatest(a.cosine, 0) ^ 2 as weight from about a order by a.cosine desc limit $3)
          select i.item_id, sum(n.weight) / greatest((select sum(weight) from near), 1e-9)

@@ -1,14 +1,16 @@
--- The answer of one generation, deployed or not. To measure a model: with `as_of`, from what was known before that moment, with the
--- state that the customer had then, and, where orders have numbers only, without the neighbours that `heldout_of` is measured on.
+-- The answer of one generation to next_basket, live or not. To measure a model, it takes a moment (`as_of`) and answers from what was
+-- known before, with the state that the customer had then. Where orders have only numbers, it leaves out the neighbours that `heldout_of`
+-- is measured on.
 --
 --   candidates  = what the customer bought ∪ what neighbours bought next ∪ what is nearest to the customer's state,
---                 without items that are gone from the attached table (where it is measured: that policies hide from the caller)
---   taste       = the sum of what each product bought adds to it, by how often and how lately it was bought, at length 1
---   score       = a weighted sum of what is known of customer and product, apart for products bought before and new ones
+--                 without items that are gone from the attached table (when measuring: that policies hide from the caller)
+--   taste       = the customer's long-term vector: the sum of the products' vectors, each weighted by how often and how
+--                 recently the customer bought it, at length 1
+--   score       = a weighted sum of features of customer and product; products bought before and new ones have their own weights
 --   probability = 1 / (1 + exp(-score))
 --
--- Weights and scales are the model's parameters; trainers/basket/score.py says the same in Python. Without k: as many as make the F1 of
--- the answer largest that may be expected, if what is not answered are `unseen` items besides the other candidates.
+-- Weights and scales are the model's parameters; trainers/basket/score.py computes the same in Python. Without k, it returns the number
+-- of items that maximises the expected F1, if the items that it does not return are the other candidates and `unseen` ones.
 create or replace function aisle._next_basket(
     model_id integer, user_id text, k integer, as_of timestamptz default null, as_of_state @vector@.vector default null,
     heldout_of integer default null)
@@ -22,7 +24,7 @@ declare
     first constant double precision[] := array(select jsonb_array_elements_text(parameters -> 'weights' -> 'new'));
     slow constant double precision := parameters -> 'decay' -> 0;
     fast constant double precision := parameters -> 'decay' -> 1;
-    forgotten constant integer := 200;  -- orders; what is longer ago counts as this long ago: power() raises an error where it is nearly 0
+    forgotten constant integer := 200;  -- orders; older ones count as this old, because power() raises an error where it is nearly 0
     rarest constant double precision := parameters -> 'rarest';
     checks constant boolean := as_of is null and exists (select from aisle._attachments a where a.kind = 'items')
                                or aisle._hides_items();
@@ -64,7 +66,7 @@ begin
         ), taste as (
             select @vector@.l2_normalize(@vector@.sum(same.taste operator(@vector@.*)
                        array_fill(ln(1 + same.recency), array[@vector@.vector_dims(same.taste)])::@vector@.vector)) as taste
-            -- Scaling is dear, and many items were bought once in the same order: they are added up before.
+            -- Scaling is slow, and many items have the same recency: their vectors are added up before.
             from (select o.recency, @vector@.sum(o.taste) as taste from own o where o.taste is not null group by o.recency) same
         ), neighbours as materialized (
             select n.item_id, n.share
@@ -91,7 +93,7 @@ begin
                    coalesce(c.logit, (parameters ->> 'logit')::float8) as logit
             from candidates c
             left join neighbours n on n.item_id = c.item_id
-            -- Which of all there are is asked only where it is not known how many are wanted.
+            -- Without k, all candidates must exist; with k, only those that are returned are looked up, at the end.
             where not checks or k is not null
                   or c.item_id = any ((select aisle._existing_items(array(select c.item_id from candidates c), null))::text[])
         ), scored as (
@@ -108,7 +110,7 @@ begin
         ), ranked as (
             select row_number() over by_score as place, s.item_id, s.score, s.probability, s.bought_before,
                    sum(s.probability) over by_score as expected, sum(s.probability) over () as total
-            -- exp(710) would be an error, and so would exp(-746).
+            -- exp(710) raises an error, and so does exp(-746).
             from (select s.*, 1 / (1 + exp(least(greatest(-s.score, -600), 600))) as probability from scored s) s
             window by_score as (order by s.score desc, s.item_id)
         )

@@ -6,5 +6,5 @@ begin atomic
 end;
 
 comment on function aisle.complete_basket(text[], integer, text) is
-    'What goes best with the products in an open cart, and, with user_id, with what that customer is likely to order. An empty cart '
-    'is completed with the customer''s next order, or with what is popular.';
+    'What goes best with the products in an open cart, and, with user_id, with what that customer is likely to order. For an empty '
+    'cart: the customer''s next order, or what is popular.';

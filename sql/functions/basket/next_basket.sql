@@ -7,8 +7,8 @@ begin atomic
 end;
 
 comment on function aisle.next_basket(text, integer) is
-    'What a customer is most likely to order next, with the probability of each item. With k => null: as many items as make '
-    'the expected F1 of the answer largest.';
+    'What a customer is most likely to order next, with the probability of each item. k => null returns the number of items that '
+    'maximises the expected F1.';
 
 create or replace function aisle.next_basket(user_id bigint, k integer default 10)
 returns table (rank integer, item_id text, score double precision, probability double precision, bought_before boolean)
@@ -18,5 +18,5 @@ begin atomic
 end;
 
 comment on function aisle.next_basket(bigint, integer) is
-    'What a customer is most likely to order next, with the probability of each item. With k => null: as many items as make '
-    'the expected F1 of the answer largest.';
+    'What a customer is most likely to order next, with the probability of each item. k => null returns the number of items that '
+    'maximises the expected F1.';

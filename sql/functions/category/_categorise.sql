@@ -1,5 +1,6 @@
 -- The categories of one generation for a query vector: confidence = (1 - Σ floor) · softmax(query · category vector + bias) + floor.
--- The floor is what calibration found of wrong labels, which no certainty of the model can undo. With a level, the confidences of all leaves below a path of that many steps are added.
+-- Calibration estimates the floor from wrong labels, of which no model can be certain. With a level, it adds the confidences of all
+-- leaves below each path of that many steps.
 create or replace function aisle._categorise(model_id integer, query @vector@.vector, k integer, level integer)
 returns table (rank integer, category text, confidence double precision)
 language plpgsql stable parallel safe
@@ -20,7 +21,7 @@ begin
                 from aisle.category_vectors c
                 where c.model_id = model
             ), weights as materialized (
-                -- Where others round to 0, PostgreSQL's exp() and division raise an error: stay far above e^-745.
+                -- PostgreSQL's exp() and division raise an error instead of rounding to 0: stay far above e^-745.
                 select l.category, l.floor, l.logit,
                        exp(greatest(l.logit - (select max(h.logit) from logits h), -600)) as weight
                 from logits l

@@ -1,5 +1,5 @@
--- The vector of an item in one generation. A row that the worker has not seen yet, and that came in a statement too large
--- for drafts, gets its student's vector here. Null: there is no such item that the caller can see.
+-- Returns the vector of an item in one generation. A row that no worker has seen yet, and that came in a statement too large for drafts,
+-- gets its n-gram vector here. Null: the caller can see no such item.
 create or replace function aisle._item_vector(model_id integer, item_id text) returns @vector@.vector
 language plpgsql stable parallel safe
 as $function$

@@ -15,5 +15,5 @@ end
 $function$;
 
 comment on function aisle.predict_category(text, text, integer, integer) is
-    'The k most likely categories of a product that need not be a row yet, with calibrated confidences that sum to 1 over '
-    'all categories. level => n adds the confidences below each path of n steps.';
+    'The k most likely categories of a product, which need not be a row yet. Confidences are calibrated and sum to 1 over all '
+    'categories. level => n adds up the confidences below each path of n steps.';

@@ -1,4 +1,4 @@
--- The model that answers for a task, or an error that says how to get one.
+-- Returns the model that answers for a task, or raises an error that says how to get one.
 create or replace function aisle._live_model(task text) returns integer
 language plpgsql stable parallel safe
 as $function$

@@ -1,6 +1,5 @@
--- Lets one transaction at a time change which models there are and which answer. The lock is on the table that a deployment writes
--- to: only a role that may write there can hold it, and nobody who reads waits for it. Waits as long as `lock_timeout` says, and
--- then says for whom.
+-- Lets one transaction at a time change which models exist and which answer. The lock is on the table that a deployment writes to: only a
+-- role that may write there can hold it, and no reader waits for it. It waits as long as `lock_timeout` says, and then names the holder.
 create or replace function aisle._lock_deployments() returns void
 language plpgsql volatile
 as $function$

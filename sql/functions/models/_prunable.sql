@@ -1,6 +1,6 @@
--- The models that nobody needs: all but, of each task, the `keep` that answered last and were not rolled back, of which the
--- first is live; the `keep` newest that are ready; and those whose n-gram vectors one of these reads texts with. What a training
--- run is still loading is not among them.
+-- The models that nobody needs. These are all but the following, of each task: the `keep` that answered last and were not rolled back, of
+-- which the first is live; the `keep` newest that are ready; and the category models whose n-gram vectors one of these needs to read
+-- texts. Models that a training run is still loading are among them: aisle.prune leaves these out.
 create or replace function aisle._prunable(task text, keep integer) returns setof aisle._models
 language plpgsql stable parallel safe
 as $function$

@@ -1,5 +1,5 @@
--- Who has used one of these tables in a transaction that is still open, for the longest time, in words; with a mode, who holds that
--- lock on it. Null if nobody.
+-- Names the session that has used one of these tables for the longest time in a transaction that is still open; with a lock mode, the one
+-- that holds that lock. Null if there is none.
 create or replace function aisle._table_user(tables regclass[], lock_mode text default null) returns text
 language plpgsql stable parallel safe
 as $function$

@@ -1,4 +1,4 @@
--- One row, for which no reader waits and which waits for no reader; for another deploy, two seconds at most.
+-- Writes one row. No reader waits for it, and it waits for no reader; it waits at most two seconds for another deploy.
 create or replace function aisle.deploy(model_id integer, force boolean default false) returns text
 language plpgsql volatile
 set lock_timeout = '2s'
@@ -18,7 +18,7 @@ begin
         return format('Model %s answers for %s already.', model.model_id, model.task);
     elsif not model.passed_gate and force is not true then
         raise exception 'Model % lost: %.', deploy.model_id, model.verdict
-            using errcode = 'AIS07', hint = format('To deploy it all the same: aisle deploy %s --force', deploy.model_id);
+            using errcode = 'AIS07', hint = format('To deploy it nevertheless: aisle deploy %s --force', deploy.model_id);
     end if;
     insert into aisle._deployments (task, model_id, deployed_at) values (model.task, model.model_id, aisle._now());
     return format('Model %s now answers for %s.', model.model_id, model.task);
@@ -26,5 +26,5 @@ end
 $function$;
 
 comment on function aisle.deploy(integer, boolean) is
-    'Lets a ready model answer from the next statement on. One that was worse than the live model or a baseline needs '
+    'Lets a ready model answer from the next statement on. A model that is not better than the live model and the baselines needs '
     'force => true. aisle.rollback undoes it.';

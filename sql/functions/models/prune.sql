@@ -37,6 +37,6 @@ end
 $function$;
 
 comment on function aisle.prune(text, integer) is
-    'Removes the models of a task, or of all, that nobody needs: failed ones, and what is neither live, nor among the newest '
-    '`keep` that are ready, nor among the `keep` that rollbacks lead through. Says what each has freed. While queries are in its '
-    'way it stops after what it could remove; the rest goes with the next call.';
+    'Removes the models of a task, or of all tasks, that nobody needs. Of each task it keeps the live model, the `keep` newest that '
+    'are ready, and the `keep` that rollbacks lead to. Says what each removed model has freed. If queries are in its way, it stops; '
+    'the next call removes the rest.';

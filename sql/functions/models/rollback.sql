@@ -14,7 +14,7 @@ begin
     order by d.deployment_id desc limit 1 for update;
     select * into previous from aisle._deployments d
     where d.task = rollback.task and d.rolled_back_at is null and d.deployment_id < live.deployment_id
-          and d.model_id <> live.model_id  -- as when the one between them was removed
+          and d.model_id <> live.model_id  -- two deployments of a model may follow each other when the one between was removed
     order by d.deployment_id desc limit 1;
     if not found then
         raise exception 'There is no earlier deployment of a % model.', rollback.task
@@ -27,4 +27,4 @@ end
 $function$;
 
 comment on function aisle.rollback(text) is
-    'Takes the newest deployment of a task back, so that the one before it answers. Again: the one before that.';
+    'Takes back the newest deployment of a task, so that the model before it answers. Another call takes back that one.';

@@ -1,5 +1,5 @@
--- Whether an event shows that the user liked the item: by its rating if that tells, else by the label that a preference model
--- gave to its review; null if neither is there.
+-- Tells whether the user liked the item of an event: by the rating if that tells, else by the label that a preference model gave to the
+-- review. Null if there is neither.
 create or replace function aisle._is_liked(model_id integer, rating text, review text) returns boolean
 language plpgsql stable parallel safe
 as $function$

@@ -1,5 +1,5 @@
--- Whether a rating means that the user liked the item; null if it does not tell. The rule is {"from": 4}, by which whatever is
--- no number does not tell, or {"values": ["good", "great"]}.
+-- Tells whether a rating means that the user liked the item; null if it does not tell. The rule is {"from": 4}, by which only a number
+-- tells, or {"values": ["good", "great"]}.
 create or replace function aisle._is_liked_rating(rating text, rule jsonb) returns boolean
 language sql immutable parallel safe
 begin atomic

@@ -22,7 +22,7 @@ begin
         insert into aisle._embedding_jobs as job (task, id, version, enqueued_at, run_after)
         select task, id, count(*), min(changed_at), min(changed_at)
         from taken, unnest(ids) id, unnest(aisle._tasks_of(topic)) task
-        where octet_length(id) <= 2600  -- no index could hold it
+        where octet_length(id) <= 2600  -- no index could hold a longer one
         group by task, id
         order by id, task
         on conflict on constraint _embedding_jobs_pkey do update

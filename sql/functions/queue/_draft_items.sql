@@ -27,7 +27,7 @@ begin
     then
         return;
     end if;
-    -- Row triggers come here once a row: count what the statement has changed so far, and what it took.
+    -- A row trigger calls this once a row: count the rows that the statement has changed so far, and the time of their drafts.
     if counter[1] = statement then
         changed_rows := changed_rows + counter[2]::integer;
         spent := counter[3]::double precision;

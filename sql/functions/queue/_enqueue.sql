@@ -1,6 +1,6 @@
--- Writes to the log which rows changed, and wakes the workers. All that a trigger does in the shop's transaction for the
--- queue: a row appended, whatever the number of ids, and no lock that anybody could wait for. A transaction that is prepared
--- for two-phase commit may not notify; it sets `aisle.notify` to off.
+-- Logs which rows changed, and wakes the workers. A trigger does nothing else for the queue in the shop's transaction: it appends a row,
+-- whatever the number of ids, and takes no lock that anybody could wait for. A transaction that is prepared for two-phase commit must not
+-- notify; it sets `aisle.notify` to off.
 create or replace function aisle._enqueue(topic text, ids text[]) returns void
 language plpgsql volatile
 as $function$

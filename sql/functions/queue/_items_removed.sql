@@ -1,6 +1,6 @@
--- What every removal from the shop's table comes down to. The vectors go in the shop's own transaction, or, if that cannot be (another
--- transaction holds one, or this one is to be serializable), as soon as a worker has seen the log. Only the first wait of a statement
--- is waited for.
+-- What every removal of items from the shop's table does. The vectors go in the shop's own transaction. If that cannot be, because
+-- another transaction holds one of them or because this one is serializable or repeatable read, they go as soon as a worker has read the
+-- log. A statement waits for a lock once at most.
 create or replace function aisle._items_removed(ids text[]) returns void
 language plpgsql volatile
 set lock_timeout = '50ms'

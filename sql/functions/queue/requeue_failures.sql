@@ -15,4 +15,4 @@ end
 $function$;
 
 comment on function aisle.requeue_failures(text) is
-    'Gives the rows that were given up another round of attempts; returns how many.';
+    'Queues the rows again that the worker gave up; returns how many.';

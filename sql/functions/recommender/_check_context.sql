@@ -1,5 +1,5 @@
--- Refuses a context that can only be a mistake: no object, or a name that is neither an attached column, nor taken from the
--- time, nor known to the model. A value that the model never saw is none: it adds nothing.
+-- Refuses a context that can only be a mistake: one that is no object, or a name that is neither an attached column nor taken from the
+-- time nor known to the model. A value that the model never saw is no mistake: it adds nothing.
 create or replace function aisle._check_context(model_id integer, context jsonb) returns void
 language plpgsql stable parallel safe
 as $function$

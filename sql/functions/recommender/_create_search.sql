@@ -1,15 +1,15 @@
--- Makes the function that searches the index of one generation of items to recommend. The number of dimensions is a part of the index,
--- and the partition's name of the statement; one text for all generations would be dynamic, and planned for each question, which takes
--- half as long as the search. This one is planned once a session, until an index or the count of rows changes.
+-- Creates the function that searches the index of one generation of item_factors. The number of dimensions is a part of the index, and
+-- the partition's name a part of the statement. One text for all generations would be dynamic, and planned at each call, which takes half
+-- as long as the search. This one is planned once a session, until an index or the count of rows changes.
 --
--- That plan is for any k: for the k that is asked for, another looks cheaper, and would be made each time. So it must be told
--- not to read the whole partition, which looks cheaper for a tenth of all rows. A scan that goes on finds nearer rows later (relaxed
--- order): more are looked for than asked for, and come in the order of their exact scores.
+-- The plan is for any k: for a known k, another plan looks cheaper, and would be made at each call. So the function tells the planner not
+-- to read the whole partition, which looks cheaper for a tenth of all rows. A scan that goes on finds nearer rows later (relaxed order):
+-- the function fetches more rows than k, and sorts them by their exact scores.
 create or replace function aisle._create_search(model_id integer, dimensions integer) returns void
 language plpgsql volatile
 as $function$
 begin
-    perform '[1]'::@vector@.vector;  -- loads the library: only then may a role that is no superuser set hnsw's settings
+    perform '[1]'::@vector@.vector;  -- loads the library: before, only a superuser may set hnsw's settings
     execute format($definition$
         create function aisle._nearest_factors_%1$s(
             query @vector@.vector, k integer, excluded text[], first_key text, last_key text, out item_ids text[], out scores double precision[])
@@ -31,7 +31,7 @@ begin
                         order by f.embedding::@vector@.halfvec(%2$s) operator(@vector@.<#>) query::@vector@.halfvec(%2$s)
                         limit k::bigint + least(cardinality(excluded) / 10, 40) + case when first_key is null then (
                             select aisle._further(p.reltuples) from pg_class p where p.oid = 'aisle.item_factors_%1$s'::regclass)
-                            else 0 end) c  -- in a category, each row more is found among many of other categories
+                            else 0 end) c  -- in a category, each further row is found among many of other categories
                   order by c.score desc, c.item_id
                   limit k) n;
         end

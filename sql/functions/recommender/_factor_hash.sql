@@ -1,4 +1,4 @@
--- Identifies what a recommender reads of an item: what _content_hash covers, and the category.
+-- Identifies all that a recommender reads of an item: its texts, as _content_hash does, and its category.
 create or replace function aisle._factor_hash(content_hash bytea, category text) returns bytea
 language sql immutable parallel safe
 begin atomic

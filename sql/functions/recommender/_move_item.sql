@@ -1,5 +1,5 @@
--- Lets an item that moved to another category be recommended there, and no longer where it was, from the shop's own transaction on; or as
--- soon as a worker has seen it, as _draft_items says of drafts.
+-- Lets recommend(category => …) find an item in its new category, and no longer in the old one, from the shop's own transaction on; or as
+-- soon as a worker has seen the item, in the cases in which _draft_items writes no drafts.
 create or replace function aisle._move_item(id text, category text) returns void
 language plpgsql volatile
 set lock_timeout = '50ms'

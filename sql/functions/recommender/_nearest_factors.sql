@@ -1,7 +1,7 @@
--- The k items whose out-vectors have the largest inner product with a user's vector, of one category and all below it if one
--- is named, without the excluded ones. The index is searched by a function of the generation's own (aisle._create_search). Few
--- candidates are compared one by one: an index scan that has to pass over most of what it finds takes longer, and may end before it
--- has found k. So are all where policies hide items from the caller; each is looked up in its turn then, until there are k.
+-- The k items whose vectors have the largest inner product with a user's vector: in one category and all below it if a category is named,
+-- and without the excluded items. A function of the generation's own searches the index (aisle._create_search). Few candidates are
+-- compared one by one: an index scan that has to skip most of what it finds takes longer, and may end before it has k. Where policies
+-- hide items from the caller, all candidates are compared one by one, and looked up in that order until there are k.
 create or replace function aisle._nearest_factors(model_id integer, query @vector@.vector, k integer, category text, excluded text[])
 returns table (item_id text, score double precision)
 language plpgsql stable parallel safe
@@ -30,7 +30,7 @@ begin
     if not is_exact then
         execute 'select * from aisle._nearest_factors_' || model_id || '($1, $2, $3, $4, $5)'
         into ids, scores using query, k, excluded, first_key, last_key;
-        is_exact := coalesce(cardinality(ids), 0) < k;  -- the index has no more: it is approximate, and there may be some
+        is_exact := coalesce(cardinality(ids), 0) < k;  -- the index found no more, but it is approximate: there may be some
         if not is_exact then
             return query select * from unnest(ids, scores);
             return;

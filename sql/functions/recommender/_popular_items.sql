@@ -1,7 +1,7 @@
--- What is asked for now: the items of the last 10,000 events that are at most seven days older than the last one; the score is
--- an item's share of them. Events yet to come, such as bookings and placeholders, do not count; numbers of orders say nothing
--- of now. Where they are fewer than k, or where nothing but a scan of the whole table could tell, the items
--- that the model likes best for anybody follow, with a score of 0.
+-- What is popular now: the items of the last 10,000 events that are at most seven days older than the newest one. The score is an item's
+-- share of these events. Events in the future, such as bookings and placeholders, do not count; numbers of orders say nothing of now. If
+-- there are fewer than k, or if only a scan of the whole table could tell, the items that the model prefers for an unknown user follow,
+-- with a score of 0.
 create or replace function aisle._popular_items(
     model_id integer, k integer, category text, excluded text[], as_of timestamptz)
 returns table (item_id text, score double precision)

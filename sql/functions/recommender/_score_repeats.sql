@@ -1,5 +1,5 @@
--- The items of a user's own history: to the inner product comes what having been there before, how often, how lately and in
--- the same situation, makes likely. Items that are gone take no place in the history.
+-- Scores the items of a user's own history. To the inner product it adds how likely a repeat is: for having been seen before, how often,
+-- how recently, and in the same context. Items that are gone take no place in the history.
 create or replace function aisle._score_repeats(
     model_id integer, query @vector@.vector, category text, items text[], contexts jsonb[], given jsonb, local_at timestamp)
 returns table (item_id text, score double precision)
@@ -18,8 +18,8 @@ begin
             select e.item_id, e.context, row_number() over (order by e.place) as place
             from unnest(items, contexts) with ordinality e (item_id, context, place)
             where (e.item_id in (select f.item_id from aisle.item_factors f where f.model_id = model and f.item_id = any (items)))
-                  is true  -- keeps it from becoming a join: hashed, whatever the plan
-        ), own as (  -- one sum of both, as a join might compare each item with each
+                  is true  -- keeps it from becoming a join: it is hashed, whatever the plan
+        ), own as (  -- one sum over both, because a join might compare each item with each
             select a.item_id, sum(a.score) as score
             from (select e.item_id,
                          (repeats ->> 'seen')::float8 + (repeats ->> 'count')::float8 * ln(1 + count(*))

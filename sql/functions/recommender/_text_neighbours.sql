@@ -1,5 +1,5 @@
--- What a recommender's vectors of an item are until its worker has seen it: the mean of those of the ten items that are nearest in
--- the space of the live category model. Nulls if there is no such model, or no item near.
+-- The recommender's vectors of an item that its worker has not seen yet: the mean of the vectors of the ten items whose texts are
+-- nearest, in the space of the live category model. Nulls if there is no such model, or no item near.
 create or replace function aisle._text_neighbours(
     recommender integer, category_model integer, item_id text, text_vector @vector@.vector,
     out embedding @vector@.vector, out in_embedding @vector@.vector)

@@ -1,7 +1,7 @@
--- The user's vector at this moment: a sum of rows. Null for a user of whom nothing is known: no vector of its own, no event
--- with an item that the model knows, and no context that was given and that it knows. An item that is gone takes no place in the
--- history, as in training, nor does one that occurs again where the model counts each once; beyond a user's last 1,000 events
--- nothing is looked for. The places come in order without a sort, so that no more items are looked up than are needed.
+-- The user's vector at this moment: a sum of rows. Null for a user of whom nothing is known: no vector of their own, no event with an
+-- item that the model knows, and no given context that it knows. An item that is gone takes no place in the history, as in training; nor
+-- does a repeated item where the model counts each item once. Only a user's last 1,000 events are read. The events come in order without
+-- a sort, so that only as many items are looked up as the model needs.
 --
 --   u = constant + own vector + Σ recency weight · in-vector of a recent item / (number of them) ^ exponent + Σ context vectors
 create or replace function aisle._user_vector(model_id integer, user_id text, items text[], given jsonb, local_at timestamp)

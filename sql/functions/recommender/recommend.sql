@@ -8,8 +8,8 @@ begin atomic
 end;
 
 comment on function aisle.recommend(text, integer, text, jsonb, boolean) is
-    'The k items that suit a user now: history, context and category are taken as they are at this moment. With exclude_seen => '
-    'false, items come again that the user comes back to. Of a user of whom nothing is known: what is popular.';
+    'The k items that suit a user now, from the history as it is at this moment, the context and the category. exclude_seen => false '
+    'includes items from the user''s own history. For a user of whom nothing is known: what is popular.';
 
 create or replace function aisle.recommend(
     user_id bigint, k integer default 10, category text default null, context jsonb default null, exclude_seen boolean default true)
@@ -20,5 +20,5 @@ begin atomic
 end;
 
 comment on function aisle.recommend(bigint, integer, text, jsonb, boolean) is
-    'The k items that suit a user now: history, context and category are taken as they are at this moment. With exclude_seen => '
-    'false, items come again that the user comes back to. Of a user of whom nothing is known: what is popular.';
+    'The k items that suit a user now, from the history as it is at this moment, the context and the category. exclude_seen => false '
+    'includes items from the user''s own history. For a user of whom nothing is known: what is popular.';

@@ -1,4 +1,5 @@
--- Lets whoever may execute a function execute another, and PUBLIC not. Functions of a generation come and go, as its partitions do.
+-- Lets every role that may execute a function execute another, and takes that right from PUBLIC. Functions of a generation come and go,
+-- as its partitions do.
 create or replace function aisle._copy_execute(source regprocedure, target regprocedure) returns void
 language plpgsql volatile
 as $function$

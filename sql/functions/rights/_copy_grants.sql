@@ -1,5 +1,5 @@
--- Gives a table or view the rights that are granted on another, and PUBLIC none. Partitions and the views over the shop's tables
--- come and go: whoever may read a table of vectors reads each generation of it, without being granted anything again.
+-- Grants on a table or view what is granted on another, and nothing to PUBLIC. Partitions and the views over the shop's tables come and
+-- go: a role that may read a table of vectors reads each generation of it, without a further grant.
 create or replace function aisle._copy_grants(source regclass, target regclass) returns void
 language plpgsql volatile
 as $function$

@@ -1,7 +1,8 @@
--- Names the code of another role that reading a relation would run with the caller's rights; null if there is none. Reading a plain
--- table runs none, but for functions in the expressions of its indexes. A view and a policy of row security run whatever their owner wrote, and what a foreign table runs is its server's.
--- So these must belong to a role that the caller trusts anyway: a superuser, the caller, or a member of the caller's role; and so must
--- the functions that they name. It looks through views, policies and children by inheritance to the relations below.
+-- Names code of another role that reading a relation would run with the caller's rights; null if there is none. Reading a plain table
+-- runs no code but functions in the expressions of its indexes. A view and a policy of row security run whatever their owner wrote, and a
+-- foreign table runs code of its server. So these must belong to a role that the caller trusts anyway: a superuser, the caller, or a
+-- member of the caller's role; and so must the functions that they name. It looks through views, policies and children by inheritance
+-- down to the tables.
 create or replace function aisle._foreign_code(target regclass) returns text
 language plpgsql stable
 as $function$
@@ -38,7 +39,7 @@ begin
             join pg_policy p on p.polrelid = c.oid
             where c.oid <> target or row_security_active(c.oid)
             union all
-            -- To plan a query is to simplify the expressions of its tables' indexes.
+            -- Planning a query simplifies the expressions of its tables' indexes.
             select format('the index %s', i.indexrelid::regclass), null::oid, 'pg_class'::regclass, i.indexrelid
             from relations r
             join pg_index i on i.indrelid = r.oid and (i.indexprs is not null or i.indpred is not null)

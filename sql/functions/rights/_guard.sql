@@ -1,6 +1,6 @@
--- True, or an error where others' code would run with the caller's rights if the attached relations were read. For whoever reads them on
--- Aisle's behalf, in the transaction that does, before the query that does is planned: as a statement of its own, or where rows come from
--- our functions alone, which plan their queries when they are called, as `where (select aisle._guard())`.
+-- Returns true, or raises an error if reading the attached relations would run code of others with the caller's rights. Code that reads
+-- them on Aisle's behalf calls this in the same transaction, before the server plans the query that reads: in a statement of its own, or
+-- as `where (select aisle._guard())` in a query whose rows come only from our functions, which plan their queries when they are called.
 create or replace function aisle._guard() returns boolean
 language plpgsql volatile
 as $function$

@@ -1,5 +1,5 @@
--- Lets a role use pgvector's types and operators, which our functions name with their schema. Who may not grant that is told so by
--- `aisle grant`, which looks for what is still missing.
+-- Lets a role use pgvector's types and operators, which our functions name with their schema. If the caller may not grant that, nothing
+-- happens: `aisle grant` looks for what is still missing, and says so.
 create or replace function aisle._let_use_pgvector(role regrole) returns void
 language plpgsql volatile
 as $function$

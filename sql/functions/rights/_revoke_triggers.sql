@@ -1,4 +1,4 @@
--- Takes the right to execute our trigger functions, whichever there are, back from a role.
+-- Takes the right to execute all of our trigger functions from a role.
 create or replace function aisle._revoke_triggers(role regrole) returns void
 language plpgsql volatile
 as $function$

@@ -1,8 +1,8 @@
--- Run after each migration. Takes back the EXECUTE that PostgreSQL gives PUBLIC on every new function, and pins the search path of the
--- plpgsql functions to the system catalogue, so that no caller's path decides which function or operator runs; pgvector's are named
--- with their schema. Plain SQL helpers are `begin atomic`: what they name was looked up when they were made, and they stay inlinable.
--- Row security that an event trigger of the database's switches on for each new table is switched off: our tables are granted to
--- nobody but our roles, and without a policy these would find them empty.
+-- Runs after each migration. It takes back the EXECUTE that PostgreSQL gives PUBLIC on every new function. It pins the search path of the
+-- plpgsql functions to the system catalogue, so that no caller's path decides which function or operator runs; pgvector's are named with
+-- their schema. Plain SQL helpers are `begin atomic`: their names were looked up when they were made, and the planner can still inline
+-- them. It switches off the row security that an event trigger of the database's may switch on for each new table: our tables are granted
+-- only to our roles, and without a policy these would find them empty.
 create or replace function aisle._secure() returns void
 language plpgsql volatile
 as $function$
@@ -11,7 +11,7 @@ declare
     secured regclass;
 begin
     revoke all on all functions in schema aisle from public;
-    -- PostgreSQL gives PUBLIC nothing of these; the database's default privileges may.
+    -- PostgreSQL grants PUBLIC none of these; the database's default privileges may.
     revoke all on schema aisle from public;
     revoke all on all tables in schema aisle from public;
     revoke all on all sequences in schema aisle from public;

@@ -1,6 +1,6 @@
--- The condition that an event `e` was before a moment, written in the type of its time, so that the shop's index serves; empty
--- without a moment. A date is compared with the moment itself: cut to a date, a moment just before a day would exclude the
--- day before. An order's number stands for so many days after 1970. The text means the same whatever the session's DateStyle.
+-- Returns the condition that an event `e` was before a moment, in the type of the event's time, so that the shop's index serves; empty
+-- without a moment. A date is compared with the moment itself: cut to a date, a moment just before midnight would exclude the day before.
+-- The number of an order stands for so many days after 1970. The text means the same whatever the session's DateStyle is.
 create or replace function aisle._before(source aisle._attachments, as_of timestamptz) returns text
 language sql stable parallel safe
 begin atomic

@@ -1,4 +1,4 @@
--- Those ids that can be of a type, still as text: casting them fails for none. The others name no row.
+-- Returns those ids, still as text, that a type can hold, so that no cast fails. The other ids name no row.
 create or replace function aisle._castable_ids(ids text[], id_type text) returns text[]
 language plpgsql immutable parallel safe
 as $function$

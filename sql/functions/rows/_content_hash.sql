@@ -1,4 +1,4 @@
--- Identifies what a model reads of an item: a vector is current while its hash equals its row's.
+-- Identifies the texts that a model reads of an item: a vector is current while its hash equals its row's.
 create or replace function aisle._content_hash(name text, manufacturer text, details text) returns bytea
 language sql immutable parallel safe
 begin atomic

@@ -1,4 +1,4 @@
--- Whose some orders are, now.
+-- Returns the present customers of some orders.
 create or replace function aisle._customers_of(order_ids text[]) returns text[]
 language plpgsql volatile
 as $function$

@@ -1,4 +1,4 @@
--- Where events are read from: the attached interactions, or else the attached orders; a row of nulls if neither is attached.
+-- Tells where events are read from: the attached interactions, or else the attached orders; a row of nulls if neither is attached.
 create or replace function aisle._event_source() returns aisle._attachments
 language plpgsql stable parallel safe
 as $function$

@@ -1,6 +1,6 @@
--- Those of some ids, the best first, that name a row of the attached table which the caller can see, as far as it takes to have k of
--- them (null: all), in no order; all of the ids where no items are attached. Nearly always the first k are there, so that little more
--- is read. A statement for each type of ids, rather than one that is put together: its plan is kept.
+-- Returns those ids, the best first, that name a row of the attached table that the caller can see, until there are k (null: all of
+-- them), in no order; all of the ids if no items are attached. The first k nearly always exist, so it reads little more. Each type of ids
+-- has a statement of its own, instead of one that is put together, so that its plan is kept.
 create or replace function aisle._existing_items(ids text[], k integer) returns text[]
 language plpgsql stable parallel safe
 as $function$

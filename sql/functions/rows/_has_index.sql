@@ -1,5 +1,5 @@
--- Whether a table has a B-tree index that begins with these columns, in this order; no other kind keeps an order. Small tables
--- and what is no table need none.
+-- Tells whether a table has a B-tree index that begins with these columns, in this order; other kinds of indexes keep no order. True for
+-- small tables, and for relations that are no tables: they need none.
 create or replace function aisle._has_index(target regclass, columns text[]) returns boolean
 language sql stable parallel safe
 begin atomic

@@ -1,5 +1,5 @@
--- Whether policies may hide rows of the attached items from the caller: answers then name only those that the caller can see.
--- A view that runs with its caller's rights may stand on a table that has policies.
+-- Tells whether policies may hide rows of the attached items from the caller; answers then name only items that the caller can see. A
+-- view that runs with its caller's rights may read a table that has policies.
 create or replace function aisle._hides_items() returns boolean
 language plpgsql stable parallel safe
 as $function$

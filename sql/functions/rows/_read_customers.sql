@@ -1,4 +1,4 @@
--- Those of the customers who have orders, through the shop's own indexes, each with the hash of all that a model reads of them.
+-- Reads the customers of some ids who have orders, through the shop's own indexes, each with the hash of all that a model reads of them.
 create or replace function aisle._read_customers(ids text[])
 returns table (user_id text, content_hash bytea)
 language plpgsql stable parallel safe

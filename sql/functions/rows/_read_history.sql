@@ -1,6 +1,6 @@
--- A user's last events, the latest first, through the shop's own index on user and time: the id is cast to the column's type,
--- not the column to text. With `as_of`, only what was before it. The situation of each costs as much as the rest, and is read
--- where it is asked for. The caller's rights and row-level security hold.
+-- Reads a user's last events, the newest first, through the shop's own index on user and time: it casts the id to the column's type, not
+-- the column to text. With `as_of`, it reads what was before. The context of each event costs as much as the rest, so it is read on
+-- request. The caller's rights and row security hold.
 create or replace function aisle._read_history(
     source aisle._attachments, user_id text, as_of timestamptz, at_most integer, with_contexts boolean,
     out items text[], out contexts jsonb[])

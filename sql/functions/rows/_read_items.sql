@@ -1,5 +1,5 @@
--- Rows of the attached table by id, through the table's own index: the ids are cast to the column's type, not the column
--- to text. Ids that cannot be of that type name no row. The caller's rights and row-level security hold.
+-- Reads rows of the attached table by id, through the table's own index: it casts the ids to the column's type, not the column to text.
+-- Ids that cannot have that type name no row. The caller's rights and row security hold.
 create or replace function aisle._read_items(ids text[])
 returns table (item_id text, name text, manufacturer text, category text, details text, content_hash bytea)
 language plpgsql stable parallel safe

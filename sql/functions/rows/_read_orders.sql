@@ -1,6 +1,6 @@
--- What a customer bought, a line an item and order: how many orders ago (0: in the last one), and when, in days since 1970 or
--- orders' numbers; and the time it is now on that scale. Of one time, the order with the larger id is the later. Read through
--- the shop's own indexes: the id is cast to the column's type, not the column to text. The caller's rights and row-level
+-- Reads what a customer bought, a line an item and order: how many orders ago (0: in the last one), and when, in days since 1970 or in
+-- numbers of orders; and the present time on the same scale. Of two orders at the same time, the one with the larger id is the later. It
+-- reads through the shop's own indexes: it casts the id to the column's type, not the column to text. The caller's rights and row
 -- security hold.
 create or replace function aisle._read_orders(
     user_id text, as_of timestamptz, out items text[], out ago integer[], out days double precision[], out now double precision)

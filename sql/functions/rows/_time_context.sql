@@ -1,5 +1,5 @@
--- What a time tells by itself: the hour, the weekday (1 is Monday), and the meal that is near. One expression, and stable as
--- jsonb_build_object is: so it becomes a part of the query that calls it for each of a thousand events.
+-- What a time tells by itself: the hour, the weekday (1 is Monday), and the nearest meal. It is one expression, and stable as
+-- jsonb_build_object is, so that the planner makes it a part of the query that calls it for each of a thousand events.
 create or replace function aisle._time_context(local_at timestamp) returns jsonb
 language sql stable parallel safe
 begin atomic

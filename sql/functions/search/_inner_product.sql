@@ -1,4 +1,4 @@
--- For statements that come from outside, where pgvector's operators are on no search path.
+-- The inner product of two vectors. For statements from outside, which have pgvector's operators on no search path.
 create or replace function aisle._inner_product(a @vector@.vector, b @vector@.vector) returns double precision
 language sql immutable strict parallel safe
 begin atomic

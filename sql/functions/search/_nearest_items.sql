@@ -1,13 +1,13 @@
--- The k items whose vectors, in a column of a table of generations, have the largest cosine with the query's. The partition is
--- named so that its own index can answer: an index of a generation is on a cast to that generation's dimensions. Zero vectors, which
--- no index holds, have no cosine: NaN, which sorts last, before none at all. Where policies hide rows from the caller, all items are
--- compared: an index may end before it has found k that the caller can see. Each is looked up in its turn, until there are k.
+-- The k items whose vectors, in a column of a vector table, have the largest cosine with the query's. The statement names the partition,
+-- so that its own index can answer: the index of a generation is on a cast to that generation's dimensions. A zero vector, which no index
+-- holds, has no cosine: NaN, which sorts last, before null. Where policies hide rows from the caller, all items are compared, because an
+-- index scan may end before it has found k that the caller can see. Each is looked up in that order, until there are k.
 create or replace function aisle._nearest_items(
     model_id integer, query @vector@.vector, k integer, except_item text, vectors text default 'item_vectors',
     embedding text default 'embedding', hides boolean default aisle._hides_items())
 returns table (rank integer, item_id text, score double precision)
 language plpgsql stable parallel safe
-set hnsw.iterative_scan = 'relaxed_order'  -- go on until there are k, however many an index scan looks at
+set hnsw.iterative_scan = 'relaxed_order'  -- go on until there are k, however many rows an index scan reads
 set hnsw.ef_search = 40
 as $function$
 declare

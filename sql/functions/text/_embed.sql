@@ -1,5 +1,5 @@
--- The student: a text's vector is the sum of its n-grams' vectors over the square root of their number.
--- A text without any known n-gram has the zero vector, which leaves every category at its prior.
+-- The n-gram model: a text's vector is the sum of its n-grams' vectors over the square root of their number. A text without a known
+-- n-gram has the zero vector, for which each category has its prior probability.
 create or replace function aisle._embed(model_id integer, ngrams text[]) returns @vector@.vector
 language plpgsql stable parallel safe
 as $function$

@@ -1,6 +1,5 @@
--- Words of a text: compatibility-composed (NFKC), in lower case, cut at everything that is not a letter or a digit.
--- No locale takes part: the letters that change case and the signs that separate words are written out. What is read of a
--- text is its first 1,000 characters.
+-- The words of a text: composed (NFKC), in lower case, cut at everything that is no letter and no digit. No locale takes part: the
+-- letters that change case and the characters that separate words are written out. It reads the first 1,000 characters of a text.
 create or replace function aisle._words(text text) returns text[]
 language sql immutable parallel safe
 begin atomic
