@@ -153,13 +153,11 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
         return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
 
     with db.connect(url) as connection:
-        weights = {
-            "bought_before": [-2, 0.2, 0.1, 0.5, 0.1, -0.2, 1, -0.2, 0.1, 0.1, -0.1],
-            "new": [-2, 0.5, 0.3, 0.5, 0.2, 0],
-        }
+        again = np.array([-2, 0.2, 0.1, 0.5, 0.1, -0.2, 1, -0.2, 0.1, 0.1, -0.1])
+        weights = basket_score.Weights(again, np.array([-2, 0.5, 0.3, 0.5, 0.2, 0]), 0).named()
         parameters = {
             "model": "taste", "weights": weights, "decay": basket_score.DECAY, "logit": 0, "gap": 20, "rarest": 1e-6,
-            "companions": 1,
+            "companions": 1, "bounds": basket_score.BOUNDS | {"cosine": 0.001},
             "size": 10, "neighbours": 200, "nearest": 100, "time": "days", "top": 10,
         }  # fmt: skip
         model_id = model_registry.create(connection, "basket", 65, encoder=None, parameters=parameters)

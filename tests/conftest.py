@@ -23,6 +23,7 @@ from psycopg.types.json import Jsonb
 from aisle import db, migrations
 from aisle.db import embedded
 from aisle.embedder import queue
+from aisle.trainers.basket.score import BOUNDS, NEW_TERMS, TERMS
 
 POSTGRES = os.environ.get("AISLE_TEST_POSTGRES", embedded.DEFAULT_VERSION)
 TEMPLATE = "aisle_template"
@@ -383,7 +384,14 @@ def save_tiny_encoder(folder: Path, syllables: str, **settings: Any) -> Path:
 
 
 # Of a product bought before, the score is ln Σ .5^(orders since); of a new one, ln(share of neighbours + .001).
-TINY_WEIGHTS = {"bought_before": [0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], "new": [0, 1, 0, 0, 0, 0]}
+def tiny_weights(**of: float) -> dict[str, dict[str, float]]:
+    """Return the weights of a basket model; `new_…` is that of a new product, and those that are not named are 0."""
+    new = {term: of.get(f"new_{term}", 0) for term in ("constant", *NEW_TERMS)}
+    return {"bought_before": {term: of.get(term, 0) for term in ("constant", *TERMS)}, "new": new}
+
+
+TINY_WEIGHTS = tiny_weights(recency=1, new_neighbours=1)
+TINY_BOUNDS = {**BOUNDS, "cosine": 0.001}
 
 
 def publish_tiny_basket(
@@ -395,8 +403,8 @@ def publish_tiny_basket(
 ) -> int:
     """Deploy a basket model of two dimensions, from items' tastes and, of customers, the taste and what came next."""
     given = {
-        "model": "taste", "weights": TINY_WEIGHTS, "decay": [0.5, 0.25], "logit": 0, "gap": 10, "rarest": 0.01,
-        "size": 2, "companions": 0, "neighbours": 10, "nearest": 10, "time": "days", "top": 10,
+        "model": "taste", "weights": TINY_WEIGHTS, "bounds": TINY_BOUNDS, "decay": [0.5, 0.25], "logit": 0, "gap": 10,
+        "rarest": 0.01, "size": 2, "companions": 0, "neighbours": 10, "nearest": 10, "time": "days", "top": 10,
     }  # fmt: skip
     model_id: int = db.fetch_value(
         connection,

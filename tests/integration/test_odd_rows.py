@@ -368,7 +368,7 @@ def test_sql_gives_the_scores_of_python_whatever_the_weights(
     weights = basket_score.Weights(np.array(again), np.array(new), logit)
     connection.execute(
         "update aisle._models set parameters = jsonb_set(parameters, '{weights}', %s) where model_id = %s",
-        [Jsonb({"bought_before": again, "new": new}), model_id],
+        [Jsonb(weights.named()), model_id],
     )
     scores = weights.scores(found)
     size = max(np.abs(again + new)) + 1

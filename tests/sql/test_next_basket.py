@@ -9,7 +9,7 @@ import pytest
 
 from aisle import db
 from aisle.db import Connection
-from tests.conftest import Shop, publish_tiny_basket, scans
+from tests.conftest import Shop, publish_tiny_basket, scans, tiny_weights
 
 ITEMS = {"tea": (1.0, 0.0), "milk": (1.0, 0.0), "bread": (0.0, 1.0), "jam": (0.0, 1.0), "salt": (0.0, 0.0)}
 CUSTOMERS = {"bob": ((1.0, 0.0), ["milk", "jam"]), "cid": ((0.0, 1.0), ["bread", "salt"])}
@@ -78,7 +78,7 @@ def test_what_was_bought_before_and_what_neighbours_bought_next(orders: Shop) ->
 def test_scores_of_any_size_have_a_probability(shop: Shop, weight: float) -> None:
     shop.execute(LINES)
     shop.execute(ATTACH)
-    weights = {"bought_before": [weight, *[0.0] * 10], "new": [-weight, *[0.0] * 5]}
+    weights = tiny_weights(constant=weight, new_constant=-weight)
     publish_tiny_basket(shop.connection, ITEMS, CUSTOMERS, weights=weights)
     for k in (10, None):
         rows = shop.execute("select score, probability from aisle.next_basket('ann', %s)", [k]).fetchall()
@@ -101,8 +101,7 @@ def test_a_new_order_counts_from_the_next_statement_on(orders: Shop) -> None:
 
 
 def test_time_since_the_last_purchase_is_compared_with_the_usual_gap(orders: Shop) -> None:
-    late = {"bought_before": [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0], "new": [0, 0, 0, 0, 0, 0]}
-    publish_tiny_basket(orders.connection, ITEMS, weights=late)
+    publish_tiny_basket(orders.connection, ITEMS, weights=tiny_weights(late=1))
     # Tea: 10 days since; 10 between the two, mixed with the item's usual 10. Bread: 20 days since, usually 10.
     assert scores(orders) == pytest.approx({"tea": 0, "bread": round(math.log(2), 3)})
 
@@ -395,8 +394,8 @@ def test_of_dates_the_day_before_a_held_out_order_counts(orders: Shop) -> None:
         ("'shop.lines', 'order_no', 'product', 'customer', 'quantity'", "AIS04", "a timestamp or a date"),
         ("'shop.lines', 'order_no', 'product', 'customer', order_number => 'ordered_at'", "AIS04", "a whole number"),
         ("'shop.lines', 'order_no', 'product', 'ordered_at', 'ordered_at'", "AIS04", "whole number, a uuid or a text"),
-        ("'shop.lines', 'order_no', null, 'customer', 'ordered_at'", "AIS05", "must be named"),
-        ("'shop.lines', 'order_no', 'product', line_order_id => 'order_no'", "AIS05", "is not named"),
+        ("'shop.lines', 'order_no', null, 'customer', 'ordered_at'", "AIS05", "Name the columns of the order"),
+        ("'shop.lines', 'order_no', 'product', line_order_id => 'order_no'", "AIS05", "name that table, too"),
         ("'shop.lines', 'order_no', 'product', 'customer', 'ordered_at', time_zone => 'Mars'", "AIS06", "time zone"),
         ("'shop.lines', 'order_no', 'product', 'customer', 'ordered_at', quantity => 'product'", "AIS04", "a number"),
         ("'shop.lines', 'product', 'product', lines => 'shop.lines', line_order_id => 'order_no'",

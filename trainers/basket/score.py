@@ -27,10 +27,11 @@ RIDGE = 1.0  # of the weights, on standardised columns
 LEAST_SPREAD = 0.05  # a column that differs less is scaled by this: a weight for next to nothing would be huge later
 LATEST, LATE = 0.04, 4.0  # least time since a purchase (days: an hour), and the bound of the logarithm of lateness
 NEAR_FLOOR = 0.001  # share of neighbours
+BOUNDS = {"orders": FORGOTTEN, "time": LATEST, "late": LATE, "share": NEAR_FLOOR}  # as next_basket() is told them
 
-# What the weights are of, after the constant; products that are new to the customer have the first five.
-TERMS = ("neighbours", "popularity", "logit", "size", "orders", "recency", "fast_recency", "last", "late", "late²")
-NEW_TERMS = TERMS[:5]
+# The terms that are weighted, after the constant; products that are new to the customer have only the first five.
+NEW_TERMS = ("neighbours", "popularity", "logit", "size", "orders")
+TERMS = (*NEW_TERMS, "recency", "fast_recency", "last", "late", "late_squared")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,23 @@ class Weights:
     again: Doubles  # (1 + TERMS,)
     new: Doubles  # (1 + NEW_TERMS,)
     logit: float  # what stands in for the logit of a customer without a state, or of a product that the model lacks
+
+    def named(self) -> dict[str, dict[str, float]]:
+        """Return the weights by term, as the model's parameters hold them."""
+        return {
+            "bought_before": dict(zip(("constant", *TERMS), self.again.tolist(), strict=True)),
+            "new": dict(zip(("constant", *NEW_TERMS), self.new.tolist(), strict=True)),
+        }
+
+    @classmethod
+    def of(cls, parameters: dict[str, Any]) -> "Weights":
+        """Return the weights that a model's parameters hold."""
+        named = parameters["weights"]
+        again, new = (
+            np.array([named[kind][term] for term in ("constant", *terms)])
+            for kind, terms in (("bought_before", TERMS), ("new", NEW_TERMS))
+        )
+        return cls(again, new, parameters["logit"])
 
     def scores(self, candidates: Candidates) -> Doubles:
         """Return (candidates,)."""

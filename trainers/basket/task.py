@@ -29,8 +29,8 @@ from aisle.trainers.basket import baselines as basket_baselines
 from aisle.trainers.basket import cart_completion
 from aisle.trainers.basket.orders import Baskets, Bools, Floats, Ints, Targets, check_attached, read_baskets
 from aisle.trainers.basket.score import (
+    BOUNDS,
     DECAY,
-    TERMS,
     UNKNOWING,
     Fitted,
     Learned,
@@ -350,8 +350,8 @@ def publish(
         encoder=None,
         parameters={
             "model": options.model,
-            "weights": {"bought_before": weights.again.tolist(), "new": weights.new.tolist()},
-            "terms": TERMS,
+            "weights": weights.named(),
+            "bounds": BOUNDS | {"cosine": cart_completion.FLOOR},
             "logit": weights.logit,
             "decay": DECAY,
             "companions": learned.fitted.companion_weight,
@@ -470,8 +470,7 @@ def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple
         ),
         products=np.array([row[0].to_numpy() for row in rows])[places],
     )
-    weights = parameters["weights"]
-    return learned, Weights(np.array(weights["bought_before"]), np.array(weights["new"]), parameters["logit"])
+    return learned, Weights.of(parameters)
 
 
 def answers(

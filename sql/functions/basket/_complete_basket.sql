@@ -54,7 +54,7 @@ begin
              union select n.item_id from near n
              union select l.item_id from likely l
          ), scored as (
-             select c.item_id, -(b.completion operator(@vector@.<#>) $1) + $6 * ln(coalesce(w.cosine, 0) + .001)
+             select c.item_id, -(b.completion operator(@vector@.<#>) $1) + $6 * ln(coalesce(w.cosine, 0) + $10)
                     + coalesce(ln(l.probability / (b.popularity + $7)), 0) as score
              from candidates c
              join aisle.%1$I b on b.item_id = c.item_id
@@ -70,6 +70,7 @@ begin
         'basket_items_' || model_id, @vector@.vector_dims(cart))
     using cart, item_ids, k::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
           (known ->> 'rarest')::double precision, k,
-          not gone_too and exists (select from aisle._attachments a where a.kind = 'items') or aisle._hides_items();
+          not gone_too and exists (select from aisle._attachments a where a.kind = 'items') or aisle._hides_items(),
+          (known -> 'bounds' ->> 'cosine')::double precision;
 end
 $function$;

@@ -20,11 +20,11 @@ as $function$
 #variable_conflict use_variable
 declare
     parameters constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
-    again constant double precision[] := array(select jsonb_array_elements_text(parameters -> 'weights' -> 'bought_before'));
-    first constant double precision[] := array(select jsonb_array_elements_text(parameters -> 'weights' -> 'new'));
+    again record;  -- weights of the terms of products bought before
+    first record;  -- weights of the terms of new products
+    bounds record;
     slow constant double precision := parameters -> 'decay' -> 0;
     fast constant double precision := parameters -> 'decay' -> 1;
-    forgotten constant integer := 200;  -- orders; older ones count as this old, because power() raises an error where it is nearly 0
     rarest constant double precision := parameters -> 'rarest';
     checks constant boolean := as_of is null and exists (select from aisle._attachments a where a.kind = 'items')
                                or aisle._hides_items();
@@ -50,6 +50,13 @@ begin
                   limit coalesce(k, round((parameters ->> 'size')::float8)::integer)) p;
         return;
     end if;
+    select * into again from jsonb_to_record(parameters -> 'weights' -> 'bought_before') w (
+        constant float8, neighbours float8, popularity float8, logit float8, size float8, orders float8, recency float8, fast_recency float8,
+        last float8, late float8, late_squared float8);
+    select * into first from jsonb_to_record(parameters -> 'weights' -> 'new') w (
+        constant float8, neighbours float8, popularity float8, logit float8, size float8, orders float8);
+    -- Purchases of more than `orders` orders ago count as this old, because power() raises an error where it is nearly 0.
+    select * into bounds from jsonb_to_record(parameters -> 'bounds') b (orders integer, "time" float8, late float8, share float8);
     size := cardinality(history.items) / orders::float8;
     state := case when as_of is null then
         (select c.embedding from aisle.customer_vectors c where c.model_id = model_id and c.user_id = user_id) else as_of_state end;
@@ -57,8 +64,8 @@ begin
     return query
         with own as materialized (
             select h.*, b.taste, b.gap, b.popularity, -(b.embedding operator(@vector@.<#>) state) as logit
-            from (select h.item_id, sum(power(slow, least(h.ago, forgotten))) as recency,
-                         sum(power(fast, least(h.ago, forgotten))) as quick, min(h.ago) as ago, count(*) as times,
+            from (select h.item_id, sum(power(slow, least(h.ago, bounds.orders))) as recency,
+                         sum(power(fast, least(h.ago, bounds.orders))) as quick, min(h.ago) as ago, count(*) as times,
                          history.now - max(h.day) as since, max(h.day) - min(h.day) as span
                   from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
                   group by h.item_id) h
@@ -87,8 +94,9 @@ begin
             left join aisle.basket_items b on b.model_id = model_id and b.item_id = n.item_id
         ), known as (
             select c.item_id, c.bought_before, c.recency, c.quick, c.ago,
-                   ln(greatest(c.since, .04) / greatest((c.span + coalesce(c.gap, (parameters ->> 'gap')::float8)) / c.times, .04)) as late,
-                   ln(coalesce(n.share, 0) + .001) as near,
+                   ln(greatest(c.since, bounds.time)
+                      / greatest((c.span + coalesce(c.gap, (parameters ->> 'gap')::float8)) / c.times, bounds.time)) as late,
+                   ln(coalesce(n.share, 0) + bounds.share) as near,
                    ln(coalesce(c.popularity, 0) + rarest) as popular,
                    coalesce(c.logit, (parameters ->> 'logit')::float8) as logit
             from candidates c
@@ -99,12 +107,14 @@ begin
         ), scored as (
             select x.item_id, x.bought_before,
                    case when x.bought_before then
-                       again[1] + again[2] * x.near + again[3] * x.popular + again[4] * x.logit + again[5] * ln(size)
-                       + again[6] * ln(orders) + again[7] * ln(x.recency) + again[8] * ln(x.quick) + again[9] * (x.ago = 0)::integer
-                       + again[10] * least(greatest(x.late, -4), 4) + again[11] * least(x.late ^ 2, 16)
+                       again.constant + again.neighbours * x.near + again.popularity * x.popular + again.logit * x.logit
+                       + again.size * ln(size) + again.orders * ln(orders) + again.recency * ln(x.recency)
+                       + again.fast_recency * ln(x.quick) + again.last * (x.ago = 0)::integer
+                       + again.late * least(greatest(x.late, -bounds.late), bounds.late)
+                       + again.late_squared * least(x.late ^ 2, bounds.late ^ 2)
                    else
-                       first[1] + first[2] * x.near + first[3] * x.popular + first[4] * x.logit + first[5] * ln(size)
-                       + first[6] * ln(orders)
+                       first.constant + first.neighbours * x.near + first.popularity * x.popular + first.logit * x.logit
+                       + first.size * ln(size) + first.orders * ln(orders)
                    end as score
             from known x
         ), ranked as (
