@@ -1,5 +1,5 @@
--- Makes the view aisle._row_vectors anew when a task comes or goes: a row for each vector that belongs to a row of the shop's, whichever
--- task's it is. A view, because whoever may read aisle.status needs no right on the tables below.
+-- Creates the view aisle._row_vectors anew when a task comes or goes. The view has a row for each vector of a row of the shop's, whatever
+-- the task. It is a view because a role that may read aisle.status has no rights on the vector tables.
 create or replace function aisle.tg_tasks__changed() returns trigger
 language plpgsql volatile security definer
 as $trigger$

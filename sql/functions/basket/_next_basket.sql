@@ -10,7 +10,7 @@
 --   probability = 1 / (1 + exp(-score))
 --
 -- Weights and scales are the model's parameters; trainers/basket/score.py computes the same in Python. Without k, it returns the number
--- of items that maximises the expected F1, if the items that it does not return are the other candidates and `unseen` ones.
+-- of items that maximises the expected F1, for an order of at least the customer's usual size.
 create or replace function aisle._next_basket(
     model_id integer, user_id text, k integer, as_of timestamptz default null, as_of_state @vector@.vector default null,
     heldout_of integer default null)

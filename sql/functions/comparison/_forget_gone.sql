@@ -1,4 +1,4 @@
--- Removes what was derived from rows that are gone, whichever rows these are: items, or customers of whom no order is left (kind 'orders').
+-- Removes what was derived from any row that is gone: an item, or a customer of whom no order is left (kind 'orders').
 create or replace function aisle._forget_gone(kind text) returns void
 language plpgsql volatile
 as $function$

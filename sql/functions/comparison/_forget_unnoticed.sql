@@ -1,4 +1,5 @@
--- Removes what was derived from rows that are gone, unless something waits that will; returns how many rows had left something behind.
+-- Removes what was derived from rows that are gone, unless a job or an entry of the log waits that will do so; returns how many rows had
+-- left something behind.
 create or replace function aisle._forget_unnoticed(task text, ids text[]) returns bigint
 language plpgsql volatile
 as $function$

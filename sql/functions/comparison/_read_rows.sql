@@ -1,4 +1,4 @@
--- The rows of some ids that are there, items or customers, each with the hash of all that a model of the task reads of it.
+-- Reads the rows of some ids, items or customers, as far as they exist, each with the hash of all that a model of the task reads of it.
 create or replace function aisle._read_rows(task text, ids text[])
 returns table (id text, content_hash bytea)
 language plpgsql stable parallel safe

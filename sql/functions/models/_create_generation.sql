@@ -1,5 +1,6 @@
--- Makes room for a model's vectors: a partition in each of the task's tables. It refuses vectors of any other number of dimensions. The
--- roles that may read and write the table may read and write the partition. A partition of item_factors gets the function that searches it.
+-- Makes room for a model's vectors: a partition in each of the task's tables, which refuses vectors of another number of dimensions. The
+-- roles that may read and write the table may read and write the partition. A partition of item_factors gets the function that searches
+-- it.
 create or replace function aisle._create_generation(model_id integer) returns void
 language plpgsql volatile
 as $function$

@@ -1,4 +1,4 @@
--- Removes what was derived from rows that are gone: items, or customers of whom no order is left (kind 'orders').
+-- Removes what was derived from some rows that are gone: items, or customers of whom no order is left (kind 'orders').
 create or replace function aisle._forget_rows(kind text, ids text[]) returns void
 language plpgsql volatile
 as $function$

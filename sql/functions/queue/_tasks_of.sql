@@ -1,5 +1,5 @@
--- The tasks for which changed rows become jobs. The topic of the log is 'items' or 'orders', and most tasks need a model for that; or it is
--- a task, whose rows are no rows of the shop's.
+-- Returns the tasks for which changed rows become jobs. A topic 'items' or 'orders' concerns all tasks that follow these rows; most of
+-- them need a model first. Any other topic is the name of a task, whose rows are not the shop's.
 create or replace function aisle._tasks_of(topic text) returns text[]
 language plpgsql stable parallel safe
 as $function$

@@ -1,5 +1,5 @@
 -- The answer of one generation to recommend, live or not; with `as_of`, from what was known before that moment. It names no item that
--- policies hide from the caller, whoever's history the item is in.
+-- policies hide from the caller, even if the item is in the user's history.
 create or replace function aisle._recommend(
     model_id integer, user_id text, k integer, category text, context jsonb, exclude_seen boolean, as_of timestamptz)
 returns table (rank integer, item_id text, score double precision)
