@@ -275,10 +275,10 @@ def main() -> None:
                 test_customers=test_customers(arguments.data, int(fold)) if fold else None,
                 deploy=arguments.baselines,
             )
-            result: Any = basket.train(urls[folder], chosen, report)
+            result: Any = run.train(basket.TASK, urls[folder], chosen, report)
             if arguments.baselines:
                 with db.connect(urls[folder]) as connection:
-                    rows = evaluation.evaluate_basket(connection, baseline=True)
+                    rows = evaluation.evaluate(basket.TASK, connection, baselines=True)
                 print(json.dumps({"commit": commit, "data": run, "seed": seed, "baselines": rows}), flush=True)
             print(
                 json.dumps(

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from aisle.commands import Database, json_option, pass_database, print_dicts, print_query, print_rows
+from aisle import reports, trainers
+from aisle.commands import Database, json_option, pass_database, print_dicts, print_query
 from aisle.db import model_registry
 
-TASKS = ["category", "recommender", "basket", "preference"]
-REPORTS = ["category", "recommender", "basket", "freshness"]
+TASKS = trainers.names()
 
 
 @click.command()
@@ -26,19 +26,11 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
     from aisle.trainers import evaluation
 
     with database.connect() as connection:
-        if task == "category":
-            print_rows(evaluation.COLUMNS, evaluation.evaluate_category(connection, baseline=baseline), as_json)
-        else:
-            evaluated = {
-                "recommender": evaluation.evaluate_recommender,
-                "preference": evaluation.evaluate_preference,
-                "basket": evaluation.evaluate_basket,
-            }[task]
-            print_dicts(evaluated(connection, baseline=baseline), as_json)
+        print_dicts(evaluation.evaluate(trainers.task_of(task), connection, baselines=baseline), as_json)
 
 
 @click.command()
-@click.argument("task", type=click.Choice(REPORTS))
+@click.argument("task", type=click.Choice(reports.TOPICS))
 @click.option(
     "-o",
     "--output",
@@ -51,8 +43,6 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
 @pass_database
 def report(database: Database, task: str, output: Path, model_id: int | None) -> None:
     """Write what is known of a task as one HTML file."""
-    from aisle import reports
-
     with database.connect() as connection:
         reports.write(connection, task, output, model_id)
     click.echo(f"The report is in {output.resolve()}")

@@ -67,6 +67,11 @@ class Model(model_registry.Model):
     verdict: str | None
 
     @property
+    def options(self) -> dict[str, Any]:
+        """What the training was told."""
+        return self.parameters.get("options", {})  # type: ignore[no-any-return]
+
+    @property
     def name(self) -> str:
         """What tables and figures call it."""
         return f"model {self.model_id}"
@@ -108,7 +113,8 @@ def of_model(connection: Connection, model: Model, sections: Sequence[Section]) 
         for title, values in (
             ("Data", model.data),
             ("Environment", model.environment),
-            ("Parameters", model.parameters),
+            ("Options", model.options),
+            ("Parameters", {name: value for name, value in model.parameters.items() if name != "options"}),
         )
         if values
     ]
@@ -128,7 +134,7 @@ def now(connection: Connection) -> datetime:
 
 def measures(model: Model) -> dict[str, dict[str, float]]:
     """Return the metrics by who reached them: the model, and what it was measured beside."""
-    name = f"recall@{model.parameters.get('top', 10)}"
+    name = f"recall@{model.options.get('top', 10)}"
     beside = {rival(who, m): m for who, m in model.metrics.items() if isinstance(m, dict) and name in m}
     own = {metric: model.metrics[metric] for metric in next(iter(beside.values()), {}) if metric in model.metrics}
     own = own or {metric: value for metric, value in model.metrics.items() if "@" in metric and is_number(value)}

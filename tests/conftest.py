@@ -328,7 +328,7 @@ def publish_tiny_recommender(
                     "history": 2,
                     "exponent": 0,
                     "repeats": TINY_REPEATS,
-                    "recommends_seen": True,
+                    "options": {"repeats": True},
                     "text_model": None,
                     "category_separator": " > ",
                 }

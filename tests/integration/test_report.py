@@ -17,7 +17,8 @@ from psycopg.types.json import Jsonb
 from aisle import db, reports
 from aisle.cli import aisle
 from aisle.db import Connection, errors
-from aisle.reports import category, figures
+from aisle.reports import figures
+from aisle.reports.topics import category
 from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_recommender
 
 SCRIPT = "<script>alert(1)</script>"

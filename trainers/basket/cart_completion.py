@@ -15,8 +15,8 @@ import torch
 from scipy import sparse
 from torch import nn
 
+from aisle.embedder.orders import Baskets, Floats, Ints
 from aisle.trainers import ranking
-from aisle.trainers.basket.orders import Baskets, Floats, Ints
 
 DIMENSIONS = 64
 SAMPLED = 2048  # products drawn for a step's soft-max

@@ -12,8 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from aisle.embedder.customer_vectors import States, TasteStates
-from aisle.embedder.orders import recency, tastes
-from aisle.trainers.basket.orders import Baskets, Bools, Doubles, Floats, Ints, Targets
+from aisle.embedder.orders import Baskets, Bools, Doubles, Floats, Ints, Targets, recency, tastes
 
 if TYPE_CHECKING:  # torch is loaded only for a model that has a network
     from aisle.embedder.order_network import StateModel
