@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from aisle.commands import Database, json_option, pass_database, print_rows
-from aisle.commands.task_options import option_flags, value_type, values_of
+from aisle.commands.task_options import option_flags, options_given, value_type
 from aisle.trainers import options as task_options
 from aisle.trainers.basket import options as basket
 from aisle.trainers.recommender import options as recommender
@@ -33,7 +33,7 @@ def experiment_recommender(
 
     The best set looks better on these users than it is: measure it on later events.
     """
-    options = task_options.build(recommender.Options(), values_of(recommender.Options, given))
+    options = options_given(recommender.Options(), given)
     with database.connect():
         pass
     from aisle.trainers.recommender.experiment import compare_features
@@ -67,7 +67,7 @@ def experiment_basket(database: Database, /, grids: tuple[str, ...], seeds: int,
 
     The best combination looks better on these customers than it is: train with another --seed, which holds out others.
     """
-    options = task_options.build(basket.IN_EXPERIMENTS, values_of(basket.Options, given))
+    options = options_given(basket.IN_EXPERIMENTS, given)
     grid = _grid(grids)
     with database.connect():
         pass

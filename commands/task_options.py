@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from aisle.trainers.options import Flag, TaskOptions, default_of, flags
+from aisle.db import errors
+from aisle.trainers.options import Flag, OptionsT, TaskOptions, build, default_of, flags
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -48,10 +49,14 @@ def value_type(flag: Flag, hint: Any) -> Any:
     return click.STRING
 
 
-def values_of(options: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was given, without what was not."""
-    known = flags(options)
-    return {name: value for name, value in given.items() if name in known and value not in (None, ())}
+def options_given(default: OptionsT, given: Mapping[str, Any]) -> OptionsT:
+    """Return options with what was given; raises click's BadParameter for what they cannot be together."""
+    known = flags(type(default))
+    values = {name: value for name, value in given.items() if name in known and value not in (None, ())}
+    try:
+        return default.given(values) if isinstance(default, TaskOptions) else build(default, values)
+    except errors.InvalidArgumentError as error:
+        raise click.BadParameter(f"{error} {error.hint or ''}") from error
 
 
 def _option(name: str, flag: Flag, entry: Any, hint: Any, prefix: str) -> Decorator:

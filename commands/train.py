@@ -9,9 +9,8 @@ from aisle import trainers
 from aisle.commands import Database, json_option, pass_database, print_json, print_rows
 from aisle.commands.models import TASKS
 from aisle.commands.progress import training_progress, transfer_progress
-from aisle.commands.task_options import option_flags, values_of
+from aisle.commands.task_options import option_flags, options_given
 from aisle.db import errors, model_registry
-from aisle.trainers import options as task_options
 from aisle.trainers.options import Limits, TaskOptions
 
 
@@ -34,7 +33,7 @@ def train_command(name: str) -> click.Command:
     @json_option
     @pass_database
     def command(database: Database, /, as_json: bool, **given: Any) -> None:
-        options = options_class().given(values_of(options_class, given))
+        options = options_given(options_class(), given)
         report = training_progress(database)
         from aisle.trainers import run
 
@@ -84,7 +83,7 @@ def retrain(database: Database, /, task: str | None, if_stale: bool, warm_start:
     """
     from aisle.trainers import drift, run
 
-    bounds = task_options.build(Limits(), limits)
+    bounds = options_given(Limits(), limits)
     report = training_progress(database)
     with database.connect() as connection:
         names = [task] if task else [name for name in TASKS if model_registry.live(connection, name) is not None]
