@@ -7,7 +7,7 @@ A field that a user may set says how, by `option`. `dump` turns options into JSO
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, ClassVar, Self, TypeVar, get_type_hints
 
 OptionsT = TypeVar("OptionsT")
 
@@ -59,7 +59,7 @@ class TaskOptions:
         """The metrics that the command prints."""
         raise NotImplementedError
 
-    def given(self, values: Mapping[str, Any]) -> "TaskOptions":
+    def given(self, values: Mapping[str, Any]) -> Self:
         """Return these options with what the command line was given."""
         return build(self, values)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from aisle.trainers import options
 from aisle.trainers.options import TaskOptions, option
@@ -66,7 +66,7 @@ class TextOptions(TaskOptions):
     ngram: NgramOptions = field(default_factory=NgramOptions)
     fine_tuning: FineTuningOptions = field(default_factory=FineTuningOptions)
 
-    def given(self, values: Mapping[str, Any]) -> "TextOptions":
+    def given(self, values: Mapping[str, Any]) -> Self:
         """Return these options with what the command line was given: epochs and batches are the encoder's, if any."""
         built = options.build(self, values)
         return built if built.encoder is None else replace(built, ngram=self.ngram)
