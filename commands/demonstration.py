@@ -172,7 +172,7 @@ def _show(connection: Connection, *, generated: bool) -> None:
         _ask(
             connection,
             "insert into shop.products (name, manufacturer) "
-            "values ('맑은숲 유기농 찹쌀 누룽지 1kg', '맑은숲') returning id",
+            "values ('맑은숲 유기농 현미 누룽지 2kg', '맑은숲') returning id",
         )
         _ask(
             connection,

@@ -74,7 +74,9 @@ def _category(path: str, entry: dict[str, Any], raw: dict[str, Any], brands: lis
             nouns=_list(entry[code]),
             kinds=_list(entry[f"{code}_kinds"]),
             series=_list(words[f"{code}_series"]),
-            adjectives=[word for word, prefixes in adjectives if _covers(_list(prefixes), path)],
+            adjectives=[
+                pair.split(" / ")[0 if _covers(_list(prefixes), path) else 1] for pair, prefixes in adjectives
+            ],
             promotions=_list(words[f"{code}_promotions"]),
         )
 
