@@ -1,7 +1,7 @@
 """Prints the tables of docs/results.md from benchmarks/results.json.
 
-    python benchmarks/results_table.py            # print them
-    python benchmarks/results_table.py --write    # put them into docs/results.md
+python benchmarks/results_table.py            # print them
+python benchmarks/results_table.py --write    # put them into docs/results.md
 """
 
 import json
@@ -48,4 +48,4 @@ if __name__ == "__main__":
         PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     else:
         for heading, text in tables().items():
-            print(f"## {heading}\n\n{text}")  # noqa: T201 - printing is what it is for
+            print(f"## {heading}\n\n{text}")

@@ -59,9 +59,7 @@ def read_catalogue() -> Catalogue:
     for names, sells in raw["brands"].items():
         ko, en = names.split(" / ")
         brands.append(Brand(ko, en, tuple(_list(sells))))
-    categories = [
-        _category(path, entry, raw, brands) for path, entry in raw["categories"].items()
-    ]
+    categories = [_category(path, entry, raw, brands) for path, entry in raw["categories"].items()]
     return Catalogue(categories, raw["featured"])
 
 
@@ -74,9 +72,7 @@ def _category(path: str, entry: dict[str, Any], raw: dict[str, Any], brands: lis
             nouns=_list(entry[code]),
             kinds=_list(entry[f"{code}_kinds"]),
             series=_list(words[f"{code}_series"]),
-            adjectives=[
-                pair.split(" / ")[0 if _covers(_list(prefixes), path) else 1] for pair, prefixes in adjectives
-            ],
+            adjectives=[pair.split(" / ")[0 if _covers(_list(prefixes), path) else 1] for pair, prefixes in adjectives],
             promotions=_list(words[f"{code}_promotions"]),
         )
 
