@@ -4,6 +4,7 @@
     pages                                       what a page is made of; the model's facts
     figures                                     draws, as SVG
     page.html.jinja                             puts it together
+    korean                                      translates it
 
 A page is read in one snapshot and drawn afterwards, so that no transaction stays open meanwhile.
 """
@@ -15,12 +16,12 @@ from aisle import sql
 from aisle.sql import Connection, errors, transfer
 
 
-def write(connection: Connection, task: str, path: Path, model_id: int | None = None) -> None:
+def write(connection: Connection, task: str, path: Path, model_id: int | None = None, *, language: str = "en") -> None:
     """Write the report on a task's model, by default the live one, to a file, which appears when it is complete.
 
-    The task is category, recommender, basket, or freshness, which is about the vectors of all tasks. Raises
-    NoLiveModelError, ModelStateError for a model that is not there or of another task, InvalidArgumentError for a model
-    where none is wanted, and MissingExtraError.
+    The language is "en" or "ko". The task is category, recommender, basket, or freshness, which is about the vectors of
+    all tasks. Raises NoLiveModelError, ModelStateError for a model that is not there or of another task,
+    InvalidArgumentError for a model where none is wanted, and MissingExtraError.
     """
     try:
         from aisle.reports import basket, category, freshness, pages, recommender
@@ -42,6 +43,6 @@ def write(connection: Connection, task: str, path: Path, model_id: int | None = 
         else:
             read = {"category": category.read, "recommender": recommender.read, "basket": basket.read}[task]
             page = read(connection, pages.find_model(connection, task, model_id))
-    html = pages.render(page)
+    html = pages.render(page, language)
     with transfer.replacing(path) as file:
         file.write(html.encode())

@@ -108,6 +108,7 @@ def run(step: Step, url: str, psql: Path, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.timeout(1800)
 def test_each_step_prints_what_the_tutorial_shows(server: Server, empty_url: str, tmp_path: Path) -> None:
     wrong = []
     for step in steps(PAGES[0].read_text(encoding="utf-8")):
