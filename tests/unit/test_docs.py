@@ -226,6 +226,13 @@ def test_the_korean_readme_leads_where_the_english_one_does() -> None:
     assert targets("README.ko.md") == targets("README.md"), "README.ko.md must have the links of README.md."
 
 
+@pytest.mark.skipif(not (ROOT / "database").is_dir(), reason="CONTRIBUTING.md names the tree that has `database/`.")
+def test_what_is_asked_in_contributing_is_where_it_says() -> None:
+    answers = text_of("CONTRIBUTING.md").partition("## Where is")[2]
+    for name in re.findall(r"`([\w/…]*\w+\.(?:py|sql|toml))`", answers):
+        assert any(ROOT.glob(f"**/{name.replace('…', '**')}")), f"CONTRIBUTING.md: there is no {name}."
+
+
 def test_the_results_are_those_on_file() -> None:
     page = results_table.PAGE.read_text(encoding="utf-8")
     renew = "Renew docs/results.md: python benchmarks/results_table.py --write"
