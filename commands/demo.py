@@ -34,7 +34,7 @@ def demo(
     category: str,
     reset: bool,
 ) -> None:
-    """Fill a shop, train on it, and ask it things in SQL."""
+    """Fill a shop, train on it, and query it in SQL."""
     from aisle import migrations
     from aisle.trainers.recommender.options import TowerOptions
 
@@ -65,13 +65,13 @@ def demo(
     click.echo(
         f"""
 The database is running: {addresses.without_password(database.url)}
-  aisle db shell                                    look around; \\df+ aisle.* is the documentation
-  aisle predict-category '아기 기저귀 팬티형 4단계'     ask for any product
+  aisle db shell                                      look around; \\df+ aisle.* is the documentation
+  aisle predict-category '아기 기저귀 팬티형 4단계'   ask for any product
   aisle recommend user-42 --category 식품             recommend to any customer
-  aisle next-basket user-42                         foresee any customer's next order
-  aisle evaluate category --baseline                how good it is, beside TF-IDF + linear SVM
-  aisle worker                                      keep the vectors in step with the rows
-  aisle db stop                                     stop it (your data stay)"""
+  aisle next-basket user-42                           predict any customer's next order
+  aisle evaluate category --baseline                  how good it is, beside TF-IDF + linear SVM
+  aisle worker                                        keep the vectors up to date with the rows
+  aisle db stop                                       stop it (your data stay)"""
     )
 
 

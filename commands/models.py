@@ -40,11 +40,18 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
     help="Where to write it.",
 )
 @click.option("--model", "model_id", metavar="MODEL", type=int, help="About this one.  [default: the live one]")
+@click.option(
+    "--language",
+    type=click.Choice(["en", "ko"]),
+    default="en",
+    show_default=True,
+    help="Language of headings and labels.",
+)
 @pass_database
-def report(database: Database, task: str, output: Path, model_id: int | None) -> None:
+def report(database: Database, task: str, output: Path, model_id: int | None, language: str) -> None:
     """Write what is known of a task as one HTML file."""
     with database.connect() as connection:
-        reports.write(connection, task, output, model_id)
+        reports.write(connection, task, output, model_id, language=language)
     click.echo(f"The report is in {output.resolve()}")
 
 

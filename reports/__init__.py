@@ -4,6 +4,7 @@
     pages                                       what a page is made of; the model's facts
     figures                                     draws, as SVG
     page.html.jinja                             puts it together
+    korean                                      translates it
 
 A page is read in one snapshot and drawn afterwards, so that no transaction stays open meanwhile.
 """
@@ -21,12 +22,12 @@ TOPICS = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file_
 OF_ALL_TASKS = "freshness"
 
 
-def write(connection: Connection, topic: str, path: Path, model_id: int | None = None) -> None:
+def write(connection: Connection, topic: str, path: Path, model_id: int | None = None, *, language: str = "en") -> None:
     """Write the report on a task's model, by default the live one, to a file, which appears when it is complete.
 
-    The topic is one of TOPICS: a task, or freshness, which is about the vectors of all tasks. Raises NoLiveModelError,
-    ModelStateError for a model that is not there or of another task, InvalidArgumentError for a model where none is
-    wanted, and MissingExtraError.
+    The language is "en" or "ko". The topic is one of TOPICS: a task, or freshness, which is about the vectors of all
+    tasks. Raises NoLiveModelError, ModelStateError for a model that is not there or of another task,
+    InvalidArgumentError for a model where none is wanted, and MissingExtraError.
     """
     try:
         from aisle.reports import pages
@@ -49,6 +50,6 @@ def write(connection: Connection, topic: str, path: Path, model_id: int | None =
             raise errors.InvalidArgumentError(
                 "Freshness is that of every task's vectors, not of one model.", hint="Leave --model out."
             )
-    html = pages.render(page)
+    html = pages.render(page, language)
     with import_export.replacing(path) as file:
         file.write(html.encode())

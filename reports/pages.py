@@ -14,6 +14,7 @@ from psycopg.rows import class_row
 
 from aisle import db
 from aisle.db import Connection, errors, model_registry
+from aisle.reports import korean
 
 MOST_CHARACTERS = 300  # of a cell; a product's name may be a megabyte
 
@@ -162,7 +163,7 @@ def flatten(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, st
             yield path + name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def render(page: Page) -> str:
+def render(page: Page, language: str = "en") -> str:
     """Draw the figures, and return the page as HTML in which everything that is not ours is escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -173,7 +174,8 @@ def render(page: Page) -> str:
         "table": lambda part: isinstance(part, Table),
     }
     text = files("aisle.reports").joinpath("page.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(text).render(page=page, version=version("aisle"))
+    written = environment.from_string(text).render(page=page, version=version("aisle"))
+    return korean.page(written) if language == "ko" else written
 
 
 def cell(value: Any) -> str:
