@@ -8,7 +8,7 @@ import click
 import psycopg
 
 from aisle import commands
-from aisle.commands import answers, database, demo, logs, models, shop, train, vectors
+from aisle.commands import answers, database, demo, experiment, logs, models, shop, train, vectors
 from aisle.db import errors
 
 # `aisle --help` groups the commands by what one comes for.
@@ -20,7 +20,7 @@ SECTIONS = {
         train.retrain,
         train.label,
         models.evaluate,
-        train.experiment,
+        experiment.experiment,
         models.report,
         models.models,
         models.deploy,

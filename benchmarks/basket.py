@@ -157,7 +157,7 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
         weights = basket_score.Weights(again, np.array([-2, 0.5, 0.3, 0.5, 0.2, 0]), 0).named()
         parameters = {
             "model": "taste", "weights": weights, "decay": basket_score.DECAY, "logit": 0, "gap": 20, "rarest": 1e-6,
-            "companions": 1, "bounds": basket_score.BOUNDS | {"cosine": 0.001},
+            "companions": 1, "bounds": basket_score.BOUNDS,
             "size": 10, "neighbours": 200, "nearest": 100, "time": "days", "top": 10,
         }  # fmt: skip
         model_id = model_registry.create(connection, "basket", 65, encoder=None, parameters=parameters)
@@ -273,10 +273,10 @@ def main() -> None:
                 test_customers=test_customers(arguments.data, int(fold)) if fold else None,
                 deploy=arguments.baselines,
             )
-            result: Any = basket.train(urls[folder], chosen, report)
+            result: Any = run.train(basket.TASK, urls[folder], chosen, report)
             if arguments.baselines:
                 with db.connect(urls[folder]) as connection:
-                    rows = evaluation.evaluate_basket(connection, baseline=True)
+                    rows = evaluation.evaluate(basket.TASK, connection, baselines=True)
                 print(json.dumps({"commit": commit, "data": run, "seed": seed, "baselines": rows}), flush=True)
             print(
                 json.dumps(

@@ -25,9 +25,10 @@ from aisle.db import embedded
 from aisle.files import import_export
 from aisle.trainers.category import linear_svm
 from aisle.trainers.category import task as category
-from aisle.trainers.category.fine_tuning import FineTuningOptions
 from aisle.trainers.category.loading import calibration_error, macro_f1
+from aisle.trainers.category.options import FineTuningOptions
 from aisle.trainers.evaluation import evaluate_category
+from aisle.trainers.run import train
 
 TARGETS = {
     "bigbasket": ("level_3", "category_path"),
@@ -131,7 +132,9 @@ def run(
         fine_tuning=FineTuningOptions(epochs=epochs),
     )
     started = time.monotonic()
-    category.train(url, options, lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr))
+    train(
+        category.TASK, url, options, lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr)
+    )
     seconds = time.monotonic() - started
     levels = (None, 2, 1) if target == "category_path" else (None,)
     with db.connect(url) as connection:

@@ -19,8 +19,10 @@ from typing import Any
 
 from aisle import db, migrations
 from aisle.db import Connection, embedded
-from aisle.trainers.evaluation import evaluate_preference
+from aisle.trainers.evaluation import evaluate
 from aisle.trainers.preference import task as preference
+from aisle.trainers.preference.labelling import label
+from aisle.trainers.run import train
 
 HIDDEN = 0.2  # share of the ratings
 DATABASE = "preference_benchmark"
@@ -56,12 +58,17 @@ def load(connection: Connection, files: list[Path]) -> int:
 def run(url: str, options: preference.Options) -> dict[str, Any]:
     """Train, measure beside the baseline, and label."""
     started = time.monotonic()
-    preference.train(url, options, lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr))
+    train(
+        preference.TASK,
+        url,
+        options,
+        lambda line: print(f"{time.monotonic() - started:7.1f} s  {line}", file=sys.stderr),
+    )
     seconds = time.monotonic() - started
     with db.connect(url) as connection:
-        table = evaluate_preference(connection, baseline=True)
+        table = evaluate(preference.TASK, connection, baselines=True)
         started = time.monotonic()
-        labelled = preference.label(connection)
+        labelled = label(connection)
         texts, label_seconds = labelled.liked + labelled.not_liked, time.monotonic() - started
         agreement = db.fetch_value(connection, AGREEMENT, (options.liked_from,))
     return {

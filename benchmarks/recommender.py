@@ -25,10 +25,11 @@ from psycopg import sql as compose
 from aisle import db, migrations
 from aisle.db import embedded, model_registry
 from aisle.files import import_export
-from aisle.trainers import ranking
-from aisle.trainers.recommender import baselines, towers
+from aisle.trainers import ranking, run
+from aisle.trainers.recommender import baselines
 from aisle.trainers.recommender import task as recommender
 from aisle.trainers.recommender.events import read_events
+from aisle.trainers.recommender.options import TowerOptions
 
 # The store's name is not public: its id stands in.
 FOURSQUARE = """
@@ -111,7 +112,7 @@ def options(
     members: int,
     epochs: int | None = None,
     model: str = "best",
-    dimensions: int = towers.Options.dimensions,
+    dimensions: int = TowerOptions.dimensions,
 ) -> recommender.Options:
     """Return the protocol of a data set, and what was chosen on its validation users."""
     chosen = recommender.Options(
@@ -119,7 +120,7 @@ def options(
         seed=seed,
         model=model,
         repeats=name == "foursquare:revisits",
-        tower_options=towers.Options(members=members, dimensions=dimensions),
+        towers=TowerOptions(members=members, dimensions=dimensions),
     )
     if name == "gowalla":
         # Chosen on validation users. A user is the sum of its places: a vector of its own did not help.
@@ -133,14 +134,14 @@ def options(
             test_from=MARCH,
             validate_from=FEBRUARY,
             top=20,
-            tower_options=towers_chosen,
+            towers=towers_chosen,
         )
     if name == "foursquare:food_from_all":  # chosen on validation users
         towers_chosen = replace(
             chosen.tower_options, dimensions=128, exponent=0.0, smoothing=2, history_dropout=0.15, user_dropout=0.3,
             id_dropout=0.1, temperature=0.15, epochs=15,
         )  # fmt: skip
-        return replace(chosen, tower_options=towers_chosen)
+        return replace(chosen, towers=towers_chosen)
     return chosen
 
 
@@ -185,7 +186,7 @@ def main() -> None:
     parser.add_argument("--baselines", action="store_true", help="tune the baselines, and compare")
     parser.add_argument("--model", default="best", choices=["best", "towers", "ials"])
     parser.add_argument("--epochs", type=int, help="of gowalla, instead of 40")
-    parser.add_argument("--dimensions", type=int, default=towers.Options.dimensions, help="of a member")
+    parser.add_argument("--dimensions", type=int, default=TowerOptions.dimensions, help="of a member")
     parser.add_argument("--members", type=int, default=1, help="seeds whose vectors are joined")
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -208,7 +209,7 @@ def main() -> None:
                 arguments.model,
                 arguments.dimensions,
             )
-            result = recommender.train(url, chosen, report)
+            result = run.train(recommender.TASK, url, chosen, report)
             model_ids.append(result.model_id)
             with db.connect(url) as connection:
                 parameters = model_registry.get(connection, result.model_id).parameters

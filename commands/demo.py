@@ -1,12 +1,12 @@
 """`aisle demo`: a shop, a model and real answers, from nothing, in minutes."""
 
 from pathlib import Path
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import click
 from psycopg import sql as compose
 
-from aisle import db
+from aisle import db, trainers
 from aisle.commands import Database, pass_database, print_query
 from aisle.db import Connection, addresses, errors
 
@@ -34,12 +34,9 @@ def demo(
     category: str,
     reset: bool,
 ) -> None:
-    """Fill a shop, train on it, and ask it things in SQL."""
+    """Fill a shop, train on it, and query it in SQL."""
     from aisle import migrations
-    from aisle.trainers.basket import task as basket
-    from aisle.trainers.category import task as trainer
-    from aisle.trainers.recommender import task as recommender
-    from aisle.trainers.recommender import towers
+    from aisle.trainers.recommender.options import TowerOptions
 
     _say("Preparing the database …")
     with db.connect(database.url) as connection:
@@ -56,27 +53,32 @@ def demo(
                 (table, *columns, [] if items else ["specifications"]),
             )
         if not _is_live(connection, "category"):
-            trainer.train(database.url, trainer.Options(), _say)
+            _train(database, "category")
         generated = db.fetch_value(connection, "select to_regclass('shop.visits') is not null")
         if generated:
             _attach_history(connection)
             if not _is_live(connection, "recommender"):
-                few = towers.Options(epochs=8)  # enough to see it work
-                recommender.train(database.url, recommender.Options(deploy=True, tower_options=few), _say)
+                _train(database, "recommender", deploy=True, towers=TowerOptions(epochs=8))  # enough to see it work
             if not _is_live(connection, "basket"):
-                basket.train(database.url, basket.Options(deploy=True), _say)
+                _train(database, "basket", deploy=True)
         _show(connection, generated=generated)
     click.echo(
         f"""
 The database is running: {addresses.without_password(database.url)}
-  aisle db shell                                    look around; \\df+ aisle.* is the documentation
-  aisle predict-category '아기 기저귀 팬티형 4단계'     ask for any product
+  aisle db shell                                      look around; \\df+ aisle.* is the documentation
+  aisle predict-category '아기 기저귀 팬티형 4단계'   ask for any product
   aisle recommend user-42 --category 식품             recommend to any customer
-  aisle next-basket user-42                         foresee any customer's next order
-  aisle evaluate category --baseline                how good it is, beside TF-IDF + linear SVM
-  aisle worker                                      keep the vectors in step with the rows
-  aisle db stop                                     stop it (your data stay)"""
+  aisle next-basket user-42                           predict any customer's next order
+  aisle evaluate category --baseline                  how good it is, beside TF-IDF + linear SVM
+  aisle worker                                        keep the vectors up to date with the rows
+  aisle db stop                                       stop it (your data stay)"""
     )
+
+
+def _train(database: Database, task: str, **options: Any) -> None:
+    from aisle.trainers import run
+
+    run.train(trainers.task_of(task), database.url, trainers.options_of(task)(**options), _say)
 
 
 def _refuse_a_real_shop(connection: Connection) -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from aisle.commands import Database, json_option, pass_database, print_dicts, print_query, print_rows
+from aisle import reports, trainers
+from aisle.commands import Database, json_option, pass_database, print_dicts, print_query
 from aisle.db import model_registry
 
-TASKS = ["category", "recommender", "basket", "preference"]
-REPORTS = ["category", "recommender", "basket", "freshness"]
+TASKS = trainers.names()
 
 
 @click.command()
@@ -26,19 +26,11 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
     from aisle.trainers import evaluation
 
     with database.connect() as connection:
-        if task == "category":
-            print_rows(evaluation.COLUMNS, evaluation.evaluate_category(connection, baseline=baseline), as_json)
-        else:
-            evaluated = {
-                "recommender": evaluation.evaluate_recommender,
-                "preference": evaluation.evaluate_preference,
-                "basket": evaluation.evaluate_basket,
-            }[task]
-            print_dicts(evaluated(connection, baseline=baseline), as_json)
+        print_dicts(evaluation.evaluate(trainers.task_of(task), connection, baselines=baseline), as_json)
 
 
 @click.command()
-@click.argument("task", type=click.Choice(REPORTS))
+@click.argument("task", type=click.Choice(reports.TOPICS))
 @click.option(
     "-o",
     "--output",
@@ -48,13 +40,18 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
     help="Where to write it.",
 )
 @click.option("--model", "model_id", metavar="MODEL", type=int, help="About this one.  [default: the live one]")
+@click.option(
+    "--language",
+    type=click.Choice(["en", "ko"]),
+    default="en",
+    show_default=True,
+    help="Language of headings and labels.",
+)
 @pass_database
-def report(database: Database, task: str, output: Path, model_id: int | None) -> None:
+def report(database: Database, task: str, output: Path, model_id: int | None, language: str) -> None:
     """Write what is known of a task as one HTML file."""
-    from aisle import reports
-
     with database.connect() as connection:
-        reports.write(connection, task, output, model_id)
+        reports.write(connection, task, output, model_id, language=language)
     click.echo(f"The report is in {output.resolve()}")
 
 

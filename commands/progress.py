@@ -1,7 +1,12 @@
 """Progress of long work, on stderr, so that what a command prints can be piped."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import click
+
+from aisle.commands import Database
 
 
 @contextmanager
@@ -15,3 +20,15 @@ def transfer_progress(title: str) -> Iterator[Callable[[int, int | None], None]]
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(escape(title), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def training_progress(database: Database) -> Callable[[str], None]:
+    """Return what tells how training goes, on stderr."""
+    with database.connect():
+        pass  # a schema of the wrong version is said before anything is trained
+    from aisle.trainers import run
+
+    if not run.is_leader():
+        return lambda line: None  # of the processes that share a run, one tells
+    started = time.monotonic()
+    return lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=True)

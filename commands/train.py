@@ -1,19 +1,17 @@
-"""`aisle train`, `experiment`, `label` and `retrain`; each task's commands are in a file of its own."""
+"""`aisle train`, `label` and `retrain`. The flags of a training are those of the task's options."""
+
+from typing import Any
 
 import click
 import psycopg
 
-from aisle.commands import (
-    Database,
-    pass_database,
-    train_basket,
-    train_category,
-    train_options,
-    train_preference,
-    train_recommender,
-)
+from aisle import trainers
+from aisle.commands import Database, json_option, pass_database, print_json, print_rows
 from aisle.commands.models import TASKS
+from aisle.commands.progress import training_progress, transfer_progress
+from aisle.commands.task_options import option_flags, options_given
 from aisle.db import errors, model_registry
+from aisle.trainers.options import Limits, TaskOptions
 
 
 @click.group()
@@ -22,97 +20,113 @@ def train() -> None:
 
 
 @click.group()
-def experiment() -> None:
-    """Compare ways to train, over seeds, and say what is shown."""
-
-
-@click.group()
 def label() -> None:
-    """Say what rows mean that do not say it themselves."""
+    """Label rows that have no rating."""
 
 
-for command in (
-    train_category.train_category,
-    train_preference.train_preference,
-    train_recommender.train_recommender,
-    train_basket.train_basket,
-):
-    train.add_command(command)
-for command in (train_recommender.experiment_recommender, train_basket.experiment_basket):
-    experiment.add_command(command)
-label.add_command(train_preference.label_reviews)
+def train_command(name: str) -> click.Command:
+    """Return the command that trains a task, with the flags of its options."""
+    options_class = trainers.options_of(name)
+
+    @click.command(name, help=f"{str(options_class.__doc__).removesuffix('.')}, and load the model.")
+    @option_flags(options_class, "train")
+    @json_option
+    @pass_database
+    def command(database: Database, /, as_json: bool, **given: Any) -> None:
+        options = options_given(options_class(), given)
+        report = training_progress(database)
+        from aisle.trainers import run
+
+        result = run.train(trainers.task_of(name), database.url, options, report)
+        show(result, options, as_json=as_json)
+
+    return command
+
+
+def show(result: Any, options: TaskOptions, *, as_json: bool) -> None:
+    """Print what a model and those beside it come to, and whether it is live."""
+    if as_json:
+        print_json(vars(result))
+        return
+    names = options.shown
+    rows = [
+        (who, *(metrics.get(name) for name in names))
+        for who, metrics in [(f"model {result.model_id}", result.metrics), *result.metrics.items()]
+        if isinstance(metrics, dict) and names[0] in metrics
+    ]
+    if rows:
+        print_rows([f"of the {options.rows_held_out}", *names], rows, as_json=False)
+    click.echo(
+        f"Model {result.model_id} is live: {result.reason}. Try: {options.question}"
+        if result.deployed
+        else f"Model {result.model_id} is not deployed: {result.reason}. "
+        f"Make it live: aisle deploy {result.model_id}{'' if result.passed is not False else ' --force'}"
+    )
+
+
+for task in TASKS:
+    train.add_command(train_command(task))
 
 
 @click.command()
 @click.argument("task", type=click.Choice(TASKS), required=False)
-@click.option("--if-stale", is_flag=True, help="Only where the shop has moved on by more than the limits; for cron.")
-@click.option(
-    "--warm-start", is_flag=True, help="Start from the live models' weights, where they have kept any that may be."
-)
-@click.option(
-    "--new-rows",
-    default=0.1,
-    show_default=True,
-    type=click.FloatRange(0),
-    help="Limit: share of the items that came or changed, or of the events or orders that came or went, since the last "
-    "training.",
-)
-@click.option(
-    "--mix",
-    default=0.1,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="Limit: share of the items that would have to change their category for the mix to be as it was.",
-)
-@click.option(
-    "--confidence",
-    default=0.05,
-    show_default=True,
-    type=click.FloatRange(0, 1),
-    help="Limit: how much less sure the category model is of new items than of those it was measured on.",
-)
+@click.option("--if-stale", is_flag=True, help="Only where the shop has changed by more than the limits; for cron.")
+@click.option("--warm-start", is_flag=True, help="Start from the live models' weights, where they kept any.")
+@option_flags(Limits, "train", prefix="Limit: ")
 @pass_database
-def retrain(
-    database: Database,
-    task: str | None,
-    if_stale: bool,
-    warm_start: bool,
-    new_rows: float,
-    mix: float,
-    confidence: float,
-) -> None:
-    """Train what is live again, and deploy it if it is better.
+def retrain(database: Database, /, task: str | None, if_stale: bool, warm_start: bool, **limits: float | None) -> None:
+    """Train the live models again, and deploy what is better.
 
-    The settings are those of the live model. The exit code is 0 whether anything is trained and deployed or not, and
-    1 if a task could not be trained; the others are all the same. A preference model takes the place of none: each
-    has labels of its own.
+    The options are those of the live model. The exit code is 0 whether or not anything is trained and deployed, and 1
+    if a task could not be trained; the other tasks are still trained. A preference model never takes another's place,
+    because each has labels of its own.
     """
-    from aisle.trainers import drift
+    from aisle.trainers import drift, run
 
-    limits = drift.Limits(new_rows, mix, confidence)
-    report = train_options.progress(database)
+    bounds = options_given(Limits(), limits)
+    report = training_progress(database)
     with database.connect() as connection:
-        tasks = [task] if task else [name for name in TASKS if model_registry.live(connection, name) is not None]
-        if not tasks:
+        names = [task] if task else [name for name in TASKS if model_registry.live(connection, name) is not None]
+        if not names:
             click.echo("No model is live. Train one: aisle train category")
         failed = False
-        for name in tasks:
+        for name in names:
             try:
                 if if_stale:
-                    reasons = drift.examine(connection, name).reasons(limits)
+                    reasons = drift.reasons(drift.examine(trainers.task_of(name), connection), bounds)
                     click.echo(f"{name}: {'stale, ' + '; '.join(reasons) if reasons else 'not stale'}.")
                     if not reasons:
                         continue
-                result = drift.retrain(connection, database.url, name, report, warm_start=warm_start)
+                result = run.retrain(trainers.task_of(name), connection, database.url, report, warm_start=warm_start)
             except (errors.AisleError, psycopg.Error) as raised:
-                if len(tasks) == 1 or connection.closed:
+                if len(names) == 1 or connection.closed:
                     raise
                 error = raised if isinstance(raised, errors.AisleError) else errors.translate(raised)
                 click.echo(f"Error: {name}: {error}", err=True)
                 failed = True
                 continue
-            click.echo(
-                f"Model {result.model_id} ({name}) is {'live' if result.deployed else 'not deployed'}: {result.reason}."
-            )
+            verdict = "live" if result.deployed else "not deployed"
+            click.echo(f"Model {result.model_id} ({name}) is {verdict}: {result.reason}.")
         if failed:
             raise click.exceptions.Exit(1)
+
+
+@label.command("reviews")
+@json_option
+@pass_database
+def label_reviews(database: Database, as_json: bool) -> None:
+    """Label reviews without a rating as liked or not, with the live model.
+
+    Reviews that have a label keep it. Run it again after new reviews, or after it was stopped.
+    """
+    from aisle.trainers.preference import labelling
+
+    with database.connect() as connection, transfer_progress("Labelling") as done:
+        result = labelling.label(connection, lambda texts: done(texts, None))
+    if as_json:
+        print_json(vars(result))
+        return
+    click.echo(
+        f"{result.liked + result.not_liked:,} texts labelled: {result.liked:,} liked, {result.not_liked:,} not liked. "
+        "Next: aisle train recommender --positives liked"
+    )

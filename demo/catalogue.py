@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -15,12 +16,12 @@ class Brand:
     sells: tuple[str, ...]  # category path prefixes; "*": everything
 
     def is_sold_in(self, path: str) -> bool:
-        return any(prefix == "*" or path.startswith(prefix) for prefix in self.sells)
+        return _covers(self.sells, path)
 
 
 @dataclass(frozen=True)
 class Language:
-    """One language's share of the vocabulary; `nouns` and `kinds` are those of one category."""
+    """One language's share of the vocabulary; `nouns`, `kinds` and `adjectives` are those of one category."""
 
     nouns: list[str]
     kinds: list[str]
@@ -58,21 +59,20 @@ def read_catalogue() -> Catalogue:
     for names, sells in raw["brands"].items():
         ko, en = names.split(" / ")
         brands.append(Brand(ko, en, tuple(_list(sells))))
-    categories = [
-        _category(path, entry, raw["words"], raw["english_sizes"], brands) for path, entry in raw["categories"].items()
-    ]
+    categories = [_category(path, entry, raw, brands) for path, entry in raw["categories"].items()]
     return Catalogue(categories, raw["featured"])
 
 
-def _category(
-    path: str, entry: dict[str, Any], words: dict[str, str], english_sizes: dict[str, str], brands: list[Brand]
-) -> Category:
+def _category(path: str, entry: dict[str, Any], raw: dict[str, Any], brands: list[Brand]) -> Category:
+    words = raw["words"]
+
     def language(code: str) -> Language:
+        adjectives = raw[f"{code}_adjectives"].items()
         return Language(
             nouns=_list(entry[code]),
             kinds=_list(entry[f"{code}_kinds"]),
             series=_list(words[f"{code}_series"]),
-            adjectives=_list(words[f"{code}_adjectives"]),
+            adjectives=[pair.split(" / ")[0 if _covers(_list(prefixes), path) else 1] for pair, prefixes in adjectives],
             promotions=_list(words[f"{code}_promotions"]),
         )
 
@@ -86,11 +86,16 @@ def _category(
         meals=_list(entry.get("meals", "")),
         ko=language("ko"),
         en=language("en"),
-        sizes={size: _translate(size, english_sizes) for size in _list(entry["sizes"])},
+        sizes={size: _translate(size, raw["english_sizes"]) for size in _list(entry["sizes"])},
         unit=entry["unit"],
         facts=_list(entry["facts"]),
         brands=[brand for brand in brands if brand.is_sold_in(path)],
     )
+
+
+def _covers(prefixes: Sequence[str], path: str) -> bool:
+    """Return whether a category is below one of the path prefixes; "*" covers all."""
+    return any(prefix == "*" or path.startswith(prefix) for prefix in prefixes)
 
 
 def _translate(text: str, dictionary: dict[str, str]) -> str:

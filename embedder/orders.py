@@ -14,6 +14,8 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+DAY = 86_400.0  # seconds
+
 
 @dataclass(frozen=True)
 class Baskets:

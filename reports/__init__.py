@@ -1,30 +1,38 @@
 """What is known of a task, as one HTML file that needs nothing else: `aisle report TASK -o FILE`.
 
-    category, recommender, basket, freshness    read what a page holds
+    topics/                                     what each page holds
     pages                                       what a page is made of; the model's facts
     figures                                     draws, as SVG
     page.html.jinja                             puts it together
+    korean                                      translates it
 
 A page is read in one snapshot and drawn afterwards, so that no transaction stays open meanwhile.
 """
 
 import contextlib
+import pkgutil
+from importlib import import_module
 from pathlib import Path
 
 from aisle import db
 from aisle.db import Connection, errors
 from aisle.files import import_export
 
+TOPICS = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent / "topics")]))
+OF_ALL_TASKS = "freshness"
 
-def write(connection: Connection, task: str, path: Path, model_id: int | None = None) -> None:
+
+def write(connection: Connection, topic: str, path: Path, model_id: int | None = None, *, language: str = "en") -> None:
     """Write the report on a task's model, by default the live one, to a file, which appears when it is complete.
 
-    The task is category, recommender, basket, or freshness, which is about the vectors of all tasks. Raises
-    NoLiveModelError, ModelStateError for a model that is not there or of another task, InvalidArgumentError for a model
-    where none is wanted, and MissingExtraError.
+    The language is "en" or "ko". The topic is one of TOPICS: a task, or freshness, which is about the vectors of all
+    tasks. Raises NoLiveModelError, ModelStateError for a model that is not there or of another task,
+    InvalidArgumentError for a model where none is wanted, and MissingExtraError.
     """
     try:
-        from aisle.reports import basket, category, freshness, pages, recommender
+        from aisle.reports import pages
+
+        module = import_module(f"aisle.reports.topics.{topic}")
     except ImportError as error:
         raise errors.MissingExtraError(
             "A report needs the packages Jinja2 and matplotlib.", hint="Run: pip install '.[report]'"
@@ -34,15 +42,14 @@ def write(connection: Connection, task: str, path: Path, model_id: int | None = 
         stack.enter_context(db.guarded(stack.enter_context(db.connect(db.address_of(connection)))))
         stack.enter_context(connection.transaction())
         connection.execute("set transaction isolation level repeatable read, read only")
-        if task == "freshness":
-            if model_id is not None:
-                raise errors.InvalidArgumentError(
-                    "Freshness is that of every task's vectors, not of one model.", hint="Leave --model out."
-                )
-            page = freshness.read(connection)
+        if topic != OF_ALL_TASKS:
+            page = module.read(connection, pages.find_model(connection, topic, model_id))
+        elif model_id is None:
+            page = module.read(connection)
         else:
-            read = {"category": category.read, "recommender": recommender.read, "basket": basket.read}[task]
-            page = read(connection, pages.find_model(connection, task, model_id))
-    html = pages.render(page)
+            raise errors.InvalidArgumentError(
+                "Freshness is that of every task's vectors, not of one model.", hint="Leave --model out."
+            )
+    html = pages.render(page, language)
     with import_export.replacing(path) as file:
         file.write(html.encode())

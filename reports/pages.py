@@ -14,6 +14,7 @@ from psycopg.rows import class_row
 
 from aisle import db
 from aisle.db import Connection, errors, model_registry
+from aisle.reports import korean
 
 MOST_CHARACTERS = 300  # of a cell; a product's name may be a megabyte
 
@@ -67,6 +68,11 @@ class Model(model_registry.Model):
     verdict: str | None
 
     @property
+    def options(self) -> dict[str, Any]:
+        """What the training was told."""
+        return self.parameters.get("options", {})  # type: ignore[no-any-return]
+
+    @property
     def name(self) -> str:
         """What tables and figures call it."""
         return f"model {self.model_id}"
@@ -108,7 +114,8 @@ def of_model(connection: Connection, model: Model, sections: Sequence[Section]) 
         for title, values in (
             ("Data", model.data),
             ("Environment", model.environment),
-            ("Parameters", model.parameters),
+            ("Options", model.options),
+            ("Parameters", {name: value for name, value in model.parameters.items() if name != "options"}),
         )
         if values
     ]
@@ -128,7 +135,7 @@ def now(connection: Connection) -> datetime:
 
 def measures(model: Model) -> dict[str, dict[str, float]]:
     """Return the metrics by who reached them: the model, and what it was measured beside."""
-    name = f"recall@{model.parameters.get('top', 10)}"
+    name = f"recall@{model.options.get('top', 10)}"
     beside = {rival(who, m): m for who, m in model.metrics.items() if isinstance(m, dict) and name in m}
     own = {metric: model.metrics[metric] for metric in next(iter(beside.values()), {}) if metric in model.metrics}
     own = own or {metric: value for metric, value in model.metrics.items() if "@" in metric and is_number(value)}
@@ -156,7 +163,7 @@ def flatten(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, st
             yield path + name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def render(page: Page) -> str:
+def render(page: Page, language: str = "en") -> str:
     """Draw the figures, and return the page as HTML in which everything that is not ours is escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -167,7 +174,8 @@ def render(page: Page) -> str:
         "table": lambda part: isinstance(part, Table),
     }
     text = files("aisle.reports").joinpath("page.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(text).render(page=page, version=version("aisle"))
+    written = environment.from_string(text).render(page=page, version=version("aisle"))
+    return korean.page(written) if language == "ko" else written
 
 
 def cell(value: Any) -> str:

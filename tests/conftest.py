@@ -329,7 +329,7 @@ def publish_tiny_recommender(
                     "history": 2,
                     "exponent": 0,
                     "repeats": TINY_REPEATS,
-                    "recommends_seen": True,
+                    "options": {"repeats": True},
                     "text_model": None,
                     "category_separator": " > ",
                 }
@@ -391,7 +391,6 @@ def tiny_weights(**of: float) -> dict[str, dict[str, float]]:
 
 
 TINY_WEIGHTS = tiny_weights(recency=1, new_neighbours=1)
-TINY_BOUNDS = {**BOUNDS, "cosine": 0.001}
 
 
 def publish_tiny_basket(
@@ -403,7 +402,7 @@ def publish_tiny_basket(
 ) -> int:
     """Deploy a basket model of two dimensions, from items' tastes and, of customers, the taste and what came next."""
     given = {
-        "model": "taste", "weights": TINY_WEIGHTS, "bounds": TINY_BOUNDS, "decay": [0.5, 0.25], "logit": 0, "gap": 10,
+        "model": "taste", "weights": TINY_WEIGHTS, "bounds": BOUNDS, "decay": [0.5, 0.25], "logit": 0, "gap": 10,
         "rarest": 0.01, "size": 2, "companions": 0, "neighbours": 10, "nearest": 10, "time": "days", "top": 10,
     }  # fmt: skip
     model_id: int = db.fetch_value(
@@ -451,7 +450,6 @@ def documented_shop(connection: db.Connection, tiny_model: TinyModel) -> Iterato
         "create schema shop; create table shop.products (id bigint primary key, name text, manufacturer text,"
         " category text, specifications text, price integer, stock integer);"
         " insert into shop.products (id, name) values (41, '홍차'), (42, '녹차');"
-        " create schema public1; create table public1.products as table shop.products;"
         " create table shop.visits (customer_id text, product_id bigint, visited_at timestamptz, meal_time text);"
         " create table shop.order_lines (order_id bigint, customer_id text, product_id bigint, ordered_at timestamptz)"
     )

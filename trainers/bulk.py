@@ -100,14 +100,21 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: 
             )
 
 
+def searched(connection: Connection, task: str) -> list[dict[str, Any]]:
+    """Return what of a task is searched for the nearest vectors: table, column and operator of each search."""
+    parts: list[dict[str, Any]] = db.fetch_value(
+        connection, "select searched from aisle._tasks where task = %s", (task,)
+    )
+    return parts
+
+
 def index_generation(connection: Connection, task: str, model_id: int) -> list[str]:
     """Index a generation's vectors where that pays, and count its rows for the planner; return the indexes' names.
 
     An index that is there is built anew and takes the old one's place when it is ready; queries go on all the while.
     """
-    searched = db.fetch_value(connection, "select searched from aisle._tasks where task = %s", (task,))
     names = []
-    for part in searched:
+    for part in searched(connection, task):
         column, partition = part["column"], f"{part['table']}_{model_id}"
         count = compose.SQL("select count({0}), max({2}.vector_dims({0})) from {1}").format(
             compose.Identifier(column), compose.Identifier("aisle", partition), db.vector_schema(connection)

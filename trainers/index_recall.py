@@ -7,42 +7,42 @@ import numpy as np
 
 from aisle import db
 from aisle.db import Connection
-from aisle.trainers.bulk import INDEX_FROM
+from aisle.trainers.bulk import INDEX_FROM, searched
+from aisle.trainers.task import Task
 
 K = 10
 QUERIES = 50
 SELECTIVITIES = {"0.1 %": 0.001, "1 %": 0.01, "10 %": 0.1}  # share of the items that a category has
 NEAR = 3.0  # a category's share may be so many times as large or as small
 
-SEARCHES = {"category": "recall_of_items", "recommender": "recall_of_factors", "basket": "recall_of_products"}
-TABLES = {"category": "item_vectors", "recommender": "item_factors", "basket": "basket_items"}
 
-
-def recall(connection: Connection, task: str, model_id: int) -> dict[str, float]:
+def recall(connection: Connection, task: Task[Any, Any, Any, Any], model_id: int) -> dict[str, float]:
     """Return recall@10 against exact search by the share of items asked for; empty where all searches are exact.
 
-    Shares below all are those of categories, which only a recommender can be asked for.
+    Shares below all are those of categories, which a model is asked for whose items have a `category_key`.
     """
-    query = f"select count(*) from aisle.{TABLES[task]} where model_id = %s"  # noqa: S608 - ours
+    if task.recall_query is None:
+        return {}
+    table = searched(connection, task.name)[0]["table"]
+    query = f"select count(*) from aisle.{table} where model_id = %s"  # noqa: S608 - ours
     items = db.fetch_value(connection, query, (model_id,))
     if items < INDEX_FROM:
         return {}
-    found = {"100 %": _recall(connection, task, model_id, None, None)}
-    if task == "recommender":
+    found = {"100 %": _recall(connection, task.recall_query, model_id, None, None)}
+    if table == "item_factors":
         separator, keys = _keys(connection, model_id)
         for name, share in SELECTIVITIES.items():
             distance, key = min(
                 ((abs(np.log(n / items / share)), key) for key, n in keys.items()), default=(np.inf, "")
             )
             if distance < np.log(NEAR):
-                found[name] = _recall(connection, task, model_id, key.removesuffix(separator), key)
+                found[name] = _recall(connection, task.recall_query, model_id, key.removesuffix(separator), key)
     return found
 
 
-def _recall(connection: Connection, task: str, model_id: int, category: str | None, first_key: str | None) -> float:
+def _recall(connection: Connection, query: str, model_id: int, category: str | None, first_key: str | None) -> float:
     rows = connection.execute(
-        db.read(f"queries/{SEARCHES[task]}"),
-        {"model_id": model_id, "queries": QUERIES, "category": category, "first_key": first_key},
+        db.read(query), {"model_id": model_id, "queries": QUERIES, "category": category, "first_key": first_key}
     ).fetchall()
     return float(sum(len(set(found) & set(exact)) for found, exact in rows) / max(sum(len(e) for _, e in rows), 1))
 

@@ -10,7 +10,7 @@ from psycopg import sql as compose
 
 from aisle import db
 from aisle.db import Connection
-from aisle.trainers.run import Report
+from aisle.trainers.task import Report
 
 LARGEST = 10**9  # of a weight or a quantity; what the views take
 YEARS = ("0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00")

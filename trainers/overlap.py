@@ -8,30 +8,22 @@ from psycopg import sql as compose
 
 from aisle import db
 from aisle.db import Connection
+from aisle.trainers.task import Task
 
 ASKED = 200  # items, users or customers: those with the latest rows
 LATEST = 5000  # rows that are looked at for them
-CATEGORIES = 3  # of an item
-
-QUERIES = {"category": "answers_of_items", "recommender": "answers_of_users", "basket": "answers_of_customers"}
 
 
 def compare(
-    connection: Connection, task: str, live: int, candidate: int, k: int, *, exclude_seen: bool = True
+    connection: Connection, task: Task[Any, Any, Any, Any], live: int, candidate: int, k: int, **asked: Any
 ) -> dict[str, Any]:
     """Return the mean overlap@k of two models' answers for what the shop had to do with last, and how many were asked.
 
     overlap@k is the share of the first k that both have, whatever their order; empty if nobody can be asked.
     """
     rows = connection.execute(
-        db.read(f"queries/{QUERIES[task]}"),
-        {
-            "live": live,
-            "candidate": candidate,
-            "k": k,
-            "ids": _latest(connection, task, live),
-            "exclude_seen": exclude_seen,
-        },
+        db.read(str(task.overlap_query)),
+        {"live": live, "candidate": candidate, "ids": _latest(connection, task, live), "k": k, **asked},
     ).fetchall()
     shares = [overlap(*row) for row in rows if any(row)]
     return {"asked": len(shares), f"overlap@{k}": float(np.mean(shares))} if shares else {}
@@ -42,16 +34,16 @@ def overlap(one: Sequence[str], other: Sequence[str]) -> float:
     return len(set(one) & set(other)) / max(len(one), len(other))
 
 
-def _latest(connection: Connection, task: str, live: int) -> list[str]:
-    if task == "category":
+def _latest(connection: Connection, task: Task[Any, Any, Any, Any], live: int) -> list[str]:
+    view = task.source(connection)
+    if view == "_items":
         query = compose.SQL(
             "select v.item_id from aisle.item_vectors v where v.model_id = {} order by v.embedded_at desc, v.item_id"
         ).format(compose.Literal(live))
     else:
-        kind = "orders" if task == "basket" else db.fetch_value(connection, "select (aisle._event_source()).kind")
         query = compose.SQL(
             "select e.user_id::text from (select user_id, at from {} order by at desc limit {}) e "
             "group by e.user_id order by max(e.at) desc, e.user_id"
-        ).format(compose.Identifier("aisle", f"_{kind}"), compose.Literal(LATEST))
+        ).format(compose.Identifier("aisle", view), compose.Literal(LATEST))
     rows = connection.execute(query + compose.SQL(" limit {}").format(compose.Literal(ASKED)))
     return [row[0] for row in rows]

@@ -1,23 +1,23 @@
-"""What every training run needs: to be the only one, to clear away what a killed one left, to say what it ran on."""
+"""One training run, whatever the task: read, hold out, fit, load, measure through SQL, decide, deploy."""
 
 import contextlib
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from psycopg import sql as compose
 from psycopg.types.json import Jsonb
 
 from aisle import db
 from aisle.db import Connection, errors, model_registry
-
-NOT_TO_COME = compose.SQL("e.local_at < now()::timestamp + interval '1 day'")  # wherever the shop's clock is
-
-Report = Callable[[str], None]  # is given a line about how far it is
+from aisle.trainers import index_recall, overlap
+from aisle.trainers import options as task_options
+from aisle.trainers.gate import Verdict
+from aisle.trainers.task import Metrics, OptionsT, Report, Task
 
 
 @dataclass(frozen=True)
@@ -25,82 +25,82 @@ class Result:
     """What a training run came to."""
 
     model_id: int
-    metrics: dict[str, Any]
+    metrics: Metrics
     passed: bool | None  # whether it was better than what it was compared with; None: that was nothing
     deployed: bool
     reason: str  # why it was deployed, or why not
     seconds: float
 
 
-def beats_all(metrics: dict[str, Any], name: str) -> tuple[bool, str]:
-    """Say whether a model's metric is better than that of everything it stands beside: what has metrics of its own.
+def train(
+    task: Task[OptionsT, Any, Any, Any], url: str, options: OptionsT, report: Report = lambda line: None
+) -> Result:
+    """Train a task on what is attached, load the model, measure it through SQL, and deploy it if it passes the gate.
 
-    What is measured on other rows than the model carries as `against` what the model comes to on these.
+    Raises TrainingDataError when there is too little to learn from. No failure touches the live model.
     """
-    rivals = {other: m for other, m in metrics.items() if isinstance(m, dict) and name in m}
-
-    def ours(other: str) -> float:
-        return float(rivals[other].get("against", metrics)[name])
-
-    best = max(rivals, key=lambda other: rivals[other][name] - ours(other))
-    theirs = rivals[best][name]
-    is_better = ours(best) > theirs
-    where = " on rows that neither learned from" if "against" in rivals[best] else ""
-    rival = "the live model" if best == "live" else best
-    return is_better, (
-        f"its {name} {ours(best):.4f}{where} is {'' if is_better else 'not '}better than that of {rival}, {theirs:.4f}"
-    )
-
-
-def count_rows(connection: Connection, task: str, *, after: str | None = None) -> int:
-    """Return how many rows there are of what a model of a task learns from; `after`: only those since then."""
-    query = compose.SQL("select count(*) from {} e").format(learned_from(connection, task))
-    if after is not None:
-        query += compose.SQL(" where e.local_at > {}::timestamp and {}").format(compose.Literal(after), NOT_TO_COME)
-    with db.guarded(connection):
-        return int(connection.execute(query).fetchall()[0][0])
+    started = time.monotonic()
+    with (
+        db.connect(url, application_name=f"aisle train {task.name}") as connection,
+        only_trainer(connection, task.name, shared=True),
+    ):
+        options = task.settle(connection, options)
+        data = task.read(connection, options, report)
+        start = task.start(connection, data, options) if options.warm_start else None
+        held_out = task.split(data, options, start)
+        report(task.describe(data, held_out))
+        fitted = task.fit(connection, data, held_out, options, report, start)
+        leave_unless_leader()
+        model_id = task.load(connection, data, held_out, fitted, options, {"options": task_options.dump(options)})
+        with failing(connection, model_id):
+            report("Measuring on held-out rows, through SQL …")
+            metrics = measure(task, connection, model_id, held_out, fitted, options, report)
+            verdict, facts = task.verdict(metrics, options), task.facts(connection, data)
+        return conclude(connection, task, model_id, metrics, facts, verdict, options.deploy, time.monotonic() - started)
 
 
-def newest_moment(connection: Connection, task: str) -> str | None:
-    """Return the local time of the newest event or order that is not yet to come; None where there is none."""
-    query = compose.SQL("select max(e.local_at)::text from {} e where {}").format(
-        learned_from(connection, task), NOT_TO_COME
-    )
-    with db.guarded(connection):
-        newest: str | None = connection.execute(query).fetchall()[0][0]
-    return newest
-
-
-def learned_from(connection: Connection, task: str) -> compose.Identifier:
-    """Return the view of what a model of a task learns from; raises NotAttachedError where there is none."""
-    view = {"category": "_items", "preference": "_interactions", "basket": "_orders"}.get(task)
-    if view is None:
-        view = f"_{db.fetch_value(connection, 'select (aisle._event_source()).kind')}"
-    if not db.fetch_value(connection, "select to_regclass('aisle.' || %s) is not null", (view,)):
-        raise errors.NotAttachedError(
-            f"What the {task} model learned from is not attached any more.", hint="Attach it again: aisle attach --help"
-        )
-    return compose.Identifier("aisle", view)
+def measure(
+    task: Task[OptionsT, Any, Any, Any],
+    connection: Connection,
+    model_id: int,
+    held_out: Any,
+    fitted: Any,
+    options: OptionsT,
+    report: Report,
+) -> Metrics:
+    """Measure a new model, the live one and the baselines on the rows that it held out."""
+    live = model_registry.live(connection, task.name)
+    metrics: Metrics = task.measure(connection, model_id, held_out, fitted, options, live)
+    if found := index_recall.recall(connection, task, model_id):
+        metrics["index recall@10"] = found
+    if live is not None and (scores := task.score_live(connection, live, model_id, held_out, options)) is not None:
+        metrics["live"] = {"model_id": live} | scores
+    if live is not None and task.overlap_query is not None:
+        metrics["shadow"] = overlap.compare(connection, task, live, model_id, **task.overlap(options))
+    for name, fit_and_score in task.baselines(held_out, options, all_of_them=False, report=report).items():
+        report(f"Fitting the baseline {name} …")
+        try:
+            metrics[name] = fit_and_score()
+        except errors.TrainingDataError as error:
+            report(f"Not compared: {error}")
+    return metrics
 
 
 def conclude(
     connection: Connection,
-    task: str,
+    task: Task[Any, Any, Any, Any],
     model_id: int,
-    *,
-    metrics: dict[str, Any],
+    metrics: Metrics,
     data: dict[str, Any],
-    seconds: float,
-    verdict: tuple[bool | None, str],
-    deploys: bool,
+    verdict: Verdict,
     told: bool | None,
+    seconds: float,
 ) -> Result:
-    """Mark a model as ready, with what there is to know about it, and deploy it if it is to be, or if so told.
+    """Mark a model as ready, with what there is to know about it, and deploy it if the gate or the user says so.
 
-    `verdict` says whether it was better than what it was compared with (None: with nothing), and why. Where nothing is
-    told, it takes the place only of the model that it was compared with.
+    Unless told otherwise, it only takes the place of the model that it was compared with.
     """
-    passed, reason = verdict
+    passed, reason, deploys = verdict.passed, verdict.reason, verdict.deploys
     for name, share in metrics.get("shadow", {}).items():
         if name.startswith("overlap"):
             reason += f"; {share:.0%} of its answers are those of the live model ({name})"
@@ -113,11 +113,11 @@ def conclude(
     if told is not None:
         deploys, reason = told, f"as told; {reason}"
     elif deploys and not passed:
-        reason = f"no other model was, though {reason}"
+        reason = f"it is the first of its task, although {reason}"
     if deploys:
         compared_with = metrics.get("live", {}).get("model_id")
         changed = f"another model has been deployed since it was compared; {reason}"
-        if not model_registry.patiently(lambda: _take_place(connection, task, model_id, compared_with, told)):
+        if not model_registry.patiently(lambda: _take_place(connection, task.name, model_id, compared_with, told)):
             deploys, reason = False, changed
     return Result(model_id, metrics, passed, deploys, reason, seconds)
 
@@ -130,6 +130,22 @@ def _take_place(connection: Connection, task: str, model_id: int, compared_with:
             return False
         connection.execute("select aisle.deploy(%s, force => true)", (model_id,))
     return True
+
+
+def retrain(
+    task: Task[Any, Any, Any, Any], connection: Connection, url: str, report: Report, *, warm_start: bool = False
+) -> Result:
+    """Train a task again with the options of its live model; raises NoLiveModelError.
+
+    With `warm_start` it starts from that model's weights or, where it cannot, from scratch.
+    """
+    model = model_registry.get(connection, model_registry.require_live(connection, task.name))
+    if warm_start:
+        try:
+            return train(task, url, task.options_of(model, warm_start=True), report)
+        except errors.WarmStartError as error:
+            report(f"{error} From scratch, then.")
+    return train(task, url, task.options_of(model), report)
 
 
 def is_leader() -> bool:

@@ -3,7 +3,7 @@
 -- confidence on held-out items minus that on items embedded since, if there are at least 30 of these.
 with model as (
     select m.model_id, coalesce((m.environment ->> 'finished_at')::timestamptz, m.created_at) as finished_at,
-           coalesce((m.parameters ->> 'min_rows')::integer, 1) as min_rows
+           coalesce((m.parameters -> 'options' ->> 'min_rows')::integer, 1) as min_rows
     from aisle._models m where m.model_id = %(model_id)s
 ), learned as (
     select c.category, c.support::float8 / sum(c.support) over () as share

@@ -111,7 +111,7 @@ def test_training_again_only_when_the_shop_has_moved_on(shop: Aisle) -> None:
     share = shop.value("select avg((id::int % 4 = 0)::int) from shop.products")
     assert f"category: stale, {share:.1%} of the rows are new or gone (limit: 0.1)" in said
     assert f"Model {live + 1} (category) is" in said
-    assert shop.json("models")[-1]["parameters"]["student"] == shop.json("models")[0]["parameters"]["student"]
+    assert shop.json("models")[-1]["parameters"]["options"] == shop.json("models")[0]["parameters"]["options"]
     assert "no index" in shop("index", "category")
     assert shop("prune") == "There is nothing to remove.\n"
 

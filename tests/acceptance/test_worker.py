@@ -206,14 +206,14 @@ def test_metrics_are_served_for_prometheus(shop: Aisle, insert: str) -> None:
     shown = {name for name in shown if not name.endswith("_created")}
     assert 'aisle_failed_rows{task="category"} 0.0' in text, "What is shown is there from the first look on."
     assert 'aisle_visible_seconds{quantile="0.95",task="category"}' in text
-    alerts = (DOCS / "alerts.yml").read_text(encoding="utf-8")
+    alerts = (DOCS / "operations/alerts.yml").read_text(encoding="utf-8")
     asked = {
         name for line in re.findall(r"^ *expr: .*$", alerts, re.MULTILINE) for name in re.findall(r"aisle_\w+", line)
     }
-    assert asked, "docs/alerts.yml asks for nothing."
-    assert asked <= shown, "docs/alerts.yml asks for what no worker shows."
-    documented = set(re.findall(r"`(aisle_\w+)", (DOCS / "operations.md").read_text(encoding="utf-8")))
-    assert shown <= documented, "docs/operations.md lists what a worker shows."
+    assert asked, "docs/operations/alerts.yml asks for nothing."
+    assert asked <= shown, "docs/operations/alerts.yml asks for what no worker shows."
+    documented = set(re.findall(r"`(aisle_\w+)", (DOCS / "operations/monitoring.md").read_text(encoding="utf-8")))
+    assert shown <= documented, "docs/operations/monitoring.md lists what a worker shows."
 
 
 def test_the_log_is_json_where_it_is_asked_for(shop: Aisle, server: Server, insert: str) -> None:

@@ -51,8 +51,11 @@ class Buyer(threading.Thread):
         self.failures: list[str] = []
 
     def run(self) -> None:
-        while not self.stopping.is_set():
+        recovered = True
+        while not (self.stopping.is_set() and recovered):
             try:
+                self._recover()
+                recovered = True
                 with contextlib.ExitStack() as stack:
                     self._trade(
                         [
@@ -61,9 +64,17 @@ class Buyer(threading.Thread):
                         ]
                     )
             except psycopg.Error as error:
+                recovered = False
                 if error.sqlstate not in INJECTED and not isinstance(error, psycopg.OperationalError):
                     self.failures.append(f"{error.sqlstate} {error}")
                 time.sleep(0.1)
+
+    def _recover(self) -> None:
+        """Commit what a crash has left prepared, as a transaction manager does."""
+        with psycopg.connect(self.url, autocommit=True, application_name="shop") as session:
+            left = session.execute("select gid from pg_prepared_xacts where gid like %s", (f"{id(self)}-%",)).fetchall()
+            for (name,) in left:
+                session.execute(f"commit prepared '{name}'".encode())
 
     def _trade(self, sessions: list[psycopg.Connection[Any]]) -> None:
         for session in sessions:

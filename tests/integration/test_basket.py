@@ -1,6 +1,7 @@
 """From orders to the next one: SQL answers what the trainer computed, and only what is better is deployed."""
 
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -10,16 +11,19 @@ import psycopg
 import pytest
 
 from aisle import db
-from aisle.commands import train_basket
+from aisle.commands import experiment
 from aisle.db import Connection, errors, model_registry
 from aisle.embedder.customer_vectors import CustomerEmbedder
+from aisle.embedder.orders import Targets
 from aisle.embedder.pipeline import drain
-from aisle.trainers import evaluation
+from aisle.trainers import evaluation, run
 from aisle.trainers.basket import baselines as basket_baselines
 from aisle.trainers.basket import experiment as basket_experiment
 from aisle.trainers.basket import score as basket_score
 from aisle.trainers.basket import task as basket
-from aisle.trainers.basket.orders import read_baskets
+from aisle.trainers.basket.options import NetworkOptions
+from aisle.trainers.basket.read_orders import read_baskets
+from tests.basket_model import read_model
 from tests.conftest import Server, Shop, TinyModel
 
 CUSTOMERS = 1200
@@ -62,8 +66,8 @@ def orders(orders_url: str) -> Iterator[Connection]:
 
 
 @pytest.fixture(scope="module")
-def trained(orders_url: str) -> basket.Result:
-    return basket.train(orders_url, basket.Options(deploy=True))
+def trained(orders_url: str) -> run.Result:
+    return run.train(basket.TASK, orders_url, basket.Options(deploy=True))
 
 
 def answers(connection: Connection, users: list[str], k: int | None) -> list[Any]:
@@ -75,11 +79,11 @@ def answers(connection: Connection, users: list[str], k: int | None) -> list[Any
     ).fetchall()
 
 
-def test_sql_and_python_give_the_same_scores(orders: Connection, trained: basket.Result) -> None:
+def test_sql_and_python_give_the_same_scores(orders: Connection, trained: run.Result) -> None:
     model = model_registry.get(orders, trained.model_id)
     options = basket.Options()
     baskets = read_baskets(orders)
-    learned, weights = basket.read_model(orders, trained.model_id, baskets)
+    learned, weights = read_model(orders, trained.model_id, baskets)
     now = db.fetch_value(
         orders, "select extract(epoch from timestamptz '2024-06-01 00:00+09' at time zone 'Asia/Seoul') / 86400"
     )
@@ -87,7 +91,7 @@ def test_sql_and_python_give_the_same_scores(orders: Connection, trained: basket
     try:
         customers = np.sort(np.random.default_rng(7).choice(baskets.customers, ASKED, replace=False))
         nothing = np.zeros(ASKED + 1, dtype=np.int64)
-        targets = basket.Targets(customers, np.full(ASKED, float(now)), nothing, nothing[:0])
+        targets = Targets(customers, np.full(ASKED, float(now)), nothing, nothing[:0])
         found = basket_score.candidates(
             baskets, targets, learned, basket_score.neighbours_of(baskets, learned),
             neighbours=options.neighbours, nearest=options.nearest, by_time=False,
@@ -106,13 +110,13 @@ def test_sql_and_python_give_the_same_scores(orders: Connection, trained: basket
         assert sorted(expected.values(), reverse=True)[: len(given)] == pytest.approx(given, abs=1e-3)
 
 
-def test_the_top_items_are_of_the_customers_own_colour(orders: Connection, trained: basket.Result) -> None:
+def test_the_top_items_are_of_the_customers_own_colour(orders: Connection, trained: run.Result) -> None:
     rows = answers(orders, [str(c) for c in range(1, 101)], 3)
     own = [int(item) % 2 == c % 2 for c, (items, _) in enumerate(rows, start=1) for item in items]
     assert np.mean(own) > 0.99
 
 
-def test_training_measures_through_sql_beside_the_baselines(orders: Connection, trained: basket.Result) -> None:
+def test_training_measures_through_sql_beside_the_baselines(orders: Connection, trained: run.Result) -> None:
     model = model_registry.get(orders, trained.model_id)
     assert trained.deployed
     assert model.state == "ready"
@@ -124,22 +128,22 @@ def test_training_measures_through_sql_beside_the_baselines(orders: Connection, 
     assert db.fetch_value(orders, "select count(*) from aisle._embedding_jobs where task = 'basket'") == 0
 
 
-def test_evaluation_repeats_what_training_measured(orders: Connection, trained: basket.Result) -> None:
-    rows = evaluation.evaluate_basket(orders, baseline=True)
+def test_evaluation_repeats_what_training_measured(orders: Connection, trained: run.Result) -> None:
+    rows = evaluation.evaluate(basket.TASK, orders, baselines=True)
     assert rows[0]["recall@10"] == pytest.approx(trained.metrics["recall@10"])
     assert {row["answer"] for row in rows} >= {"next_basket", *basket_baselines.BASELINES} - {"xgboost"}
     (tifu,) = (row for row in rows if row["answer"] == "tifu-knn")
     assert tifu["recall@10"] == pytest.approx(trained.metrics["tifu-knn"]["recall@10"])
 
 
-def test_same_seed_same_model_and_no_better_one_no_deploy(orders_url: str, trained: basket.Result) -> None:
-    again = basket.train(orders_url, basket.Options())
+def test_same_seed_same_model_and_no_better_one_no_deploy(orders_url: str, trained: run.Result) -> None:
+    again = run.train(basket.TASK, orders_url, basket.Options())
     assert again.metrics["recall@10"] == pytest.approx(trained.metrics["recall@10"])
     assert not again.deployed
     assert "not better" in again.reason
 
 
-def test_products_bought_alike_are_found_by_their_cosine(orders: Connection, trained: basket.Result) -> None:
+def test_products_bought_alike_are_found_by_their_cosine(orders: Connection, trained: run.Result) -> None:
     rows = orders.execute(
         "select item_id, co_purchase::real[] from aisle.basket_items where model_id = %s", (trained.model_id,)
     ).fetchall()
@@ -159,7 +163,7 @@ def test_a_space_that_does_not_exist_is_said(orders: Connection) -> None:
     assert caught.value.diag.message_hint == "There are: category, basket"
 
 
-def test_sets_of_the_largest_expected_f1_stand_beside_the_best_of_one_size(trained: basket.Result) -> None:
+def test_sets_of_the_largest_expected_f1_stand_beside_the_best_of_one_size(trained: run.Result) -> None:
     sets = trained.metrics["f1-optimal"]
     assert 1 <= sets["best fixed size"]["value"] <= 50
     for rule in ("best fixed size", "best threshold"):
@@ -168,7 +172,7 @@ def test_sets_of_the_largest_expected_f1_stand_beside_the_best_of_one_size(train
 
 
 def test_a_new_order_changes_the_answer_at_once_and_the_vectors_by_the_worker(
-    orders: Connection, trained: basket.Result
+    orders: Connection, trained: run.Result
 ) -> None:
     shop = Shop(orders)
     query = "select embedding::text from aisle.customer_vectors where user_id = '5' and model_id = %s"
@@ -191,7 +195,7 @@ def test_a_new_order_changes_the_answer_at_once_and_the_vectors_by_the_worker(
     assert shop.value(query, [trained.model_id]) == row
 
 
-def test_a_customer_who_is_gone_leaves_no_vector(orders: Connection, trained: basket.Result) -> None:
+def test_a_customer_who_is_gone_leaves_no_vector(orders: Connection, trained: run.Result) -> None:
     orders.execute(
         "insert into shop.orders values (99999, 77777, '2024-06-01'); insert into shop.order_items values (99999, 0, 1)"
     )
@@ -205,16 +209,16 @@ def test_a_customer_who_is_gone_leaves_no_vector(orders: Connection, trained: ba
 
 def test_too_few_orders_are_said(database_url: str, connection: Connection) -> None:
     with pytest.raises(errors.NotAttachedError):
-        basket.train(database_url, basket.Options())
+        run.train(basket.TASK, database_url, basket.Options())
     connection.execute(
         "create table lines (id int, who text, item text, at date);"
         " select aisle.attach_orders('lines', 'id', 'item', 'who', 'at')"
     )
     with pytest.raises(errors.TrainingDataError, match="no orders"):
-        basket.train(database_url, basket.Options())
+        run.train(basket.TASK, database_url, basket.Options())
     connection.execute("insert into lines select i, 'c' || i, 'tea', '2024-01-01' from generate_series(1, 50) i")
     with pytest.raises(errors.TrainingDataError, match="0 customers with two orders or more, and 0 orders"):
-        basket.train(database_url, basket.Options())
+        run.train(basket.TASK, database_url, basket.Options())
 
 
 # Six customers who order every six days, and hardly anything that differs between them.
@@ -231,7 +235,7 @@ select aisle.attach_orders('lines', 'order_id', 'item', 'who', 'at');
 
 def test_a_small_shop_whose_customers_are_regular_gets_answers(database_url: str, connection: Connection) -> None:
     connection.execute(REGULAR)
-    result = basket.train(database_url, basket.Options(deploy=True))
+    result = run.train(basket.TASK, database_url, basket.Options(deploy=True))
     weights = model_registry.get(connection, result.model_id).parameters["weights"]
     assert max(abs(w) for kind in ("bought_before", "new") for w in weights[kind].values()) < 20, (
         "A spread of a thousandth must not get a weight that rules all else when the next order is late."
@@ -244,17 +248,17 @@ def test_a_small_shop_whose_customers_are_regular_gets_answers(database_url: str
 
 def test_a_model_that_cannot_answer_is_not_measured(database_url: str, connection: Connection) -> None:
     connection.execute(REGULAR)
-    basket.train(database_url, basket.Options(deploy=True))
+    run.train(basket.TASK, database_url, basket.Options(deploy=True))
     connection.execute("set aisle.now = 'no time at all'")  # which only a question of this moment reads
     with pytest.raises(psycopg.Error, match="no time at all"):
-        evaluation.evaluate_basket(connection, baseline=False)
+        evaluation.evaluate(basket.TASK, connection, baselines=False)
     connection.execute("reset aisle.now")
-    assert evaluation.evaluate_basket(connection, baseline=False)[0]["answer"] == "next_basket"
+    assert evaluation.evaluate(basket.TASK, connection, baselines=False)[0]["answer"] == "next_basket"
 
 
 def test_an_experiment_goes_on_where_it_was(orders_url: str, orders: Connection) -> None:
     lines: list[str] = []
-    options = basket.Options(network={"loss": "bce", "epochs": 1, "hidden": 8, "dimensions": 8, "product_epochs": 1})
+    options = basket.Options(network=NetworkOptions(loss="bce", epochs=1, hidden=8, dimensions=8, product_epochs=1))
     grid: dict[str, list[Any]] = {"pos_weight": [1.0, 20.0], "threshold": [0.1, 0.3]}
     first = basket_experiment.try_networks(orders_url, {**grid, "pos_weight": [1.0]}, 1, options, lines.append)
     assert len(lines) == 1
@@ -276,12 +280,12 @@ def test_an_experiment_goes_on_where_it_was(orders_url: str, orders: Connection)
 @pytest.mark.parametrize("grid", ["threshold=.1,1", "dimensions=abc", "epochs=0", "memory=perhaps", "model=taste"])
 def test_a_value_that_an_option_cannot_have_is_said_first(grid: str) -> None:
     with pytest.raises(click.BadParameter, match=grid.partition("=")[0]):
-        train_basket._grid((grid,))
+        experiment._grid((grid,))
 
 
 def test_a_networks_states_are_published_and_kept_by_the_worker(orders_url: str, orders: Connection) -> None:
-    network = {"epochs": 1, "hidden": 8, "dimensions": 8, "product_epochs": 1}
-    result = basket.train(orders_url, basket.Options(model="attention-gru", network=network, deploy=False))
+    network = NetworkOptions(epochs=1, hidden=8, dimensions=8, product_epochs=1)
+    result = run.train(basket.TASK, orders_url, basket.Options(model="attention-gru", network=network, deploy=False))
     assert 0 < result.metrics["network alone"]["recall@10"] < 1
     query = "select embedding::text from aisle.customer_vectors where user_id = '5' and model_id = %s"
     before = db.fetch_value(orders, query, [result.model_id])
@@ -316,19 +320,19 @@ def test_where_nobody_has_two_orders_baskets_are_completed(database_url: str, co
         " where (o * i * 7919) % 13 < 6;"
         " select aisle.attach_orders('lines', 'order_id', 'item')"
     )
-    result = basket.train(database_url, basket.Options())
+    result = run.train(basket.TASK, database_url, basket.Options())
     assert result.metrics["repeat customers"] == 0
     assert result.metrics["completion"]["complete_basket"] > 0.5
     connection.execute("select aisle.deploy(%s, force => true)", [result.model_id])  # the cosine is as perfect
     rows = connection.execute("select item_id from aisle.complete_basket(array['1-1', '1-2'], 5)").fetchall()
     assert all(item.startswith("1-") for (item,) in rows)
 
-    again = basket.train(database_url, basket.Options())
+    again = run.train(basket.TASK, database_url, basket.Options())
     completed = again.metrics["completion"]
     assert completed["live model"] == completed["complete_basket"], "The same orders are held out, and it is the same."
     assert not again.deployed
 
-    (*rows,) = evaluation.evaluate_basket(connection, baseline=True)
+    (*rows,) = evaluation.evaluate(basket.TASK, connection, baselines=True)
     if find_spec("xgboost"):
         assert rows[-1]["answer"] == "xgboost: This baseline learns from customers with two orders, and there are none."
         assert rows[-1].keys() == rows[0].keys()
@@ -337,9 +341,10 @@ def test_where_nobody_has_two_orders_baskets_are_completed(database_url: str, co
 def test_where_nobody_has_two_orders_the_live_model_must_be_beaten() -> None:
     completion = {"complete_basket": 0.5, "cosine": 0.4}
     metrics = {"repeat customers": 0, "completion": completion}
-    assert basket.judge(metrics, basket.Options())[0]
-    assert not basket.judge({**metrics, "completion": {**completion, "live model": 0.5}}, basket.Options())[0]
-    assert basket.judge({**metrics, "completion": {**completion, "live model": 0.45}}, basket.Options())[0]
+    verdict = partial(basket.TASK.verdict, options=basket.Options())
+    assert verdict(metrics).deploys
+    assert not verdict({**metrics, "completion": {**completion, "live model": 0.5}}).deploys
+    assert verdict({**metrics, "completion": {**completion, "live model": 0.45}}).deploys
 
 
 def test_two_customers_may_have_orders_of_one_number(shop: Shop) -> None:

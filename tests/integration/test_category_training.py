@@ -8,16 +8,16 @@ import pytest
 from click.testing import CliRunner
 
 from aisle.cli import aisle
-from aisle.db import errors, model_registry
-from aisle.trainers import evaluation
+from aisle.db import model_registry
+from aisle.trainers import evaluation, run
 from aisle.trainers.category import loading
 from aisle.trainers.category import task as category
-from aisle.trainers.category.ngram_model import StudentOptions
+from aisle.trainers.category.options import NgramOptions
 from aisle.trainers.category.products import read_catalogue
 from tests.conftest import Shop
 
 QUICK = category.Options(
-    split_column="split", student=StudentOptions(dimensions=8, epochs=2, members=1), baseline=False, deploy=True
+    split_column="split", ngram=NgramOptions(dimensions=8, epochs=2, members=1), baseline=False, deploy=True
 )
 
 
@@ -51,11 +51,11 @@ def test_items_without_a_word_in_their_names_are_no_one_group(shop: Shop) -> Non
 
 
 def test_a_live_model_is_not_measured_on_what_it_learned_from(products: Shop, database_url: str) -> None:
-    live = category.train(database_url, QUICK).model_id
+    live = run.train(category.TASK, database_url, QUICK).model_id
     products.execute(
         "update shop.products set split = case split when 'test' then 'train' else 'test' end where id % 10 < 5"
     )
-    result = category.train(database_url, QUICK)
+    result = run.train(category.TASK, database_url, QUICK)
     held_out = set(loading.heldout_of(products.connection, live))
     both = held_out & set(loading.heldout_of(products.connection, result.model_id))
     assert result.metrics["live"]["held_out_rows"] == len(both) < len(held_out)
@@ -64,27 +64,28 @@ def test_a_live_model_is_not_measured_on_what_it_learned_from(products: Shop, da
 
 def test_a_live_model_that_cannot_be_measured_stays() -> None:
     metrics: dict[str, Any] = {"accuracy": 0.9, "TF-IDF + linear SVM": {"accuracy": 0.8}, "live": {"model_id": 1}}
-    better, reason = category.judge(metrics)
-    assert better is None
-    assert "live model has learned from all held-out rows" in reason
+    verdict = category.TASK.verdict(metrics, QUICK)
+    assert (verdict.passed, verdict.deploys) == (None, False)
+    assert "live model has learned from all held-out rows" in verdict.reason
     metrics["live"]["accuracy"] = 0.8
-    assert category.judge(metrics)[0]
+    assert category.TASK.verdict(metrics, QUICK).passed
     metrics["accuracy"] = 0.7
     del metrics["live"]["accuracy"]
-    assert category.judge(metrics)[0] is False
+    assert category.TASK.verdict(metrics, QUICK).passed is False
 
 
 def test_the_baseline_answers_for_held_out_rows_that_have_a_category_and_learns_from_none(
     products: Shop, database_url: str
 ) -> None:
-    model_id = category.train(database_url, QUICK).model_id
+    model_id = run.train(category.TASK, database_url, QUICK).model_id
     held_out = len(loading.heldout_of(products.connection, model_id))
     # Half of the rows that measure are not labelled any more, the others have a new label and are to train on.
     products.execute("update shop.products set category = null where id % 10 = 0")
     products.execute("update shop.products set category = 'cake', split = 'train' where id % 10 = 5")
-    rows = {row[0]: row for row in evaluation.evaluate_category(products.connection, baseline=True)}
-    assert rows["TF-IDF + linear SVM"][1] == rows["item_category"][1] == held_out / 2
-    assert rows["TF-IDF + linear SVM"][2] == 0, "It cannot know a category that only held-out rows have."
+    rows = {row["answer"]: row for row in evaluation.evaluate(category.TASK, products.connection, baselines=True)}
+    svm, ours = rows["TF-IDF + linear SVM"], rows["item_category"]
+    assert svm["held_out_rows"] == ours["held_out_rows"] == held_out / 2
+    assert svm["accuracy"] == 0, "It cannot know a category that only held-out rows have."
 
 
 @pytest.mark.parametrize("syllables", [20, 240])
@@ -92,10 +93,11 @@ def test_a_baseline_that_cannot_be_fitted_is_no_reason_not_to_train(
     products: Shop, database_url: str, syllables: int
 ) -> None:
     products.execute("update shop.products set name = chr(44032 + 28 * (id %% %s)::int)", [syllables])
-    result = category.train(database_url, replace(QUICK, baseline=True))
+    result = run.train(category.TASK, database_url, replace(QUICK, baseline=True))
     assert model_registry.live(products.connection, "category") == result.model_id
-    with pytest.raises(errors.TrainingDataError, match="nothing in these texts to learn from"):
-        evaluation.evaluate_category(products.connection, baseline=True)
+    svm = evaluation.evaluate(category.TASK, products.connection, baselines=True)[-1]
+    assert "nothing in these texts to learn from" in svm["answer"]
+    assert svm["accuracy"] is None
 
 
 def test_a_long_text_without_spaces_is_no_ngram_of_a_model(products: Shop, database_url: str) -> None:
@@ -104,7 +106,7 @@ def test_a_long_text_without_spaces_is_no_ngram_of_a_model(products: Shop, datab
         "update shop.products set maker ="
         " (select string_agg(chr(44032 + abs(hashint4(i) % 11172)), '') from generate_series(1, 1000) i)"
     )
-    model_id = category.train(database_url, QUICK).model_id
+    model_id = run.train(category.TASK, database_url, QUICK).model_id
     longest = products.value("select max(octet_length(ngram)) from aisle.ngram_vectors where model_id = %s", [model_id])
     assert longest < 2700
 

@@ -24,10 +24,10 @@ from aisle.embedder import encoders
 from aisle.embedder.category_model import Generation
 from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
+from aisle.trainers import run
 from aisle.trainers.category import fine_tuning
 from aisle.trainers.category import task as category
-from aisle.trainers.category.fine_tuning import FineTuningOptions
-from aisle.trainers.category.ngram_model import StudentOptions
+from aisle.trainers.category.options import FineTuningOptions, NgramOptions
 from aisle.trainers.warm_start import Start
 from tests.conftest import save_tiny_encoder
 
@@ -71,16 +71,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def trained(database_url: str, tiny_encoder: Path, products: None, home: Path) -> category.Result:
+def trained(database_url: str, tiny_encoder: Path, products: None, home: Path) -> run.Result:
     options = category.Options(
         encoder=str(tiny_encoder),
         fine_tuning=QUICK,
-        student=StudentOptions(dimensions=16, epochs=8, learning_rate=0.05),
+        ngram=NgramOptions(dimensions=16, epochs=8, learning_rate=0.05),
     )
-    return category.train(database_url, options)
+    return run.train(category.TASK, database_url, options)
 
 
-def test_rows_get_the_weighted_sum_of_encoder_and_student(trained: category.Result, connection: db.Connection) -> None:
+def test_rows_get_the_weighted_sum_of_encoder_and_student(trained: run.Result, connection: db.Connection) -> None:
     generation = Generation.load(connection, trained.model_id)
     rows = connection.execute(
         "select v.item_id, v.embedding::real[], i.name,"
@@ -97,7 +97,7 @@ def test_rows_get_the_weighted_sum_of_encoder_and_student(trained: category.Resu
     assert trained.metrics["accuracy"] > 0.8, "words tell these categories apart; something is not learned"
 
 
-def test_sql_confidences_equal_torchs(trained: category.Result, connection: db.Connection) -> None:
+def test_sql_confidences_equal_torchs(trained: run.Result, connection: db.Connection) -> None:
 
     rows = connection.execute("select item_id, embedding::real[] from aisle.item_vectors order by 1").fetchall()
     head = connection.execute("select category, embedding::real[], bias, floor from aisle.category_vectors").fetchall()
@@ -114,14 +114,14 @@ def test_sql_confidences_equal_torchs(trained: category.Result, connection: db.C
 
 
 def test_training_starts_from_the_live_encoder(
-    trained: category.Result, connection: db.Connection, database_url: str, tiny_encoder: Path, home: Path
+    trained: run.Result, connection: db.Connection, database_url: str, tiny_encoder: Path, home: Path
 ) -> None:
     """At a learning rate of nothing, the transformer and the head stay those of the live model."""
     before = set((home / "training").iterdir())
     still = replace(QUICK, epochs=1, learning_rate=1e-12, head_learning_rate=0.0)
-    student = StudentOptions(dimensions=16, epochs=1)
-    options = category.Options(encoder=str(tiny_encoder), fine_tuning=still, student=student, deploy=False)
-    second = category.train(database_url, replace(options, warm_start=True))
+    student = NgramOptions(dimensions=16, epochs=1)
+    options = category.Options(encoder=str(tiny_encoder), fine_tuning=still, ngram=student, deploy=False)
+    second = run.train(category.TASK, database_url, replace(options, warm_start=True))
     assert model_registry.get(connection, second.model_id).parameters["started_from"] == trained.model_id
     old, new = (Generation.load(connection, model_id).encoder for model_id in (trained.model_id, second.model_id))
     assert old is not None
@@ -130,14 +130,14 @@ def test_training_starts_from_the_live_encoder(
         assert torch.allclose(one, other, atol=1e-6), name
     heads = [Start.read(connection, model_id).arrays["encoder"] for model_id in (trained.model_id, second.model_id)]
     assert heads[1] == pytest.approx(heads[0], abs=1e-6)
-    category.train(database_url, options)
+    run.train(category.TASK, database_url, options)
     folders = set((home / "training").iterdir()) - before
     assert len(folders) == 2, "A run that starts elsewhere must not be picked up by one from scratch."
     with pytest.raises(errors.WarmStartError, match="another encoder"):
-        category.train(database_url, category.Options(warm_start=True))
+        run.train(category.TASK, database_url, category.Options(warm_start=True))
 
 
-def test_worker_replaces_a_draft_with_the_encoders_vector(trained: category.Result, connection: db.Connection) -> None:
+def test_worker_replaces_a_draft_with_the_encoders_vector(trained: run.Result, connection: db.Connection) -> None:
     connection.execute("insert into shop.products values (1000, '녹차 우유', null, null)")
     assert connection.execute("select is_draft from aisle.item_vectors where item_id = '1000'").fetchone() == (True,)
     draft = connection.execute("select embedding::text from aisle.item_vectors where item_id = '1000'").fetchone()
@@ -152,7 +152,7 @@ def test_worker_replaces_a_draft_with_the_encoders_vector(trained: category.Resu
 
 
 @pytest.mark.trap(26)
-def test_a_tampered_model_file_is_refused(trained: category.Result, connection: db.Connection) -> None:
+def test_a_tampered_model_file_is_refused(trained: run.Result, connection: db.Connection) -> None:
     connection.execute(
         "update aisle._model_file_chunks set content = set_byte(content, 100, (get_byte(content, 100) + 1) %% 256)"
         " where name like %s",
@@ -162,7 +162,7 @@ def test_a_tampered_model_file_is_refused(trained: category.Result, connection: 
         Generation.load(connection, trained.model_id)
 
 
-def test_stored_files_cannot_carry_code(trained: category.Result, connection: db.Connection) -> None:
+def test_stored_files_cannot_carry_code(trained: run.Result, connection: db.Connection) -> None:
     names = [name for (name,) in connection.execute("select name from aisle._model_files").fetchall()]
     assert any(name.endswith(".safetensors") for name in names)
     assert {Path(name).suffix for name in names} <= model_registry.SAFE_SUFFIXES
@@ -170,7 +170,7 @@ def test_stored_files_cannot_carry_code(trained: category.Result, connection: db
 
 @pytest.mark.trap(26)
 def test_loading_a_model_unpickles_nothing(
-    trained: category.Result, connection: db.Connection, monkeypatch: pytest.MonkeyPatch
+    trained: run.Result, connection: db.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: Any, **options: Any) -> None:
         raise AssertionError("A pickle can run code.")
@@ -214,7 +214,7 @@ def test_unknown_encoder_tells_of_local_folders(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(errors.EncoderNotFoundError, match="no-such/encoder") as raised:
-        category.train(database_url, category.Options(encoder="no-such/encoder"))
+        run.train(category.TASK, database_url, category.Options(encoder="no-such/encoder"))
     assert "folder" in (raised.value.hint or "")
 
 
@@ -298,7 +298,7 @@ def test_an_encoder_that_cannot_work_is_refused_before_it_is_trained(
     spoil(folder)
     lines: list[str] = []
     with pytest.raises(errors.UnusableEncoderError, match=says) as raised:
-        category.train(database_url, category.Options(encoder=str(folder), fine_tuning=QUICK), lines.append)
+        run.train(category.TASK, database_url, category.Options(encoder=str(folder), fine_tuning=QUICK), lines.append)
     assert str(folder) in str(raised.value)
     assert raised.value.hint
     assert not any("epoch" in line for line in lines)
@@ -312,7 +312,7 @@ def test_an_encoder_reads_no_more_than_it_has_positions_for(
     save_tiny_encoder(folder, "녹차커피", max_position_embeddings=6)
     lines: list[str] = []
     options = category.Options(encoder=str(folder), fine_tuning=replace(QUICK, epochs=1), deploy=False)
-    result = category.train(database_url, options, lines.append)
+    result = run.train(category.TASK, database_url, options, lines.append)
     assert f"The encoder {folder} reads 6 tokens at most: --max-length is 6, not 48." in lines
     with db.connect(database_url) as connection:
         assert model_registry.get(connection, result.model_id).parameters["fine_tuning"]["max_length"] == 6
@@ -356,7 +356,7 @@ def test_a_texts_vector_does_not_depend_on_longer_neighbours(
     assert np.abs(alone - among_equals).max() < 0.01, "The vectors have length 1."
 
 
-def test_rounding_makes_no_vector_stale(trained: category.Result, connection: db.Connection) -> None:
+def test_rounding_makes_no_vector_stale(trained: run.Result, connection: db.Connection) -> None:
     connection.execute("update aisle.item_vectors set embedding = embedding * array_fill(1.01::real, array[3])::vector")
     assert connection.execute("select aisle._enqueue_stale()").fetchone() == (0,), "What counts is the content's hash."
 
@@ -405,14 +405,14 @@ def test_frozen_words_do_not_change(tiny_encoder: Path) -> None:
     assert any("attention" in name for name in trained)
 
 
-def test_parameters_are_stored_with_the_model(trained: category.Result, connection: db.Connection) -> None:
+def test_parameters_are_stored_with_the_model(trained: run.Result, connection: db.Connection) -> None:
     row = connection.execute("select parameters::text from aisle.models").fetchone()
     assert row is not None
     assert json.loads(row[0])["fine_tuning"]["epochs"] == QUICK.epochs
 
 
 def test_what_a_killed_worker_left_of_an_encoder_is_removed(
-    trained: category.Result,
+    trained: run.Result,
     connection: db.Connection,
     database_url: str,
     tmp_path: Path,

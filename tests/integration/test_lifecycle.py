@@ -19,10 +19,13 @@ from aisle.embedder import item_factors
 from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.trainers import drift, evaluation, overlap, run
+from aisle.trainers import drift, evaluation, overlap, run, task_of
+from aisle.trainers.basket import task as basket
 from aisle.trainers.category import loading
 from aisle.trainers.category import task as category
-from aisle.trainers.run import conclude
+from aisle.trainers.gate import Verdict
+from aisle.trainers.options import Limits
+from aisle.trainers.recommender import task as recommender
 from tests.chaos import small_shop
 from tests.chaos.waiting import PATIENCE, wait_until
 from tests.conftest import (
@@ -170,7 +173,7 @@ def test_held_out_rows_outlive_what_the_shop_does_to_them(models: Shop) -> None:
     models.execute("select aisle.detach('items')")
     models.attach()
     with pytest.raises(errors.TrainingDataError, match="No held-out row has both a category and a vector"):
-        evaluation.evaluate_category(models.connection, baseline=False)
+        evaluation.evaluate(category.TASK, models.connection, baselines=False)
     assert set(loading.heldout_of(models.connection, live)) == {"1", "2", "3"}
 
 
@@ -181,13 +184,13 @@ def test_what_is_not_attached_any_more_cannot_be_stale(models: Shop, kind: str) 
         models.execute("select aisle.detach('orders')")  # which would serve
     models.execute("select aisle.detach(%s)", [kind])
     with pytest.raises(errors.NotAttachedError, match=f"What the {task} model learned from is not attached any more"):
-        drift.examine(models.connection, task)
+        drift.examine(task_of(task), models.connection)
 
 
 def test_without_its_events_a_recommender_is_not_measured(models: Shop) -> None:
     models.execute("select aisle.detach('interactions'); select aisle.detach('orders')")
     with pytest.raises(errors.NotAttachedError, match="What the recommender model learned from"):
-        evaluation.evaluate_recommender(models.connection, baseline=False)
+        evaluation.evaluate(recommender.TASK, models.connection, baselines=False)
 
 
 def test_one_task_that_cannot_be_trained_again_stops_no_other(models: Shop, database_url: str) -> None:
@@ -228,7 +231,7 @@ def test_after_a_rollback_the_answers_are_those_from_before(models: Shop) -> Non
 
 
 def test_a_deploy_of_what_is_live_asks_for_no_force(shop: Shop, publish: Publish) -> None:
-    model_id = loading().model_id
+    model_id = publish().model_id
     shop.execute("update aisle._models set passed_gate = false")
     assert shop.value("select aisle.deploy(%s)", [model_id]) == f"Model {model_id} answers for category already."
 
@@ -271,15 +274,12 @@ def test_what_was_learned_from_events_outlives_a_reload_of_the_table(models: Sho
 
 
 def test_a_model_that_is_compared_replaces_only_what_it_was_compared_with(shop: Shop, publish: Publish) -> None:
-    first, better, by_hand = loading(), loading(deploy=False), loading(deploy=False)
+    first, better, by_hand = publish(), publish(deploy=False), publish(deploy=False)
     metrics = {"accuracy": 0.9, "live": {"model_id": first.model_id, "accuracy": 0.8}}
 
     def end(told: bool | None) -> tuple[bool, str]:
-        verdict = category.judge(metrics)
-        result = conclude(
-            shop.connection, "category", better.model_id, metrics=metrics, data={}, seconds=1, verdict=verdict,
-            deploys=bool(verdict[0]), told=told,
-        )  # fmt: skip
+        verdict = category.TASK.verdict(metrics, category.Options())
+        result = run.conclude(shop.connection, category.TASK, better.model_id, metrics, {}, verdict, told, 1)
         return result.deployed, result.reason
 
     model_registry.deploy(shop.connection, by_hand.model_id)
@@ -297,11 +297,14 @@ def test_a_model_that_is_compared_replaces_only_what_it_was_compared_with(shop: 
 
 def test_a_category_model_is_compared_on_rows_that_neither_has_learned_from() -> None:
     live = {"model_id": 1, "accuracy": 0.8, "against": {"accuracy": 0.79}}
-    assert category.judge({"accuracy": 0.9, "live": live, "svm": {"accuracy": 0.7}}) == (
+    verdict = category.TASK.verdict({"accuracy": 0.9, "live": live, "svm": {"accuracy": 0.7}}, category.Options())
+    assert verdict == Verdict(
         False,
         "its accuracy 0.7900 on rows that neither learned from is not better than that of the live model, 0.8000",
+        False,
     )
-    assert category.judge({"accuracy": 0.9, "live": {"model_id": 1}})[0] is None, "There was no such row."
+    verdict = category.TASK.verdict({"accuracy": 0.9, "live": {"model_id": 1}}, category.Options())
+    assert (verdict.passed, verdict.deploys) == (None, False), "There was no such row."
 
 
 def test_a_candidate_is_asked_what_the_live_model_is_asked(models: Shop) -> None:
@@ -309,22 +312,25 @@ def test_a_candidate_is_asked_what_the_live_model_is_asked(models: Shop) -> None
     connection = models.connection
     twin = publish_tiny_model(connection, deploy=False).model_id
     live = model_registry.require_live(connection, "category")
-    assert overlap.compare(connection, "category", live, twin, 2) == {"asked": 4, "overlap@2": 1}
+    assert overlap.compare(connection, category.TASK, live, twin, 2, exclude_seen=True) == {"asked": 4, "overlap@2": 1}
     models.execute(
         "update aisle.category_vectors set category = category || '!' where model_id = %s and category like '음료%%'",
         [twin],
     )
     # Of tea, coffee and bread only bread has its name in both; among the first two it comes for all four items.
-    compared = overlap.compare(connection, "category", live, twin, 3)
+    compared = overlap.compare(connection, category.TASK, live, twin, 3, exclude_seen=True)
     assert compared == {"asked": 4, "overlap@3": pytest.approx(1 / 3)}
 
     live = model_registry.require_live(connection, "recommender")
     other = publish_tiny_recommender(connection, {2: (None, (1, 0), (0, 1)), 3: (None, (0.1, 1), (1, 1))})
     # Ann has seen 1 and is told 2 and 3 by both; Bob, who has seen 3, is told 1 and 2 by the one and 2 by the other.
-    assert overlap.compare(connection, "recommender", live, other, 5) == {"asked": 2, "overlap@5": 0.75}
+    assert overlap.compare(connection, recommender.TASK, live, other, 5, exclude_seen=True) == {
+        "asked": 2,
+        "overlap@5": 0.75,
+    }
 
     live = model_registry.require_live(connection, "basket")
-    assert overlap.compare(connection, "basket", live, live, 5) == {"asked": 2, "overlap@5": 1}
+    assert overlap.compare(connection, basket.TASK, live, live, 5, exclude_seen=True) == {"asked": 2, "overlap@5": 1}
 
 
 # ---- stale models ----
@@ -353,24 +359,25 @@ def test_a_category_model_is_stale_when_the_shop_has_moved_on(shop: Shop) -> Non
         " from aisle.item_vectors"
     )
     shop.execute("update aisle._models set environment = jsonb_build_object('finished_at', clock_timestamp())")
-    fresh = drift.examine(shop.connection, "category")
+    fresh = drift.examine(category.TASK, shop.connection)
     assert (fresh.new_rows, fresh.mix, fresh.confidence) == (0, 0, None)
-    assert fresh.reasons(drift.Limits()) == []
+    assert drift.reasons(fresh, Limits()) == []
 
     insert(41, 100, model.bread)
-    stale = drift.examine(shop.connection, "category")
+    stale = drift.examine(category.TASK, shop.connection)
     assert stale.new_rows == pytest.approx(0.6)
     assert stale.mix == pytest.approx(0.6)
     assert stale.confidence == pytest.approx(0.9 - 0.5, abs=1e-4), "Tea or coffee: it does not know."
-    assert len(stale.reasons(drift.Limits())) == 3
-    assert stale.reasons(drift.Limits(new_rows=0.7, mix=0.7)) == ["it is less sure of new items by 0.400 (limit: 0.05)"]
+    assert len(drift.reasons(stale, Limits())) == 3
+    loose = Limits(new_rows=0.7, mix=0.7)
+    assert drift.reasons(stale, loose) == ["it is less sure of new items by 0.400 (limit: 0.05)"]
 
 
 def test_a_basket_model_is_stale_when_orders_have_come(models: Shop) -> None:
     models.execute("update aisle._models set data = '{\"rows\": 2}' where task = 'basket'")
-    assert drift.examine(models.connection, "basket").reasons(drift.Limits()) == []
+    assert drift.reasons(drift.examine(basket.TASK, models.connection), Limits()) == []
     models.execute("insert into shop.lines values ('c', 'bob', '2024-01-03', 2)")
-    (reason,) = drift.examine(models.connection, "basket").reasons(drift.Limits())
+    (reason,) = drift.reasons(drift.examine(basket.TASK, models.connection), Limits())
     assert reason.startswith("50.0% of the rows are new or gone")
 
 
@@ -379,11 +386,12 @@ def test_a_basket_model_is_stale_when_orders_have_come(models: Shop) -> None:
 )
 def test_rows_that_came_while_others_went_are_counted(models: Shop, task: str, row: str) -> None:
     connection, table = models.connection, {"recommender": "shop.visits", "basket": "shop.lines"}[task]
-    data = {"rows": run.count_rows(connection, task), "newest": run.newest_moment(connection, task)}
+    trained = task_of(task)
+    data = {"rows": trained.count_rows(connection), "newest": trained.newest_moment(connection)}
     models.execute("update aisle._models set data = %s where task = %s", [Jsonb(data), task])
-    assert drift.examine(connection, task).new_rows == 0
+    assert drift.examine(trained, connection).new_rows == 0
     models.execute(f"delete from {table} where who = 'ann'; insert into {table} values {row}")
-    assert drift.examine(connection, task).new_rows == 1, "Of two rows one went, and one came."
+    assert drift.examine(trained, connection).new_rows == 1, "Of two rows one went, and one came."
 
 
 # ---- back-ups and upgrades ----

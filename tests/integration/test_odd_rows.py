@@ -15,15 +15,19 @@ from psycopg.types.json import Jsonb
 from aisle import db
 from aisle.db import Connection, errors
 from aisle.embedder.item_vectors import ItemEmbedder
+from aisle.embedder.orders import Targets
 from aisle.embedder.pipeline import drain
+from aisle.trainers import run
 from aisle.trainers.basket import score as basket_score
 from aisle.trainers.basket import task as basket
-from aisle.trainers.basket.orders import read_baskets
+from aisle.trainers.basket.read_orders import read_baskets
 from aisle.trainers.bulk import copy_rows
 from aisle.trainers.category.products import read_catalogue
-from aisle.trainers.recommender import baselines, towers
+from aisle.trainers.recommender import baselines
 from aisle.trainers.recommender import task as recommender
 from aisle.trainers.recommender.events import read_events, read_items
+from aisle.trainers.recommender.options import TowerOptions
+from tests.basket_model import read_model
 from tests.conftest import Server, Shop, publish_tiny_basket, publish_tiny_model, publish_tiny_recommender
 
 LARGEST, SMALLEST = 1e9, 1e-30  # of a weight or a quantity
@@ -150,8 +154,8 @@ def test_odd_events_stop_no_training_and_are_counted(database_url: str, connecti
     connection.execute("select aisle.attach_interactions('visits', 'who', 'product', 'at', 'weight')")
     connection.execute(ODD.encode())
     lines: list[str] = []
-    options = recommender.Options(model=model, deploy=True, tower_options=towers.Options(epochs=1))
-    result = recommender.train(database_url, options, lines.append)
+    options = recommender.Options(model=model, deploy=True, towers=TowerOptions(epochs=1))
+    result = run.train(recommender.TASK, database_url, options, lines.append)
     assert result.metrics["recall@10"] > 0
     assert [line for line in lines if "eft out" in line or "Counted" in line] == [
         "Left out: 2 rows of public.visits, whose column at holds no time in the years 1 to 9999.",
@@ -172,7 +176,7 @@ def test_odd_orders_stop_no_training_and_are_counted(database_url: str, connecti
         " (99, 2, 1, '11000-01-01', 1)"
     )
     lines: list[str] = []
-    result = basket.train(database_url, basket.Options(deploy=True), lines.append)
+    result = run.train(basket.TASK, database_url, basket.Options(deploy=True), lines.append)
     assert result.metrics["recall@10"] > 0
     assert [line for line in lines if "eft out" in line or "Counted" in line] == [
         "Left out: 2 rows of public.lines, whose column at holds no time in the years 1 to 9999.",
@@ -342,14 +346,14 @@ def regular(server: Server, template: str) -> Iterator[tuple[Connection, int, An
             " from generate_series(1, 40) u, generate_series(1, 4) n, generate_series(1, 3) i;"
             "select aisle.attach_orders('lines', 'id', 'product', 'who', 'at', time_zone => 'UTC')"
         )
-        result = basket.train(url, basket.Options(deploy=True))
+        result = run.train(basket.TASK, url, basket.Options(deploy=True))
         baskets = read_baskets(connection)
-        learned, weights = basket.read_model(connection, result.model_id, baskets)
+        learned, weights = read_model(connection, result.model_id, baskets)
         customers = np.arange(baskets.customers)
         nothing = np.zeros(len(customers) + 1, dtype=np.int64)
         days = db.fetch_value(connection, "select date '2024-03-01' - date '1970-01-01'")
         found = basket_score.candidates(
-            baskets, basket.Targets(customers, np.full(len(customers), float(days)), nothing, nothing[:0]), learned,
+            baskets, Targets(customers, np.full(len(customers), float(days)), nothing, nothing[:0]), learned,
             basket_score.neighbours_of(baskets, learned), neighbours=200, nearest=100, by_time=False,
         )  # fmt: skip
         connection.execute("set aisle.now = '2024-03-01 00:00+00'")

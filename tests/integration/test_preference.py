@@ -12,14 +12,14 @@ import pytest
 from aisle import db
 from aisle.db import Connection, errors, model_registry
 from aisle.embedder.category_model import Generation
-from aisle.trainers import evaluation
+from aisle.trainers import evaluation, run
 from aisle.trainers.category import linear_svm
-from aisle.trainers.category.fine_tuning import FineTuningOptions
-from aisle.trainers.category.ngram_model import StudentOptions
+from aisle.trainers.category.options import FineTuningOptions, NgramOptions
+from aisle.trainers.preference import labelling
 from aisle.trainers.preference import task as preference
 from aisle.trainers.recommender import task as recommender
-from aisle.trainers.recommender import towers
 from aisle.trainers.recommender.events import read_events
+from aisle.trainers.recommender.options import TowerOptions
 from tests.conftest import Shop, save_tiny_encoder
 from tests.reviews import Review, make_review, make_reviews
 
@@ -27,8 +27,8 @@ REVIEWS = 1200
 RATED = 0.6  # share of the reviews
 WRONG = 0.03  # share of the ratings that say the opposite of the text
 # What is generated has no more to tell than a few words, so the student may believe them.
-STUDENT = StudentOptions(dimensions=16, epochs=30, members=2, ngram_dropout=0.2)
-STARS = preference.Options(liked_from=4, student=STUDENT)
+STUDENT = NgramOptions(dimensions=16, epochs=30, members=2, ngram_dropout=0.2)
+STARS = preference.Options(liked_from=4, ngram=STUDENT)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def labels(shop: Shop) -> dict[str, bool]:
 
 
 def test_texts_without_a_rating_are_labelled_once(shop: Shop, database_url: str, reviews: list[Review]) -> None:
-    result = preference.train(database_url, STARS)
+    result = run.train(preference.TASK, database_url, STARS)
     assert result.deployed
     model = model_registry.get(shop.connection, result.model_id)
     assert (model.task, model.state, model.parameters["liked"]) == ("preference", "ready", {"from": 4})
@@ -97,9 +97,9 @@ def test_texts_without_a_rating_are_labelled_once(shop: Shop, database_url: str,
     assert result.metrics["majority"]["auc"] == 0.5
     assert result.metrics["ece"] < 0.1, "Its probabilities are calibrated."
 
-    waiting = preference.unlabelled(shop.connection)
+    waiting = labelling.unlabelled(shop.connection)
     batches: list[int] = []
-    done = preference.label(shop.connection, batches.append, batch_size=100)
+    done = labelling.label(shop.connection, batches.append, batch_size=100)
     assert waiting == done.liked + done.not_liked == batches[-1]
     assert len(batches) > 2
     given = labels(shop)
@@ -111,9 +111,9 @@ def test_texts_without_a_rating_are_labelled_once(shop: Shop, database_url: str,
     confidence = shop.value("select min(confidence) from aisle._review_labels")
     assert 0.5 <= confidence <= 1
 
-    assert preference.label(shop.connection) == preference.Labelled(0, 0), "What has its label is left alone."
+    assert labelling.label(shop.connection) == labelling.Labelled(0, 0), "What has its label is left alone."
     shop.execute("update shop.reviews set said = said || ' 또', gave = null where who = '7'")
-    rewritten = preference.label(shop.connection)
+    rewritten = labelling.label(shop.connection)
     assert rewritten.liked + rewritten.not_liked == preference_texts(shop, "7")
 
 
@@ -124,18 +124,18 @@ def preference_texts(shop: Shop, who: str) -> int:
 def test_the_same_seed_gives_the_same_model_and_evaluation_finds_the_same_reviews(
     shop: Shop, database_url: str, reviews: list[Review]
 ) -> None:
-    first, second = preference.train(database_url, STARS), preference.train(database_url, STARS)
-    assert first.metrics == second.metrics
+    first, second = run.train(preference.TASK, database_url, STARS), run.train(preference.TASK, database_url, STARS)
+    assert {**first.metrics, "live": {"model_id": first.model_id}} == second.metrics
     assert first.deployed
     assert not second.deployed, "A model is live already."
     assert "labels of the model that is live would no longer count" in second.reason
-    table = evaluation.evaluate_preference(shop.connection, baseline=True)
-    assert [row["answer"] for row in table] == [f"model {first.model_id}", "majority", linear_svm.NAME]
+    table = evaluation.evaluate(preference.TASK, shop.connection, baselines=True)
+    assert [row["answer"] for row in table] == ["aisle label reviews", "majority", linear_svm.NAME]
     assert table[0]["auc"] == pytest.approx(first.metrics["auc"])
     assert table[2]["accuracy"] > table[1]["accuracy"]
     assert table[2]["auc"] > 0.9, "Its certainty grows with `liked`."
 
-    preference.label(shop.connection)
+    labelling.label(shop.connection)
     before = labels(shop)
     shop.execute("select aisle.deploy(%s)", [second.model_id])
     assert labels(shop) == {}, "Each model has its own labels."
@@ -157,22 +157,22 @@ def test_equal_and_nearly_equal_texts_are_in_one_part(shop: Shop, database_url: 
 
 
 def test_a_killed_run_goes_on_where_it_was(shop: Shop, database_url: str, reviews: list[Review]) -> None:
-    preference.train(database_url, STARS)
-    waiting = preference.unlabelled(shop.connection)
+    run.train(preference.TASK, database_url, STARS)
+    waiting = labelling.unlabelled(shop.connection)
 
     def stop(texts: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        preference.label(shop.connection, stop, batch_size=100)
-    assert preference.unlabelled(shop.connection) == waiting - 100
-    done = preference.label(shop.connection)
+        labelling.label(shop.connection, stop, batch_size=100)
+    assert labelling.unlabelled(shop.connection) == waiting - 100
+    done = labelling.label(shop.connection)
     assert done.liked + done.not_liked == waiting - 100
 
 
 @pytest.mark.trap(14)
 def test_no_snapshot_is_held_while_the_model_runs(shop: Shop, database_url: str, reviews: list[Review]) -> None:
-    preference.train(database_url, STARS)
+    run.train(preference.TASK, database_url, STARS)
     seen = []
     with db.connect(database_url) as other:
 
@@ -184,7 +184,7 @@ def test_no_snapshot_is_held_while_the_model_runs(shop: Shop, database_url: str,
                 ).fetchone()
             )
 
-        preference.label(shop.connection, look, batch_size=100)
+        labelling.label(shop.connection, look, batch_size=100)
     assert set(seen) == {("idle", None)}
 
 
@@ -198,10 +198,10 @@ def test_an_encoder_reads_reviews_too(
         encoder=str(save_tiny_encoder(tmp_path / "encoder", letters)),
         liked_from=4,
         fine_tuning=FineTuningOptions(dimensions=16, epochs=1, batch_size=32, max_length=32),
-        student=STUDENT,
+        ngram=STUDENT,
     )
     shop.execute("delete from shop.reviews where what::integer >= 10")
-    result = preference.train(database_url, options)
+    result = run.train(preference.TASK, database_url, options)
     assert result.metrics["auc"] > 0.8
     generation = Generation.load(shop.connection, result.model_id)
     assert generation.encoder is not None
@@ -209,15 +209,15 @@ def test_an_encoder_reads_reviews_too(
     together = preference.predict(shop.connection, generation, texts)
     alone = [preference.predict(shop.connection, generation, [text])[0] for text in texts]
     assert together == pytest.approx(alone, abs=0.05)
-    assert preference.label(shop.connection).liked > 0
+    assert labelling.label(shop.connection).liked > 0
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "options"),
     [
-        ("boolean", (False, True), preference.Options(student=STUDENT)),
-        ("text", ("meh", "wow"), preference.Options(liked=("wow", "great"), student=STUDENT)),
-        ("real", (3.5, 4.5), preference.Options(liked_from=4.5, student=STUDENT)),
+        ("boolean", (False, True), preference.Options(ngram=STUDENT)),
+        ("text", ("meh", "wow"), preference.Options(liked=("wow", "great"), ngram=STUDENT)),
+        ("real", (3.5, 4.5), preference.Options(liked_from=4.5, ngram=STUDENT)),
     ],
 )
 def test_ratings_of_every_kind(
@@ -227,17 +227,17 @@ def test_ratings_of_every_kind(
     add(shop, [("a", "1", r.text, values[r.is_liked]) for r in islice(make_reviews(Random(1)), 500)])
     add(shop, [("a", "1", "커피", None)])
     attach(shop)
-    result = preference.train(database_url, options)
+    result = run.train(preference.TASK, database_url, options)
     assert result.metrics["auc"] > 0.8
     assert result.deployed
-    done = preference.label(shop.connection)
+    done = labelling.label(shop.connection)
     assert done.liked + done.not_liked == 1
 
 
 def test_what_is_missing_is_said(shop: Shop, database_url: str) -> None:
     def refused(match: str, error: type[errors.AisleError], options: preference.Options = STARS) -> str:
         with pytest.raises(error, match=match) as raised:
-            preference.train(database_url, options)
+            run.train(preference.TASK, database_url, options)
         assert shop.value("select count(*) from aisle._models") == 0
         return raised.value.hint or ""
 
@@ -261,7 +261,7 @@ def test_what_is_missing_is_said(shop: Shop, database_url: str) -> None:
     add(shop, [("a", "1", "bread", 1)])
     refused("51 rated reviews are too few", errors.TrainingDataError)
     with pytest.raises(errors.NoLiveModelError, match="preference") as raised:
-        preference.label(shop.connection)
+        labelling.label(shop.connection)
     assert "aisle train preference" in (raised.value.hint or "")
 
 
@@ -300,19 +300,19 @@ def test_a_recommender_of_liked_events_foresees_what_people_like(shop: Shop, dat
         features=("user", "item"),
         liked_only=True,
         deploy=True,
-        tower_options=towers.Options(dimensions=8, epochs=40, batch_size=64),
+        towers=TowerOptions(dimensions=8, epochs=40, batch_size=64),
     )
     with pytest.raises(errors.NoLiveModelError, match="preference"):
-        recommender.train(database_url, options)
-    preference.train(database_url, STARS)
+        run.train(recommender.TASK, database_url, options)
+    run.train(preference.TASK, database_url, STARS)
     lines: list[str] = []
-    recommender.train(database_url, options, lines.append)
+    run.train(recommender.TASK, database_url, options, lines.append)
     assert any("have no label yet" in line for line in lines)
-    done = preference.label(shop.connection)
+    done = labelling.label(shop.connection)
     assert min(done.liked, done.not_liked) > 100
 
     lines.clear()
-    result = recommender.train(database_url, options, lines.append)
+    result = run.train(recommender.TASK, database_url, options, lines.append)
     events = read_events(shop.connection, ("user", "item"), liked_only=True)
     liked = events.weight > 0
     own = np.array([int(events.user_ids[u][1:]) % COLOURS == colour(events.items.ids[i])
@@ -324,10 +324,10 @@ def test_a_recommender_of_liked_events_foresees_what_people_like(shop: Shop, dat
     relevant = shop.execute("select user_id, unnest(relevant) from aisle._heldout_users where model_id = %s",
                             [result.model_id]).fetchall()  # fmt: skip
     assert np.mean([int(user[1:]) % COLOURS == colour(item) for user, item in relevant]) > 0.95
-    table = evaluation.evaluate_recommender(shop.connection, baseline=True)
+    table = evaluation.evaluate(recommender.TASK, shop.connection, baselines=True)
     assert table[0]["recall@10"] == pytest.approx(result.metrics["recall@10"])
     of_own_colour = recommended_of_own_colour(shop)
-    recommender.train(database_url, replace(options, liked_only=False))
+    run.train(recommender.TASK, database_url, replace(options, liked_only=False))
     assert of_own_colour > 0.75
     assert recommended_of_own_colour(shop) < 0.65, "Of all events, either colour has as many."
 
@@ -353,18 +353,18 @@ def test_events_that_weigh_nothing_are_history_only(
     add(shop, [(f"u{user}", item, None, 1 - (item == "2")) for user in range(60) for item in ("1", "2", "3")])
     shop.execute("select aisle.attach_interactions('shop.reviews', 'who', 'what', 'at', weight => 'gave')")
     order = "set" if unordered else "time"
-    options = recommender.Options(features=("item",), deploy=True, tower_options=towers.Options(order=order, epochs=20))
-    result = recommender.train(database_url, options)
+    options = recommender.Options(features=("item",), deploy=True, towers=TowerOptions(order=order, epochs=20))
+    result = run.train(recommender.TASK, database_url, options)
     assert result.metrics["recall@10"] == 1
     shop.execute("insert into shop.reviews values ('new', '1', now(), null, 1)")
     assert shop.execute("select item_id from aisle.recommend('new', 1)").fetchone() == ("3",)
 
 
 def test_nothing_is_left_after_detach(shop: Shop, database_url: str, reviews: list[Review]) -> None:
-    preference.train(database_url, STARS)
-    preference.label(shop.connection)
+    run.train(preference.TASK, database_url, STARS)
+    labelling.label(shop.connection)
     shop.execute("select aisle.detach('interactions')")
     assert shop.value("select count(*) from aisle._review_labels") == 0
     assert shop.value("select to_regclass('aisle._interactions')") is None
     with pytest.raises(errors.NotAttachedError):
-        preference.label(shop.connection)
+        labelling.label(shop.connection)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,21 @@ from aisle.db import Connection, errors, model_registry
 from aisle.demo.shop import generate, load
 from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.trainers import evaluation
+from aisle.trainers import evaluation, run
+from aisle.trainers.gate import Verdict
 from aisle.trainers.recommender import als, baselines, experiment, towers
 from aisle.trainers.recommender import task as recommender
 from aisle.trainers.recommender.events import Events, Items, read_events
+from aisle.trainers.recommender.fit import fit
+from aisle.trainers.recommender.held_out import HeldOut, check, hold_out
+from aisle.trainers.recommender.options import TowerOptions
 from aisle.trainers.run import Result
 from tests.conftest import Server, Shop
 
 USERS = 1000
 TOP = 50
 FEATURES = ("user", "item", "category", "meal_time", "weekday")
-QUICK = towers.Options(features=FEATURES, epochs=1, batch_size=4096)
+QUICK = TowerOptions(features=FEATURES, epochs=1, batch_size=4096)
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +60,15 @@ def published(
     connection: Connection, *, repeats: bool, model: str = "towers", **changes: Any
 ) -> tuple[int, Events, Events, towers.Factors]:
     """Train for a moment, publish and deploy; return the model, all events, those learned from, and the factors."""
-    options = recommender.Options(repeats=repeats)
-    tower_options = towers.Options(**{**vars(QUICK), "exclude_seen": not repeats, **changes})
-    events = read_events(connection, tower_options.features)
-    test = recommender.hold_out(events, None, exclude_seen=not repeats)
-    factors, _ = recommender.fit(test.events, None, tower_options, 7, lambda line: None, model=model)
-    model_id = recommender.publish(connection, events, test, factors, tower_options, options)
+    given = replace(QUICK, **changes)
+    options = recommender.Options(repeats=repeats, model=model, features=given.features, towers=given)
+    events = read_events(connection, given.features)
+    test = recommender.TASK.split(events, options)
+    fitted = recommender.TASK.fit(connection, events, test, options, lambda line: None)
+    model_id = recommender.TASK.load(connection, events, test, fitted, options, {})
     connection.execute("update aisle._models set state = 'ready' where model_id = %s", [model_id])
     connection.execute("select aisle.deploy(%s)", [model_id])
-    return model_id, events, test.events, factors
+    return model_id, events, test.events, fitted.factors
 
 
 def test_how_validation_went_is_stored_with_the_model(demo: Connection) -> None:
@@ -122,8 +127,8 @@ def test_sql_and_the_trainer_give_the_same_scores(demo: Connection, repeats: boo
 
 def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
     lines: list[str] = []
-    options = recommender.Options(features=FEATURES, tower_options=QUICK, deploy=True)
-    result = recommender.train(demo_url, options, lines.append)
+    options = recommender.Options(features=FEATURES, towers=QUICK, deploy=True)
+    result = run.train(recommender.TASK, demo_url, options, lines.append)
     model = model_registry.get(demo, result.model_id)
     assert result.deployed
     assert model.state == "ready"
@@ -133,7 +138,7 @@ def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
     assert model.data.keys() == {"rows", "newest", "events", "users", "items", "fingerprint"}
     assert any("validation recall@10" in line for line in lines)
 
-    again = recommender.train(demo_url, options)
+    again = run.train(recommender.TASK, demo_url, options)
     # An approximate index may miss another item each time; what it looks in is the same.
     assert again.metrics["recall@10"] == pytest.approx(result.metrics["recall@10"], abs=0.005)
     live = again.metrics["live"]
@@ -148,30 +153,30 @@ def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
 def test_what_finds_more_on_validation_is_published(
     demo_url: str, demo: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = recommender.Options(features=("item", "category"), tower_options=QUICK, deploy=False)
+    options = recommender.Options(features=("item", "category"), towers=QUICK, deploy=False)
     for name in ("REGULARISATION", "ALPHA"):
         monkeypatch.setattr(als, name, (20.0,))
     tune = als.tune
     for found, best in [(1.0, "ials"), (0.0, "towers")]:
         monkeypatch.setattr(als, "tune", lambda *given, found=found: (tune(*given)[0], found))
-        result = recommender.train(demo_url, options)
+        result = run.train(recommender.TASK, demo_url, options)
         parameters = model_registry.get(demo, result.model_id).parameters
         assert parameters["kind"] == best
         assert parameters["tried"].keys() == {"towers", "ials"}
         assert bool(parameters["validation"]) == (best == "towers")
-    alone = recommender.train(demo_url, replace(options, model="ials"))
+    alone = run.train(recommender.TASK, demo_url, replace(options, model="ials"))
     assert model_registry.get(demo, alone.model_id).parameters["tried"].keys() == {"ials"}
     with pytest.raises(errors.InvalidArgumentError, match="ials knows no contexts, and cannot learn from meal_time"):
-        recommender.train(demo_url, replace(options, model="ials", features=("item", "meal_time")))
+        run.train(recommender.TASK, demo_url, replace(options, model="ials", features=("item", "meal_time")))
 
 
 def test_evaluation_asks_the_same_users_whatever_happened_since(demo: Connection) -> None:
     model_id = model_registry.live(demo, "recommender")
     assert model_id is not None
-    before = evaluation.evaluate_recommender(demo, baseline=True)
+    before = evaluation.evaluate(recommender.TASK, demo, baselines=True)
     demo.execute("insert into shop.visits select distinct customer_id, 1, now(), 'lunch' from shop.visits")
     try:
-        assert evaluation.evaluate_recommender(demo, baseline=False) == before[:1]
+        assert evaluation.evaluate(recommender.TASK, demo, baselines=False) == before[:1]
         assert {row["answer"] for row in before} == {"recommend", *baselines.BASELINES}
         stored = model_registry.get(demo, model_id).metrics
         assert before[0]["recall@10"] == stored["recall@10"]
@@ -183,7 +188,7 @@ def test_evaluation_asks_the_same_users_whatever_happened_since(demo: Connection
 
 def test_an_experiment_says_what_is_shown_and_leaves_no_model(demo_url: str, demo: Connection) -> None:
     models = db.fetch_value(demo, "select count(*) from aisle._models")
-    options = recommender.Options(tower_options=towers.Options(epochs=1, batch_size=4096))
+    options = recommender.Options(towers=TowerOptions(epochs=1, batch_size=4096))
     table = experiment.compare_features(demo_url, [("user", "item"), ("user", "item", "category")], 2, options)
     assert [arm.features for arm in table] == [("user", "item"), ("user", "item", "category")]
     assert all(len(arm.recall) == 2 and arm.sd is not None for arm in table)
@@ -234,40 +239,32 @@ def test_a_new_item_gets_the_towers_vectors_from_the_worker(demo: Connection) ->
 
 
 def test_an_item_that_changes_while_a_model_is_fitted_is_brought_up_to_date(demo: Connection) -> None:
-    options = replace(QUICK, features=("item", "category"), exclude_seen=True)
-    events = read_events(demo, options.features)
-    test = recommender.hold_out(events, None, exclude_seen=True)
-    factors, _ = recommender.fit(test.events, None, options, 7, lambda line: None)
+    options = recommender.Options(features=("item", "category"), model="towers", towers=QUICK)
+    events = read_events(demo, ("item", "category"))
+    test = recommender.TASK.split(events, options)
+    fitted = recommender.TASK.fit(demo, events, test, options, lambda line: None)
     item = events.items.ids[int(np.bincount(test.events.item).argmax())]
     before = db.fetch_value(demo, "select category from shop.products where id = %s", (item,))
     demo.execute("update shop.products set category = 'moved' where id = %s", (item,))
     drain(demo, [FactorEmbedder()])
-    model_id = recommender.publish(demo, events, test, factors, options, recommender.Options())
+    model_id = recommender.TASK.load(demo, events, test, fitted, options, {})
     row = "select category_key, origin from aisle.item_factors where model_id = %s and item_id = %s"
     assert demo.execute(row, (model_id, item)).fetchall() == [("moved > ", "events")]
     demo.execute("update shop.products set category = %s where id = %s", (before, item))
 
 
 def test_a_model_is_deployed_if_it_beats_all_that_it_is_compared_with() -> None:
-    options = recommender.Options()
     metrics = {"users": 3, "recall@10": 0.2, "popularity": {"recall@10": 0.1}, "live": {"recall@10": 0.19}}
-    assert recommender.judge(metrics, options) == (
-        True,
-        "its recall@10 0.2000 is better than that of the live model, 0.1900",
-    )
+    verdict = partial(recommender.TASK.verdict, options=recommender.Options())
+    assert verdict(metrics) == Verdict(True, "its recall@10 0.2000 is better than that of the live model, 0.1900", True)
     metrics["ials"] = {"recall@10": 0.2}
-    assert recommender.judge(metrics, options) == (
-        False,
-        "its recall@10 0.2000 is not better than that of ials, 0.2000",
-    )
-    assert not recommender.is_deployed(metrics, options)
+    assert verdict(metrics) == Verdict(False, "its recall@10 0.2000 is not better than that of ials, 0.2000", False)
     first = {name: value for name, value in metrics.items() if name != "live"}
-    assert recommender.is_deployed(first, options), "A shop is better served by it than by none."
-    assert not recommender.is_deployed(first | {"own-history": {"recall@10": 0.3}}, options)
+    assert verdict(first).deploys, "A shop is better served by it than by none."
+    assert not verdict(first | {"own-history": {"recall@10": 0.3}}).deploys
     metrics["live"]["against"] = {"recall@10": 0.15}
-    assert recommender.judge(metrics, options) == (
-        False,
-        "its recall@10 0.1500 on rows that neither learned from is not better than that of the live model, 0.1900",
+    assert verdict(metrics).reason == (
+        "its recall@10 0.1500 on rows that neither learned from is not better than that of the live model, 0.1900"
     )
 
 
@@ -279,7 +276,7 @@ def events_of(rows: list[tuple[int, int, float]]) -> Events:
     )  # fmt: skip
 
 
-def held(test: recommender.HeldOut) -> tuple[list[tuple[int, float]], set[tuple[int, int]], int]:
+def held(test: HeldOut) -> tuple[list[tuple[int, float]], set[tuple[int, int]], int]:
     """Return (user, moment), the relevant (user, item), and the number of events that are left."""
     relevant = set(zip(test.relevant.user.tolist(), test.relevant.item.tolist(), strict=True))
     return list(zip(test.user.tolist(), test.at.tolist(), strict=True)), relevant, len(test.events)
@@ -288,11 +285,11 @@ def held(test: recommender.HeldOut) -> tuple[list[tuple[int, float]], set[tuple[
 def test_each_users_last_moment_is_held_out() -> None:
     events = events_of([(0, 1, 1), (0, 2, 2), (0, 3, 3), (0, 4, 3), (1, 1, 5), (2, 1, 1), (2, 2, 2), (2, 1, 3)])
     # b has one moment: it stays. c comes back to 1 at last.
-    assert held(recommender.hold_out(events, None, exclude_seen=False)) == (
+    assert held(hold_out(events, None, exclude_seen=False)) == (
         [(0, 3.0), (2, 3.0)], {(0, 3), (0, 4), (2, 1)}, 5,
     )  # fmt: skip
     # Where seen items are not recommended, c's last new item counts, and nothing later is left to learn from.
-    assert held(recommender.hold_out(events, None, exclude_seen=True)) == (
+    assert held(hold_out(events, None, exclude_seen=True)) == (
         [(0, 3.0), (2, 2.0)], {(0, 3), (0, 4), (2, 2)}, 4,
     )  # fmt: skip
 
@@ -300,23 +297,23 @@ def test_each_users_last_moment_is_held_out() -> None:
 def test_what_came_from_a_date_on_is_held_out() -> None:
     events = events_of([(0, 1, 1), (0, 1, 2), (0, 2, 3), (1, 1, 2), (1, 2, 3), (2, 1, 1)])
     # b was not there before the date: it cannot be asked, and stays.
-    assert held(recommender.hold_out(events, 2, exclude_seen=True)) == ([(0, 2.0)], {(0, 2)}, 4)
-    assert held(recommender.hold_out(events, 2, exclude_seen=False)) == ([(0, 2.0)], {(0, 1), (0, 2)}, 4)
+    assert held(hold_out(events, 2, exclude_seen=True)) == ([(0, 2.0)], {(0, 2)}, 4)
+    assert held(hold_out(events, 2, exclude_seen=False)) == ([(0, 2.0)], {(0, 1), (0, 2)}, 4)
 
 
 def test_a_moment_that_holds_out_nobody_is_said() -> None:
     events = events_of([(0, 1, 1), (0, 2, 2), (1, 1, 2), (1, 2, 3)])
     with pytest.raises(errors.TrainingDataError, match=r"Nobody has an event that counts from 1970-01-01 00:01 on"):
-        recommender.check(recommender.hold_out(events, 60, exclude_seen=True), 60)
+        check(hold_out(events, 60, exclude_seen=True), 60)
     with pytest.raises(errors.TrainingDataError, match="Nobody has an event") as raised:
-        recommender.fit(events, 60, QUICK, 7, lambda line: None)
+        fit(events, 60, QUICK, 7, lambda line: None)
     assert "--validate-from" in (raised.value.hint or "")
 
 
 def test_users_whose_events_have_one_moment_each_are_said() -> None:
     events = events_of([(user, item, 1) for user in range(3) for item in range(3)])
     with pytest.raises(errors.TrainingDataError, match="No user has an event to foresee") as raised:
-        recommender.check(recommender.hold_out(events, None, exclude_seen=True), None)
+        check(hold_out(events, None, exclude_seen=True), None)
     assert "Do times differ" in (raised.value.hint or "")
 
 
@@ -335,7 +332,7 @@ def test_what_no_model_can_have_is_refused_before_anything_is_read(database_url:
     arguments = ["--database-url", database_url, "train", "recommender", *given.split()]
     refused = CliRunner().invoke(aisle, arguments)
     assert refused.exit_code == 2
-    assert "Invalid value for" in refused.output
+    assert "Invalid value" in refused.output
 
 
 def create_visits(shop: Shop) -> None:
@@ -352,7 +349,7 @@ def attach_visits(shop: Shop) -> None:
 def test_too_little_to_learn_from_is_said(shop: Shop, database_url: str) -> None:
     def refused(match: str, error: type[errors.AisleError] = errors.TrainingDataError) -> str:
         with pytest.raises(error, match=match) as raised:
-            recommender.train(database_url, recommender.Options())
+            run.train(recommender.TASK, database_url, recommender.Options())
         assert db.fetch_value(shop.connection, "select count(*) from aisle._models") == 0
         return raised.value.hint or ""
 
@@ -377,10 +374,10 @@ def test_a_feature_that_there_is_not_is_named(shop: Shop, database_url: str) -> 
     shop.insert("tea")
     attach_visits(shop)
     with pytest.raises(errors.InvalidArgumentError, match="no feature mealtime") as raised:
-        recommender.train(database_url, recommender.Options(features=("user", "mealtime")))
+        run.train(recommender.TASK, database_url, recommender.Options(features=("user", "mealtime")))
     assert "hour" in (raised.value.hint or "")
     with pytest.raises(errors.NoLiveModelError, match="text needs a live category model"):
-        recommender.train(database_url, recommender.Options(features=("user", "text")))
+        run.train(recommender.TASK, database_url, recommender.Options(features=("user", "text")))
 
 
 @pytest.mark.parametrize("text_model", [False, True])
@@ -397,8 +394,8 @@ def test_a_tiny_shop_learns_and_its_items_without_events_are_there(
         for day in range(3):
             shop.execute("insert into shop.visits values (%s, %s, %s)",
                          [str(user), items[(user + day) % 3], f"2026-01-{day + 1}"])  # fmt: skip
-    result = recommender.train(
-        database_url, recommender.Options(features=("user", "item", "text") if text_model else None)
+    result = run.train(
+        recommender.TASK, database_url, recommender.Options(features=("user", "item", "text") if text_model else None)
     )
     assert result.metrics["users"] == 40
     shop.execute("select aisle.deploy(%s, force => true)", [result.model_id])  # with six items, popularity finds all
@@ -421,7 +418,7 @@ def test_where_stores_are_is_learned_from_and_checked(shop: Shop, database_url: 
     )  # to every second store of a street, or to the others
 
     def train(*features: str) -> Result:
-        return recommender.train(database_url, recommender.Options(features=features or None))
+        return run.train(recommender.TASK, database_url, recommender.Options(features=features or None))
 
     with pytest.raises(errors.InvalidArgumentError, match="location needs columns of latitude and longitude"):
         train("user", "item", "location")
@@ -435,12 +432,12 @@ def test_where_stores_are_is_learned_from_and_checked(shop: Shop, database_url: 
     shop.execute("update shop.products set lat = lon, lon = lat")
     result = train()
     model = model_registry.get(shop.connection, result.model_id)
-    assert model.parameters["features"] == ["user", "item", "category", "location"]
+    assert model.parameters["options"]["features"] == ["user", "item", "category", "location"]
     shop.execute("select aisle.deploy(%s, force => true)", [model.model_id])
     shop.execute("insert into shop.visits values ('new', '1', '2026-01-04')")
     near = shop.execute("select item_id::int from aisle.recommend('new', 7)").fetchall()
     assert {item for (item,) in near} == set(range(2, 9)), "The rest of the street, though nobody was at 1 and at 2."
-    assert "ials" in str(evaluation.evaluate_recommender(shop.connection, baseline=True))
+    assert "ials" in str(evaluation.evaluate(recommender.TASK, shop.connection, baselines=True))
     model = model_registry.get(shop.connection, train("user", "item").model_id)
     shop.execute("select aisle.deploy(%s, force => true)", [model.model_id])
     near = shop.execute("select item_id::int from aisle.recommend('new', 7)").fetchall()

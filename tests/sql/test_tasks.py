@@ -187,9 +187,7 @@ def test_a_task_that_nobody_thought_of(shop: Shop) -> None:
     assert stored(shop, first) == {}
     shop.insert("tea")
     drain(shop.connection, [ToyEmbedder()])
-    partition = db.fetch_value(
-        shop.connection, db.read("queries/searched_partitions").replace("select p.", "select p.", 1)
-    )
+    partition = db.fetch_value(shop.connection, db.read("queries/searched_partitions"))
     assert partition == f"aisle.toy_vectors_{first}"
     shop.execute("select aisle.detach('items')")
     assert stored(shop, first) == {}

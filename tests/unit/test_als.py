@@ -13,10 +13,10 @@ from aisle.embedder.item_tower import from_arrays, to_arrays
 from aisle.trainers.recommender import als
 from aisle.trainers.recommender.als import Setting
 from aisle.trainers.recommender.baselines import ImplicitAls
-from aisle.trainers.recommender.towers import Options
+from aisle.trainers.recommender.options import TowerOptions
 from tests.unit.test_towers import COLD, ITEMS, USERS, board, everyone
 
-OPTIONS = Options(features=("item", "category"), dimensions=6)
+OPTIONS = TowerOptions(features=("item", "category"), dimensions=6)
 
 
 @pytest.mark.parametrize(("alpha", "agreement"), [(1.0, 1.0), (5.0, 0.97)])

@@ -154,6 +154,13 @@ def test_every_brand_and_department_of_the_catalogue_is_used() -> None:
             assert prefix == "*" or any(category.path.startswith(prefix) for category in categories), prefix
 
 
+def test_adjectives_fit_the_products() -> None:
+    categories = {category.path: category for category in read_catalogue().categories}
+    assert "저자극" in categories["뷰티 > 스킨케어 > 크림"].ko.adjectives
+    assert "저자극" not in categories["식품 > 과자 > 스낵"].ko.adjectives
+    assert "무첨가" not in categories["주방 > 보관 > 텀블러"].ko.adjectives
+
+
 def test_featured_rows_come_first(shop: Shop) -> None:
     featured = read_catalogue().featured
     assert [product.name for product in shop.products[: len(featured)]] == [row["name"] for row in featured]

@@ -24,13 +24,21 @@ from aisle import db
 from aisle.cli import SECTIONS, aisle
 from aisle.db import errors, grants
 from aisle.migrations import objects
+from benchmarks import results_table
 from tests.conftest import Shop
 
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "docs/cli.md"
-PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("examples/*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(ROOT.glob("examples/*.md")),
+    *sorted(ROOT.glob("benchmarks/*.md")),
+]
+LOG = ROOT / "benchmarks/LOG.md"  # its commands are those of their day
 RENEW = "Renew docs/cli.md: python -m tests.unit.test_docs"
 WIDTH = 100  # columns
+TABLE_WIDTH = 230  # characters
 SCREEN = 54  # lines: a window as high as a laptop's screen
 
 INTRODUCTION = """\
@@ -104,7 +112,7 @@ COMMANDS = re.compile(r"(?<!`)`(aisle [^`]+)`|^ *(aisle (?:[^\\\n]|\\\n?)+)$", r
 USES = [
     pytest.param(page, line, id=f"{page.name}-{line}")
     for page in PAGES
-    if page != CLI
+    if page not in (CLI, LOG)
     for line in dict.fromkeys(
         " ".join("".join(found).replace("\\\n", " ").split()) for found in COMMANDS.findall(page.read_text("utf-8"))
     )
@@ -193,18 +201,55 @@ def test_commands_in_the_docs_exist(page: Path, line: str) -> None:
             command = command.commands[word]
 
 
+# What README.ko.md says in Korean within its code.
+KOREAN = {
+    "'a product name'": "'상품명'",
+    "# or leave it out: an embedded database": "# 생략하면 내장 데이터베이스",
+}
+
+
 def test_the_korean_readme_shows_the_same_code() -> None:
-    blocks = re.compile(r"^```[^`]*^```$|(?:^    .*\n)+", re.M)
-    assert blocks.findall(text_of("README.ko.md")) == blocks.findall(text_of("README.md")), (
-        "README.ko.md must have the code blocks of README.md, in the same order."
-    )
+    def blocks(name: str) -> list[str]:
+        found = re.findall(r"^```[^`]*^```$|(?:^    .*\n)+", text_of(name), re.M)
+        return [block for block in found if "──▶" not in block]  # the diagram is translated as a whole
+
+    expected = blocks("README.md")
+    for english, korean in KOREAN.items():
+        expected = [block.replace(english, korean) for block in expected]
+    assert blocks("README.ko.md") == expected, "README.ko.md must have the code blocks of README.md, in the same order."
 
 
 def test_the_korean_readme_leads_where_the_english_one_does() -> None:
-    def targets(name: str) -> list[str]:
-        return [target for target in re.findall(r"\]\(([^)]+)\)", text_of(name)) if not target.startswith("README")]
+    def targets(name: str) -> set[str]:
+        found = re.findall(r"\]\(([^)]+)\)", text_of(name))
+        return {target.replace(".ko.md", ".md") for target in found if not target.startswith("README")}
 
     assert targets("README.ko.md") == targets("README.md"), "README.ko.md must have the links of README.md."
+
+
+def test_what_is_asked_in_contributing_is_where_it_says() -> None:
+    answers = text_of("CONTRIBUTING.md").partition("## Where is")[2]
+    for name in re.findall(r"`([\w/…]*\w+\.(?:py|sql|toml))`", answers):
+        assert any(ROOT.glob(f"**/{name.replace('…', '**')}")), f"CONTRIBUTING.md: there is no {name}."
+
+
+def test_the_results_are_those_on_file() -> None:
+    page = results_table.PAGE.read_text(encoding="utf-8")
+    renew = "Renew docs/results.md: python benchmarks/results_table.py --write"
+    assert all(f"## {heading}\n" in page and table in page for heading, table in results_table.tables().items()), renew
+    assert results_table.written(page) == page, renew
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_prose_is_wrapped(page: Path) -> None:
+    if page == CLI:
+        pytest.skip("`--help` wraps it.")
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    lines = [line for line in text.splitlines() if not line.startswith(("    ", "|", "  `python "))]
+    too_long = [line for line in lines if len(line) > WIDTH]
+    assert not too_long, f"{page.name}: wrap at {WIDTH} columns: {too_long}"
+    wide = [line for line in text.splitlines() if len(line) >= TABLE_WIDTH]
+    assert not wide, f"{page.name}: a row of a table has {TABLE_WIDTH} characters or more: {wide}"
 
 
 @pytest.mark.parametrize(("page", "target"), LINKS)

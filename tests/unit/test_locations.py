@@ -11,7 +11,8 @@ pytest.importorskip("implicit")
 from aisle.trainers.recommender import als, fit_towers
 from aisle.trainers.recommender.als import Setting
 from aisle.trainers.recommender.events import NEAREST, Events, Items, _places
-from aisle.trainers.recommender.towers import Factors, Options, Queries
+from aisle.trainers.recommender.options import TowerOptions
+from aisle.trainers.recommender.towers import Factors, Queries
 
 STREETS, SHOPS = 6, 8  # shops of a street
 
@@ -87,7 +88,7 @@ def test_what_is_near_is_recommended(kind: str) -> None:
     found = {}
     for features in (("user", "item"), ("user", "item", "location")):
         known = replace(events, items=events.items.only(features))
-        options = Options(features=features, dimensions=16, epochs=30)
+        options = TowerOptions(features=features, dimensions=16, epochs=30)
         found[len(features)] = share_in_the_street(
             als.fit(known, options, Setting(1.0, 5.0), seed=1)
             if kind == "ials"

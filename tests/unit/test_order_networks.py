@@ -14,10 +14,12 @@ import torch
 from aisle.db import errors
 from aisle.embedder.order_network import StateModel, pad
 from aisle.embedder.orders import Baskets, Targets, group
-from aisle.trainers.basket.fit_order_network import MODELS, Options, fit, product_vectors, recall
+from aisle.trainers.basket.autoencoder import product_vectors
+from aisle.trainers.basket.fit_order_network import MODELS, fit, recall
+from aisle.trainers.basket.options import NetworkOptions
 
 CUSTOMERS, ITEMS, ORDERS, EACH = 40, 20, 5, 3
-SMALL = Options(
+SMALL = NetworkOptions(
     dimensions=8,
     hidden=16,
     heads=2,

@@ -12,12 +12,14 @@ pytest.importorskip("accelerate")
 from aisle.db import errors
 from aisle.embedder.item_tower import content, from_arrays, to_arrays
 from aisle.trainers.recommender.events import Events, Items
-from aisle.trainers.recommender.fit_towers import fit, recall
-from aisle.trainers.recommender.towers import Factors, Options, Queries, Repeat
+from aisle.trainers.recommender.fit_towers import fit
+from aisle.trainers.recommender.options import TowerOptions
+from aisle.trainers.recommender.towers import Factors, Queries, Repeat
+from aisle.trainers.recommender.validation import recall
 
 USERS, ITEMS, EACH = 40, 60, 12
 COLD = ITEMS - 2  # two items that nobody touches, one a colour
-BY_TIME = Options(
+BY_TIME = TowerOptions(
     features=("user", "item", "category", "meal"),
     order="time",
     cosine=False,
@@ -28,7 +30,7 @@ BY_TIME = Options(
     batch_size=64,
     exclude_seen=False,
 )
-AS_SETS = Options(order="set", history=None, dimensions=8, epochs=6, batch_size=16, tied=True)
+AS_SETS = TowerOptions(order="set", history=None, dimensions=8, epochs=6, batch_size=16, tied=True)
 
 
 def board(*, favourite: bool = False) -> Events:
@@ -95,7 +97,7 @@ def by_time() -> Factors:
     ],
     ids=["by time", "by time, first events", "as sets", "two members", "sampled soft-max", "bias"],
 )
-def test_best_item_has_the_users_own_colour(options: Options) -> None:
+def test_best_item_has_the_users_own_colour(options: TowerOptions) -> None:
     events = board()
     losses: list[float] = []
     factors = fit(events, None, options, seed=1, progress=lambda epoch, loss, metric: losses.append(loss))

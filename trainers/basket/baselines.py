@@ -14,8 +14,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from aisle.db import errors
+from aisle.embedder.orders import Baskets, Ints
 from aisle.trainers import ranking
-from aisle.trainers.basket.orders import Baskets, Ints
 
 BATCH = 1_000_000  # scores of items, or of customers, held at once
 RARE = 5  # orders

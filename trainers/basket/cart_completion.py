@@ -15,8 +15,9 @@ import torch
 from scipy import sparse
 from torch import nn
 
+from aisle.embedder.orders import Baskets, Floats, Ints
 from aisle.trainers import ranking
-from aisle.trainers.basket.orders import Baskets, Floats, Ints
+from aisle.trainers.basket.score import COSINE_FLOOR
 
 DIMENSIONS = 64
 SAMPLED = 2048  # products drawn for a step's soft-max
@@ -25,7 +26,6 @@ LONGEST = 40  # products of an order that are read in a step
 MOST_STEPS = 4000  # of training, however many the orders are
 MOST_COMPANIONS = 100  # of a product
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of companions, to be tried
-FLOOR = 0.001  # cosine
 CHUNK = 250  # rows
 HIDDEN = 0.2  # share of the cart's products that are left out, besides the target
 
@@ -146,7 +146,7 @@ def companion_weight(learned: Completion, cosines: sparse.csr_array, carts: list
         rows = np.repeat(np.arange(len(batch)), [len(cart) for cart in batch])
         items = np.concatenate(batch)
         ones = sparse.csr_array((np.ones(len(items)), (rows, items)), shape=logits.shape)
-        near = np.log(np.asarray((ones @ cosines).toarray()) + FLOOR)
+        near = np.log(np.asarray((ones @ cosines).toarray()) + COSINE_FLOOR)
         for weight in WEIGHTS:
             scores = logits + weight * near
             scores[rows, items] = -np.inf

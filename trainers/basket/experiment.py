@@ -10,7 +10,7 @@ import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,18 @@ from psycopg.types.json import Jsonb
 
 from aisle import db
 from aisle.db import Connection, errors
+from aisle.embedder.orders import Baskets, Floats, Targets
 from aisle.trainers import ranking
 from aisle.trainers.basket import fit_order_network
-from aisle.trainers.basket import task as basket
-from aisle.trainers.basket.orders import Baskets, Floats, Targets, read_baskets
-from aisle.trainers.run import Report, only_trainer
+from aisle.trainers.basket.autoencoder import product_vectors
+from aisle.trainers.basket.fit import WEIGHTS_SHARE
+from aisle.trainers.basket.held_out import hold_out
+from aisle.trainers.basket.options import NETWORKS, NetworkOptions, Options
+from aisle.trainers.basket.read_orders import read_baskets
+from aisle.trainers.basket.task import read_texts
+from aisle.trainers.options import dump
+from aisle.trainers.run import only_trainer
+from aisle.trainers.task import Report
 
 MEASURE = "f1_micro"
 THRESHOLD = 0.5
@@ -61,7 +68,7 @@ def try_networks(
     url: str,
     grid: Grid,
     seeds: int,
-    options: basket.Options,
+    options: Options,
     report: Report = lambda line: None,
 ) -> list[Arm]:
     """Fit and measure every combination with seeds `options.seed`, + 1, …; store the table, and return it, best first.
@@ -69,7 +76,7 @@ def try_networks(
     Nothing is published. Raises InvalidArgumentError for an option that the networks do not have, and for a threshold
     that is no probability.
     """
-    known = {f.name for f in fields(fit_order_network.Options)} | {"threshold"}
+    known = {f.name for f in fields(NetworkOptions)} | {"threshold"}
     if unknown := set(grid) - known:
         raise errors.InvalidArgumentError(
             f"There is no option {', '.join(sorted(unknown))}.", hint=f"There are: {', '.join(sorted(known))}"
@@ -84,8 +91,8 @@ def try_networks(
         only_trainer(connection, "basket"),
     ):
         baskets = read_baskets(connection)
-        history, test = basket.hold_out(baskets, options)
-        texts = basket.read_texts(connection, baskets.item_ids) if options.text_vectors else None
+        history, test = hold_out(baskets, options)
+        texts = read_texts(connection, baskets.item_ids) if options.text_vectors else None
         key = _key(baskets, options)
         arms = _resume(connection, key)
         for values, seed in itertools.product(
@@ -94,11 +101,8 @@ def try_networks(
             settings = dict(zip(fitted, values, strict=True))
             if all(str(seed) in arms.get(_name(settings, t), Arm({}, {})).seeds for t in thresholds):
                 continue
-            # A threshold is one of probabilities, and only a yes or no a product has these.
-            network_options = fit_order_network.Options(
-                **{"model": "cnn-gru" if options.model == "taste" else options.model, "loss": "bce"}
-                | {**options.network, **settings}
-            )
+            model = options.model if options.model in NETWORKS else NETWORKS[0]
+            network_options = replace(options.network, **{"model": model, **settings})
             measured = _measure(history, test, network_options, thresholds, seed, options.top, texts)
             for threshold, metrics in zip(thresholds, measured, strict=True):
                 name = _name(settings, threshold)
@@ -114,7 +118,7 @@ def try_networks(
 
 
 def _measure(
-    history: Baskets, test: Targets, options: fit_order_network.Options, thresholds: Sequence[float], seed: int, k: int,
+    history: Baskets, test: Targets, options: NetworkOptions, thresholds: Sequence[float], seed: int, k: int,
     texts: Floats | None,
 ) -> list[dict[str, float]]:  # fmt: skip
     """Fit one network, and measure it at each threshold."""
@@ -123,9 +127,9 @@ def _measure(
     if not (history.orders_of[learners] >= 2).any():
         learners[:] = True
     own = history.select_customers(learners)
-    chosen = np.random.default_rng(seed).random(own.customers) < basket.WEIGHTS_SHARE
+    chosen = np.random.default_rng(seed).random(own.customers) < WEIGHTS_SHARE
     before, validation = own.hold_out_last(chosen)
-    vectors = None if texts is None else fit_order_network.product_vectors(before, options, seed=seed, texts=texts)
+    vectors = None if texts is None else product_vectors(before, options, seed=seed, texts=texts)
     model = fit_order_network.fit(before, validation, options, seed=seed, vectors=vectors)
 
     states = model.states(history.select_customers(test.customer))  # (customers, d)
@@ -137,22 +141,19 @@ def _measure(
         for threshold, found in zip(thresholds, sets, strict=True):
             above = np.log(threshold / (1 - threshold))
             found += [np.flatnonzero(row > above).tolist() for row in logits]
-    wanted, own_items = test.baskets(), history.select_customers(test.customer)
-    seen = [
-        set(own_items.item[own_items.order_start[a] : own_items.order_start[b]].tolist())
-        for a, b in itertools.pairwise(own_items.customer_start)
-    ]
-    means = ranking.measure_baskets(ranked, wanted, seen, k).means()
-    return [{**ranking.measure_sets(found, wanted), **means} for found in sets]
+    own = history.select_customers(test.customer)
+    orders_of = itertools.pairwise(own.customer_start)
+    seen = [set(own.item[own.order_start[a] : own.order_start[b]].tolist()) for a, b in orders_of]
+    means = ranking.measure_baskets(ranked, test.baskets(), seen, k).means()
+    return [{**ranking.measure_sets(found, test.baskets()), **means} for found in sets]
 
 
 def _name(settings: Mapping[str, Any], threshold: float) -> str:
     return json.dumps([dict(settings), threshold], sort_keys=True)
 
 
-def _key(baskets: Baskets, options: basket.Options) -> str:
-    told = [baskets.fingerprint(), options.model, options.network, options.test_share, options.seed, options.top,
-            options.text_vectors]  # fmt: skip
+def _key(baskets: Baskets, options: Options) -> str:
+    told = [baskets.fingerprint(), dump(options)]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -12,8 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from aisle.embedder.customer_vectors import States, TasteStates
-from aisle.embedder.orders import recency, tastes
-from aisle.trainers.basket.orders import Baskets, Bools, Doubles, Floats, Ints, Targets
+from aisle.embedder.orders import Baskets, Bools, Doubles, Floats, Ints, Targets, recency, tastes
 
 if TYPE_CHECKING:  # torch is loaded only for a model that has a network
     from aisle.embedder.order_network import StateModel
@@ -27,7 +26,9 @@ RIDGE = 1.0  # of the weights, on standardised columns
 LEAST_SPREAD = 0.05  # a column that differs less is scaled by this: a weight for next to nothing would be huge later
 LATEST, LATE = 0.04, 4.0  # least time since a purchase (days: an hour), and the bound of the logarithm of lateness
 NEAR_FLOOR = 0.001  # share of neighbours
-BOUNDS = {"orders": FORGOTTEN, "time": LATEST, "late": LATE, "share": NEAR_FLOOR}  # as next_basket() is told them
+COSINE_FLOOR = 0.001  # of co-purchase
+# The names by which next_basket() and complete_basket() find these constants in the model's parameters.
+BOUNDS = {"orders": FORGOTTEN, "time": LATEST, "late": LATE, "share": NEAR_FLOOR, "cosine": COSINE_FLOOR}
 
 # The terms that are weighted, after the constant; products that are new to the customer have only the first five.
 NEW_TERMS = ("neighbours", "popularity", "logit", "size", "orders")

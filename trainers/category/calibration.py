@@ -19,31 +19,31 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scales:
-    """Multipliers of the student's logits alone, of the encoder's and the student's logits in their sum, of the bias.
+    """Multipliers of logits: the n-gram model's alone, the encoder's and the n-gram model's in their sum, and the bias.
 
     `noise` is the share of labels that no certainty of the model can foresee; it bounds every confidence.
     """
 
     draft: float
     encoder: float
-    student: float
+    ngram: float
     bias: float
     noise: float
 
 
-def fit_scales(student: Floats, encoder: Floats | None, bias: Floats, labels: npt.NDArray[np.int64]) -> Scales:
-    """Fit the scales to validation labels; `student` and `encoder` are logits without bias, (rows, categories).
+def fit_scales(ngram: Floats, encoder: Floats | None, bias: Floats, labels: npt.NDArray[np.int64]) -> Scales:
+    """Fit the scales to validation labels; `ngram` and `encoder` are logits without bias, (rows, categories).
 
     First the multipliers, by the likelihood of the label (temperature scaling: Guo et al., ICML 2017); then the noise
     and one more temperature for each answer, by the likelihood of the best category's being right, which is what a shop
     reads a confidence as.
     """
 
-    def answers(draft: float, encoder_part: float, student_part: float, bias_part: float) -> list[Array]:
-        alone = draft * student + bias_part * bias
+    def answers(draft: float, encoder_part: float, ngram_part: float, bias_part: float) -> list[Array]:
+        alone = draft * ngram + bias_part * bias
         if encoder is None:
             return [alone]
-        return [alone, encoder_part * encoder + student_part * student + bias_part * bias]
+        return [alone, encoder_part * encoder + ngram_part * ngram + bias_part * bias]
 
     multipliers = _minimise(
         lambda p: sum(-float(np.mean(_log_shares(z)[np.arange(len(labels)), labels])) for z in answers(*p)),
@@ -52,9 +52,9 @@ def fit_scales(student: Floats, encoder: Floats | None, bias: Floats, labels: np
 
     def top_label_loss(p: Array) -> float:
         noise, alone, both = min(p[0], MAX_NOISE), p[1], p[2]
-        draft, encoder_part, student_part, bias_part = multipliers
+        draft, encoder_part, ngram_part, bias_part = multipliers
         loss = 0.0
-        for logits in answers(draft * alone, encoder_part * both, student_part * both, bias_part):
+        for logits in answers(draft * alone, encoder_part * both, ngram_part * both, bias_part):
             shares = np.exp(_log_shares(logits))
             confidence = np.clip((1 - noise) * shares.max(axis=1) + noise / shares.shape[1], 1e-9, 1 - 1e-9)
             right = shares.argmax(axis=1) == labels
@@ -62,10 +62,10 @@ def fit_scales(student: Floats, encoder: Floats | None, bias: Floats, labels: np
         return loss
 
     noise, alone, both = _minimise(top_label_loss, [0.02, 1.0, 1.0])
-    draft, encoder_part, student_part, bias_part = multipliers
+    draft, encoder_part, ngram_part, bias_part = multipliers
     if encoder is None:
-        encoder_part, student_part, both = 0.0, draft, alone
-    return Scales(draft * alone, encoder_part * both, student_part * both, bias_part, min(noise, MAX_NOISE))
+        encoder_part, ngram_part, both = 0.0, draft, alone
+    return Scales(draft * alone, encoder_part * both, ngram_part * both, bias_part, min(noise, MAX_NOISE))
 
 
 def _log_shares(logits: Array) -> Array:

@@ -31,9 +31,11 @@ from aisle.embedder.encoders import (
     make_usable,
     positions,
 )
+from aisle.trainers.category.options import FineTuningOptions
 from aisle.trainers.category.path_loss import PathLoss
 from aisle.trainers.category.products import Catalogue
-from aisle.trainers.run import Report, leave_unless_leader
+from aisle.trainers.run import leave_unless_leader
+from aisle.trainers.task import Report
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -46,26 +48,6 @@ ACTIVATION_RESERVE = 1.5e9  # bytes, with gradient checkpointing, for MICRO_BATC
 MICRO_BATCH = 16  # texts a step under --fit-in
 COSINE_SCALE = 16.0  # length of a category's vector at the start; the encoder's vectors have length 1
 SMALL_MODEL = 60e6  # parameters; below it a higher learning rate is stable
-
-
-@dataclass(frozen=True)
-class FineTuningOptions:
-    """Hyper-parameters of the encoder."""
-
-    dimensions: int = 256
-    epochs: int = 6
-    batch_size: int = 64  # texts
-    gradient_accumulation: int = 1
-    max_length: int = 48  # tokens
-    learning_rate: float | None = None  # None: 2e-4 for small models, 3e-5 for others
-    head_learning_rate: float = 2e-3
-    warm_up: float = 0.06  # share of the steps
-    label_smoothing: float = 0.1
-    precision: str = "auto"
-    early_stopping: int = 2  # epochs without a gain; 0: never
-    fit_in: str | None = None
-    gradient_checkpointing: bool = False
-    freeze_word_embeddings: bool = False
 
 
 @dataclass(frozen=True)

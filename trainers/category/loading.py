@@ -1,6 +1,6 @@
 """Loads a trained category model into the database as a generation, and measures it there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.category.products import Catalogue
+from aisle.trainers.metrics import calibration_error, classification_scores
 from aisle.trainers.warm_start import Start
 
 
@@ -25,24 +26,24 @@ class CategoryModel:
 
     ngrams: Sequence[str]
     ngram_vectors: Floats  # (n-grams, dimensions)
-    student_vectors: Floats  # (catalogue, dimensions)
+    row_vectors: Floats  # (catalogue, dimensions), by n-grams
     head: Head
     support: Sequence[int]  # training rows of each category
     encoder_name: str | None
     encoder_folder: Path | None
     encoder_vectors: Floats | None  # (catalogue, dimensions)
-    student_scale: float
+    ngram_scale: float
     parameters: dict[str, Any]
     start: Start | None = None  # what a later training may start from
 
 
-def load(connection: Connection, task: str, model: CategoryModel, separator: str, parameters: dict[str, Any]) -> int:
+def load(connection: Connection, task: str, model: CategoryModel, separator: str, parameters: Mapping[str, Any]) -> int:
     """Register the model and copy its n-grams, categories and files; return its id. Its state stays `loading`."""
     parameters = {
         **model.parameters,
         **parameters,
         "category_separator": separator,
-        "student_scale": model.student_scale,
+        "student_scale": model.ngram_scale,
     }
     model_id = model_registry.create(
         connection, task, model.ngram_vectors.shape[1], encoder=model.encoder_name, parameters=parameters
@@ -84,7 +85,7 @@ def load(connection: Connection, task: str, model: CategoryModel, separator: str
 def load_items(connection: Connection, generation: Generation, catalogue: Catalogue, model: CategoryModel) -> None:
     """Copy the vectors of the whole catalogue, index them, then catch up with the rows that changed meanwhile."""
     model_id = generation.model_id
-    vectors = generation.combine(model.encoder_vectors, model.student_vectors)
+    vectors = generation.combine(model.encoder_vectors, model.row_vectors)
     copy_rows(
         connection,
         "item_vectors",
@@ -103,7 +104,7 @@ def load_items(connection: Connection, generation: Generation, catalogue: Catalo
             for answer in zip(
                 catalogue.item_ids,
                 *generation.head.best(vectors),
-                *generation.head.best(model.student_vectors),
+                *generation.head.best(model.row_vectors),
                 catalogue.hashes,
                 strict=True,
             )
@@ -130,13 +131,13 @@ def measure(connection: Connection, model_id: int, held_out: Sequence[str], *, k
         ).fetchall()
     if not rows:
         return {}
-    given, predicted, student, confidence = (np.array(column) for column in zip(*rows, strict=True))
-    of_student = scores(given, student)
+    given, predicted, predicted_of_text, confidence = (np.array(column) for column in zip(*rows, strict=True))
+    of_text = classification_scores(given, predicted_of_text)
     return {
         "held_out_rows": len(rows),
-        **scores(given, predicted),
-        "student_accuracy": of_student["accuracy"],
-        "student_macro_f1": of_student["macro_f1"],
+        **classification_scores(given, predicted),
+        "student_accuracy": of_text["accuracy"],
+        "student_macro_f1": of_text["macro_f1"],
         "ece": calibration_error(confidence, given == predicted),
     }
 
@@ -145,31 +146,6 @@ def heldout_of(connection: Connection, model_id: int) -> list[str]:
     """Return the ids of the rows that a model was measured on."""
     query = "select item_id from aisle._heldout_predictions where model_id = %s"
     return [row[0] for row in connection.execute(query, (model_id,))]
-
-
-def scores(given: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> dict[str, float]:
-    """Return accuracy and macro-F1."""
-    return {"accuracy": float(np.mean(given == predicted)), "macro_f1": macro_f1(given, predicted)}
-
-
-def macro_f1(given: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> float:
-    """Return the mean F1 over the categories that occur among the given labels."""
-    scores = []
-    for category in np.unique(given):
-        hits = np.sum((given == category) & (predicted == category))
-        scores.append(2 * hits / (np.sum(given == category) + np.sum(predicted == category)))
-    return float(np.mean(scores))
-
-
-def calibration_error(confidence: np.ndarray[Any, Any], correct: np.ndarray[Any, Any], bins: int = 15) -> float:
-    """Return the expected calibration error over equal-width bins (Guo et al., ICML 2017, equation 3)."""
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(correct[place == b].mean() - confidence[place == b].mean()) * np.mean(place == b)
-        for b in range(bins)
-        if np.any(place == b)
-    ]
-    return float(np.sum(gaps))
 
 
 def _half_texts(vectors: Floats) -> Iterator[str]:

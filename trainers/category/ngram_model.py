@@ -15,6 +15,7 @@ import torch
 from scipy import sparse
 
 from aisle.embedder.encoders import Floats
+from aisle.trainers.category.options import NgramOptions
 from aisle.trainers.category.path_loss import PathLoss
 
 SMALL = 5_000  # texts
@@ -27,22 +28,7 @@ Progress = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
-class StudentOptions:
-    """Hyper-parameters of the student."""
-
-    dimensions: int = 256
-    epochs: int = 12
-    batch_size: int | None = None  # texts; None: 64 for a small catalogue, else 256
-    members: int | None = None  # students whose mean is taken; None: 4 for a small catalogue, else 1
-    learning_rate: float = 0.005  # decays linearly to 0
-    ngram_dropout: float = 0.5  # share of a text's n-grams left out at each step
-    label_smoothing: float = 0.1
-    weight_decay: float = 1e-5  # on the vectors that a batch touches
-    initial_spread: float = 0.1  # standard deviation of the vectors at the start
-
-
-@dataclass(frozen=True)
-class Student:
+class NgramModel:
     """What was learned, with the scales of the n-grams multiplied in."""
 
     vectors: Floats  # (n-grams, dimensions)
@@ -62,17 +48,17 @@ def ngram_scale(ngram: str) -> float:
     return WORD_SCALE if ngram[0] in "=@" or "+" in ngram else CHARACTER_SCALE
 
 
-def fit_student(
+def fit_ngram_model(
     texts: sparse.csr_array,
     labels: npt.NDArray[np.int64],
     paths: Sequence[Sequence[str]],
     ngrams: Sequence[str],
-    options: StudentOptions,
+    options: NgramOptions,
     *,
     seed: int,
     progress: Progress = lambda epoch, loss: None,
-    start: Student | None = None,
-) -> Student:
+    start: NgramModel | None = None,
+) -> NgramModel:
     """Fit on `texts`, (texts, n-grams) of ones, and their labels; same seed and machine, same student.
 
     `labels` count `paths`, one a category. `start` is a student of the same n-grams and categories, of as many
@@ -98,12 +84,12 @@ def shared_head(logits: Floats, dimensions: int) -> Floats:
     return np.ascontiguousarray(directions[:, np.argsort(-energies)[:dimensions]], dtype=np.float32)
 
 
-def _mean(students: Sequence[Student], texts: sparse.csr_array) -> Student:
+def _mean(students: Sequence[NgramModel], texts: sparse.csr_array) -> NgramModel:
     """Return one student with the mean of the students' logits."""
     logits = np.mean([s.embed(texts) @ s.weight.T for s in students], axis=0)  # (texts, categories)
     head = shared_head(logits, students[0].vectors.shape[1])
     vectors = np.mean([s.vectors @ (s.weight.T @ head) for s in students], axis=0)
-    return Student(vectors.astype(np.float32), head, np.mean([s.bias for s in students], axis=0))
+    return NgramModel(vectors.astype(np.float32), head, np.mean([s.bias for s in students], axis=0))
 
 
 def _fit_one(
@@ -111,12 +97,12 @@ def _fit_one(
     labels: npt.NDArray[np.int64],
     paths: Sequence[Sequence[str]],
     ngrams: Sequence[str],
-    options: StudentOptions,
+    options: NgramOptions,
     size: int,
     seed: int,
     progress: Progress,
-    begun: Student | None,
-) -> Student:
+    begun: NgramModel | None,
+) -> NgramModel:
     random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     scales = np.array([ngram_scale(ngram) for ngram in ngrams], dtype=np.float32)
     vectors = torch.randn(len(ngrams), options.dimensions, generator=generator) * options.initial_spread
@@ -158,7 +144,7 @@ def _fit_one(
             vectors.index_copy_(0, used, block.addcdiv_(moment, square.sqrt().add_(EPSILON), value=-rate))
             total, step = total + loss.item() * len(rows), step + 1
         progress(epoch, total / texts.shape[0])
-    return Student(vectors.numpy() * scales[:, None], weight.detach().numpy().copy(), bias.detach().numpy().copy())
+    return NgramModel(vectors.numpy() * scales[:, None], weight.detach().numpy().copy(), bias.detach().numpy().copy())
 
 
 def _drop_and_scale(

@@ -1,195 +1,137 @@
-"""Trains review → liked or not liked, `aisle train preference`, and labels what has no rating, `aisle label reviews`.
+"""The preference task: review → liked or not liked, `aisle train preference`.
 
-    rated reviews ──▶ the category trainer, with two categories ──▶ measure ──▶ deploy
-    other reviews ──▶ the live model, text by text ──▶ labels ──▶ aisle train recommender --positives liked
-
-The categories are `liked` and `not liked`; a model is their vectors, those of the n-grams, and the encoder's files.
+rated reviews ──▶ the classifier of texts, with two categories ──▶ measure ──▶ deploy
+other reviews ──▶ the live model (labelling.py) ──▶ labels ──▶ aisle train recommender --positives liked
 """
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aisle import db
-from aisle.db import Connection, errors, model_registry
+from aisle.db import Connection
 from aisle.embedder.category_model import Generation
-from aisle.embedder.encoders import Floats
-from aisle.trainers.category import loading
-from aisle.trainers.category.fine_tuning import FineTuningOptions
-from aisle.trainers.category.ngram_model import StudentOptions
-from aisle.trainers.category.products import Catalogue, read_reviews
-from aisle.trainers.category.task import TextOptions, begin, fit, rows_of
-from aisle.trainers.run import (
-    Report,
-    Result,
-    beats_all,
-    conclude,
-    count_rows,
-    failing,
-    leave_unless_leader,
-    newest_moment,
-    only_trainer,
-)
+from aisle.trainers.category import linear_svm, loading
+from aisle.trainers.category.fit import TextStart, fit, read_start
+from aisle.trainers.category.products import Catalogue
+from aisle.trainers.gate import Verdict, beats_all
+from aisle.trainers.metrics import calibration_error, classification_scores
+from aisle.trainers.preference.labelling import BATCH, Strings, predict
+from aisle.trainers.preference.options import Options
+from aisle.trainers.preference.reviews import CATEGORIES, LIKED, NOT_LIKED, liking_rule, rated_reviews
+from aisle.trainers.task import Metrics, Report, Task
 
-LIKED, NOT_LIKED = CATEGORIES = ["liked", "not liked"]
 SEPARATOR = " > "  # of category paths, which these are not
-DIMENSIONS = 16  # of the student: two categories need no more
-MAX_LENGTH = 128  # tokens that an encoder reads of a review
-BATCH = 1000  # texts labelled in one transaction
-
-Strings = Sequence[str] | npt.NDArray[np.object_]
+MAJORITY = "majority"  # always says what is more frequent among the rows that are not held out
 
 
 @dataclass(frozen=True)
-class Options(TextOptions):
-    """What `aisle train preference` can be told."""
+class Rated:
+    """The rated reviews, and the rule that says which ratings mean liked."""
 
-    liked_from: float | None = None  # the least rating that means liked
-    liked: tuple[str, ...] = ()  # the ratings that mean liked; with neither, the column must be boolean
-    student: StudentOptions = field(default_factory=lambda: StudentOptions(dimensions=DIMENSIONS))
-    fine_tuning: FineTuningOptions = field(default_factory=lambda: FineTuningOptions(max_length=MAX_LENGTH))
+    reviews: Catalogue
+    rule: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """What `aisle label reviews` came to."""
+class PreferenceTask(Task[Options, Rated, Catalogue, loading.CategoryModel]):
+    """Review → liked or not liked. What is held out are the reviews whose split is `test`."""
 
-    liked: int  # texts
-    not_liked: int
+    name = "preference"
+    options = Options
+    answer = "aisle label reviews"
+    metric = "macro_f1"
 
+    def source(self, connection: Connection) -> str:
+        """Learn from the attached interactions."""
+        return "_interactions"
 
-def train(url: str, options: Options, report: Report = lambda line: None) -> Result:
-    """Train on the rated reviews, publish a generation, measure it on held-out reviews; deploy it if none is live yet.
+    def read(self, connection: Connection, options: Options, report: Report) -> Rated:
+        """Read the rated reviews."""
+        rule = liking_rule(connection, options)
+        return Rated(rated_reviews(connection, rule, options.seed), rule)
 
-    Raises TrainingDataError when there is too little to learn from. No failure touches the live model.
-    """
-    started = time.monotonic()
-    with (
-        db.connect(url, application_name="aisle train preference") as connection,
-        only_trainer(connection, "preference", shared=True),
-    ):
-        rule = _rule(connection, options)
-        reviews = rated_reviews(connection, rule, options.seed)
-        liked = int((reviews.categories == LIKED).sum())
-        report(f"{len(reviews):,} rated reviews, {liked:,} of them liked.")
-        start = begin(connection, "preference", reviews, options) if options.warm_start else None
-        model = fit(reviews, CATEGORIES, SEPARATOR, options, report, start)
-        leave_unless_leader()
-        model_id = loading.load(connection, "preference", model, SEPARATOR, {"liked": rule})
-        with failing(connection, model_id):
-            report("Measuring on held-out reviews …")
-            metrics = measure(connection, Generation.load(connection, model_id), reviews)
-        passed, reason = beats_all(metrics, "macro_f1")
-        is_first = model_registry.live(connection, "preference") is None
-        if not is_first:
+    def start(self, connection: Connection, data: Rated, options: Options) -> TextStart:
+        """Return the live model's n-gram vectors, head and encoder."""
+        return read_start(connection, self.name, data.reviews, options)
+
+    def split(self, data: Rated, options: Options, start: TextStart | None = None) -> Catalogue:
+        """Hold out what `read` has split off."""
+        return data.reviews
+
+    def describe(self, data: Rated, held_out: Catalogue) -> str:
+        """Return how many reviews were liked."""
+        return f"{len(data.reviews):,} rated reviews, {_count_liked(data.reviews):,} of them liked."
+
+    def fit(
+        self, connection: Connection, data: Rated, held_out: Catalogue, options: Options, report: Report,
+        start: TextStart | None = None,
+    ) -> loading.CategoryModel:  # fmt: skip
+        """Fit and calibrate the n-gram model and the encoder."""
+        return fit(data.reviews, CATEGORIES, SEPARATOR, options, report, start)
+
+    def load(
+        self, connection: Connection, data: Rated, held_out: Catalogue, fitted: loading.CategoryModel,
+        options: Options, parameters: Mapping[str, Any],
+    ) -> int:  # fmt: skip
+        """Copy the model; reviews get their labels later, by `aisle label reviews`."""
+        return loading.load(connection, self.name, fitted, SEPARATOR, {**parameters, "liked": data.rule})
+
+    def score(
+        self, connection: Connection, model_id: int, held_out: Catalogue, options: Options, *, heldout_of: int
+    ) -> Metrics:
+        """Classify the held-out reviews, beside the majority class."""
+        testing = held_out.splits == "test"
+        texts, given = held_out.names[testing], held_out.categories[testing]
+        generation = Generation.load(connection, model_id)
+        liked = np.concatenate(
+            [predict(connection, generation, texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]
+        )
+        majority = LIKED if np.mean(held_out.categories[~testing] == LIKED) >= 0.5 else NOT_LIKED
+        return {
+            "held_out_reviews": len(given),
+            **scores(given, np.where(liked > 0.5, LIKED, NOT_LIKED), liked),
+            "ece": calibration_error(np.maximum(liked, 1 - liked), (liked > 0.5) == (given == LIKED)),
+            MAJORITY: scores(given, np.full(len(given), majority), np.zeros(len(given))),
+        }
+
+    def score_live(
+        self, connection: Connection, live: int, model_id: int, held_out: Catalogue, options: Options
+    ) -> Metrics:
+        """Do not compare: each model has labels of its own, and may have another rule."""
+        return {}
+
+    def baselines(
+        self, held_out: Catalogue, options: Options, *, all_of_them: bool, report: Report
+    ) -> Mapping[str, Callable[[], Metrics]]:
+        """Compare with a linear SVM in evaluations."""
+        testing = held_out.splits == "test"
+        return {linear_svm.NAME: lambda: scores(*linear_svm.predict(held_out, testing))} if all_of_them else {}
+
+    def verdict(self, metrics: Metrics, options: Options) -> Verdict:
+        """Never take another model's place unasked: its labels would no longer count."""
+        passed, reason = beats_all(metrics, self.metric)
+        if "live" in metrics:
             reason += ", but the labels of the model that is live would no longer count, until aisle label reviews"
-        return conclude(
-            connection,
-            "preference",
-            model_id,
-            metrics=metrics,
-            data={
-                "rows": count_rows(connection, "preference"),
-                "newest": newest_moment(connection, "preference"),
-                "reviews": len(reviews),
-                "liked": liked,
-                "fingerprint": reviews.fingerprint(),
-            },
-            seconds=time.monotonic() - started,
-            verdict=(passed, reason),
-            deploys=passed and is_first,
-            told=options.deploy,
-        )
+        return Verdict(passed, reason, passed and "live" not in metrics)
 
+    def facts(self, connection: Connection, data: Rated) -> dict[str, Any]:
+        """Return how many reviews there were, too."""
+        return super().facts(connection, data) | {
+            "reviews": len(data.reviews),
+            "liked": _count_liked(data.reviews),
+            "fingerprint": data.reviews.fingerprint(),
+        }
 
-def rated_reviews(connection: Connection, rule: dict[str, Any], seed: int) -> Catalogue:
-    """Read the reviews whose ratings tell; raises TrainingDataError unless either kind can be learned and measured."""
-    reviews = read_reviews(connection, rule, seed)
-    kinds = sorted(set(reviews.categories))
-    if len(kinds) == 1:
-        raise errors.TrainingDataError(
-            f"All {len(reviews):,} rated reviews are {kinds[0]}; both kinds are needed.",
-            hint="Draw the line elsewhere: --liked-from or --liked.",
-        )
-    if not all(rows_of(reviews, part, [kind]).any() for part in ("train", "valid", "test") for kind in kinds):
-        raise errors.TrainingDataError(
-            f"{len(reviews):,} rated reviews are too few: some of either kind are set aside to calibrate and measure.",
-            hint="Attach a table with more of them.",
-        )
-    return reviews
+    def held_out_of(self, connection: Connection, model_id: int, options: Options) -> Catalogue:
+        """Read the rated reviews again; the seed splits them as before."""
+        return rated_reviews(connection, liking_rule(connection, options), options.seed)
 
-
-def label(
-    connection: Connection, report: Callable[[int], None] = lambda texts: None, *, batch_size: int = BATCH
-) -> Labelled:
-    """Let the live model label every text that no rating speaks for and that it has not labelled.
-
-    A batch is a transaction, and no transaction is open while the model runs: what was done stays done, and the next
-    call goes on from there.
-    """
-    _attached(connection, "review")
-    model_id = model_registry.require_live(connection, "preference")
-    generation = Generation.load(connection, model_id)
-    liked = total = 0
-    # The server sets the texts aside (WITH HOLD), so that the cursor keeps no snapshot.
-    with connection.cursor(name="unlabelled_reviews", withhold=True) as cursor:
-        with db.guarded(connection):
-            cursor.execute(db.read("queries/unlabelled_reviews"), {"model_id": model_id})
-        while rows := cursor.fetchmany(batch_size):
-            shares = predict(connection, generation, [text for _, text in rows])
-            connection.execute(
-                db.read("queries/add_review_labels"),
-                {
-                    "model_id": model_id,
-                    "text_hashes": [text_hash for text_hash, _ in rows],
-                    "is_liked": (shares > 0.5).tolist(),
-                    "confidences": np.maximum(shares, 1 - shares).tolist(),
-                },
-            )
-            total, liked = total + len(rows), liked + int((shares > 0.5).sum())
-            report(total)
-    return Labelled(liked, total - liked)
-
-
-def unlabelled(connection: Connection) -> int:
-    """Return how many texts the live model has still to label."""
-    model_id = model_registry.require_live(connection, "preference")
-    query = f"select count(*) from ({db.read('queries/unlabelled_reviews')}) u"  # noqa: S608 - a file of ours
-    with db.guarded(connection):
-        return int(db.fetch_value(connection, query, {"model_id": model_id}))
-
-
-def predict(connection: Connection, generation: Generation, texts: Strings) -> Floats:
-    """Return the probability that the author of each text liked the item, (texts,)."""
-    student = np.array(
-        connection.execute(
-            db.read("queries/embed_texts"), {"model_id": generation.model_id, "texts": list(texts)}
-        ).fetchall(),
-        dtype=np.float32,
-    )[:, 0]  # (texts, dimensions)
-    tokens = generation.tokenise([(text, None, None) for text in texts])
-    return generation.head.confidences(generation.embed(tokens, student))[:, 0]
-
-
-def measure(connection: Connection, generation: Generation, reviews: Catalogue) -> dict[str, Any]:
-    """Measure a model on the held-out reviews, beside who always says what is more frequent among the others."""
-    held_out = reviews.splits == "test"
-    texts, given = reviews.names[held_out], reviews.categories[held_out]
-    liked = np.concatenate(
-        [predict(connection, generation, texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
-    )
-    more_frequent = LIKED if np.mean(reviews.categories[~held_out] == LIKED) >= 0.5 else NOT_LIKED
-    correct = (liked > 0.5) == (given == LIKED)
-    return {
-        "held_out_reviews": len(given),
-        **scores(given, np.where(liked > 0.5, LIKED, NOT_LIKED), liked),
-        "ece": loading.calibration_error(np.maximum(liked, 1 - liked), correct),
-        "majority": scores(given, np.full(len(given), more_frequent), np.zeros(len(given))),
-    }
+    def rows(self, metrics: Metrics) -> Mapping[str, Metrics]:
+        """Show the majority class, too."""
+        own = {name: value for name, value in metrics.items() if name != MAJORITY}
+        return {self.answer: own, MAJORITY: metrics[MAJORITY]}
 
 
 def scores(given: Strings, predicted: Strings, certainty: npt.NDArray[Any]) -> dict[str, float]:
@@ -197,53 +139,11 @@ def scores(given: Strings, predicted: Strings, certainty: npt.NDArray[Any]) -> d
     from sklearn.metrics import roc_auc_score
 
     given, predicted = np.asarray(given, dtype=str), np.asarray(predicted, dtype=str)
-    return {
-        "accuracy": float(np.mean(given == predicted)),
-        "macro_f1": loading.macro_f1(given, predicted),
-        "auc": float(roc_auc_score(given == LIKED, certainty)),
-    }
+    return classification_scores(given, predicted) | {"auc": float(roc_auc_score(given == LIKED, certainty))}
 
 
-def table(answers: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return a row for each answer and its scores, for people to read."""
-    return [
-        {"answer": answer, **{name: metrics.get(name) for name in ("accuracy", "macro_f1", "auc", "ece")}}
-        for answer, metrics in answers
-    ]
+def _count_liked(reviews: Catalogue) -> int:
+    return int((reviews.categories == LIKED).sum())
 
 
-def _rule(connection: Connection, options: Options) -> dict[str, Any]:
-    """Return which ratings mean liked, as `_is_liked_rating` reads it."""
-    _attached(connection, "review")
-    relation, rating = _attached(connection, "rating")
-    if options.liked_from is not None and options.liked:
-        raise errors.InvalidArgumentError("--liked-from and --liked exclude each other.", hint="Give one of them.")
-    if options.liked_from is not None:
-        return {"from": options.liked_from}
-    if options.liked:
-        return {"values": list(options.liked)}
-    kind = db.fetch_value(connection, "select aisle._column_type(%s::regclass, %s)", (relation, rating))
-    if kind != "boolean":
-        raise errors.InvalidArgumentError(
-            f"Which values of {rating} mean that an item was liked?",
-            hint="Of numbers, give the least: --liked-from 4. Of words, each: --liked good --liked great.",
-        )
-    return {"values": ["true"]}
-
-
-def _attached(connection: Connection, role: str) -> tuple[str, str]:
-    """Return the attached relation, and which of its columns has this role; raises NotAttachedError."""
-    row = connection.execute(
-        "select relation::text, columns ->> %s from aisle._attachments where kind = 'interactions'", (role,)
-    ).fetchone()
-    if row is None:
-        raise errors.NotAttachedError(
-            "No interactions are attached.",
-            hint="Attach them: aisle attach interactions SCHEMA.TABLE --review … --rating …",
-        )
-    if row[1] is None:
-        raise errors.NotAttachedError(
-            f"{row[0]} is attached without a column of {role}s.",
-            hint=f"aisle detach interactions, then attach it again with --{role} COLUMN.",
-        )
-    return row[0], row[1]
+TASK = PreferenceTask()

@@ -20,8 +20,9 @@ from scipy import sparse
 from aisle.embedder.item_tower import ItemTower, prefixes
 from aisle.trainers.recommender import baselines
 from aisle.trainers.recommender.events import Events, Floats
-from aisle.trainers.recommender.fit_towers import judge, ones
-from aisle.trainers.recommender.towers import ANY_LENGTH, Factors, Options, Repeat
+from aisle.trainers.recommender.options import TowerOptions
+from aisle.trainers.recommender.towers import ANY_LENGTH, Factors, Repeat, ones
+from aisle.trainers.recommender.validation import validate
 
 REGULARISATION, ALPHA = (10.0, 30.0, 100.0), (5.0, 20.0, 100.0)  # λ and α that are tried
 FEW = 300_000  # events; of a million (Gowalla) the towers find more, and the trials would take long
@@ -38,17 +39,17 @@ class Setting:
     repeat: Repeat = field(default_factory=Repeat)
 
 
-def tune(events: Events, validation: Events, options: Options, seed: int) -> tuple[Setting, float]:
+def tune(events: Events, validation: Events, options: TowerOptions, seed: int) -> tuple[Setting, float]:
     """Try all settings; return the best, with what repetition adds, and its recall on the validation events."""
     found = []
     for values in itertools.product(REGULARISATION, ALPHA):
         factors = fit(events, options, Setting(*values), seed)
-        recall, repeat = judge(factors, events, validation, options, seed)
+        recall, repeat = validate(factors, events, validation, options, seed)
         found.append((Setting(*values, repeat), recall))
     return max(found, key=lambda one: one[1])
 
 
-def fit(events: Events, options: Options, setting: Setting, seed: int) -> Factors:
+def fit(events: Events, options: TowerOptions, setting: Setting, seed: int) -> Factors:
     """Fit on `events`; same seed and machine, same factors. Raises MissingExtraError without implicit.
 
     An event of weight 0 counts as one of weight 1 in a history; an item that has no others is not recommended.
@@ -101,7 +102,7 @@ def _with_neighbourhoods(events: Events) -> Events:
     )
 
 
-def _content(events: Events, options: Options, into: Floats, out: Floats) -> ItemTower:
+def _content(events: Events, options: TowerOptions, into: Floats, out: Floats) -> ItemTower:
     """Return what items without events get: their vectors as a ridge regression on category and text."""
     from sklearn.linear_model import Ridge
 

@@ -16,9 +16,11 @@ from psycopg.types.json import Jsonb
 from aisle import db
 from aisle.db import errors, model_registry
 from aisle.trainers import ranking
-from aisle.trainers.recommender import task as recommender
 from aisle.trainers.recommender.events import read_events
-from aisle.trainers.run import Report, only_trainer
+from aisle.trainers.recommender.options import Options
+from aisle.trainers.recommender.task import TASK
+from aisle.trainers.run import only_trainer
+from aisle.trainers.task import Report
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ def compare_features(
     url: str,
     arms: Sequence[tuple[str, ...]],
     seeds: int,
-    options: recommender.Options,
+    options: Options,
     report: Report = lambda line: None,
 ) -> list[Arm]:
     """Train and measure every arm with seeds `options.seed`, + 1, …; store the table, and return it.
 
-    Nothing is deployed, and no model of the experiment is kept. Raises what `recommender.train` raises.
+    Nothing is deployed, and no model of the experiment is kept. Raises what a training raises.
     """
     if len(arms) < 2 or len(set(arms)) < len(arms):
         raise errors.InvalidArgumentError("An experiment compares two different sets of features at least.")
@@ -59,16 +61,15 @@ def compare_features(
         read = read_events(connection, everything, liked_only=options.liked_only)
         for features in arms:
             events = read.only(features)
-            towers = replace(options.tower_options, features=features, exclude_seen=not options.repeats)
-            test = recommender.hold_out(events, options.test_from, exclude_seen=not options.repeats)
-            recommender.check(test, options.test_from)
+            # A matrix factorisation has no features to compare.
+            arm = replace(options, features=features, model="towers")
+            test = TASK.split(events, arm)
             recalls = []
             for seed in range(options.seed, options.seed + seeds):
-                factors, _ = recommender.fit(test.events, options.validate_from, towers, seed, lambda line: None)
-                model_id = recommender.publish(connection, events, test, factors, towers, options)
-                ranked, relevant = recommender.answers(connection, model_id, model_id, options.top)
+                fitted = TASK.fit(connection, events, test, replace(arm, seed=seed), lambda line: None)
+                model_id = TASK.load(connection, events, test, fitted, arm, {})
+                recalls.append(TASK.answers(connection, model_id, model_id, arm).recall)
                 model_registry.drop(connection, model_id)
-                recalls.append(ranking.measure(ranked, relevant, options.top).recall)
                 report(
                     f"{time.monotonic() - started:6.0f} s  {','.join(features)}, seed {seed}: "
                     f"recall@{options.top} {recalls[-1].mean():.4f}"

@@ -4,12 +4,11 @@ The item tower that yields an item's vectors (ids, category paths, texts, smooth
 here. The loss is the full soft-max over all items; a large catalogue gets a sampled one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -19,28 +18,23 @@ from torch import Tensor, nn
 
 from aisle.db import errors
 from aisle.embedder.item_tower import ItemTower, prefixes
-from aisle.trainers.recommender.events import Events, Floats, Ints
-from aisle.trainers.recommender.towers import ANY_LENGTH, Factors, Options, Pairs, Queries, Repeat, places
+from aisle.trainers.neural import EarlyStopping, Matrix, Progress, multiply, total_over_items
+from aisle.trainers.recommender.batches import Batch, Batches
+from aisle.trainers.recommender.events import Events, Floats
+from aisle.trainers.recommender.options import TowerOptions
+from aisle.trainers.recommender.towers import ANY_LENGTH, Factors, Repeat, ones
+from aisle.trainers.recommender.validation import Questions, learn_popularity, learn_repeat, recall
 
-FULL_SOFTMAX = 100_000  # items; beyond that the soft-max is sampled
-SAMPLED = 8192  # items drawn for a sampled soft-max
-REPEAT_CELLS = 20_000_000  # (transitions, items) that the repeat coefficients are learned on
-SMALLEST_BATCH = 16  # rows
-STEPS = 20  # an epoch, at least, where there are rows enough
 TEXT_WIDTH = 128  # hidden units
 HALF_PRECISION = 20_000_000  # logits of a step; beyond that they are bfloat16
-POPULARITY = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.13)  # exponents that are tried
 NOTHING_LEFT = "Nothing that counts is left to learn from when each user's last is held out."
 MORE_EVENTS = "Attach a table with more events."
-EXCLUDED = -1e4  # logit of an item that may not be recommended
-
-Progress = Callable[[int, float, float | None], None]  # epoch, loss, validation metric
 
 
 def fit(
     events: Events,
     validation: Events | None,
-    options: Options,
+    options: TowerOptions,
     *,
     seed: int,
     progress: Progress = lambda epoch, loss, metric: None,
@@ -55,7 +49,7 @@ def fit(
     `start`, one a member, are parameters to begin with, as `Factors.learned` has them, for these items, categories and
     values; a row of zeros is of something that is new.
     """
-    test = _Test.of(events, validation, options, seed) if validation is not None and len(validation) else None
+    test = Questions.of(events, validation, options, seed) if validation is not None and len(validation) else None
     repeat = like.repeat if like else None
     if like:
         options = replace(options, stop_after=like.epochs_run)
@@ -69,129 +63,10 @@ def fit(
     return replace(factors, repeat=repeat or learn_repeat(factors, test, options))
 
 
-def recall(factors: Factors, queries: Queries, truth: sparse.csr_array, options: Options) -> float:
-    """Return the mean share of a query's true items, (queries, items), in its best `evaluate_at`."""
-    hits: list[npt.NDArray[np.float64]] = []
-    for start in range(0, len(queries), options.batch_size):
-        asked, true = queries[start : start + options.batch_size], truth[start : start + options.batch_size]
-        scores = torch.from_numpy(factors.scores(asked, repeat=not options.exclude_seen))
-        if options.exclude_seen:
-            query, _, row = asked.histories(ANY_LENGTH, distinct=True)
-            scores[query, asked.events.item[row]] = -torch.inf
-        best = scores.topk(min(options.evaluate_at, scores.shape[1])).indices.numpy()  # (batch, k)
-        found = true[np.repeat(np.arange(len(asked)), best.shape[1]), best.ravel()].reshape(best.shape)
-        hits.append(found.sum(1) / np.diff(true.indptr))
-    return float(np.concatenate(hits).mean())
-
-
-def judge(factors: Factors, events: Events, validation: Events, options: Options, seed: int) -> tuple[float, Repeat]:
-    """Return the recall of any factors on validation events, with what repetition adds to them, and that.
-
-    Without such events the recall is 0.
-    """
-    if not len(validation):
-        return 0.0, factors.repeat
-    test = _Test.of(events, validation, options, seed)
-    factors = replace(factors, repeat=learn_repeat(factors, test, options))
-    return recall(factors, test.queries, test.truth, options), factors.repeat
-
-
-def learn_popularity(factors: Factors, events: Events, test: "_Test | None", options: Options) -> float:
-    """Return the exponent with which the validation queries find most; 0 where lengths or repeats are learned."""
-    if test is None or not options.cosine or not options.exclude_seen:
-        return 0.0
-    some = slice(0, options.evaluated // 2)
-    found = {
-        exponent: recall(factors.lengthened(events, exponent), test.queries[some], test.truth[some], options)
-        for exponent in POPULARITY
-    }
-    return max(found, key=lambda exponent: found[exponent])
-
-
-def learn_repeat(factors: Factors, test: "_Test | None", options: Options) -> Repeat:
-    """Learn the repeat coefficients by soft-max regression on held-out transitions; the scores stay as they are.
-
-    The scale of the scores is learned with them and divided out.
-    """
-    if test is None or options.exclude_seen:
-        return Repeat()
-    rows = slice(0, max(200, REPEAT_CELLS // len(factors.out)))
-    queries, truth = test.queries[rows], test.truth[rows]
-    scores = torch.from_numpy(factors.scores(queries))  # (transitions, items)
-    features = [name for name in options.features if name in queries.events.context]
-    pairs = Pairs.of(queries, features)
-    counts = [np.ones(len(pairs.query)), np.log1p(pairs.count), *(np.log1p(n) for n in pairs.context.values())]
-    counted = torch.from_numpy(np.stack(counts, axis=1).astype(np.float32))  # (pairs, coefficients)
-    query, item, pair = (torch.from_numpy(x) for x in (pairs.query, pairs.item, pairs.pair))
-    position = torch.from_numpy(pairs.position).float()
-    targets = truth.tocoo()
-    line, column = (torch.from_numpy(x.astype(np.int64)) for x in targets.coords)
-
-    coefficients = torch.zeros(counted.shape[1], requires_grad=True)
-    recent, log_decay, log_scale = (torch.tensor(x, requires_grad=True) for x in (0.0, -2.0, 0.0))
-    learned = [coefficients, recent, log_decay, log_scale]
-    optimiser = torch.optim.LBFGS(learned, max_iter=50, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        decayed = torch.zeros(len(query)).index_add(0, pair, torch.exp(-log_decay.exp() * position))
-        added = counted @ coefficients + recent * torch.log1p(decayed)
-        logits = (scores * log_scale.exp()).index_put((query, item), added, accumulate=True)
-        loss = F.cross_entropy(logits[line], column) + 1e-4 * sum(x.square().sum() for x in learned)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
-    scale = float(log_scale.detach().exp().clamp(min=1e-3))
-    a, b, *d = (coefficients.detach() / scale).tolist()
-    return Repeat(
-        a, b, float(recent.detach()) / scale, float(log_decay.detach().exp()), dict(zip(features, d, strict=True))
-    )
-
-
-@dataclass(frozen=True)
-class _Test:
-    """Held-out events as questions."""
-
-    queries: Queries
-    truth: sparse.csr_array  # (queries, items)
-
-    @classmethod
-    def of(cls, events: Events, held_out: Events, options: Options, seed: int) -> "_Test":
-        """Ask once a user where there is no order, else once a held-out event."""
-        if options.order == "set":
-            users, query = np.unique(held_out.user, return_inverse=True)
-            queries = Queries.of_users(events, users)
-        else:
-            query = np.arange(len(held_out))
-            queries = Queries.of_users(events, held_out.user, held_out.context)
-        shape = (len(queries), len(events.items))
-        truth = sparse.csr_array((np.ones(len(held_out)), (query, held_out.item)), shape=shape)
-        truth.data[:] = 1
-        kept = np.random.default_rng(seed).permutation(len(queries))[: options.evaluated]
-        return cls(queries[kept], truth[kept])
-
-
-class _Batch(NamedTuple):  # which accelerate moves to a device, as it does no dataclass
-    """One step's histories and targets, as bags of items."""
-
-    user: Tensor  # (batch,), -1: unknown
-    context: dict[str, Tensor]  # feature → (batch,)
-    history: tuple[Tensor, Tensor]  # items, and where each of the batch's bags starts
-    position: Tensor  # of the history's items
-    scale: Tensor  # of the history's items: 1 / n^exponent
-    targets: tuple[Tensor, Tensor]
-    share: Tensor  # of the targets: a row's add up to 1
-    weight: Tensor  # (batch,)
-    excluded: tuple[Tensor, Tensor]  # (row, column) of the logits
-    candidates: Tensor | None  # items; None: all
-    correction: Tensor | None  # (candidates,), added to the logits
-
-
 class _Model(nn.Module):
     """The towers; `forward` is the loss of a batch."""
 
-    def __init__(self, events: Events, options: Options, recency: Floats, generator: torch.Generator) -> None:
+    def __init__(self, events: Events, options: TowerOptions, recency: Floats, generator: torch.Generator) -> None:
         super().__init__()
         self.options = options
         d, items = options.dimensions, events.items
@@ -211,7 +86,7 @@ class _Model(nn.Module):
         self.categories = table(len(self.names), width, options.spread)
         rows = {name: row for row, name in enumerate(self.names)}
         paths = [[rows[prefix] for prefix in prefixes(path) if prefix in rows] for path in items.categories]
-        self.paths = _Matrix(ones(paths, len(self.names)))
+        self.paths = Matrix(ones(paths, len(self.names)))
         self.text: nn.Sequential | None = None
         if self._has("text") and items.texts is not None:
             layers = nn.Linear(items.texts.shape[1], TEXT_WIDTH), nn.Linear(TEXT_WIDTH, width, bias=False)
@@ -220,7 +95,7 @@ class _Model(nn.Module):
             nn.init.zeros_(layers[0].bias)
             self.text = nn.Sequential(layers[0], nn.ReLU(), layers[1])
             self.texts = nn.Parameter(torch.from_numpy(items.texts), requires_grad=False)
-        self.graph = _Matrix(_graph(events)) if options.smoothing else None
+        self.graph = Matrix(_graph(events)) if options.smoothing else None
 
     def _has(self, feature: str) -> bool:
         return feature in self.options.features
@@ -238,19 +113,19 @@ class _Model(nn.Module):
         known = torch.ones_like(self.ids[:, :1]) if dropped is None else (~dropped).float()[:, None]
         x = self.ids * known  # (items, width)
         if len(self.categories):
-            x = x + _multiply(self.paths, self.categories)
+            x = x + multiply(self.paths, self.categories)
         if self.text is not None:
             x = x + self.text(self.texts) * self.texts.any(1, keepdim=True)
         if self.graph is not None:
             near, bias = (x, x[:, :0]) if self.options.cosine else (x[:, :-1], x[:, -1:])
             x = near
             for _ in range(self.options.smoothing):
-                near = _multiply(self.graph, _multiply(self.graph, near), transposed=True)
+                near = multiply(self.graph, multiply(self.graph, near), transposed=True)
                 x = x + near * known
             x = torch.cat([x, bias], dim=1)
         return _into_and_out(x, self.options.dimensions, self.options.cosine)
 
-    def user_vectors(self, batch: _Batch, into: Tensor) -> Tensor:
+    def user_vectors(self, batch: Batch, into: Tensor) -> Tensor:
         """Return u, (batch, d)."""
         weights = self.log_recency.exp()[batch.position] * batch.scale
         items, starts = batch.history
@@ -260,13 +135,13 @@ class _Model(nn.Module):
             u = u + _rows(vectors, batch.context[name])
         return u
 
-    def forward(self, batch: _Batch, dropped: Tensor | None) -> Tensor:
-        # Half precision is only worth it in _LogSumExp, whatever `accelerate launch`, or an encoder that was trained in
+    def forward(self, batch: Batch, dropped: Tensor | None) -> Tensor:
+        # Half precision is only worth it in that total, whatever `accelerate launch`, or an encoder that was trained in
         # the same process, has chosen.
         with torch.autocast(self.constant.device.type, enabled=False):
             return self._loss(batch, dropped)
 
-    def _loss(self, batch: _Batch, dropped: Tensor | None) -> Tensor:
+    def _loss(self, batch: Batch, dropped: Tensor | None) -> Tensor:
         into, out = self.items(dropped)
         u = self.user_vectors(batch, into)
         u = F.normalize(u, dim=1) if self.options.cosine else F.pad(u, (0, 1), value=1.0)
@@ -274,7 +149,9 @@ class _Model(nn.Module):
         items, starts = batch.targets
         target = F.embedding_bag(items, out, starts, mode="sum", per_sample_weights=batch.share)  # mean of targets' q
         against = out if batch.candidates is None else out[batch.candidates]
-        total = _LogSumExp.apply(u, against, batch.correction, batch.excluded)  # type: ignore[no-untyped-call]  # (batch,)
+        total = total_over_items(  # (batch,)
+            u, against, batch.correction, batch.excluded, most_logits=HALF_PRECISION
+        )
         # In a small batch nobody may have a target.
         loss: Tensor = ((total - (u * target).sum(1)) * batch.weight).sum() / batch.weight.sum().clamp(min=1e-12)
         if self.options.weight_decay:
@@ -319,163 +196,10 @@ class _Model(nn.Module):
         )
 
 
-class _Matrix(nn.Module):
-    """A constant sparse matrix and its transpose, as bags."""
-
-    def __init__(self, matrix: sparse.csr_array) -> None:
-        super().__init__()
-        for name, m in (("rows", matrix), ("columns", sparse.csr_array(matrix.T))):
-            self.register_buffer(f"{name}_items", torch.from_numpy(m.indices.astype(np.int64)), persistent=False)
-            self.register_buffer(f"{name}_starts", torch.from_numpy(m.indptr[:-1].astype(np.int64)), persistent=False)
-            self.register_buffer(f"{name}_weights", torch.from_numpy(m.data.astype(np.float32)), persistent=False)
-
-    def times(self, dense: Tensor, transposed: bool) -> Tensor:
-        name = "columns" if transposed else "rows"
-        items, starts, weights = (self.get_buffer(f"{name}_{part}") for part in ("items", "starts", "weights"))
-        return F.embedding_bag(items, dense.contiguous(), starts, mode="sum", per_sample_weights=weights)
-
-
-class _Multiply(torch.autograd.Function):
-    """Sparse constant matrix times dense; the gradient is its transpose times dense, cheaper than a scatter."""
-
-    @staticmethod
-    def forward(context: Any, dense: Tensor, matrix: _Matrix, transposed: bool) -> Tensor:
-        context.matrix, context.transposed = matrix, transposed
-        return matrix.times(dense, transposed)
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return context.matrix.times(gradients[0], not context.transposed), None, None
-
-
-def _multiply(matrix: _Matrix, dense: Tensor, *, transposed: bool = False) -> Tensor:
-    product: Tensor = _Multiply.apply(dense, matrix, transposed)  # type: ignore[no-untyped-call]
-    return product
-
-
-class _LogSumExp(torch.autograd.Function):
-    """log Σ_i exp(⟨u, q_i⟩ + correction_i), (batch,); keeps the soft-max only, in half precision where it is large."""
-
-    @staticmethod
-    def forward(
-        context: Any, u: Tensor, q: Tensor, correction: Tensor | None, excluded: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        kind = torch.bfloat16 if len(u) * len(q) > HALF_PRECISION else torch.float32
-        u, q = u.to(kind), q.to(kind)
-        logits = u @ q.T  # (batch, items)
-        if correction is not None:
-            logits += correction
-        logits[excluded] = EXCLUDED
-        share = torch.softmax(logits, dim=1)
-        context.save_for_backward(share, u, q)
-        some = (
-            logits[:, :256].amax(1).float()
-        )  # any that is not excluded will do: logit - log share is the same for all
-        return some - share[:, :256].amax(1).float().log()
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        share, u, q = context.saved_tensors
-        gradient = gradients[0][:, None]
-        return (share @ q).float() * gradient, (share.T @ (u * gradient.to(u.dtype))).float(), None, None
-
-
-class _Batches:
-    """Cuts the events into steps."""
-
-    def __init__(self, events: Events, options: Options) -> None:
-        self.events, self.options = events, options
-        first = events.first()
-        if options.order == "set":
-            self.events = events.select(first)  # each item of a user once
-            counting = np.bincount(self.events.user, self.events.weight, minlength=1) > 0
-            self.rows: Ints = np.flatnonzero(counting & (np.bincount(self.events.user, minlength=1) > 1))  # users
-        else:
-            self.rows = np.flatnonzero((events.weight > 0) & (first | (not options.exclude_seen)))  # events
-        items = len(events.items)
-        self.sampled = options.negatives or (SAMPLED if items > FULL_SOFTMAX else None)
-        if self.sampled is not None and self.sampled >= items:
-            self.sampled = None
-
-        # However few the rows are, an epoch is to be some steps.
-        self.size = min(options.batch_size, max(SMALLEST_BATCH, len(self.rows) // STEPS))
-
-    def __len__(self) -> int:
-        return -(-len(self.rows) // self.size)
-
-    def epoch(self, seed: int, epoch: int, process: int, processes: int) -> Iterator[_Batch]:
-        """Yield one process's share of each step."""
-        order = np.random.default_rng((seed, epoch)).permutation(self.rows)
-        random = np.random.default_rng((seed, epoch, process))
-        for start in range(0, len(order), self.size):
-            rows = order[start : start + self.size]
-            yield self._batch(rows[process::processes] if len(rows) >= processes else rows, random)
-
-    def _batch(self, rows: Ints, random: np.random.Generator) -> _Batch:
-        options, events = self.options, self.events
-        by_time = options.order == "time"
-        queries = Queries.of_events(events, rows) if by_time else Queries.of_users(events, rows)
-        query, _, row = queries.histories(ANY_LENGTH, distinct=options.exclude_seen)
-        kept = random.random(len(query)) >= options.history_dropout
-        if by_time:
-            excluded = query, events.item[row]
-            targets = np.arange(len(rows)), rows
-        else:
-            excluded = query[kept], events.item[row[kept]]
-            targets = query[~kept], row[~kept]
-        query, row = query[kept], row[kept]
-        position = places(query, len(rows))  # among those that are left
-        near = position < (options.history or ANY_LENGTH)
-        query, row, position = query[near], row[near], position[near]
-        n = np.bincount(query, minlength=len(rows))
-        line, target = targets
-        counts = events.weight[target] > 0
-        line, target = line[counts], target[counts]
-        share = events.weight[target]
-        total = np.bincount(line, weights=share, minlength=len(rows))
-        weight = total**options.user_weight if options.order == "set" else total
-        user = np.where(random.random(len(rows)) < options.user_dropout, -1, queries.user)
-        candidates, correction, columns = self._candidates(events.item[target], random)
-        column = columns[excluded[1]]
-        there = column >= 0 if options.exclude_seen else np.zeros(len(column), dtype=bool)
-        return _Batch(
-            user=torch.from_numpy(user),
-            context={name: torch.from_numpy(values) for name, values in queries.context.items()},
-            history=(torch.from_numpy(events.item[row]), _starts(n)),
-            position=torch.from_numpy(position),
-            scale=torch.from_numpy((n[query] ** -options.exponent).astype(np.float32)),
-            targets=(torch.from_numpy(events.item[target]), _starts(np.bincount(line, minlength=len(rows)))),
-            share=torch.from_numpy((share / total[line]).astype(np.float32)),
-            weight=torch.from_numpy(weight.astype(np.float32)),
-            excluded=(torch.from_numpy(excluded[0][there]), torch.from_numpy(column[there])),
-            candidates=candidates,
-            correction=correction,
-        )
-
-    def _candidates(self, targets: Ints, random: np.random.Generator) -> tuple[Tensor | None, Tensor | None, Ints]:
-        """Return the items of a soft-max, the log of what each stands for, and each item's column (-1: none).
-
-        All of the batch's targets stand for themselves, some others for all others: the sum is unbiased (the log-Q
-        correction of sampled soft-max; Bengio and Senécal, 2008).
-        """
-        items = len(self.events.items)
-        columns = np.arange(items)
-        if self.sampled is None:
-            return None, None, columns
-        targets = np.unique(targets)
-        others = np.setdiff1d(random.choice(items, min(items, self.sampled), replace=False), targets)
-        candidates = np.concatenate([targets, others])
-        correction = np.zeros(len(candidates), dtype=np.float32)
-        correction[len(targets) :] = np.log(max(1, items - len(targets)) / max(1, len(others)))
-        columns = np.full(items, -1)
-        columns[candidates] = np.arange(len(candidates))
-        return torch.from_numpy(candidates), torch.from_numpy(correction), columns
-
-
 def _fit_one(
     events: Events,
-    test: _Test | None,
-    options: Options,
+    test: Questions | None,
+    options: TowerOptions,
     seed: int,
     progress: Progress,
     repeat: Repeat | None,
@@ -483,7 +207,7 @@ def _fit_one(
     start: Mapping[str, Floats],
 ) -> Factors:
     """Fit one member; `recency` is another member's, to be kept as it is."""
-    batches = _Batches(events, options)
+    batches = Batches(events, options)
     if not len(batches):
         raise errors.TrainingDataError(NOTHING_LEFT, hint=MORE_EVENTS)
     learned = recency is None and options.order == "time"
@@ -501,8 +225,7 @@ def _fit_one(
     content = {"category", "text"} & set(options.features)
 
     steps, step = options.epochs * len(batches), 0
-    best: Factors | None = None
-    history: list[float] = []
+    stopping = EarlyStopping[Factors](options.patience)
     for epoch in range(1, (options.stop_after or options.epochs) + 1):
         total = 0.0
         for batch in batches.epoch(seed, epoch, accelerator.process_index, accelerator.num_processes):
@@ -516,17 +239,15 @@ def _fit_one(
             total, step = total + loss.item(), step + 1
         metric = None
         if test is not None and epoch % options.evaluate_every == 0:
-            factors = plain.factors(events.context_values, epoch, history)
+            factors = plain.factors(events.context_values, epoch, stopping.history)
             factors = replace(factors, repeat=repeat or learn_repeat(factors, test, options))
             metric = recall(factors, test.queries, test.truth, options)
-            history.append(metric)
-            if metric >= max(history):
-                best = factors
+            stopping.saw(metric, partial(replace, factors))
         progress(epoch, total / len(batches), metric)
-        if len(history) - int(np.argmax(history)) > options.patience if history else False:
+        if stopping.is_over:
             break
-    best = best or plain.factors(events.context_values, epoch, history)
-    return replace(best, validation=history)
+    best = stopping.best or plain.factors(events.context_values, epoch, stopping.history)
+    return replace(best, validation=stopping.history)
 
 
 def _concatenate(members: Sequence[Factors]) -> Factors:
@@ -572,14 +293,3 @@ def _into_and_out(x: Tensor, dimensions: int, cosine: bool) -> tuple[Tensor, Ten
 def _rows(table: Tensor, rows: Tensor) -> Tensor:
     """Return rows of a table, zeros for -1."""
     return F.embedding(rows + 1, F.pad(table, (0, 0, 1, 0)))
-
-
-def _starts(lengths: Ints) -> Tensor:
-    return torch.from_numpy(np.cumsum(lengths) - lengths)
-
-
-def ones(rows: Sequence[Sequence[int]], columns: int) -> sparse.csr_array:
-    """Return the matrix, (rows, columns), that has ones in these columns of each row."""
-    indptr = np.cumsum([0, *map(len, rows)])
-    indices = np.array([column for row in rows for column in row], dtype=np.int64)
-    return sparse.csr_array((np.ones(len(indices)), indices, indptr), shape=(len(rows), columns))

@@ -20,44 +20,9 @@ from scipy import sparse
 
 from aisle.embedder.item_tower import ItemTower, content
 from aisle.trainers.recommender.events import Events, Floats, Ints
+from aisle.trainers.recommender.options import LONGEST_HISTORY
 
-ANY_LENGTH = 1000  # events; the longest history that is ever read
-
-
-@dataclass(frozen=True)
-class Options:
-    """Hyper-parameters of the towers."""
-
-    # What is learned.
-    features: tuple[str, ...] = ("user", "item")  # of user, item, category, text, location, and context features
-    dimensions: int = 64  # of one member, without the bias
-    members: int = 1  # seeds whose vectors are concatenated: dot products add
-    history: int | None = 50  # events; None: all, up to ANY_LENGTH
-    exponent: float = 0.5
-    smoothing: int = 1  # rounds of item → users → items that an item's vectors are smoothed over
-    tied: bool = False  # one vector an item is both p and q, up to q's length
-    cosine: bool = True  # unit q, and unit u in the loss: no bias; False: plain dot products and a bias
-    # What is asked.
-    order: str = "time"  # 'time': earlier events predict each event; 'set': a part of a user's events predicts the rest
-    exclude_seen: bool = True  # a user's own items are not recommended, so they are neither targets nor negatives
-    # How it is learned.
-    epochs: int = 30  # over which the learning rate falls to 0
-    stop_after: int | None = None  # epochs; what validation found best, for the last fit on everything
-    batch_size: int = 2048  # users ('set') or events ('time')
-    learning_rate: float = 0.01
-    temperature: float = 0.1
-    history_dropout: float = 0.5  # share of a history that is left out ('set': that is the target)
-    user_dropout: float = 0.1  # share of users treated as unknown
-    id_dropout: float = 0.2  # share of items known by category and text only, where there are such features
-    weight_decay: float = 0.0  # on users' and contexts' vectors
-    user_weight: float = 0.5  # 'set': a user with k targets counts k^user_weight
-    negatives: int | None = None  # items drawn at each step; None: all, unless there are too many
-    spread: float = 0.1  # standard deviation of the vectors at the start
-    # When it stops.
-    patience: int = 3  # evaluations without a better one
-    evaluate_every: int = 1  # epochs
-    evaluate_at: int = 10  # k of recall@k
-    evaluated: int = 10_000  # queries, at most
+ANY_LENGTH = LONGEST_HISTORY  # events; the longest history that is ever read
 
 
 @dataclass(frozen=True)
@@ -238,3 +203,10 @@ class Factors:
     def content(self, categories: Sequence[Sequence[str] | None], texts: Floats | None) -> tuple[Floats, Floats]:
         """Return (into, out) of items that were not there in training, (items, d) each."""
         return content(self.towers, categories, texts)
+
+
+def ones(rows: Sequence[Sequence[int]], columns: int) -> sparse.csr_array:
+    """Return the matrix, (rows, columns), that has ones in these columns of each row."""
+    indptr = np.cumsum([0, *map(len, rows)])
+    indices = np.array([column for row in rows for column in row], dtype=np.int64)
+    return sparse.csr_array((np.ones(len(indices)), indices, indptr), shape=(len(rows), columns))

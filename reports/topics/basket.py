@@ -9,7 +9,7 @@ import numpy as np
 from aisle.db import Connection
 from aisle.reports import figures, pages
 from aisle.reports.pages import Figure, Section, Table, with_spread
-from aisle.reports.recommender import comparison
+from aisle.reports.topics.recommender import comparison
 
 MOST_ARMS = 40  # combinations in a table
 MOST_MAPS = 6  # heat maps of an experiment
@@ -58,7 +58,7 @@ def _completion(model: pages.Model) -> list[str | Figure | Table]:
     names = sorted(found, key=lambda name: -found[name])
     return [
         f"Of {int(carts or 0):,} held-out orders one product was hidden, and looked for among the first "
-        f"{model.parameters.get('top', 10)} of complete_basket.",
+        f"{model.options.get('top', 10)} of complete_basket.",
         Figure(
             "Share of carts that got it back",
             partial(figures.bars, names, [found[name] for name in names], ours=["complete_basket"]),

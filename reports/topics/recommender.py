@@ -29,7 +29,7 @@ def comparison(model: pages.Model, who: str, what: str) -> list[str | Figure | T
     measured = pages.measures(model)
     if model.name not in measured:
         return [f"None are stored: aisle evaluate {model.task}"]
-    top = model.parameters.get("top", 10)
+    top = model.options.get("top", 10)
     name = f"recall@{top}"
     metrics = sorted(measured[model.name], key=lambda metric: metric != name)  # this one first
     best = sorted(measured, key=lambda other: -measured[other].get(name, 0.0))
@@ -92,8 +92,7 @@ def _validation(model: pages.Model) -> list[str | Figure | Table]:
         return [Table(("kind of model", "recall on validation users"), list(tried.items()), title)]
     if not recalls:
         return ["It is not stored how validation went; a model that is trained now has it."]
-    towers = model.parameters.get("towers", {})
-    every, k = towers.get("evaluate_every", 1), towers.get("evaluate_at", 10)
+    every, k = model.options.get("towers", {}).get("evaluate_every", 1), model.options.get("top", 10)
     epochs = [every * (place + 1) for place in range(len(recalls))]
     return [
         Figure(

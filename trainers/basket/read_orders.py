@@ -3,10 +3,8 @@
 import numpy as np
 
 from aisle.db import Connection, errors
-from aisle.embedder.orders import Baskets, Bools, Doubles, Floats, Ints, Targets, group
+from aisle.embedder.orders import Baskets, group
 from aisle.trainers.bulk import numbered, read_columns
-
-__all__ = ["Baskets", "Bools", "Doubles", "Floats", "Ints", "Targets", "check_attached", "group", "read_baskets"]
 
 # Ids of orders are numbered as the database compares them, and apart for each customer: two may have the same.
 LINES = """

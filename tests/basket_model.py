@@ -1,0 +1,39 @@
+"""Reads a stored basket model back into what was fitted, to hold SQL's answers against the trainer's."""
+
+import numpy as np
+from scipy import sparse
+
+from aisle.db import Connection, model_registry
+from aisle.embedder.customer_vectors import CustomerEmbedder
+from aisle.embedder.orders import Baskets
+from aisle.trainers.basket.score import Fitted, Learned, Weights
+
+
+def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple[Learned, Weights]:
+    """Return what was stored, for the products of `baskets`, which the model must know."""
+    parameters = model_registry.get(connection, model_id).parameters
+    generation = CustomerEmbedder().load(connection, model_id)
+    places = [generation.numbers[item_id] for item_id in baskets.item_ids]
+    rows = connection.execute(
+        "select embedding, popularity, gap, cart, completion from aisle.basket_items "
+        'where model_id = %s order by item_id collate "C"',
+        (model_id,),
+    ).fetchall()
+    learned = Learned(
+        item_tastes=generation.item_tastes[places],
+        popularity=np.array([row[1] for row in rows])[places],
+        gap=np.array([row[2] for row in rows])[places],
+        average_gap=parameters["gap"],
+        rarest=parameters["rarest"],
+        size=parameters["size"],
+        fitted=Fitted(
+            generation.network,
+            np.array([row[3].to_numpy() for row in rows])[places],
+            np.array([row[4].to_numpy() for row in rows])[places],
+            sparse.csr_array((len(places), len(places))),
+            parameters["companions"],
+            np.zeros((len(places), 0), dtype=np.float32),
+        ),
+        products=np.array([row[0].to_numpy() for row in rows])[places],
+    )
+    return learned, Weights.of(parameters)

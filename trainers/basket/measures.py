@@ -1,0 +1,158 @@
+"""Measures a basket model through SQL: next orders, sets of the best size, and carts that are completed."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from pgvector import Vector
+
+from aisle import db
+from aisle.db import Connection
+from aisle.embedder.customer_vectors import CustomerEmbedder
+from aisle.embedder.orders import Baskets, Targets
+from aisle.trainers import ranking
+from aisle.trainers.basket import baselines as basket_baselines
+from aisle.trainers.basket.score import Learned
+
+LONGEST_SET = 50  # products of a customer, of which the best sets of other kinds are cut
+THRESHOLDS = tuple(np.linspace(0.02, 0.6, 59).round(2).tolist())  # of a probability, for the same
+CHUNK = 500  # customers whose logits are computed at once
+MOST_COMPLETED = 4000  # carts that are completed to measure that
+NETWORK_ALONE = "network alone"
+LIVE = "live model"  # among what completes them
+CHECKED = 20  # customers who are asked for at this moment
+
+
+def answers(
+    connection: Connection, model_id: int, heldout_of: int, history: Baskets, test: Targets, k: int | None
+) -> list[tuple[list[str], list[float]]]:
+    """Ask a model, in SQL, for the customers that another was held out from, at their moments.
+
+    Return the products that it ranks for each, and how likely it says that they are. What the worker would have had as
+    their states before those moments is computed anew.
+    """
+    generation = CustomerEmbedder().load(connection, model_id)
+    asked = history.select_customers(test.customer).renumber(list(generation.numbers))
+    return connection.execute(
+        db.read("queries/next_baskets_heldout"),
+        {
+            "model_id": model_id,
+            "heldout_of": heldout_of,
+            "k": k,
+            "user_ids": list(asked.customer_ids),
+            "states": [Vector(state) for state in generation.states.states(asked)],
+        },
+    ).fetchall()
+
+
+def check_answers(connection: Connection, model_id: int, history: Baskets, test: Targets) -> None:
+    """Ask for some of the held-out customers as a shop does, at this moment; raises what the database says, if it errs.
+
+    The moment to come may be unlike those that were held out.
+    """
+    users = [history.customer_ids[c] for c in test.customer[:CHECKED]]
+    with db.guarded(connection):
+        connection.execute(
+            "select n.item_id from unnest(%s::text[]) u (id), aisle._next_basket(%s, u.id, 1) n", (users, model_id)
+        )
+
+
+def measure(
+    connection: Connection, model_id: int, history: Baskets, test: Targets, learned: Learned, k: int, seed: int,
+    live: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure a new model on the held-out customers: its first k products, its best sets, and carts it completes."""
+    check_answers(connection, model_id, history, test)
+    wanted, seen = names_of(history, test), seen_by(history, test)
+    metrics: dict[str, Any] = {
+        "customers": len(test),
+        "repeat customers": int((history.orders_of[test.customer] >= 1).sum()),
+    }
+    longest = answers(connection, model_id, model_id, history, test, max(k, LONGEST_SET))
+    metrics |= ranking.measure_baskets([items[:k] for items, _ in longest], wanted, seen, k).means()
+    best_sets = [items for items, _ in answers(connection, model_id, model_id, history, test, None)]
+    metrics["f1-optimal"] = ranking.measure_sets(best_sets, wanted) | best_rules(longest, wanted)
+    metrics["completion"] = measure_completion(connection, model_id, history, test, k, seed, live)
+    if learned.fitted.network:
+        metrics[NETWORK_ALONE] = measure_states(learned, history, test, k)
+    return metrics
+
+
+def best_rules(answered: list[tuple[list[str], list[float]]], wanted: list[set[str]]) -> dict[str, dict[str, float]]:
+    """Return what two simpler sets come to: of one size for all, and of all products above one probability.
+
+    Size and probability are the best for these very customers, which is more than one can know.
+    """
+    sizes = {k: [items[:k] for items, _ in answered] for k in range(1, LONGEST_SET + 1)}
+    above = {p: [[i for i, q in zip(*a, strict=True) if q >= p] for a in answered] for p in THRESHOLDS}
+    best = {}
+    for name, sets in (("fixed size", sizes), ("threshold", above)):
+        measured = {value: ranking.measure_sets(answered, wanted)["f1"] for value, answered in sets.items()}
+        value = max(measured, key=lambda value: measured[value])
+        best[f"best {name}"] = {"value": value, "f1": measured[value]}
+    return best
+
+
+def measure_states(learned: Learned, history: Baskets, test: Targets, k: int) -> dict[str, float]:
+    """Measure what the states alone would rank: what a network brings, without the other terms of the score."""
+    states = learned.states.states(history.select_customers(test.customer))  # (customers, d)
+    ranked: list[list[str]] = []
+    for start in range(0, len(states), CHUNK):
+        best = ranking.top(states[start : start + CHUNK] @ learned.products.T, k)
+        ranked += [[history.item_ids[i] for i in row if i >= 0] for row in best.tolist()]
+    return ranking.measure_baskets(ranked, names_of(history, test), seen_by(history, test), k).means()
+
+
+def measure_completion(
+    connection: Connection,
+    model_id: int,
+    history: Baskets,
+    test: Targets,
+    k: int,
+    seed: int,
+    live: int | None = None,
+) -> dict[str, float]:
+    """Hide a product of each held-out order; return the share of carts that get it back.
+
+    Beside it stand the live model, should there be one, and two simple rules.
+    """
+    random = np.random.default_rng(seed)
+    orders = [items for items in map(test.basket, range(len(test))) if len(items) > 1]
+    if not orders:
+        return {}
+    orders = [orders[o] for o in random.permutation(len(orders))[:MOST_COMPLETED]]
+    hidden = [random.choice(items) for items in orders]
+    carts = [items[items != one] for items, one in zip(orders, hidden, strict=True)]
+    named = [db.array([history.item_ids[i] for i in items]) for items in carts]
+    found = {"carts": float(len(carts))}
+    for name, asked in {"complete_basket": model_id, LIVE: live}.items():
+        if asked is not None:
+            rows = connection.execute(
+                db.read("queries/complete_heldout"), {"model_id": asked, "k": k, "carts": named}
+            ).fetchall()
+            found[name] = float(np.mean([history.item_ids[i] in row[0] for i, row in zip(hidden, rows, strict=True)]))
+    for name, baseline in basket_baselines.COMPLETIONS.items():
+        ranked = baseline(history, carts, k)
+        found[name] = float(np.mean(ranked == np.array(hidden)[:, None]) * ranked.shape[1])
+    return found
+
+
+def names_of(history: Baskets, test: Targets) -> list[set[str]]:
+    """Return the ids of each target's items."""
+    return [{history.item_ids[i] for i in test.basket(t)} for t in range(len(test))]
+
+
+def seen_by(history: Baskets, test: Targets) -> list[set[str]]:
+    """Return the ids of what each customer bought before the target."""
+    own = history.select_customers(test.customer)
+    return [
+        {history.item_ids[i] for i in own.item[own.order_start[start] : own.order_start[stop]]}
+        for start, stop in pairwise(own.customer_start)
+    ]
+
+
+def measure_baseline(name: str, history: Baskets, test: Targets, k: int) -> ranking.BasketMeasures:
+    """Fit a baseline on what is not held out, and measure it on what is."""
+    ranked = basket_baselines.BASELINES[name]().fit(history).rank(test.customer, k)
+    ids = [[history.item_ids[i] for i in row if i >= 0] for row in ranked.tolist()]
+    return ranking.measure_baskets(ids, names_of(history, test), seen_by(history, test), k)

@@ -1,0 +1,172 @@
+"""Fits a classifier of texts: an n-gram model, an encoder if there is to be one, and the calibration of both.
+
+Without an encoder the n-gram model is the whole. With one, both are brought under one head, in one space, so that a
+row's vector is the encoder's plus the scaled n-gram vector, and a text's alone is its n-gram vector.
+"""
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from aisle.db import Connection, errors
+from aisle.embedder.category_model import Head
+from aisle.embedder.encoders import Encoder
+from aisle.trainers import warm_start
+from aisle.trainers.category import loading
+from aisle.trainers.category.calibration import fit_scales
+from aisle.trainers.category.fine_tuning import EncoderStart, fine_tune
+from aisle.trainers.category.ngram_model import NgramModel, fit_ngram_model, shared_head
+from aisle.trainers.category.options import TextOptions
+from aisle.trainers.category.products import Catalogue, select_ngrams
+from aisle.trainers.task import Report
+from aisle.trainers.warm_start import NOBODY, Seen, Start
+
+MEMBERS_BESIDE_ENCODER = 3  # n-gram models whose mean is taken; beside an encoder's time theirs is small
+
+
+@dataclass(frozen=True)
+class TextStart:
+    """What a classifier of texts starts from."""
+
+    weights: Start
+    encoder: Encoder | None
+
+
+def read_start(
+    connection: Connection, task: str, catalogue: Catalogue, options: TextOptions, split_column: str | None = None
+) -> TextStart:
+    """Return what the live model has kept; raises NoLiveModelError and WarmStartError.
+
+    Refuses weights that have already seen texts now needed for calibration or testing, for example after a change of
+    seed.
+    """
+    model, start = warm_start.of_live(connection, task)
+    warm_start.check_same(model, "encoder", model.encoder or "ngram", options.encoder or "ngram")
+    theirs = model.parameters["options"]
+    warm_start.check_same(model, "split column", theirs.get("split_column"), split_column)
+    parts = {"ngram": options.ngram} | ({"fine_tuning": options.fine_tuning} if model.encoder else {})
+    for name, ours in parts.items():
+        warm_start.check_same(model, "number of dimensions", theirs[name]["dimensions"], ours.dimensions)
+    measured = np.isin(catalogue.splits.astype(str), ["valid", "test"])
+    known = start.seen.until_of(catalogue.keys) > -np.inf
+    if learned := np.count_nonzero(measured & known):
+        raise errors.WarmStartError(
+            f"Model {model.model_id}, which is live, has learned from {learned:,} of the "
+            f"{np.count_nonzero(measured):,} rows that are to calibrate and measure.",
+            hint=f"Hold out what it held out, --seed {theirs['seed']}, or train without --warm-start.",
+        )
+    return TextStart(start, Encoder.from_database(connection, model.model_id) if model.encoder else None)
+
+
+def fit(
+    catalogue: Catalogue,
+    categories: list[str],
+    separator: str,
+    options: TextOptions,
+    report: Report,
+    start: TextStart | None = None,
+) -> loading.CategoryModel:
+    """Fit the n-gram model and the encoder to a catalogue of texts, calibrate them, and bring them under one head."""
+    paths = [category.split(separator) for category in categories]
+    index = {category: i for i, category in enumerate(categories)}
+    labels = np.array([index.get(category, -1) for category in catalogue.categories])
+    training, validation = rows_of(catalogue, "train", categories), rows_of(catalogue, "valid", categories)
+    visible = catalogue.splits != "test"  # held-out rows have no part in training, not even as texts
+    chosen, ngrams = select_ngrams(catalogue, visible)
+    matrix = catalogue.ngrams[:, chosen]
+
+    encoder, ngram_options = None, options.ngram
+    if options.encoder is not None:
+        ngram_options = replace(ngram_options, members=ngram_options.members or MEMBERS_BESIDE_ENCODER)
+        encoder = fine_tune(
+            options.encoder, catalogue, labels, training, validation, paths, options.fine_tuning,
+            seed=options.seed, report=report, start=_encoder_start(start, categories),
+        )  # fmt: skip
+    begun = None if start is None else _ngram_start(start.weights, ngrams, categories)
+
+    def fit_to(rows: npt.NDArray[np.bool_]) -> NgramModel:
+        return fit_ngram_model(
+            matrix[rows],
+            labels[rows],
+            paths,
+            ngrams,
+            ngram_options,
+            seed=options.seed,
+            progress=lambda epoch, loss: report(f"  epoch {epoch}/{ngram_options.epochs}: loss {loss:.3f}"),
+            start=begun,
+        )
+
+    # Rows that the n-gram model has not seen calibrate it; then it learns from them too, at the same scales.
+    report(f"Fitting the n-gram model, {len(ngrams):,} n-grams, to calibrate it …")
+    first = fit_to(training)
+    scales = fit_scales(
+        first.embed(matrix[validation]) @ first.weight.T,
+        None if encoder is None else encoder.logits()[validation],
+        first.bias,
+        labels[validation],
+    )
+    report("Fitting it again on all rows that are not held out …")
+    learned = training | validation
+    final = fit_to(learned)
+    encoder_folder, encoder_vectors, head = None, None, final.weight
+    if encoder is not None:
+        from_ngrams, from_encoder = final.embed(matrix[learned]) @ final.weight.T, encoder.logits()[learned]
+        both = scales.encoder * from_encoder + scales.ngram * from_ngrams
+        head = shared_head(np.concatenate([both, scales.draft * from_ngrams]), ngram_options.dimensions)
+        final = replace(final, vectors=final.vectors @ (final.weight.T @ head))
+        projection = (scales.encoder * encoder.weight.T @ head).astype(np.float32)  # (dimensions, dimensions)
+        encoder_folder, encoder_vectors = encoder.store(projection)
+    # Rounded as the table stores them, so that what is computed here is what SQL answers.
+    ngram_vectors = (final.vectors * scales.draft).astype(np.float16).astype(np.float32)
+    return loading.CategoryModel(
+        ngrams=ngrams,
+        ngram_vectors=ngram_vectors,
+        row_vectors=replace(final, vectors=ngram_vectors).embed(matrix),
+        head=Head(
+            categories,
+            head,
+            (final.bias * scales.bias).astype(np.float32),
+            np.full(len(categories), scales.noise / len(categories), dtype=np.float32),
+        ),
+        support=np.bincount(labels[learned], minlength=len(categories)).tolist(),
+        encoder_name=options.encoder,
+        encoder_folder=encoder_folder,
+        encoder_vectors=encoder_vectors,
+        ngram_scale=scales.ngram / scales.draft,
+        parameters={
+            "started_from": None if start is None else start.weights.model_id,
+            "calibration": asdict(scales),
+            # With what --fit-in chose.
+            **({} if encoder is None else {"fine_tuning": asdict(encoder.options)}),
+        },
+        start=Start(
+            {
+                "ngrams": first.vectors.astype(np.float16),
+                "categories": first.weight,
+                "bias": first.bias,
+                **({} if encoder is None else {"encoder": encoder.weight}),
+            },
+            {"ngrams": ngrams, "categories": categories, "bias": categories, "encoder": categories},
+            Seen.of([key for key, is_learned in zip(catalogue.keys, training, strict=True) if is_learned])
+            | (NOBODY if start is None else start.weights.seen),
+        ),
+    )
+
+
+def _ngram_start(start: Start, ngrams: list[str], categories: list[str]) -> NgramModel:
+    return NgramModel(
+        start.rows("ngrams", ngrams), start.rows("categories", categories), start.rows("bias", categories)
+    )
+
+
+def _encoder_start(start: TextStart | None, categories: list[str]) -> EncoderStart | None:
+    if start is None or start.encoder is None:
+        return None
+    return EncoderStart(start.encoder.model, start.weights.rows("encoder", categories), start.weights.digest)
+
+
+def rows_of(catalogue: Catalogue, split: str, categories: list[str]) -> npt.NDArray[np.bool_]:
+    """Mark the rows of a split whose category is one of these."""
+    known = set(categories)
+    return np.array([s == split and c in known for s, c in zip(catalogue.splits, catalogue.categories, strict=True)])

@@ -1,0 +1,122 @@
+"""Validates a recommender's factors on held-out events, and learns there what popularity and repetition add."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from scipy import sparse
+from torch import Tensor
+
+from aisle.trainers.recommender.events import Events
+from aisle.trainers.recommender.options import TowerOptions
+from aisle.trainers.recommender.towers import ANY_LENGTH, Factors, Pairs, Queries, Repeat
+
+REPEAT_CELLS = 20_000_000  # (transitions, items) that the repeat coefficients are learned on
+POPULARITY = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.13)  # exponents that are tried
+
+
+def recall(factors: Factors, queries: Queries, truth: sparse.csr_array, options: TowerOptions) -> float:
+    """Return the mean share of a query's true items, (queries, items), in its best `evaluate_at`."""
+    hits: list[npt.NDArray[np.float64]] = []
+    for start in range(0, len(queries), options.batch_size):
+        asked, true = queries[start : start + options.batch_size], truth[start : start + options.batch_size]
+        scores = torch.from_numpy(factors.scores(asked, repeat=not options.exclude_seen))
+        if options.exclude_seen:
+            query, _, row = asked.histories(ANY_LENGTH, distinct=True)
+            scores[query, asked.events.item[row]] = -torch.inf
+        best = scores.topk(min(options.evaluate_at, scores.shape[1])).indices.numpy()  # (batch, k)
+        found = true[np.repeat(np.arange(len(asked)), best.shape[1]), best.ravel()].reshape(best.shape)
+        hits.append(found.sum(1) / np.diff(true.indptr))
+    return float(np.concatenate(hits).mean())
+
+
+def validate(
+    factors: Factors, events: Events, validation: Events, options: TowerOptions, seed: int
+) -> tuple[float, Repeat]:
+    """Return the recall of any factors on validation events, with what repetition adds to them, and that.
+
+    Without such events the recall is 0.
+    """
+    if not len(validation):
+        return 0.0, factors.repeat
+    test = Questions.of(events, validation, options, seed)
+    factors = replace(factors, repeat=learn_repeat(factors, test, options))
+    return recall(factors, test.queries, test.truth, options), factors.repeat
+
+
+def learn_popularity(factors: Factors, events: Events, test: "Questions | None", options: TowerOptions) -> float:
+    """Return the exponent with which the validation queries find most; 0 where lengths or repeats are learned."""
+    if test is None or not options.cosine or not options.exclude_seen:
+        return 0.0
+    some = slice(0, options.evaluated // 2)
+    found = {
+        exponent: recall(factors.lengthened(events, exponent), test.queries[some], test.truth[some], options)
+        for exponent in POPULARITY
+    }
+    return max(found, key=lambda exponent: found[exponent])
+
+
+def learn_repeat(factors: Factors, test: "Questions | None", options: TowerOptions) -> Repeat:
+    """Learn the repeat coefficients by soft-max regression on held-out transitions; the scores stay as they are.
+
+    The scale of the scores is learned with them and divided out.
+    """
+    if test is None or options.exclude_seen:
+        return Repeat()
+    rows = slice(0, max(200, REPEAT_CELLS // len(factors.out)))
+    queries, truth = test.queries[rows], test.truth[rows]
+    scores = torch.from_numpy(factors.scores(queries))  # (transitions, items)
+    features = [name for name in options.features if name in queries.events.context]
+    pairs = Pairs.of(queries, features)
+    counts = [np.ones(len(pairs.query)), np.log1p(pairs.count), *(np.log1p(n) for n in pairs.context.values())]
+    counted = torch.from_numpy(np.stack(counts, axis=1).astype(np.float32))  # (pairs, coefficients)
+    query, item, pair = (torch.from_numpy(x) for x in (pairs.query, pairs.item, pairs.pair))
+    position = torch.from_numpy(pairs.position).float()
+    targets = truth.tocoo()
+    line, column = (torch.from_numpy(x.astype(np.int64)) for x in targets.coords)
+
+    coefficients = torch.zeros(counted.shape[1], requires_grad=True)
+    recent, log_decay, log_scale = (torch.tensor(x, requires_grad=True) for x in (0.0, -2.0, 0.0))
+    learned = [coefficients, recent, log_decay, log_scale]
+    optimiser = torch.optim.LBFGS(learned, max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        decayed = torch.zeros(len(query)).index_add(0, pair, torch.exp(-log_decay.exp() * position))
+        added = counted @ coefficients + recent * torch.log1p(decayed)
+        logits = (scores * log_scale.exp()).index_put((query, item), added, accumulate=True)
+        loss = F.cross_entropy(logits[line], column) + 1e-4 * sum(x.square().sum() for x in learned)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    scale = float(log_scale.detach().exp().clamp(min=1e-3))
+    a, b, *d = (coefficients.detach() / scale).tolist()
+    return Repeat(
+        a, b, float(recent.detach()) / scale, float(log_decay.detach().exp()), dict(zip(features, d, strict=True))
+    )
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Held-out events as questions."""
+
+    queries: Queries
+    truth: sparse.csr_array  # (queries, items)
+
+    @classmethod
+    def of(cls, events: Events, held_out: Events, options: TowerOptions, seed: int) -> "Questions":
+        """Ask once a user where there is no order, else once a held-out event."""
+        if options.order == "set":
+            users, query = np.unique(held_out.user, return_inverse=True)
+            queries = Queries.of_users(events, users)
+        else:
+            query = np.arange(len(held_out))
+            queries = Queries.of_users(events, held_out.user, held_out.context)
+        shape = (len(queries), len(events.items))
+        truth = sparse.csr_array((np.ones(len(held_out)), (query, held_out.item)), shape=shape)
+        truth.data[:] = 1
+        kept = np.random.default_rng(seed).permutation(len(queries))[: options.evaluated]
+        return cls(queries[kept], truth[kept])
