@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", help="bigbasket, instacart, ko_cosmetics, or one target: bigbasket:level_3")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
-    parser.add_argument("--encoder", help="name or folder; without it the n-gram student alone")
+    parser.add_argument("--encoder", help="name or folder; without it the n-gram model alone")
     parser.add_argument("--epochs", type=int, default=FineTuningOptions.epochs)
     parser.add_argument("--without", help="a category whose rows are left out")
     parser.add_argument("--baseline", action="store_true", help="also fit TF-IDF + linear SVM")

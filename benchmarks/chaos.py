@@ -74,7 +74,7 @@ def run(weather: Weather) -> dict[str, Any]:
         encoder = small_shop.build_encoder(folder)
         with db.connect(url) as connection:
             small_shop.open_shop(connection, weather.rows)
-            small_shop.publish(connection, "student", dimensions=small_shop.OTHER_DIMENSIONS)
+            small_shop.publish(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
             small_shop.publish(connection, "encoder", encoder=encoder)
             buyers.open_orders(connection)
             say(f"{weather}")

@@ -216,7 +216,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def publish_model(connection: Connection, encoder: str, rows: Sequence[tuple[int, str, str]]) -> int:
-    """Publish the encoder under a random head, with an n-gram student of the size that real catalogues have."""
+    """Publish the encoder under a random head, with an n-gram model of the size that real catalogues have."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
     from torch import nn
@@ -239,7 +239,7 @@ def publish_model(connection: Connection, encoder: str, rows: Sequence[tuple[int
         part = loading.CategoryModel(
             ngrams=grams,
             ngram_vectors=random.normal(size=(len(grams), DIMENSIONS)).astype(np.float32),
-            student_vectors=np.empty((0, DIMENSIONS), dtype=np.float32),
+            row_vectors=np.empty((0, DIMENSIONS), dtype=np.float32),
             head=Head(
                 [f"category {i}" for i in range(CATEGORIES)],
                 random.normal(size=(CATEGORIES, DIMENSIONS)).astype(np.float32),
@@ -250,7 +250,7 @@ def publish_model(connection: Connection, encoder: str, rows: Sequence[tuple[int
             encoder_name=Path(encoder).name,
             encoder_folder=Path(folder),
             encoder_vectors=None,
-            student_scale=1.0,
+            ngram_scale=1.0,
             parameters={},
         )
         model_id = loading.load(connection, "category", part, " > ", {})

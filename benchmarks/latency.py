@@ -62,7 +62,7 @@ def prepare(server: str, epochs: int) -> str:
 
 
 def write_model(connection: Connection, model: int, folder: str) -> int:
-    """Write the n-gram student for the other server; return how many n-grams it knows."""
+    """Write the n-gram model for the other server; return how many n-grams it knows."""
     head = Generation.load(connection, model).head
     db.register_vectors(connection)
     rows = connection.execute(

@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--liked-from", type=float, default=0.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
-    parser.add_argument("--encoder", help="name or folder; without it the n-gram student alone")
+    parser.add_argument("--encoder", help="name or folder; without it the n-gram model alone")
     arguments = parser.parse_args()
     server = embedded.start()
     with db.connect(server) as connection:

@@ -34,12 +34,12 @@ class Head:
 
 @dataclass(frozen=True)
 class Generation:
-    """One model of the category task. A row's vector is `encoder + student_scale * student`."""
+    """One model of the category task. A row's vector is `encoder + ngram_scale * ngrams`."""
 
     model_id: int
     head: Head
     encoder: Encoder | None
-    student_scale: float
+    ngram_scale: float
 
     @classmethod
     def load(cls, connection: Connection, model_id: int) -> "Generation":
@@ -61,19 +61,19 @@ class Generation:
             model_id,
             head,
             encoder,
-            model.parameters.get("student_scale", 1.0),
+            model.parameters.get("ngram_scale", 1.0),
         )
 
     def tokenise(self, texts: Sequence[tuple[str | None, str | None, str | None]]) -> list[list[int]]:
         """Return what the encoder reads of rows, from their (name, manufacturer, details)."""
         return self.encoder.tokenise([encoder_text(*text) for text in texts]) if self.encoder else [[]] * len(texts)
 
-    def embed(self, tokens: Sequence[list[int]], student: Floats) -> Floats:
-        """Return final vectors, (rows, dimensions), from the rows' tokens and the student's vectors."""
-        return self.combine(self.encoder.encode(tokens) if self.encoder else None, student)
+    def embed(self, tokens: Sequence[list[int]], ngrams: Floats) -> Floats:
+        """Return final vectors, (rows, dimensions), from the rows' tokens and the n-gram model's vectors."""
+        return self.combine(self.encoder.encode(tokens) if self.encoder else None, ngrams)
 
-    def combine(self, encoded: Floats | None, student: Floats) -> Floats:
-        """Return the weighted sum of the encoder's and the student's vectors, each (rows, dimensions)."""
+    def combine(self, encoded: Floats | None, ngrams: Floats) -> Floats:
+        """Return the weighted sum of the encoder's and the n-gram model's vectors, each (rows, dimensions)."""
         if encoded is None:
-            return student
-        return np.asarray(encoded + self.student_scale * student, dtype=np.float32)
+            return ngrams
+        return np.asarray(encoded + self.ngram_scale * ngrams, dtype=np.float32)

@@ -44,7 +44,7 @@ class FactorGeneration:
     model_id: int
     dimensions: int
     towers: list[item_tower.ItemTower]  # none: an item gets the mean of its neighbours in text space
-    text_model: int | None  # the category model whose student's vectors the towers read
+    text_model: int | None  # the category model whose n-gram model's vectors the towers read
     separator: str
 
 

@@ -100,7 +100,7 @@ def _metrics(model: pages.Model) -> list[str | Figure | Table]:
     beside = {pages.rival(who, r): r for who, r in m.items() if isinstance(r, dict) and "accuracy" in r}
     rows = [
         ("item_category: a row's vector", m["held_out_rows"], m["accuracy"], m["macro_f1"], m["ece"]),
-        ("predict_category: any text", m["held_out_rows"], m["student_accuracy"], m["student_macro_f1"], None),
+        ("predict_category: any text", m["held_out_rows"], m["ngram_accuracy"], m["ngram_macro_f1"], None),
         *(
             (name, r.get("held_out_rows", m["held_out_rows"]), r["accuracy"], r.get("macro_f1"), r.get("ece"))
             for name, r in beside.items()

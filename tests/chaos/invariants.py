@@ -132,8 +132,8 @@ def _check_sample(connection: Connection, model_id: int, given_up: dict[str, str
     ).fetchall()
     assert rows, f"Generation {model_id} has no vectors to check."
     stored = np.array([row[4] for row in rows], np.float32)
-    student = np.array([row[5] for row in rows], np.float32)
-    expected = generation.embed(generation.tokenise([(row[1], row[2], row[3]) for row in rows]), student)
+    ngrams = np.array([row[5] for row in rows], np.float32)
+    expected = generation.embed(generation.tokenise([(row[1], row[2], row[3]) for row in rows]), ngrams)
     tolerance = _tolerance() if generation.encoder else TOLERANCE
     far = np.abs(stored - expected).max(axis=1)
     wrong = [f"{row[0]} ({row[1]!r}, off by {by:.4f})" for row, by in zip(rows, far, strict=True) if by > tolerance]

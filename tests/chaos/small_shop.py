@@ -10,7 +10,7 @@ from tests.conftest import SEPARATOR
 
 DIMENSIONS = 16
 OTHER_DIMENSIONS = 8
-STUDENT_SCALE = 0.5
+NGRAM_SCALE = 0.5
 POISON = "독약"  # a word without which no tokenizer of ours chokes
 FIRST_POISON_ID = 1_000_000_000  # rows that hold poison have ids from here on, and no others
 LAST_POISON_ID = 2 * FIRST_POISON_ID  # one that nobody cures
@@ -128,7 +128,7 @@ def publish(
 
     model_id = model_registry.create(
         connection, "category", dimensions, encoder=str(encoder) if encoder else None,
-        parameters={"category_separator": SEPARATOR, "student_scale": STUDENT_SCALE},
+        parameters={"category_separator": SEPARATOR, "ngram_scale": NGRAM_SCALE},
     )  # fmt: skip
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -145,7 +145,7 @@ def publish(
         model_registry.write_files(connection, model_id, encoder)
     connection.execute(
         "update aisle._models set state = 'ready', parameters = %s where model_id = %s",
-        [Jsonb({"category_separator": SEPARATOR, "student_scale": STUDENT_SCALE}), model_id],
+        [Jsonb({"category_separator": SEPARATOR, "ngram_scale": NGRAM_SCALE}), model_id],
     )
     connection.execute("select aisle._enqueue_stale()")
     if deploy:

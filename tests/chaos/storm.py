@@ -278,7 +278,7 @@ def check_that_the_faults_happened(report: Report, weather: Weather) -> None:
     assert report.freezes > 0, "No worker was frozen with a batch in hand."
     assert report.pairs > weather.seconds, "Too few pairs of transactions on related rows."
     assert report.prepared > 0, "No transaction was prepared."
-    assert set(report.answers) == {"student", "encoder"}, "Both generations must have answered."
+    assert set(report.answers) == {"ngram", "encoder"}, "Both generations must have answered."
     assert report.looks > weather.seconds, "The watcher saw too little."
     unused = {
         "insert",

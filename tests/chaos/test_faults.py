@@ -20,10 +20,10 @@ SLACK = 4  # seconds that a busy machine may add to a poll
 
 
 @pytest.fixture
-def students(connection: Connection) -> int:
+def models(connection: Connection) -> int:
     """An open shop and a live generation that needs no encoder; its model's id."""
     small_shop.open_shop(connection, rows=50)
-    return small_shop.publish(connection, "student", dimensions=small_shop.OTHER_DIMENSIONS)
+    return small_shop.publish(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def seconds_until_embedded(connection: Connection, id_: int, patience: float = P
 
 
 def test_a_transaction_that_holds_xmin_for_the_whole_run_holds_up_nobody(
-    connection: Connection, other: Connection, database_url: str, students: int, staff: Staff
+    connection: Connection, other: Connection, database_url: str, models: int, staff: Staff
 ) -> None:
     holder = other.info.backend_pid
     with other.transaction():
@@ -87,7 +87,7 @@ def test_a_transaction_that_holds_xmin_for_the_whole_run_holds_up_nobody(
 
 
 def test_a_listen_connection_that_dies_silently_costs_a_poll(
-    crashable: CrashableServer, connection: Connection, database_url: str, students: int, staff: Staff
+    crashable: CrashableServer, connection: Connection, database_url: str, models: int, staff: Staff
 ) -> None:
     poll = 3
     with Wire(crashable) as wire:
@@ -105,7 +105,7 @@ def test_a_listen_connection_that_dies_silently_costs_a_poll(
 
 @pytest.mark.parametrize("at", [None, b"listen"], ids=["connect", "LISTEN"])
 def test_a_listen_address_that_never_answers_costs_a_poll(
-    crashable: CrashableServer, connection: Connection, database_url: str, students: int, staff: Staff, at: bytes | None
+    crashable: CrashableServer, connection: Connection, database_url: str, models: int, staff: Staff, at: bytes | None
 ) -> None:
     """A firewall that drops packets, or a host that hangs: reached, and then silent at one point or another."""
     with Wire(crashable, at) as wire:
@@ -118,7 +118,7 @@ def test_a_listen_address_that_never_answers_costs_a_poll(
 
 
 def test_a_worker_that_starts_while_the_server_restarts_keeps_trying(
-    crashable: CrashableServer, database_url: str, connection: Connection, students: int, staff: Staff
+    crashable: CrashableServer, database_url: str, connection: Connection, models: int, staff: Staff
 ) -> None:
     connection.close()
     crashable.stop()
@@ -138,7 +138,7 @@ def test_a_worker_that_starts_while_the_server_restarts_keeps_trying(
 
 @pytest.mark.parametrize("vectors", ["added", "replaced"])
 def test_a_truncate_whose_snapshot_is_older_than_the_vectors_takes_them_along(
-    connection: Connection, other: Connection, students: int, staff: Staff, vectors: str
+    connection: Connection, other: Connection, models: int, staff: Staff, vectors: str
 ) -> None:
     if vectors == "replaced":
         staff.hire()
@@ -157,7 +157,7 @@ def test_a_truncate_whose_snapshot_is_older_than_the_vectors_takes_them_along(
 
 
 def test_without_any_notification_a_poll_finds_the_work(
-    connection: Connection, other: Connection, students: int, staff: Staff
+    connection: Connection, other: Connection, models: int, staff: Staff
 ) -> None:
     connection.execute("set aisle.notify = off")
     other.execute("listen aisle_embedding_jobs")
@@ -171,7 +171,7 @@ def test_without_any_notification_a_poll_finds_the_work(
 
 
 def test_deploys_and_rollbacks_disturb_neither_queries_nor_workers(
-    connection: Connection, database_url: str, students: int, staff: Staff
+    connection: Connection, database_url: str, models: int, staff: Staff
 ) -> None:
     newer = small_shop.publish(connection, "newer", deploy=False)
     staff.hire()
@@ -198,7 +198,7 @@ def test_deploys_and_rollbacks_disturb_neither_queries_nor_workers(
     for asker in askers:
         assert asker.failures == []
         assert asker.mixed == []
-        assert min(asker.answers[name] for name in ("student", "newer")) > 0, f"Not both answered: {asker.answers}"
+        assert min(asker.answers[name] for name in ("ngram", "newer")) > 0, f"Not both answered: {asker.answers}"
     assert shopper.failures == []
     storm.drain(connection, staff)
     invariants.check_vectors_are_those_of_the_committed_rows(connection)
@@ -206,7 +206,7 @@ def test_deploys_and_rollbacks_disturb_neither_queries_nor_workers(
 
 
 def test_workers_from_before_and_after_a_new_generation_fill_both(
-    connection: Connection, students: int, staff: Staff
+    connection: Connection, models: int, staff: Staff
 ) -> None:
     older = staff.hire()
     wait_until(lambda: caught_up(connection) and leased_by(connection) == {older.name}, "the first is at work")

@@ -76,7 +76,7 @@ def load(shop: Shop, encoder: FakeEncoder, model_id: int | None = None) -> Gener
     shop.execute("update aisle._models set encoder = null where model_id = %s", [model_id])
     generation = Generation.load(shop.connection, model_id)
     shop.execute("update aisle._models set encoder = 'fake' where model_id = %s", [model_id])
-    return replace(generation, encoder=encoder, student_scale=0.0)  # type: ignore[arg-type]
+    return replace(generation, encoder=encoder, ngram_scale=0.0)  # type: ignore[arg-type]
 
 
 def run(shop: Shop, encoder: FakeEncoder, **options: Any) -> int:
@@ -105,7 +105,7 @@ def test_without_a_model_there_is_nothing_to_keep_in_step(shop: Shop) -> None:
 
 def test_the_final_vector_replaces_the_draft(products: Shop) -> None:
     products.insert("녹차")
-    assert products.vectors() == {"1": [LN4, 0]}, "The student's, in the shop's own transaction."
+    assert products.vectors() == {"1": [LN4, 0]}, "the n-gram model's, in the shop's own transaction."
     assert drafts(products) == {"1": True}
     assert run(products, FakeEncoder()) == 1
     assert products.vectors() == {"1": [2, 1]}
@@ -115,9 +115,9 @@ def test_the_final_vector_replaces_the_draft(products: Shop) -> None:
     assert prediction == ("1", "음료 > 차", "음료 > 차")
 
 
-def test_the_student_is_added_to_the_encoder_at_its_scale(products: Shop) -> None:
+def test_the_ngram_vector_is_added_to_the_encoder_at_its_scale(products: Shop) -> None:
     products.insert("녹차")
-    generation = replace(load(products, FakeEncoder()), student_scale=2.0)
+    generation = replace(load(products, FakeEncoder()), ngram_scale=2.0)
     drain(products.connection, [ItemEmbedder([generation])])
     assert products.vectors() == {"1": [round(2 + 2 * float(np.float16(np.log(4))), 3), 1]}
 
@@ -440,7 +440,7 @@ def test_a_generation_that_is_dropped_is_forgotten_and_a_new_one_is_loaded(
     assert embedder.generations(products.connection) == [newer.model_id]
 
 
-def test_a_worker_without_an_encoder_stores_the_students_vectors(shop: Shop, tiny_model: TinyModel) -> None:
+def test_a_worker_without_an_encoder_stores_the_ngram_vectors(shop: Shop, tiny_model: TinyModel) -> None:
     shop.create()
     shop.attach(draft_rows=0)
     shop.insert("녹차", "커피", None)

@@ -80,7 +80,7 @@ def trained(database_url: str, tiny_encoder: Path, products: None, home: Path) -
     return run.train(category.TASK, database_url, options)
 
 
-def test_rows_get_the_weighted_sum_of_encoder_and_student(trained: run.Result, connection: db.Connection) -> None:
+def test_rows_get_the_weighted_sum_of_encoder_and_ngrams(trained: run.Result, connection: db.Connection) -> None:
     generation = Generation.load(connection, trained.model_id)
     rows = connection.execute(
         "select v.item_id, v.embedding::real[], i.name,"
@@ -119,8 +119,8 @@ def test_training_starts_from_the_live_encoder(
     """At a learning rate of nothing, the transformer and the head stay those of the live model."""
     before = set((home / "training").iterdir())
     still = replace(QUICK, epochs=1, learning_rate=1e-12, head_learning_rate=0.0)
-    student = NgramOptions(dimensions=16, epochs=1)
-    options = category.Options(encoder=str(tiny_encoder), fine_tuning=still, ngram=student, deploy=False)
+    ngrams = NgramOptions(dimensions=16, epochs=1)
+    options = category.Options(encoder=str(tiny_encoder), fine_tuning=still, ngram=ngrams, deploy=False)
     second = run.train(category.TASK, database_url, replace(options, warm_start=True))
     assert model_registry.get(connection, second.model_id).parameters["started_from"] == trained.model_id
     old, new = (Generation.load(connection, model_id).encoder for model_id in (trained.model_id, second.model_id))

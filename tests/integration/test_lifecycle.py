@@ -99,7 +99,7 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
     """Four clients ask and the shop writes, while an encoder's generation takes over and is taken back, many times."""
     connection = shop.connection
     small_shop.open_shop(connection, rows=60)
-    old = small_shop.publish(connection, "student", dimensions=small_shop.OTHER_DIMENSIONS)
+    old = small_shop.publish(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
     drain(connection, [ItemEmbedder()])
     stop, asked, rounds = threading.Event(), threading.Semaphore(0), [0] * CLIENTS
 
@@ -159,7 +159,7 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
             stop.set()
             asked.release()
         *seen, written, _ = [task.result() for task in running]
-    assert seen == [{"student", "encoder"}] * CLIENTS
+    assert seen == [{"ngram", "encoder"}] * CLIENTS
     assert written > SWAPS
     assert model_registry.live(connection, "category") == old
 

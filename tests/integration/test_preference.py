@@ -26,9 +26,9 @@ from tests.reviews import Review, make_review, make_reviews
 REVIEWS = 1200
 RATED = 0.6  # share of the reviews
 WRONG = 0.03  # share of the ratings that say the opposite of the text
-# What is generated has no more to tell than a few words, so the student may believe them.
-STUDENT = NgramOptions(dimensions=16, epochs=30, members=2, ngram_dropout=0.2)
-STARS = preference.Options(liked_from=4, ngram=STUDENT)
+# What is generated has no more to tell than a few words, so the n-gram model may believe them.
+NGRAM = NgramOptions(dimensions=16, epochs=30, members=2, ngram_dropout=0.2)
+STARS = preference.Options(liked_from=4, ngram=NGRAM)
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_an_encoder_reads_reviews_too(
         encoder=str(save_tiny_encoder(tmp_path / "encoder", letters)),
         liked_from=4,
         fine_tuning=FineTuningOptions(dimensions=16, epochs=1, batch_size=32, max_length=32),
-        ngram=STUDENT,
+        ngram=NGRAM,
     )
     shop.execute("delete from shop.reviews where what::integer >= 10")
     result = run.train(preference.TASK, database_url, options)
@@ -215,9 +215,9 @@ def test_an_encoder_reads_reviews_too(
 @pytest.mark.parametrize(
     ("kind", "values", "options"),
     [
-        ("boolean", (False, True), preference.Options(ngram=STUDENT)),
-        ("text", ("meh", "wow"), preference.Options(liked=("wow", "great"), ngram=STUDENT)),
-        ("real", (3.5, 4.5), preference.Options(liked_from=4.5, ngram=STUDENT)),
+        ("boolean", (False, True), preference.Options(ngram=NGRAM)),
+        ("text", ("meh", "wow"), preference.Options(liked=("wow", "great"), ngram=NGRAM)),
+        ("real", (3.5, 4.5), preference.Options(liked_from=4.5, ngram=NGRAM)),
     ],
 )
 def test_ratings_of_every_kind(

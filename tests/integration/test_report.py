@@ -130,7 +130,7 @@ def held_out(shop: Shop, tiny_model: TinyModel) -> TinyModel:
         "update aisle._models set metrics = %s, data = %s, environment = %s where model_id = %s",
         [
             Jsonb({"held_out_rows": 6, "accuracy": 0.5, "macro_f1": 0.4321, "ece": 0.1234}
-                  | {"student_accuracy": 0.3333, "student_macro_f1": 0.25}
+                  | {"ngram_accuracy": 0.3333, "ngram_macro_f1": 0.25}
                   | {"TF-IDF + linear SVM": {"accuracy": 0.4567, "macro_f1": 0.3456}}
                   | {"live": {"model_id": 3, "held_out_rows": 4, "accuracy": 0.25, "macro_f1": 0.125, "ece": 0.5}}),
             Jsonb({"items": 1234567, "fingerprint": "c0ffee"}),

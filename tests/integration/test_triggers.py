@@ -285,7 +285,7 @@ def test_no_statement_makes_more_drafts_than_draft_rows(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("encoder", "is_draft"), [("minilm", True), (None, False)])
-def test_the_students_vector_is_a_draft_only_where_an_encoder_follows(
+def test_the_ngram_vector_is_a_draft_only_where_an_encoder_follows(
     shop: Shop, publish: Callable[..., TinyModel], encoder: str | None, is_draft: bool
 ) -> None:
     publish(encoder=encoder)

@@ -178,14 +178,14 @@ def test_a_preference_model_starts_from_the_live_one(shop: Shop, database_url: s
     shop.execute(
         "select aisle.attach_interactions('shop.reviews', 'who', 'what', 'at', review => 'said', rating => 'gave')"
     )
-    students = [
+    models = [
         NgramOptions(dimensions=4, epochs=epochs, members=1, learning_rate=rate, weight_decay=0)
         for epochs, rate in [(8, 0.05), (1, NOTHING), (1, NOTHING)]
     ]
-    first = run.train(preference.TASK, database_url, preference.Options(ngram=students[0], deploy=True))
-    options = preference.Options(ngram=students[1], warm_start=True, deploy=False)
+    first = run.train(preference.TASK, database_url, preference.Options(ngram=models[0], deploy=True))
+    options = preference.Options(ngram=models[1], warm_start=True, deploy=False)
     second = run.train(preference.TASK, database_url, options)
-    cold = run.train(preference.TASK, database_url, preference.Options(ngram=students[2], deploy=False))
+    cold = run.train(preference.TASK, database_url, preference.Options(ngram=models[2], deploy=False))
     assert started_from(shop.connection, second.model_id) == first.model_id
     assert second.metrics["auc"] > 0.9 > cold.metrics["auc"]
 

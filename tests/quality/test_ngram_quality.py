@@ -1,4 +1,4 @@
-"""How good the n-gram student is on the generated shop, from training to SQL; nothing is downloaded.
+"""How good the n-gram model is on the generated shop, from training to SQL; nothing is downloaded.
 
 `baselines.json` holds what it reached. After a change that is meant to move the figures, renew it:
 
@@ -28,7 +28,7 @@ from tests.conftest import Server
 BASELINES = Path(__file__).with_name("baselines.json")
 RENEW = "If it was meant to: AISLE_RENEW_BASELINES=1 pytest tests/quality/test_ngram_quality.py"
 SEED = 7
-QUICK = NgramOptions(members=1, batch_size=256)  # one student where training would take the mean of several
+QUICK = NgramOptions(members=1, batch_size=256)  # one ngrams where training would take the mean of several
 ROWS = 1000  # whose confidences are computed a second time
 
 ACCURACY_TOLERANCE = 0.015  # processors round differently
@@ -116,7 +116,7 @@ def test_it_is_not_worse_than_a_linear_svm(accuracy: float, scores: dict[str, di
 def test_what_training_reported_is_what_sql_answers(
     trained: Trained, accuracy: float, scores: dict[str, dict[str, float]]
 ) -> None:
-    assert trained.metrics["student_accuracy"] == pytest.approx(accuracy)
+    assert trained.metrics["ngram_accuracy"] == pytest.approx(accuracy)
     assert trained.metrics["accuracy"] == pytest.approx(scores["item_category"]["accuracy"])
     assert trained.metrics["ece"] == pytest.approx(scores["item_category"]["ece"])
 

@@ -134,7 +134,7 @@ def test_item_category_of_a_stored_vector(shop: Shop, tiny_model: TinyModel) -> 
     assert shop.value("select category from aisle.item_category('1', level => 1)") == "음료"
 
 
-def test_item_category_of_a_row_without_a_vector_asks_the_student(shop: Shop) -> None:
+def test_item_category_of_a_row_without_a_vector_asks_the_ngrams(shop: Shop) -> None:
     shop.create()
     shop.attach(draft_rows=0, text_columns=["specs"])
     shop.execute("insert into shop.products (id, name, specs) values (7, 'xyzzy', '커피')")

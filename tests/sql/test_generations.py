@@ -123,7 +123,7 @@ def test_generations_of_the_same_dimensions_are_not_mixed(shop: Shop, publish: P
     assert answers == {"similar_items(1)": [], "search_items('tea')": []}, (
         f"Model {new.model_id} has no vectors of items yet; these are of model {old.model_id}."
     )
-    # The category of a row is answered by the new model's student until its vectors are there.
+    # The category of a row is answered by the new model's ngrams until its vectors are there.
     assert shop.value("select category from aisle.item_category(1)") == TinyModel.tea
     shop.execute(
         "update aisle.category_vectors set bias = bias + 100 where model_id = %s and category = '빵'", [old.model_id]

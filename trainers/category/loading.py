@@ -43,7 +43,7 @@ def load(connection: Connection, task: str, model: CategoryModel, separator: str
         **model.parameters,
         **parameters,
         "category_separator": separator,
-        "student_scale": model.ngram_scale,
+        "ngram_scale": model.ngram_scale,
     }
     model_id = model_registry.create(
         connection, task, model.ngram_vectors.shape[1], encoder=model.encoder_name, parameters=parameters
@@ -136,8 +136,8 @@ def measure(connection: Connection, model_id: int, held_out: Sequence[str], *, k
     return {
         "held_out_rows": len(rows),
         **classification_scores(given, predicted),
-        "student_accuracy": of_text["accuracy"],
-        "student_macro_f1": of_text["macro_f1"],
+        "ngram_accuracy": of_text["accuracy"],
+        "ngram_macro_f1": of_text["macro_f1"],
         "ece": calibration_error(confidence, given == predicted),
     }
 

@@ -1,4 +1,4 @@
-"""The n-gram student: one vector an n-gram, so that SQL can embed any text as a scaled sum.
+"""The n-gram model: one vector an n-gram, so that SQL can embed any text as a scaled sum.
 
     vector(text) = Σ_g v_g / √n        n: the text's known n-grams        logits = vector · category + bias
 
@@ -59,19 +59,19 @@ def fit_ngram_model(
     progress: Progress = lambda epoch, loss: None,
     start: NgramModel | None = None,
 ) -> NgramModel:
-    """Fit on `texts`, (texts, n-grams) of ones, and their labels; same seed and machine, same student.
+    """Fit on `texts`, (texts, n-grams) of ones, and their labels; same seed and machine, same model.
 
-    `labels` count `paths`, one a category. `start` is a student of the same n-grams and categories, of as many
+    `labels` count `paths`, one a category. `start` is a model of the same n-grams and categories, of as many
     dimensions or fewer, to begin with; its rows of zeros are of n-grams and categories that it does not know.
     """
     small = texts.shape[0] < SMALL
     size = options.batch_size or (64 if small else 256)
     members = options.members or (4 if small else 1)
-    students = [
+    models = [
         _fit_one(texts, labels, paths, ngrams, options, size, seed + member, progress, start)
         for member in range(members)
     ]
-    return students[0] if members == 1 else _mean(students, texts)
+    return models[0] if members == 1 else _mean(models, texts)
 
 
 def shared_head(logits: Floats, dimensions: int) -> Floats:
@@ -84,12 +84,12 @@ def shared_head(logits: Floats, dimensions: int) -> Floats:
     return np.ascontiguousarray(directions[:, np.argsort(-energies)[:dimensions]], dtype=np.float32)
 
 
-def _mean(students: Sequence[NgramModel], texts: sparse.csr_array) -> NgramModel:
-    """Return one student with the mean of the students' logits."""
-    logits = np.mean([s.embed(texts) @ s.weight.T for s in students], axis=0)  # (texts, categories)
-    head = shared_head(logits, students[0].vectors.shape[1])
-    vectors = np.mean([s.vectors @ (s.weight.T @ head) for s in students], axis=0)
-    return NgramModel(vectors.astype(np.float32), head, np.mean([s.bias for s in students], axis=0))
+def _mean(models: Sequence[NgramModel], texts: sparse.csr_array) -> NgramModel:
+    """Return one model with the mean of the models' logits."""
+    logits = np.mean([s.embed(texts) @ s.weight.T for s in models], axis=0)  # (texts, categories)
+    head = shared_head(logits, models[0].vectors.shape[1])
+    vectors = np.mean([s.vectors @ (s.weight.T @ head) for s in models], axis=0)
+    return NgramModel(vectors.astype(np.float32), head, np.mean([s.bias for s in models], axis=0))
 
 
 def _fit_one(

@@ -195,7 +195,7 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
             raise errors.TrainingDataError(
                 "No held-out row has both a category and a vector.", hint="Attach the items, and let a worker catch up."
             )
-        of_text = {name: metrics[f"student_{name}"] for name in ("accuracy", "macro_f1")}
+        of_text = {name: metrics[f"ngram_{name}"] for name in ("accuracy", "macro_f1")}
         of_row = {name: metrics[name] for name in ("accuracy", "macro_f1", "ece")}
         count = {"held_out_rows": metrics["held_out_rows"]}
         return {self.answer: count | of_row, "predict_category": count | of_text}

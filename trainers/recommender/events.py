@@ -32,7 +32,7 @@ class Items:
     ids: Sequence[str]
     categories: Sequence[Sequence[str] | None]  # a path, from the root; None: not filed
     texts: Floats | None = None  # (items, text dimensions), rows of zeros where there is no text; None: not asked for
-    text_model: int | None = None  # the category model whose student the texts' vectors are from
+    text_model: int | None = None  # the category model whose n-gram model the texts' vectors are from
     hashes: Sequence[bytes] = ()  # of what was read of each
     # (items, 2), latitude and longitude in radians, NaN where unknown; None: not asked for
     places: npt.NDArray[np.float64] | None = None
