@@ -41,7 +41,8 @@ from aisle.files import import_export
 from aisle.trainers import evaluation
 from aisle.trainers.basket import score as basket_score
 from aisle.trainers.basket import task as basket
-from aisle.trainers.bulk import copy_rows, index_generation
+from aisle.trainers.copy_rows import copy_rows
+from aisle.trainers.indexes import index_generation
 
 FILES = {
     "tafeng": ("orders", "order_items"),

@@ -25,7 +25,7 @@ from vector_shop import DIMENSIONS, USERS, prepare
 
 from aisle import db
 from aisle.db import Connection, embedded, model_registry
-from aisle.trainers.bulk import index_generation
+from aisle.trainers.indexes import index_generation
 
 CLIENTS = 4
 QUIET = 10.0  # seconds

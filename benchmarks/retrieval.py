@@ -22,7 +22,7 @@ from vector_shop import DIMENSIONS, SEPARATOR, USERS, Array, prepare
 
 from aisle import db
 from aisle.db import Connection, embedded
-from aisle.trainers.bulk import EF_CONSTRUCTION
+from aisle.trainers.indexes import EF_CONSTRUCTION
 
 K = 10
 SELECTIVITY = {"0.1 %": 3, "1 %": 2, "10 %": 1, "100 %": 0}  # share of the items: depth of a category

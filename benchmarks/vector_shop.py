@@ -13,7 +13,7 @@ from psycopg import sql as compose
 
 from aisle import db, migrations
 from aisle.db import Connection, model_registry
-from aisle.trainers.bulk import create_index
+from aisle.trainers.indexes import create_index
 
 DIMENSIONS = 64
 USERS, EVENTS = 20_000, 2_000_000

@@ -118,13 +118,13 @@ def index(database: Database, task: str | None) -> None:
     Only where there are enough vectors for an index to pay. Queries are answered by the old index until the new one is
     ready. Of use after very many changes.
     """
-    from aisle.trainers import bulk
+    from aisle.trainers import indexes
 
     with database.connect() as connection:
         for name in [task] if task else TASKS:
             model_id = model_registry.live(connection, name)
             if model_id is None:
                 continue
-            built = bulk.index_generation(connection, name, model_id)
+            built = indexes.index_generation(connection, name, model_id)
             what = ", ".join(built) or "no index, which pays from 10,000 vectors on"
             click.echo(f"Model {model_id} ({name}): {what}.")

@@ -16,7 +16,7 @@ from aisle import db, migrations
 from aisle.cli import aisle
 from aisle.db import Connection, doctor, embedded, grants
 from aisle.db.doctor import Finding
-from aisle.trainers import bulk
+from aisle.trainers import indexes
 from tests.conftest import Server, Shop, TinyModel, publish_tiny_basket, publish_tiny_recommender
 
 ITEMS = 12_000  # enough for an index
@@ -211,7 +211,7 @@ def test_an_hnsw_index_is_missing_invalid_or_not_used(
 ) -> None:
     partition = f"item_vectors_{tiny_model.model_id}"
     assert problem(findings).found == f"aisle.{partition} has no HNSW index on embedding"
-    bulk.create_index(large.connection, partition, 2, "halfvec_cosine_ops")
+    indexes.create_index(large.connection, partition, 2, "halfvec_cosine_ops")
     assert problems(findings()) == []
     assert f"{partition}_embedding answers" in [f.found for f in findings()]
 

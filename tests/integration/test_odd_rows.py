@@ -21,8 +21,8 @@ from aisle.trainers import run
 from aisle.trainers.basket import score as basket_score
 from aisle.trainers.basket import task as basket
 from aisle.trainers.basket.read_orders import read_baskets
-from aisle.trainers.bulk import copy_rows
 from aisle.trainers.category.products import read_catalogue
+from aisle.trainers.copy_rows import copy_rows
 from aisle.trainers.recommender import baselines
 from aisle.trainers.recommender import task as recommender
 from aisle.trainers.recommender.events import read_events, read_items

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from aisle.db import Connection, model_registry
-from aisle.trainers import bulk, index_recall
+from aisle.trainers import index_recall, indexes
 from tests.conftest import Shop, TinyModel, publish_tiny_basket, scans
 
 NGRAMS = 200_000
@@ -129,7 +129,7 @@ def recommender(connection: Connection) -> Shop:
         " from generate_series(1, 50) place",
         [model_id, DIMENSIONS],
     )
-    bulk.create_index(connection, f"item_factors_{model_id}", DIMENSIONS, "halfvec_ip_ops")
+    indexes.create_index(connection, f"item_factors_{model_id}", DIMENSIONS, "halfvec_ip_ops")
     shop.execute("analyze aisle.item_factors")
     shop.execute("update aisle._models set state = 'ready'")
     shop.execute("select aisle.deploy(%s)", [model_id])
@@ -263,7 +263,7 @@ def test_an_index_is_built_anew_and_takes_the_old_ones_place(recommender: Shop) 
     name = f"item_factors_{model}_embedding"
     old = shop.value("select to_regclass('aisle.' || %s)::oid", [name])
     answer = shop.execute("select item_id from aisle.recommend(5, 1)").fetchall()
-    assert bulk.index_generation(shop.connection, "recommender", model) == [name]
+    assert indexes.index_generation(shop.connection, "recommender", model) == [name]
     hnsw = shop.execute(
         "select indexrelid::regclass::text, indisvalid, indexrelid <> %s from pg_index i join pg_class c"
         " on c.oid = i.indexrelid join pg_am a on a.oid = c.relam where a.amname = 'hnsw'",
@@ -282,9 +282,9 @@ def test_like_items_are_found_by_the_index(connection: Connection, publish: Call
     shop.execute(
         "insert into aisle.item_vectors (model_id, item_id, embedding, content_hash, is_draft)"
         " select %(model)s, item, out, '', false from (" + VECTORS + ") v",
-        {"model": model, "items": bulk.INDEX_FROM},
+        {"model": model, "items": indexes.INDEX_FROM},
     )
-    assert bulk.index_generation(connection, "category", model) == [f"item_vectors_{model}_embedding"]
+    assert indexes.index_generation(connection, "category", model) == [f"item_vectors_{model}_embedding"]
     partition = f"aisle.item_vectors_{model}"
     before = scans(shop, partition)
     for item in range(1, CALLS + 1):
@@ -319,9 +319,9 @@ def test_the_next_basket_and_the_rest_of_a_cart_are_found_by_indexes(connection:
     shop.execute(
         "insert into aisle.customer_vectors (model_id, user_id, embedding, taste, next_items, known_at, content_hash)"
         " select %(model)s, item, out, out, array[item, '7'], 0, '' from (" + VECTORS + ") v",
-        {"model": model, "items": bulk.INDEX_FROM},
+        {"model": model, "items": indexes.INDEX_FROM},
     )
-    assert len(bulk.index_generation(connection, "basket", model)) == 3
+    assert len(indexes.index_generation(connection, "basket", model)) == 3
     tables = [f"aisle.{table}_{model}" for table in ("basket_items", "customer_vectors")]
     before = [scans(shop, table)[0] for table in tables]
     for customer in range(1, CALLS + 1):
@@ -340,7 +340,7 @@ def test_the_next_basket_and_the_rest_of_a_cart_are_found_by_indexes(connection:
 
 @pytest.mark.trap(23)
 def test_what_is_bought_with_like_products_is_found_by_the_index_as_far_as_is_asked(connection: Connection) -> None:
-    shop, items, k = Shop(connection), bulk.INDEX_FROM, 150
+    shop, items, k = Shop(connection), indexes.INDEX_FROM, 150
     shop.create()
     shop.execute("insert into shop.products (id, name) select i, '' from generate_series(1, %s) i", [items])
     shop.execute("analyze shop.products")
@@ -352,7 +352,7 @@ def test_what_is_bought_with_like_products_is_found_by_the_index_as_far_as_is_as
         " from (" + VECTORS + ") v",
         {"model": model, "items": items},
     )
-    bulk.create_index(connection, f"basket_items_{model}", DIMENSIONS, "halfvec_cosine_ops", column="co_purchase")
+    indexes.create_index(connection, f"basket_items_{model}", DIMENSIONS, "halfvec_cosine_ops", column="co_purchase")
     shop.execute("analyze aisle.basket_items")
     before, looked_through = (scans(shop, table)[0] for table in (f"aisle.basket_items_{model}", "shop.products"))
     found = 0

@@ -11,7 +11,7 @@ import pytest
 from aisle import db
 from aisle.db import errors, model_registry
 from aisle.embedder.pipeline import drain
-from aisle.trainers import bulk
+from aisle.trainers import indexes
 from tests.conftest import Shop
 
 TASKS = ("category", "recommender", "basket", "preference")
@@ -51,7 +51,7 @@ def test_the_tables_and_columns_of_a_task_are_there(connection: db.Connection) -
             query = "select count(*) from pg_attribute where attrelid = ('aisle.' || %s)::regclass and attname = %s"
             assert db.fetch_value(connection, query, [part["table"], part["column"]]) == 1, (task, part)
             assert part["table"] in tables
-            assert part["operator"] in bulk.OPERATOR_CLASSES
+            assert part["operator"] in indexes.OPERATOR_CLASSES
 
 
 def test_only_the_owner_changes_tasks(connection: db.Connection, login: Callable[..., db.Connection]) -> None:
@@ -127,7 +127,7 @@ def train(shop: Shop, passes: bool) -> int:
     shop.execute("update aisle._models set state = 'filling' where model_id = %s", [model])
     shop.execute("select aisle._enqueue_stale()")
     drain(shop.connection, [ToyEmbedder()])
-    bulk.index_generation(shop.connection, "toy", model)
+    indexes.index_generation(shop.connection, "toy", model)
     shop.execute(
         "update aisle._models set state = 'ready', passed_gate = %s, verdict = 'too short' where model_id = %s",
         [passes, model],

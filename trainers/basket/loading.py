@@ -13,7 +13,8 @@ from aisle.embedder.customer_vectors import CustomerEmbedder, CustomerGeneration
 from aisle.embedder.orders import DAY, Baskets, Targets
 from aisle.embedder.pipeline import drain
 from aisle.trainers.basket.score import BOUNDS, DECAY, Learned, Weights
-from aisle.trainers.bulk import LONGEST_KEY, copy_rows, index_generation
+from aisle.trainers.copy_rows import LONGEST_KEY, copy_rows
+from aisle.trainers.indexes import index_generation
 from aisle.trainers.warm_start import Seen, Start
 
 

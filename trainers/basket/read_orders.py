@@ -4,7 +4,7 @@ import numpy as np
 
 from aisle.db import Connection, errors
 from aisle.embedder.orders import Baskets, group
-from aisle.trainers.bulk import numbered, read_columns
+from aisle.trainers.arrow import numbered, read_columns
 
 # Ids of orders are numbered as the database compares them, and apart for each customer: two may have the same.
 LINES = """

@@ -14,8 +14,9 @@ from aisle.embedder.category_model import Generation, Head
 from aisle.embedder.encoders import Floats
 from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.trainers.bulk import copy_rows, index_generation
 from aisle.trainers.category.products import Catalogue
+from aisle.trainers.copy_rows import copy_rows
+from aisle.trainers.indexes import index_generation
 from aisle.trainers.metrics import calibration_error, classification_scores
 from aisle.trainers.warm_start import Start
 

@@ -17,7 +17,8 @@ from scipy import sparse
 from aisle import db
 from aisle.db import Connection, errors
 from aisle.embedder.encoders import encoder_text
-from aisle.trainers.bulk import LONGEST_KEY, record_batches
+from aisle.trainers.arrow import record_batches
+from aisle.trainers.copy_rows import LONGEST_KEY
 
 MAX_NGRAMS = 200_000
 MIN_OCCURRENCES = 2

@@ -1,0 +1,104 @@
+"""Builds the HNSW indexes of a model's vectors: those that `aisle._tasks` names, where an index pays."""
+
+import psycopg
+from psycopg import sql as compose
+
+from aisle import db
+from aisle.db import Connection, sessions
+
+INDEX_FROM = db.INDEX_FROM
+EF_CONSTRUCTION = 128  # pgvector's default is 64; longer to build, and fewer candidates for the same recall
+GRAPH = 1000  # bytes that an item takes in the graph of an index while that is built, beside its vector
+CONNECTIONS = 16  # of a vector in the graph, pgvector's default for m
+MOST_MEMORY = 8 * 1024 * 1024  # kB that a build is given at most, unless the server's own setting is higher
+OPERATOR_CLASSES = {"<=>": "halfvec_cosine_ops", "<#>": "halfvec_ip_ops"}
+
+
+def index_generation(connection: Connection, task: str, model_id: int) -> list[str]:
+    """Index a generation's vectors where that pays, and count its rows for the planner; return the indexes' names.
+
+    An index that is there is built anew and takes the old one's place when it is ready; queries go on all the while.
+    """
+    names = []
+    for part in searched(connection, task):
+        column, partition = part["column"], f"{part['table']}_{model_id}"
+        count = compose.SQL("select count({0}), max({2}.vector_dims({0})) from {1}").format(
+            compose.Identifier(column), compose.Identifier("aisle", partition), db.vector_schema(connection)
+        )
+        rows, dimensions = connection.execute(count).fetchall()[0]
+        if rows >= INDEX_FROM:
+            create_index(
+                connection,
+                partition,
+                dimensions,
+                OPERATOR_CLASSES[part["operator"]],
+                column=column,
+                connections=part.get("connections", CONNECTIONS),
+            )
+            names.append(f"{partition}_{column}")
+        connection.execute(compose.SQL("analyze {}").format(compose.Identifier("aisle", partition)))
+    return names
+
+
+def create_index(
+    connection: Connection,
+    partition: str,
+    dimensions: int,
+    operators: str,
+    *,
+    column: str = "embedding",
+    connections: int = CONNECTIONS,
+) -> None:
+    """Build an HNSW index over half-precision vectors; `operators` is a class such as halfvec_ip_ops.
+
+    The build is given the memory that the graph takes: without it, it goes on on the disk, ten times as slow.
+    """
+    connection.execute(
+        compose.SQL(
+            "select set_config('maintenance_work_mem',"
+            " greatest(least((select 16384 + count(*) * {} / 1024 from {}), {}), s.setting::bigint) || 'kB', false)"
+            " from pg_settings s where s.name = 'maintenance_work_mem'"
+        ).format(
+            compose.Literal(2 * dimensions + GRAPH),
+            compose.Identifier("aisle", partition),
+            compose.Literal(MOST_MEMORY),
+        )
+    )
+    try:
+        _build_index(connection, partition, dimensions, operators, column, connections)
+    except psycopg.errors.DiskFull:
+        # Several processes build in shared memory, of which a container has little; one builds in its own.
+        connection.execute("set max_parallel_maintenance_workers = 0")
+        _build_index(connection, partition, dimensions, operators, column, connections)
+    finally:
+        connection.execute("reset maintenance_work_mem")
+        connection.execute("reset max_parallel_maintenance_workers")
+
+
+def _build_index(
+    connection: Connection, partition: str, dimensions: int, operators: str, column: str, connections: int
+) -> None:
+    vector_schema = db.vector_schema(connection)
+    name = f"{partition}_{column}"
+    old, new = compose.Identifier("aisle", name), compose.Identifier("aisle", f"{name}_new")
+    # A build that fails leaves an index behind that serves nobody.
+    sessions.outside_transaction(connection, compose.SQL("drop index concurrently if exists {}").format(new))
+    sessions.outside_transaction(
+        connection,
+        compose.SQL(
+            "create index concurrently {} on {} using hnsw (({}::{}.halfvec({})) {}.{})"
+            " with (m = {}, ef_construction = {})"
+        ).format(
+            compose.Identifier(f"{name}_new"),
+            compose.Identifier("aisle", partition),
+            compose.Identifier(column),
+            vector_schema,
+            compose.Literal(dimensions),
+            vector_schema,
+            compose.Identifier(operators),
+            compose.Literal(connections),
+            compose.Literal(EF_CONSTRUCTION),
+        ),
+    )
+    sessions.outside_transaction(connection, compose.SQL("drop index concurrently if exists {}").format(old))
+    connection.execute(compose.SQL("alter index {} rename to {}").format(new, compose.Identifier(name)))
