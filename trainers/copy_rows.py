@@ -25,11 +25,3 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: 
                     for x in row
                 ]
             )
-
-
-def searched(connection: Connection, task: str) -> list[dict[str, Any]]:
-    """Return what of a task is searched for the nearest vectors: table, column and operator of each search."""
-    parts: list[dict[str, Any]] = db.fetch_value(
-        connection, "select searched from aisle._tasks where task = %s", (task,)
-    )
-    return parts

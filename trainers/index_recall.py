@@ -7,7 +7,7 @@ import numpy as np
 
 from aisle import db
 from aisle.db import Connection
-from aisle.trainers.bulk import INDEX_FROM, searched
+from aisle.trainers.indexes import INDEX_FROM, searched
 from aisle.trainers.task import Task
 
 K = 10

@@ -1,5 +1,7 @@
 """Builds the HNSW indexes of a model's vectors: those that `aisle._tasks` names, where an index pays."""
 
+from typing import Any
+
 import psycopg
 from psycopg import sql as compose
 
@@ -12,6 +14,14 @@ GRAPH = 1000  # bytes that an item takes in the graph of an index while that is 
 CONNECTIONS = 16  # of a vector in the graph, pgvector's default for m
 MOST_MEMORY = 8 * 1024 * 1024  # kB that a build is given at most, unless the server's own setting is higher
 OPERATOR_CLASSES = {"<=>": "halfvec_cosine_ops", "<#>": "halfvec_ip_ops"}
+
+
+def searched(connection: Connection, task: str) -> list[dict[str, Any]]:
+    """Return what of a task is searched for the nearest vectors: table, column and operator of each search."""
+    parts: list[dict[str, Any]] = db.fetch_value(
+        connection, "select searched from aisle._tasks where task = %s", (task,)
+    )
+    return parts
 
 
 def index_generation(connection: Connection, task: str, model_id: int) -> list[str]:

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from aisle import db
 from aisle.db import Connection, errors, model_registry
-from aisle.trainers.bulk import numbered, read_columns
+from aisle.trainers.arrow import numbered, read_columns
 
 TOWER_FEATURES = ("user", "item", "category", "text", "location")
 TIME_FEATURES = ("hour", "weekday", "meal_slot")  # taken from the time of an event

@@ -11,7 +11,8 @@ from aisle.db import Connection, model_registry
 from aisle.embedder import item_factors as factor_files
 from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.trainers.bulk import copy_rows, index_generation
+from aisle.trainers.copy_rows import copy_rows
+from aisle.trainers.indexes import index_generation
 from aisle.trainers.recommender import towers
 from aisle.trainers.recommender.events import Events
 from aisle.trainers.recommender.held_out import HeldOut
