@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from aisle import trainers
 from aisle.db import Connection, model_registry
 from aisle.trainers import index_recall, indexes
 from tests.conftest import Shop, TinyModel, publish_tiny_basket, scans
@@ -224,7 +225,9 @@ def test_a_filter_finds_as_many_as_there_are_whatever_its_share(recommender: Sho
         for k in (10, 150):
             rows = shop.execute("select item_id from aisle.recommend('nobody', %s, %s)", [k, category]).fetchall()
             assert len(set(rows)) == min(k, share * ITEMS), f"{category}, k = {k}"
-    found = index_recall.recall(shop.connection, "recommender", shop.value("select aisle._live_model('recommender')"))
+    found = index_recall.recall(
+        shop.connection, trainers.task_of("recommender"), shop.value("select aisle._live_model('recommender')")
+    )
     assert found.keys() == {"0.1 %", "1 %", "10 %", "100 %"}
     assert min(found.values()) >= 0.99, found
 
@@ -293,7 +296,7 @@ def test_like_items_are_found_by_the_index(connection: Connection, publish: Call
     after = scans(shop, partition)
     assert after[0] == before[0], "A call reads all items."
     assert after[1] == before[1] + 3 * CALLS, "An item is one look-up, and either search one scan of the index."
-    assert index_recall.recall(connection, "category", model)["100 %"] >= 0.99
+    assert index_recall.recall(connection, trainers.task_of("category"), model)["100 %"] >= 0.99
 
 
 @pytest.mark.trap(22)
@@ -335,7 +338,7 @@ def test_the_next_basket_and_the_rest_of_a_cart_are_found_by_indexes(connection:
         ).fetchall()
     )
     assert used == {"basket_items embedding": CALLS, "basket_items completion": CALLS, "customer_vectors taste": CALLS}
-    assert index_recall.recall(connection, "basket", model)["100 %"] >= 0.99
+    assert index_recall.recall(connection, trainers.task_of("basket"), model)["100 %"] >= 0.99
 
 
 @pytest.mark.trap(23)
