@@ -16,7 +16,6 @@ from pathlib import Path
 
 from aisle import db
 from aisle.db import Connection, errors
-from aisle.files import import_export
 
 TOPICS = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent / "topics")]))
 OF_ALL_TASKS = "freshness"
@@ -29,6 +28,8 @@ def write(connection: Connection, topic: str, path: Path, model_id: int | None =
     tasks. Raises NoLiveModelError, ModelStateError for a model that is not there or of another task,
     InvalidArgumentError for a model where none is wanted, and MissingExtraError.
     """
+    from aisle.files import import_export
+
     try:
         from aisle.reports import pages
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 
-from aisle import trainers
 from aisle.db import Connection, model_registry
 from aisle.trainers import index_recall, indexes, task_of
 from tests.conftest import Shop, TinyModel, publish_tiny_basket, scans
