@@ -149,10 +149,11 @@ class Task(ABC, Generic[OptionsT, DataT, HeldOutT, FittedT]):
             return int(connection.execute(query).fetchall()[0][0])
 
     def newest_moment(self, connection: Connection) -> str | None:
-        """Return the local time of the newest event or order that is not yet to come; None where there is none."""
-        query = compose.SQL("select max(e.local_at)::text from {} e where {}").format(
-            self._view(connection), NOT_TO_COME
-        )
+        """Return the local time of the newest event or order up to today; None without one. Items have no time."""
+        view = self._view(connection)
+        if view == compose.Identifier("aisle", "_items"):
+            return None
+        query = compose.SQL("select max(e.local_at)::text from {} e where {}").format(view, NOT_TO_COME)
         with db.guarded(connection):
             newest: str | None = connection.execute(query).fetchall()[0][0]
         return newest

@@ -1,7 +1,7 @@
 """The table of tasks: what a task is stands there, and a task that nobody thought of works like the others."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ import pytest
 from aisle import db
 from aisle.db import errors, model_registry
 from aisle.embedder.pipeline import drain
-from aisle.trainers import indexes
+from aisle.trainers import drift, evaluation, indexes, run
+from aisle.trainers.options import TaskOptions
+from aisle.trainers.task import Metrics, Report, Task
 from tests.conftest import Shop
 
 TASKS = ("category", "recommender", "basket", "preference")
@@ -122,17 +124,58 @@ class ToyEmbedder:
         return True
 
 
-def train(shop: Shop, passes: bool) -> int:
-    model = model_registry.create(shop.connection, "toy", 2, encoder=None, parameters={})
-    shop.execute("update aisle._models set state = 'filling' where model_id = %s", [model])
-    shop.execute("select aisle._enqueue_stale()")
-    drain(shop.connection, [ToyEmbedder()])
-    indexes.index_generation(shop.connection, "toy", model)
-    shop.execute(
-        "update aisle._models set state = 'ready', passed_gate = %s, verdict = 'too short' where model_id = %s",
-        [passes, model],
-    )
-    return model
+@dataclass(frozen=True, kw_only=True)
+class ToyOptions(TaskOptions):
+    rival: float = 0.0  # the accuracy of the baseline
+    top: int = 1
+
+
+class ToyTask(Task[ToyOptions, list[str], list[str], None]):
+    name, options, answer, metric = "toy", ToyOptions, "toy", "accuracy"
+
+    def source(self, connection: db.Connection) -> str:
+        return "_items"
+
+    def read(self, connection: db.Connection, options: ToyOptions, report: Report) -> list[str]:
+        return [name for (name,) in connection.execute("select name from aisle._items order by item_id").fetchall()]
+
+    def split(self, data: list[str], options: ToyOptions, start: None = None) -> list[str]:
+        return data
+
+    def describe(self, data: list[str], held_out: list[str]) -> str:
+        return f"{len(data)} names."
+
+    def fit(
+        self, connection: db.Connection, data: list[str], held_out: list[str], options: ToyOptions, report: Report,
+        start: None = None,
+    ) -> None:  # fmt: skip
+        return None
+
+    def load(
+        self, connection: db.Connection, data: list[str], held_out: list[str], fitted: None, options: ToyOptions,
+        parameters: Mapping[str, Any],
+    ) -> int:  # fmt: skip
+        model_id = model_registry.create(connection, self.name, 2, encoder=None, parameters=dict(parameters))
+        connection.execute("update aisle._models set state = 'filling' where model_id = %s", [model_id])
+        connection.execute("select aisle._enqueue_stale()")
+        drain(connection, [ToyEmbedder()])
+        indexes.index_generation(connection, self.name, model_id)
+        return model_id
+
+    def score(
+        self, connection: db.Connection, model_id: int, held_out: list[str], options: ToyOptions, *, heldout_of: int
+    ) -> Metrics:
+        query = "select embedding::text from aisle.toy_vectors where model_id = %s"
+        known = {vector for (vector,) in connection.execute(query, [model_id]).fetchall()}
+        return {"accuracy": sum(f"[{len(name)},1]" in known for name in held_out) / len(held_out)}
+
+    def baselines(
+        self, held_out: list[str], options: ToyOptions, *, all_of_them: bool, report: Report
+    ) -> Mapping[str, Callable[[], Metrics]]:
+        return {"a rival": lambda: {"accuracy": options.rival}}
+
+    def held_out_of(self, connection: db.Connection, model_id: int, options: ToyOptions) -> list[str]:
+        return self.read(connection, options, lambda line: None)
 
 
 def stored(shop: Shop, model: int) -> dict[str, str]:
@@ -144,17 +187,25 @@ def pending(shop: Shop) -> dict[str, int]:
     return dict(shop.execute("select task, pending from aisle.freshness where task = 'toy'").fetchall())
 
 
-def test_a_task_that_nobody_thought_of(shop: Shop) -> None:
+def test_a_task_that_nobody_thought_of(shop: Shop, database_url: str) -> None:
     shop.execute(TOY)
     shop.create()
     shop.attach()
     shop.insert("tea", "coffee")
     assert pending(shop) == {}, "It has no model yet."
 
-    first, second = train(shop, passes=True), train(shop, passes=False)
+    task = ToyTask()
+    trained, rejected = (
+        run.train(task, database_url, ToyOptions()),
+        run.train(task, database_url, ToyOptions(rival=1, seed=3)),
+    )
+    assert (trained.deployed, rejected.deployed) == (True, False)
+    assert rejected.reason == "its accuracy 1.0000 is not better than that of the live model, 1.0000"
+    first, second = trained.model_id, rejected.model_id
     assert stored(shop, first) == stored(shop, second) == {"1": "[3,1]", "2": "[6,1]"}
-    model_registry.deploy(shop.connection, first)
-    with pytest.raises(errors.ModelStateError, match="lost: too short"):
+    assert [row["answer"] for row in evaluation.evaluate(task, shop.connection, baselines=True)] == ["toy", "a rival"]
+    assert drift.examine(task, shop.connection).new_rows == 0
+    with pytest.raises(errors.ModelStateError, match="is not better than that of the live model"):
         model_registry.deploy(shop.connection, second)
     model_registry.deploy(shop.connection, second, force=True)
     assert shop.value("select aisle.rollback('toy')") == f"Model {first} answers for toy again."
