@@ -1,6 +1,6 @@
 create or replace view aisle.status as
 select f.task,
-       nullif(concat_ws(' and ', a.relation::text, nullif(learned.relation, a.relation)::text), '') as attached,
+       nullif(concat_ws(' and ', a.relation::text, nullif(learned.relation::text, a.relation::text)), '') as attached,
        l.model_id as live_model, m.encoder, m.metrics, f.pending, f.oldest_pending,
        f.p95_seconds, f.rows_per_second, f.eta, f.last_error,
        (select count(*) from aisle.failures d where d.task = f.task) as failures,

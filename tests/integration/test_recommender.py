@@ -38,9 +38,12 @@ QUICK = TowerOptions(features=FEATURES, epochs=1, batch_size=4096)
 
 @pytest.fixture(scope="module")
 def demo_url(server: Server, template: str) -> Iterator[str]:
-    """The demo shop, with products and visits attached."""
+    """A third of the demo shop's products, with their visits, attached: as telling as all, and sooner trained."""
     with server.database(f"template {template} strategy file_copy") as url, db.connect(url) as connection:
         load(connection, generate())
+        connection.execute("delete from shop.visits where product_id % 3 > 0")
+        connection.execute("delete from shop.order_items where product_id % 3 > 0")
+        connection.execute("delete from shop.products where id % 3 > 0")
         connection.execute("create index on shop.visits (visited_at)")
         connection.execute("select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category')")
         connection.execute(
