@@ -144,7 +144,7 @@ def _attachments(connection: Connection) -> list[Finding]:
                 findings.append(Finding(kind, f"{relation} or Aisle's view of it is missing", f"aisle detach {kind}"))
             elif row["unknown_columns"]:
                 names = ", ".join(row["unknown_columns"])
-                findings.append(Finding(kind, f"{relation} no longer has the columns {names}", anew))
+                findings.append(Finding(kind, f"{relation} no longer has the column {names}", anew))
             elif row["missing"]:
                 findings.append(Finding(kind, f"{relation} lacks triggers: {', '.join(row['missing'])}", anew))
             elif row["children"]:

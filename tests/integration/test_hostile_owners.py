@@ -446,7 +446,7 @@ def test_a_schema_that_somebody_else_has_made_is_not_taken_over(server: Server) 
         with server.database("owner squatter") as url:
             with psycopg.connect(make_conninfo(url, user="squatter"), autocommit=True) as squatter:
                 squatter.execute("create schema aisle")
-            with pytest.raises(errors.UnsupportedServerError, match="belongs to squatter"):
+            with pytest.raises(errors.UnsupportedServerError, match="squatter owns the schema aisle"):
                 migrations.migrate(url)
     finally:
         server.execute("drop role squatter")
