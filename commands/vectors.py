@@ -8,7 +8,6 @@ import click
 from aisle import db
 from aisle.commands import Database, check_schema, json_option, logs, pass_database, print_query
 from aisle.commands.progress import transfer_progress
-from aisle.embedder.queue import TASKS
 
 batch_size_option = click.option(
     "--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Rows to claim at once."
@@ -58,9 +57,7 @@ def backfill(database: Database) -> None:
 @click.command()
 @click.option(
     "--tasks",
-    default=",".join(TASKS),
-    show_default=True,
-    help="Tasks whose rows it embeds, separated by commas.",
+    help="Tasks whose rows it embeds, separated by commas.  [default: all]",
 )
 @batch_size_option
 @click.option(
@@ -92,7 +89,7 @@ def backfill(database: Database) -> None:
 @pass_database
 def worker(
     database: Database,
-    tasks: str,
+    tasks: str | None,
     batch_size: int,
     poll_interval: float,
     compare_rate: int,
@@ -106,12 +103,13 @@ def worker(
     """Keep running, and embed rows as they change."""
     if log_format:
         logs.use(log_format)
-    wanted = tuple(task.strip() for task in tasks.split(","))
-    if unknown := set(wanted) - set(TASKS):
+    from aisle.embedder.worker import EMBEDDERS, Options, Worker
+
+    wanted = tuple(EMBEDDERS) if tasks is None else tuple(task.strip() for task in tasks.split(","))
+    if unknown := set(wanted) - set(EMBEDDERS):
         raise db.errors.InvalidArgumentError(
-            f"There is no task {', '.join(sorted(unknown))!r}.", hint=f"Tasks: {', '.join(TASKS)}"
+            f"There is no task {', '.join(sorted(unknown))!r}.", hint=f"Tasks: {', '.join(EMBEDDERS)}"
         )
-    from aisle.embedder.worker import Options, Worker
 
     options = Options(
         tasks=wanted,
