@@ -2,8 +2,6 @@
 
 import contextlib
 import hashlib
-import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +12,14 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from aisle import db
-from aisle.db import Connection, errors
+from aisle.db import Connection, errors, locks
 
 CHUNK_SIZE = 4 * 1024 * 1024  # bytes; far below the 1 GB limit of a value, and small enough to stream
 
 Answer = TypeVar("Answer")
 
-PATIENCE = 20.0  # seconds for which a lock that another process holds is tried for
+PATIENCE = 20.0  # seconds until we give up a lock that another process holds
+PAUSES = 0.2, 0.2  # seconds in which the others' queries run: the first pause and the longest
 
 START = "start/"  # prefix of files that only a warm start reads
 
@@ -111,22 +110,22 @@ def prune(connection: Connection, task: str | None, keep: int) -> list[str]:
 
 
 def patiently(action: Callable[[], Answer]) -> Answer:
-    """Return what a transaction comes to; while another process holds a lock that it needs, try it again.
+    """Return a transaction's result; try it again while another process holds a lock that it needs.
 
-    No try waits for long, so that nobody queues up behind it. Raises BusyError after PATIENCE seconds, other errors
-    of Aisle's as what they stand for, and whatever else the transaction raises as it is.
+    Each attempt waits only briefly, so that no other query has to wait. Raises BusyError after PATIENCE seconds. Raises
+    the Aisle error for another error of the database if it has a class of its own, else the error itself.
     """
-    deadline = time.monotonic() + PATIENCE
-    while True:
+
+    def attempt() -> Answer:
         try:
             return action()
         except psycopg.Error as error:
             translated = errors.translate(error)
             if type(translated) is errors.AisleError:
                 raise
-            if not isinstance(translated, errors.BusyError) or time.monotonic() > deadline:
-                raise translated from error
-        time.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - others' turn
+            raise translated from error
+
+    return locks.retrying(attempt, errors.BusyError, PAUSES, PATIENCE)
 
 
 @contextlib.contextmanager
