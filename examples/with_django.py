@@ -81,6 +81,6 @@ ordered = Product.objects.raw(
 for product in ordered:
     print(f"  {product.name} ({product.probability:.0%})")
 
-print("Products without a category, and what they are:")
+print("Products without a category, and their predictions:")
 for product in Product.objects.filter(category=None).annotate(predicted=PredictedCategory("id")).order_by("id"):
     print(f"  {product.name}: {product.predicted}")
