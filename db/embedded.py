@@ -72,7 +72,7 @@ def start() -> str:
         version, chosen = _version_of(data), _chosen_version()
         if version != chosen:
             raise errors.EmbeddedServerError(
-                f"The data in {data} are PostgreSQL {version}'s; PostgreSQL {chosen} cannot use them.",
+                f"The data in {data} belong to PostgreSQL {version}, not to PostgreSQL {chosen}.",
                 hint=f"Set AISLE_POSTGRES_VERSION={version}, or AISLE_HOME to another folder.",
             )
         if not _is_alive(data):
