@@ -340,7 +340,7 @@ def test_doctor_names_a_superuser_who_reads_anothers_table(hostile: Hostile, dat
     hostile.as_keeper("create table shop.products (id bigint primary key, name text, maker text, category text)")
     hostile.attach()
     (found,) = [f for f in doctor.examine(database_url, migrations.head()) if f.check == "rights"]
-    assert "a superuser, and shop.products to keeper" in found.found
+    assert "but keeper owns shop.products" in found.found
     assert "docs/security.md" in str(found.remedy)
 
 
