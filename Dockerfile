@@ -1,9 +1,9 @@
-# The command line and the embedder, from this checkout: docker build -t aisle:local .
+# The command line and the worker, from this checkout: docker build -t aisle:local .
 FROM python:3.11-slim
 
-# Which build of PyTorch: cpu, or for a GPU auto, cu128, … (what `uv pip install --torch-backend` takes).
+# Build of PyTorch: cpu, or for a GPU auto, cu128, … (a value of `uv pip install --torch-backend`).
 ARG TORCH_BACKEND=cpu
-# worker runs `aisle migrate` and `aisle worker`; train runs `aisle train` too.
+# The extra `worker` suffices for `aisle migrate` and `aisle worker`; `aisle train` needs `train`.
 ARG EXTRA=worker
 
 ENV PYTHONUNBUFFERED=1 UV_NO_CACHE=1

@@ -1,4 +1,4 @@
-# `make demo` and `make test` do all their set-up: a virtual environment, the packages, an embedded PostgreSQL, migrations.
+# `make demo` and `make test` set everything up: a virtual environment, packages, an embedded PostgreSQL, migrations.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/installed
 demo: $(INSTALLED)
 	$(BIN)/aisle demo
 
-# Each process has a server of its own; a file's tests stay together, as they share what takes long.
+# Each test process has its own server. One process runs all tests of a file, because they share slow fixtures.
 PYTEST := $(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 test: $(INSTALLED) lint
@@ -24,21 +24,21 @@ lint: $(INSTALLED) $(VENV)/typecheck/aisle
 	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy -p aisle.cli $(addprefix -p aisle., commands db demo embedder files migrations reports trainers)
 	$(BIN)/lint-imports
 
-# A step of a release: what the newest revision ships never changes again.
+# A step of a release: it freezes the SQL of the newest revision.
 freeze: $(INSTALLED)
 	$(BIN)/python -m aisle.migrations.freeze
 
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/run.py
 
-# Whether the benchmarks still run; what they print then means nothing.
+# Checks that the benchmarks run. Their figures mean nothing.
 bench-smoke: $(VENV)/bench
 	$(BIN)/python benchmarks/run.py --smoke -o /dev/null
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
-# constraints.txt pins the set of versions that was tested.
+# constraints.txt pins the tested versions.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -48,12 +48,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
 	touch $@
 
-# What the benchmarks compare with.
+# The other systems that the benchmarks measure.
 $(VENV)/bench: $(INSTALLED)
 	$(PIP) -e '.[bench]'
 	touch $@
 
-# mypy reads files, not import hooks: to it, `aisle` is a link to this folder.
+# mypy does not run the import hook of an editable install, so a link to this folder is its package `aisle`.
 $(VENV)/typecheck/aisle:
 	mkdir -p $(dir $@)
 	ln -sfn $(CURDIR) $@

@@ -1,4 +1,4 @@
-"""The command `aisle`: a thin group over `commands/`, and the place where an error becomes a sentence."""
+"""The command `aisle`: a group over `commands/`. It prints each error as one sentence and a hint."""
 
 import io
 import os
@@ -11,7 +11,7 @@ from aisle import commands
 from aisle.commands import answers, database, demo, experiment, logs, models, shop, train, vectors
 from aisle.db import errors
 
-# `aisle --help` groups the commands by what one comes for.
+# `aisle --help` lists the commands under these headings.
 SECTIONS = {
     "Start": (demo.demo, database.embedded_server, database.migrate, database.grant, database.doctor),
     "The shop's tables": (shop.attach, shop.detach, shop.import_, shop.export),
@@ -29,7 +29,7 @@ SECTIONS = {
         models.index,
     ),
     "Vectors": (vectors.embed, vectors.backfill, vectors.worker, vectors.status, vectors.failures),
-    "Answers, as SQL gives them": (
+    "Answers of the SQL functions": (
         answers.predict_category,
         answers.item_category,
         answers.similar,
@@ -44,7 +44,7 @@ class Sections(click.Group):
     """A group whose help lists its commands under headings."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one definition list a section."""
+        """Write a definition list for each section."""
         for title, members in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(str(member.name), member.get_short_help_str(60)) for member in members])
@@ -56,22 +56,22 @@ class Sections(click.Group):
     metavar="URL",
     envvar=["AISLE_DATABASE_URL", "DATABASE_URL"],
     show_envvar=True,
-    help="The shop's PostgreSQL. Without it: an embedded one, in AISLE_HOME.",
+    help="Address of the shop's PostgreSQL. The default is the embedded one, in AISLE_HOME.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more, and show the trace of an error.")
 @click.option(
-    "--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True, help="How to log, to stderr."
+    "--log-format", type=click.Choice(logs.FORMATS), default="text", show_default=True, help="Format of log lines."
 )
 @click.version_option(package_name="aisle")
 @click.pass_context
 def aisle(context: click.Context, database_url: str | None, verbose: bool, log_format: str) -> None:
-    """Classify, recommend and foresee baskets inside the shop's own PostgreSQL."""
+    """Classify products, recommend items and predict baskets inside the shop's own PostgreSQL."""
     logs.configure(verbose, log_format)
     context.obj = commands.Database(database_url)
 
 
 def _name_variables(command: click.Command, prefix: str) -> None:
-    """Let each option be given as PREFIX_OPTION, too; click's own prefix goes by what the function calls it."""
+    """Accept each option as the variable PREFIX_OPTION, too; click would use the parameter's name instead."""
     for option in command.params:
         if isinstance(option, click.Option) and option.expose_value:
             name = max(option.opts, key=len).removeprefix("--")
@@ -88,10 +88,10 @@ _name_variables(aisle, "AISLE")
 
 
 def main() -> None:
-    """Run the command line; an error is one sentence, a hint, and an exit code other than 0."""
+    """Run the command line. An error prints one sentence and a hint, and exits with a code other than 0."""
     verbose = "-v" in sys.argv or "--verbose" in sys.argv
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="surrogateescape")  # the name of a file that is no UTF-8 is printed as it is
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may have bytes that are not UTF-8
     try:
         sys.exit(aisle.main(standalone_mode=False))
     except click.ClickException as error:
@@ -101,7 +101,7 @@ def main() -> None:
         click.echo("Stopped.", err=True)
         sys.exit(130)
     except BrokenPipeError:
-        # Whoever read our output has read enough; Python must not complain again while it shuts down.
+        # The reader of the pipe has closed it. Python must not complain again while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (errors.AisleError, psycopg.Error) as raised:

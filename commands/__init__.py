@@ -1,4 +1,4 @@
-"""The commands of `aisle`, a module a topic. They parse, call, and print; the work is done elsewhere."""
+"""The commands of `aisle`, one module for each topic. They parse, call and print; other packages do the work."""
 
 import json
 import sys
@@ -17,24 +17,24 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 @dataclass(frozen=True)
 class Database:
-    """Where the commands find the database."""
+    """The database that a command uses."""
 
     explicit_url: str | None
 
     @property
     def url(self) -> str:
-        """The address; the embedded server is started if no other was named."""
+        """The address. Without one, this starts the embedded server."""
         return db.database_url(self.explicit_url)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
-        """Open a connection for one command; the schema must be of this program's version."""
+        """Open a connection for one command; raises SchemaVersionError if the schema is not this program's."""
         with db.connect(self.url) as connection:
             check_schema(connection)
             yield connection
 
     def call(self, query: str, parameters: Sequence[Any]) -> str:
-        """Call one of our functions that lock the shop's tables, giving way to the shop; return what it says."""
+        """Call a function that locks the shop's tables, without making the shop wait; return its message."""
         from aisle.db import locks
 
         with self.connect() as connection:
@@ -45,7 +45,7 @@ pass_database = click.make_pass_decorator(Database)
 
 
 def check_schema(connection: Connection) -> None:
-    """Raise SchemaVersionError unless the database was migrated to what this program needs."""
+    """Raise SchemaVersionError unless the schema has the revision that this program needs."""
     from aisle import migrations
 
     found, needed = migrations.current(connection), migrations.head()
@@ -65,12 +65,12 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: b
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    # A Text is no markup: a product may be called "[new] phone" or ":apple:".
+    # rich does not read a Text as markup: a product may be called "[new] phone" or ":apple:".
     for column in columns:
         table.add_column(Text(column.replace("_", " ")), overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
-    # A pipe has no width: for a program that reads them, no row is folded.
+    # A pipe has no width: a program reads one row a line.
     Console(width=None if sys.stdout.isatty() else 100_000).print(table, soft_wrap=not sys.stdout.isatty())
 
 
@@ -79,7 +79,7 @@ def print_dicts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON; dates and numbers of the database become strings and floats."""
+    """Print a value as JSON. Dates, intervals and exact numbers become strings."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
@@ -98,7 +98,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, dict):
-        # What metrics stand beside, a baseline's own say, is in --json.
+        # --json shows nested metrics, such as those of baselines.
         return ", ".join(f"{key} {_cell(part)}" for key, part in value.items() if not isinstance(part, dict))
     if isinstance(value, list):
         return "; ".join(map(str, value))

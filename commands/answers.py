@@ -1,4 +1,4 @@
-"""Answers as SQL gives them: the same functions that an application calls."""
+"""Answers of the SQL functions that an application calls."""
 
 import click
 from psycopg.types.json import Jsonb
@@ -6,9 +6,11 @@ from psycopg.types.json import Jsonb
 from aisle.commands import Database, json_option, pass_database, print_query
 
 top_option = click.option(
-    "-k", "--top", "k", default=3, show_default=True, type=click.IntRange(min=1), help="How many answers."
+    "-k", "--top", "k", default=3, show_default=True, type=click.IntRange(min=1), help="Number of answers."
 )
-level_option = click.option("--level", type=click.IntRange(min=1), help="Answer with paths of so many steps.")
+level_option = click.option(
+    "--level", type=click.IntRange(min=1), help="Number of steps of the answered category paths.  [default: all]"
+)
 
 
 @click.command("predict-category")
@@ -21,7 +23,7 @@ level_option = click.option("--level", type=click.IntRange(min=1), help="Answer 
 def predict_category(
     database: Database, name: str, manufacturer: str | None, k: int, level: int | None, as_json: bool
 ) -> None:
-    """Predict the category of a product by its NAME."""
+    """Predict the category of a product from its NAME."""
     with database.connect() as connection:
         print_query(
             connection,
@@ -38,7 +40,7 @@ def predict_category(
 @json_option
 @pass_database
 def item_category(database: Database, item_id: str, k: int, level: int | None, as_json: bool) -> None:
-    """Predict the category of the attached item with this ID."""
+    """Predict the category of an attached item."""
     with database.connect() as connection:
         print_query(connection, "select * from aisle.item_category(%s, %s, %s)", (item_id, k, level), as_json=as_json)
 
@@ -51,12 +53,12 @@ def item_category(database: Database, item_id: str, k: int, level: int | None, a
     type=click.Choice(["category", "basket"]),
     default="category",
     show_default=True,
-    help="Alike by their texts, or by what they are bought with.",
+    help="Compare items by their texts, or by the products bought with them.",
 )
 @json_option
 @pass_database
 def similar(database: Database, item_id: str, k: int, space: str, as_json: bool) -> None:
-    """List the attached items most like the one with this ID."""
+    """List the attached items most similar to an item."""
     with database.connect() as connection:
         print_query(
             connection,
@@ -69,22 +71,22 @@ def similar(database: Database, item_id: str, k: int, space: str, as_json: bool)
 
 @click.command()
 @click.argument("user_id", metavar="USER")
-@click.option("-k", "--top", "k", default=10, show_default=True, type=click.IntRange(min=1), help="How many answers.")
-@click.option("--category", help="Only of this category and all below it.")
+@click.option("-k", "--top", "k", default=10, show_default=True, type=click.IntRange(min=1), help="Number of items.")
+@click.option("--category", help="Recommend only items of this category or one below it.")
 @click.option(
     "--context",
     "pairs",
     multiple=True,
     metavar="NAME=VALUE",
-    help="The situation, such as meal_time=lunch; repeatable.",
+    help="Value of a context column, such as meal_time=lunch; repeatable.",
 )
-@click.option("--repeats", is_flag=True, help="Also what the user had to do with before.")
+@click.option("--repeats", is_flag=True, help="Include items from the user's own history.")
 @json_option
 @pass_database
 def recommend(
     database: Database, user_id: str, k: int, category: str | None, pairs: tuple[str, ...], repeats: bool, as_json: bool
 ) -> None:
-    """Recommend items to the user with this id."""
+    """Recommend items to a user."""
     if wrong := [pair for pair in pairs if "=" not in pair]:
         raise click.BadParameter(f"{wrong[0]!r} is not NAME=VALUE.", param_hint="--context")
     context = dict(pair.split("=", 1) for pair in pairs)
@@ -107,12 +109,12 @@ def recommend(
     default=10,
     show_default=True,
     type=click.IntRange(min=0),
-    help="How many items; 0: the best set.",
+    help="Number of items; 0 chooses the number that maximises the expected F1.",
 )
 @json_option
 @pass_database
 def next_basket(database: Database, user_id: str, k: int, as_json: bool) -> None:
-    """Foretell the next order of the customer with this id."""
+    """Predict a customer's next order."""
     with database.connect() as connection:
         print_query(
             connection,

@@ -1,4 +1,4 @@
-"""The database itself: `aisle db`, `aisle migrate`, `aisle grant`, `aisle doctor`."""
+"""Commands for the database itself: `aisle db`, `migrate`, `grant`, `doctor`."""
 
 import os
 
@@ -32,7 +32,7 @@ def stop() -> None:
 @embedded_server.command("status")
 @json_option
 def db_status(as_json: bool) -> None:
-    """Say whether the embedded PostgreSQL runs, and where its data are."""
+    """Show whether the embedded PostgreSQL runs, and where its data are."""
     from aisle.db import embedded
 
     status = embedded.status()
@@ -44,10 +44,10 @@ def db_status(as_json: bool) -> None:
 
 
 @embedded_server.command()
-@click.option("--with-password", is_flag=True, help="With the password, if one is in it.")
+@click.option("--with-password", is_flag=True, help="Print the password, too, if the address has one.")
 @pass_database
 def url(database: Database, with_password: bool) -> None:
-    """Print the address of the database that the commands use, without a password."""
+    """Print the address of the database, without a password."""
     from aisle.db import addresses
 
     click.echo(database.url if with_password else addresses.without_password(database.url))
@@ -62,7 +62,7 @@ def shell(database: Database) -> None:
     from aisle import db
     from aisle.db import addresses
 
-    db.connect(database.url).close()  # says what is wrong with an address, and quotes no password
+    db.connect(database.url).close()  # its errors explain a wrong address without quoting the password
     psql = shutil.which("psql")
     if psql is None:
         from aisle.db import embedded
@@ -70,20 +70,20 @@ def shell(database: Database) -> None:
         psql = str(embedded.program("psql"))
     if password := addresses.password(database.url):
         os.environ["PGPASSWORD"] = password  # everybody on the machine can read the arguments of a process
-    os.execvp(psql, [psql, addresses.without_password(database.url)])  # noqa: S606 - the shell is what was asked for
+    os.execvp(psql, [psql, addresses.without_password(database.url)])  # noqa: S606 - the command opens a shell
 
 
 @click.command()
-@click.option("--sql", "as_sql", is_flag=True, help="Print the SQL for an empty database, for an administrator to run.")
 @click.option(
-    "--vector-schema", default="public", show_default=True, help="With --sql: the schema of pgvector in that database."
+    "--sql", "as_sql", is_flag=True, help="Print the SQL for an empty database, so that an administrator can run it."
 )
 @click.option(
-    "--to", "revision", default="head", show_default=True, help="The revision to go to; `base` removes it all."
+    "--vector-schema", default="public", show_default=True, help="Schema of pgvector in that database, with --sql."
 )
+@click.option("--to", "revision", default="head", show_default=True, help="Target revision; `base` removes the schema.")
 @pass_database
 def migrate(database: Database, as_sql: bool, vector_schema: str, revision: str) -> None:
-    """Create or update the schema `aisle`. Safe to run from several processes at once."""
+    """Create or update the schema `aisle`. Several processes may run it at once."""
     from aisle import migrations
 
     if as_sql:
@@ -94,13 +94,15 @@ def migrate(database: Database, as_sql: bool, vector_schema: str, revision: str)
 
 
 @click.command()
-@click.option("--reader", multiple=True, metavar="ROLE", help="May ask: the functions for applications, nothing else.")
-@click.option("--worker", multiple=True, metavar="ROLE", help="May run `aisle worker` and `aisle embed`.")
-@click.option("--admin", multiple=True, metavar="ROLE", help="May do all but create and drop: deploy, roll back, look.")
+@click.option(
+    "--reader", multiple=True, metavar="ROLE", help="Role of an application. It may call the functions that answer."
+)
+@click.option("--worker", multiple=True, metavar="ROLE", help="Role that may run `aisle worker` and `aisle embed`.")
+@click.option("--admin", multiple=True, metavar="ROLE", help="Role that may do everything except create and drop.")
 @click.option(
     "--despite-row-security", is_flag=True, help="Let readers read vectors of rows that row security hides from them."
 )
-@click.option("--print-sql", is_flag=True, help="Print the SQL, for an administrator to read and run.")
+@click.option("--print-sql", is_flag=True, help="Print the SQL and run nothing.")
 @pass_database
 def grant(
     database: Database,
@@ -110,9 +112,9 @@ def grant(
     despite_row_security: bool,
     print_sql: bool,
 ) -> None:
-    """Let roles use Aisle, for good.
+    """Grant roles the use of Aisle.
 
-    Later models are theirs to use, too. Each option may be repeated.
+    The grants include models that are trained later. Each option may be repeated.
     """
     from aisle.db import grants
 
@@ -123,7 +125,7 @@ def grant(
         raise click.UsageError("Name a role: --reader, --worker or --admin ROLE.")
     if print_sql:
         if reader and not despite_row_security:
-            click.echo("-- Where row security hides rows, readers read their vectors all the same: docs/security.md")
+            click.echo("-- Readers can read the vectors of rows that row security hides: docs/security.md")
         click.echo("\n".join(grants.text(kind, role) for kind, role in granted))
         return
     with database.connect() as connection:
@@ -132,7 +134,7 @@ def grant(
             click.echo(f"{role} is {'an' if kind == 'admin' else 'a'} {kind} now.")
             missing = grants.missing_on_the_shop(connection, role)
             if missing:
-                click.echo("It cannot use or read all that it needs. The owners may let it:")
+                click.echo("It lacks rights on the shop's tables. Their owners can grant them:")
                 click.echo("\n".join(f"    {statement}" for statement in missing))
 
 
@@ -140,7 +142,7 @@ def grant(
 @json_option
 @pass_database
 def doctor(database: Database, as_json: bool) -> None:
-    """Look for what is wrong, and say what to do about it. The exit code is 1 if something is."""
+    """Find problems, and show their remedies. The exit code is 1 if there is a problem."""
     from aisle import migrations
     from aisle.db.doctor import examine
 

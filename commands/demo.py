@@ -1,4 +1,4 @@
-"""`aisle demo`: a shop, a model and real answers, from nothing, in minutes."""
+"""`aisle demo`: a generated shop, three models and their answers within minutes."""
 
 from pathlib import Path
 from typing import Any, LiteralString
@@ -17,13 +17,13 @@ MARK = "Made by aisle demo."  # the comment on the schema `shop`
 @click.option(
     "--items",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Your own CSV or Parquet file instead.",
+    help="CSV, Excel or Parquet file of your own products.  [default: a generated shop]",
 )
-@click.option("--id", "id_column", default="id", show_default=True, help="Its id column.")
-@click.option("--name", default="name", show_default=True, help="Its column of product names.")
-@click.option("--manufacturer", help="Its column of manufacturers.")
-@click.option("--category", default="category", show_default=True, help="Its column of categories.")
-@click.option("--reset", is_flag=True, help="Start over: drop the demo's schema `shop` and the models.")
+@click.option("--id", "id_column", default="id", show_default=True, help="Id column of your file.")
+@click.option("--name", default="name", show_default=True, help="Name column of your file.")
+@click.option("--manufacturer", help="Manufacturer column of your file.")
+@click.option("--category", default="category", show_default=True, help="Category column of your file.")
+@click.option("--reset", is_flag=True, help="Drop the demo's schema `shop` and its models first.")
 @pass_database
 def demo(
     database: Database,
@@ -34,7 +34,7 @@ def demo(
     category: str,
     reset: bool,
 ) -> None:
-    """Fill a shop, train on it, and query it in SQL."""
+    """Fill a shop, train models on it, and query them in SQL."""
     from aisle import migrations
     from aisle.trainers.recommender.options import TowerOptions
 
@@ -65,13 +65,13 @@ def demo(
     click.echo(
         f"""
 The database is running: {addresses.without_password(database.url)}
-  aisle db shell                                      look around; \\df+ aisle.* is the documentation
-  aisle predict-category '아기 기저귀 팬티형 4단계'   ask for any product
+  aisle db shell                                      open psql; \\df+ aisle.* shows the documentation
+  aisle predict-category '아기 기저귀 팬티형 4단계'   classify any product
   aisle recommend user-42 --category 식품             recommend to any customer
   aisle next-basket user-42                           predict any customer's next order
-  aisle evaluate category --baseline                  how good it is, beside TF-IDF + linear SVM
+  aisle evaluate category --baseline                  compare the model with TF-IDF + linear SVM
   aisle worker                                        keep the vectors up to date with the rows
-  aisle db stop                                       stop it (your data stay)"""
+  aisle db stop                                       stop the database (your data stay)"""
     )
 
 
@@ -82,21 +82,21 @@ def _train(database: Database, task: str, **options: Any) -> None:
 
 
 def _refuse_a_real_shop(connection: Connection) -> None:
-    """The demo writes to the schema `shop`, drops it, and leaves live models: nothing in the database may be another's.
+    """Raise InvalidArgumentError if the database has anything that the demo did not make.
 
-    DATABASE_URL, which many shells have, names the shop's own.
+    The demo drops the schema `shop` and deploys models. A shell's DATABASE_URL may name a real shop.
     """
     others = connection.execute(db.read("queries/not_of_the_demo"), {"mark": MARK}).fetchall()
     if db.fetch_value(connection, "select to_regclass('aisle._attachments') is not null"):
         others += connection.execute(
-            "select format('the attached table %s, which is gone', a.relation::oid) from aisle._attachments a "
+            "select format('the attached table %s, which no longer exists', a.relation::oid) from aisle._attachments a "
             "where not exists (select from pg_class c where c.oid = a.relation)"
         ).fetchall()
     if others:
         raise errors.InvalidArgumentError(
-            f"This database has what the demo did not make: {', '.join(name for (name,) in others)}.",
-            hint="Give it a database of its own: aisle --database-url … demo; without that, AISLE_DATABASE_URL and "
-            "DATABASE_URL count, and without these the embedded one.",
+            f"This database has objects that the demo did not make: {', '.join(name for (name,) in others)}.",
+            hint="Use a database for the demo alone: aisle --database-url … demo. Without --database-url the demo uses "
+            "AISLE_DATABASE_URL, else DATABASE_URL, else the embedded database.",
         )
 
 
@@ -156,7 +156,7 @@ def _reset(connection: Connection) -> None:
 
 
 def _show(connection: Connection, *, generated: bool) -> None:
-    """Print queries as one would type them, and what they answer."""
+    """Print queries and their answers."""
     _ask(
         connection,
         "select task, attached, live_model, metrics ->> 'accuracy' as accuracy, vectors, pending from aisle.status",
@@ -181,7 +181,7 @@ def _show(connection: Connection, *, generated: bool) -> None:
         _ask(
             connection,
             "select c.* from aisle.item_category((select max(id) from shop.products)) c  "
-            "-- its vector came with the insert",
+            "-- the insert stored its vector",
         )
         _ask(
             connection,
@@ -209,7 +209,7 @@ def _show(connection: Connection, *, generated: bool) -> None:
         )
         _ask(
             connection,
-            "select r.rank, p.name, p.category from aisle.recommend('newcomer', 3) r  -- knows of the visits already\n"
+            "select r.rank, p.name, p.category from aisle.recommend('newcomer', 3) r  -- uses the new visits\n"
             "join shop.products p on p.id::text = r.item_id order by r.rank",
         )
         _ask(

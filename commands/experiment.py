@@ -10,7 +10,9 @@ from aisle.trainers import options as task_options
 from aisle.trainers.basket import options as basket
 from aisle.trainers.recommender import options as recommender
 
-SEEDS = click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1), help="Seeds to train with.")
+SEEDS = click.option(
+    "--seeds", default=5, show_default=True, type=click.IntRange(min=1), help="Number of seeds to train with."
+)
 
 
 @click.group()
@@ -20,7 +22,11 @@ def experiment() -> None:
 
 @experiment.command("recommender")
 @click.option(
-    "--features", "arms", multiple=True, required=True, help="A set of features, separated by commas; at least twice."
+    "--features",
+    "arms",
+    multiple=True,
+    required=True,
+    help="Set of features, separated by commas; give it twice or more.",
 )
 @option_flags(recommender.Options, "experiment")
 @SEEDS
@@ -29,9 +35,9 @@ def experiment() -> None:
 def experiment_recommender(
     database: Database, /, arms: tuple[str, ...], seeds: int, as_json: bool, **given: Any
 ) -> None:
-    """Compare sets of features of the towers on the same held-out users. Nothing is deployed.
+    """Compare the towers with different sets of features on the same held-out users. It deploys nothing.
 
-    The best set looks better on these users than it is: measure it on later events.
+    The best set looks better on these users than it is. Measure it again on later events.
     """
     options = options_given(recommender.Options(), given)
     with database.connect():
@@ -46,7 +52,7 @@ def experiment_recommender(
         [(",".join(a.features), a.mean, a.sd, a.difference, a.p, a.verdict) for a in table],
         as_json,
     )
-    click.echo("The best set looks better on these users than it is: measure it on later events.", err=True)
+    click.echo("The best set looks better on these users than it is. Measure it again on later events.", err=True)
 
 
 @experiment.command("basket")
@@ -56,16 +62,17 @@ def experiment_recommender(
     multiple=True,
     required=True,
     metavar="OPTION=VALUE,…",
-    help="Values to try, such as pos_weight=5,10 or threshold=.1,.2. Repeatable; every combination is tried.",
+    help="Values to try, such as pos_weight=5,10 or threshold=.1,.2. Repeatable: it tries every combination.",
 )
 @option_flags(basket.Options, "experiment")
 @SEEDS
 @json_option
 @pass_database
 def experiment_basket(database: Database, /, grids: tuple[str, ...], seeds: int, as_json: bool, **given: Any) -> None:
-    """Compare order networks on the same held-out customers. Finished combinations are not fitted again.
+    """Compare order networks on the same held-out customers. A second run skips the finished combinations.
 
-    The best combination looks better on these customers than it is: train with another --seed, which holds out others.
+    The best combination looks better on these customers than it is. Train it with another --seed, which holds out
+    other customers.
     """
     options = options_given(basket.IN_EXPERIMENTS, given)
     grid = _grid(grids)
@@ -77,8 +84,8 @@ def experiment_basket(database: Database, /, grids: tuple[str, ...], seeds: int,
     rows = [{**arm.settings, **arm.means} for arm in arms]
     print_rows(list(rows[0]), [list(row.values()) for row in rows], as_json)
     click.echo(
-        "The best combination looks better on these customers than it is: train with another --seed, which holds out "
-        "others.",
+        "The best combination looks better on these customers than it is. Train it with another --seed, which holds "
+        "out other customers.",
         err=True,
     )
 

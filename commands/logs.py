@@ -1,4 +1,4 @@
-"""What commands say of themselves on stderr: lines for people, or objects of JSON for what collects logs."""
+"""The commands' log on stderr: lines of text for people, or JSON objects for log collectors."""
 
 import json
 import logging
@@ -17,10 +17,10 @@ _handler = logging.StreamHandler()
 
 
 class JsonFormatter(logging.Formatter):
-    """A line an event: `time` (UTC), `level`, `logger`, `message`, what the event gives as `fields`, and `trace`."""
+    """One line for each event: `time` (UTC), `level`, `logger`, `message`, the event's own `fields`, and `trace`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, without its end."""
+        """Return the line, without its line break."""
         event: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -34,20 +34,20 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(verbose: bool, log_format: str) -> None:
-    """Log to stderr from now on: warnings, and everything that is going on if it is to be verbose."""
+    """Log to stderr from now on: warnings only, or information, too, if `verbose`."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[_handler])
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it reports on its plugins
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it would list its plugins
     use(log_format)
 
 
 def use(log_format: str) -> None:
-    """Write what is logged from now on in one of the `FORMATS`."""
+    """Log in one of the `FORMATS` from now on."""
     _handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(TEXT))
     logging.captureWarnings(log_format == "json")
 
 
 def say(error: errors.AisleError, verbose: bool) -> None:
-    """Say, while an error is handled, why the command ends: a sentence and a hint, or one more object of JSON."""
+    """Print the error that ends the command: a sentence and a hint, or a JSON object. Call it in the handler."""
     if isinstance(_handler.formatter, JsonFormatter):
         fields = {"fields": {"hint": error.hint}} if error.hint else None
         logging.getLogger("aisle").error("%s", error, extra=fields, exc_info=verbose)

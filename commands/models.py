@@ -1,4 +1,4 @@
-"""Models: `aisle evaluate`, `report`, `models`, `deploy`, `rollback`, `prune`, `index`."""
+"""Commands for models: `aisle evaluate`, `report`, `models`, `deploy`, `rollback`, `prune`, `index`."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ TASKS = trainers.names()
 @click.option(
     "--baseline",
     is_flag=True,
-    help="Also fit the baselines on the same rows, and measure them on the same rows: TF-IDF + linear SVM; popularity, "
-    "own history, item neighbours, EASE, iALS; own frequency, TIFU-KNN, UP-CF, XGBoost.",
+    help="Fit and measure the task's baselines on the same rows, too: TF-IDF + linear SVM; popularity, own history, "
+    "item neighbours, EASE, iALS; own frequency, TIFU-KNN, UP-CF, XGBoost.",
 )
 @json_option
 @pass_database
@@ -37,9 +37,9 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
     metavar="FILE.html",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write it.",
+    help="File to write.",
 )
-@click.option("--model", "model_id", metavar="MODEL", type=int, help="About this one.  [default: the live one]")
+@click.option("--model", "model_id", metavar="MODEL", type=int, help="Model to report on.  [default: the live model]")
 @click.option(
     "--language",
     type=click.Choice(["en", "ko"]),
@@ -49,10 +49,10 @@ def evaluate(database: Database, task: str, baseline: bool, as_json: bool) -> No
 )
 @pass_database
 def report(database: Database, task: str, output: Path, model_id: int | None, language: str) -> None:
-    """Write what is known of a task as one HTML file."""
+    """Write a report on a task's model as one HTML file."""
     with database.connect() as connection:
         reports.write(connection, task, output, model_id, language=language)
-    click.echo(f"The report is in {output.resolve()}")
+    click.echo(f"Report written: {output.resolve()}")
 
 
 @click.command()
@@ -67,15 +67,15 @@ def models(database: Database, as_json: bool) -> None:
             f"select {'*' if as_json else columns} from aisle.models order by model_id",  # noqa: S608 - both are constants
             as_json=as_json,
         ):
-            click.echo("None yet. Train one: aisle train category", err=True)
+            click.echo("There is no model yet. Train one: aisle train category", err=True)
 
 
 @click.command()
 @click.argument("model_id", metavar="MODEL", type=int)
-@click.option("--force", is_flag=True, help="Even if it was worse than the live model or a baseline.")
+@click.option("--force", is_flag=True, help="Deploy it even if it is worse than the live model or a baseline.")
 @pass_database
 def deploy(database: Database, model_id: int, force: bool) -> None:
-    """Let a model answer from the next statement on."""
+    """Make a model live. It answers from the next statement on."""
     with database.connect() as connection:
         click.echo(model_registry.deploy(connection, model_id, force=force))
 
@@ -84,7 +84,7 @@ def deploy(database: Database, model_id: int, force: bool) -> None:
 @click.argument("task", type=click.Choice(TASKS))
 @pass_database
 def rollback(database: Database, task: str) -> None:
-    """Let the model before the live one answer again."""
+    """Make the model before the live one live again."""
     with database.connect() as connection:
         click.echo(model_registry.rollback(connection, task))
 
@@ -96,13 +96,14 @@ def rollback(database: Database, task: str) -> None:
     default=2,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Of each task: models that rollbacks lead through, from the live one on, and newest others that stay.",
+    help="Number of models to keep for each task: of those that a rollback can reach, with the live one, and of the "
+    "newest others.",
 )
 @pass_database
 def prune(database: Database, task: str | None, keep: int) -> None:
-    """Remove the models of a task, or of all, that nobody needs.
+    """Remove old and failed models of one task, or of all tasks.
 
-    These are old ones, failed ones, and what a killed training left.
+    It also removes the rest of a training run that was killed.
     """
     with database.connect() as connection:
         removed = model_registry.prune(connection, task, keep)
@@ -113,10 +114,10 @@ def prune(database: Database, task: str | None, keep: int) -> None:
 @click.argument("task", type=click.Choice(TASKS), required=False)
 @pass_database
 def index(database: Database, task: str | None) -> None:
-    """Build the indexes of live models anew.
+    """Rebuild the HNSW indexes of live models.
 
-    Only where there are enough vectors for an index to pay. Queries are answered by the old index until the new one is
-    ready. Of use after very many changes.
+    Use it after very many changes. Queries use the old index until the new one is ready. A model with few vectors gets
+    no index, because comparing all of them is faster.
     """
     from aisle.trainers import indexes
 
@@ -126,5 +127,5 @@ def index(database: Database, task: str | None) -> None:
             if model_id is None:
                 continue
             built = indexes.index_generation(connection, name, model_id)
-            what = ", ".join(built) or "no index, which pays from 10,000 vectors on"
+            what = ", ".join(built) or "no index, because it has fewer than 10,000 vectors"
             click.echo(f"Model {model_id} ({name}): {what}.")

@@ -1,4 +1,4 @@
-"""Progress of long work, on stderr, so that what a command prints can be piped."""
+"""Progress of long work. It goes to stderr, so that a command's output can be piped."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from aisle.commands import Database
 
 @contextmanager
 def transfer_progress(title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a bar while the block runs; yield what moves it: done, total."""
+    """Show a bar while the block runs; yield the function that moves it: `move(done, total)`."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
@@ -23,12 +23,12 @@ def transfer_progress(title: str) -> Iterator[Callable[[int, int | None], None]]
 
 
 def training_progress(database: Database) -> Callable[[str], None]:
-    """Return what tells how training goes, on stderr."""
+    """Return the function that prints the progress of a training on stderr."""
     with database.connect():
-        pass  # a schema of the wrong version is said before anything is trained
+        pass  # a schema of the wrong version raises before the training begins
     from aisle.trainers import run
 
     if not run.is_leader():
-        return lambda line: None  # of the processes that share a run, one tells
+        return lambda line: None  # one of the processes that share a run prints
     started = time.monotonic()
     return lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=True)

@@ -1,4 +1,4 @@
-"""The shop's tables: `aisle attach`, `detach`, `import`, `export`."""
+"""Commands for the shop's tables: `aisle attach`, `detach`, `import`, `export`."""
 
 import shlex
 from pathlib import Path
@@ -12,7 +12,7 @@ from aisle.commands.progress import transfer_progress
 
 @click.group()
 def attach() -> None:
-    """Point Aisle at a table of the shop. Nothing is copied."""
+    """Point Aisle at a table of the shop. It copies nothing."""
 
 
 @attach.command("items")
@@ -22,18 +22,21 @@ def attach() -> None:
 )
 @click.option("--name", default="name", show_default=True, help="Column with the product's name.")
 @click.option("--manufacturer", help="Column with the manufacturer or brand.")
-@click.option("--category", help="Column with the category; rows where it is NULL are the ones to predict.")
+@click.option("--category", help="Column with the category. Aisle predicts it for rows where it is NULL.")
 @click.option(
-    "--text", "text_columns", multiple=True, help="Further column that models read, such as specifications; repeatable."
+    "--text", "text_columns", multiple=True, help="Another column that models read, such as specifications; repeatable."
 )
 @click.option(
-    "--category-separator", default=" > ", show_default=True, help="What stands between the steps of a category path."
+    "--category-separator", default=" > ", show_default=True, help="Text between the steps of a category path."
 )
 @click.option(
-    "--draft-rows", default=100, show_default=True, help="Statements of up to so many rows get draft vectors at once."
+    "--draft-rows",
+    default=100,
+    show_default=True,
+    help="Largest number of rows of a statement that get draft vectors at once.",
 )
-@click.option("--latitude", help="Column that says where it is, in degrees: of stores, say, for the recommender.")
-@click.option("--longitude", help="The other one; both, or none.")
+@click.option("--latitude", help="Column with the latitude in degrees, such as a store's; needs --longitude.")
+@click.option("--longitude", help="Column with the longitude in degrees; needs --latitude.")
 @pass_database
 def attach_items(
     database: Database,
@@ -48,7 +51,7 @@ def attach_items(
     latitude: str | None,
     longitude: str | None,
 ) -> None:
-    """Attach the table (or view) of products, such as public1.products."""
+    """Attach the table (or view) of products, such as shop.products."""
     message = database.call(
         "select aisle.attach_items(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
@@ -72,16 +75,18 @@ def attach_items(
 @click.option("--user", "user_id", default="user_id", show_default=True, help="Column with the user's id.")
 @click.option("--item", "item_id", default="item_id", show_default=True, help="Column with the item's id.")
 @click.option("--at", default="created_at", show_default=True, help="Column with the time: timestamp or date.")
-@click.option("--weight", help="Column that says how much an event counts.")
+@click.option("--weight", help="Column with the weight of an event.")
 @click.option(
     "--context",
     "context_columns",
     multiple=True,
-    help="Column that tells of the situation, such as meal_time; repeatable.",
+    help="Column with the situation of an event, such as meal_time; repeatable.",
 )
 @click.option("--review", help="Column with the text of a review.")
-@click.option("--rating", help="Column with what the user gave: a number, a yes or no, or a word.")
-@click.option("--time-zone", help="Zone of hours and weekdays, and of times that have none.  [default: the database's]")
+@click.option("--rating", help="Column with the user's rating: a number, a boolean or a word.")
+@click.option(
+    "--time-zone", help="Time zone of hours and weekdays, and of times without a zone.  [default: the database's]"
+)
 @pass_database
 def attach_interactions(
     database: Database, relation: str, user_id: str, item_id: str, at: str, weight: str | None,
@@ -101,19 +106,19 @@ def attach_interactions(
 @click.option("--order-id", default="order_id", show_default=True, help="Column with the order's id.")
 @click.option("--item", "item_id", default="item_id", show_default=True, help="Column with the product's id.")
 @click.option(
-    "--user", "user_id", help="Column with the customer's id; without it, each order is a customer's only one."
+    "--user", "user_id", help="Column with the customer's id. Without it, each order is from another customer."
 )
 @click.option("--at", help="Column with the time of an order: timestamp or date.")
-@click.option("--order-number", help="Column with a number that grows with time, where there is no time.")
+@click.option("--order-number", help="Column with a number that grows with time, if no column has the time.")
 @click.option("--quantity", help="Column with the quantity; lines of 0 or less count as returned.")
-@click.option("--line-order-id", help="Column of LINES with the order's id.  [default: the same name]")
-@click.option("--time-zone", help="Zone of days, and of times that have none.  [default: the database's]")
+@click.option("--line-order-id", help="Column of LINES with the order's id.  [default: as --order-id]")
+@click.option("--time-zone", help="Time zone of days, and of times without a zone.  [default: the database's]")
 @pass_database
 def attach_orders(
     database: Database, relation: str, lines: str | None, order_id: str, item_id: str, user_id: str | None,
     at: str | None, order_number: str | None, quantity: str | None, line_order_id: str | None, time_zone: str | None,
 ) -> None:  # fmt: skip
-    """Attach the orders: a TABLE of lines, or a TABLE of orders and one of their LINES."""
+    """Attach the orders: a TABLE of lines, or a TABLE of orders and a table of their LINES."""
     message = database.call(
         "select aisle.attach_orders(%s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')))",
         (relation, order_id, item_id, user_id, at, order_number, quantity, lines, line_order_id, time_zone),
@@ -125,7 +130,7 @@ def attach_orders(
 @click.argument("kind", type=click.Choice(["items", "interactions", "orders"]))
 @pass_database
 def detach(database: Database, kind: str) -> None:
-    """Take triggers, view and vectors away from a table."""
+    """Remove Aisle's triggers, view and vectors of a table."""
     click.echo(database.call("select aisle.detach(%s)", (kind,)))
 
 
@@ -135,7 +140,7 @@ def import_() -> None:
 
 
 def _one_character(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    """Return a delimiter; a tab, which is hard to type, has a name."""
+    """Return the delimiter. A tab has a name, because it is hard to type."""
     if value in ("tab", "\\t"):
         return "\t"
     if value is not None and len(value) != 1:
@@ -145,15 +150,15 @@ def _one_character(_context: click.Context, _option: click.Parameter, value: str
 
 @import_.command("items")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--table", default="shop.products", show_default=True, help="The table to create or fill.")
-@click.option("--key", help="The primary key of a table that is created.  [default: id, if there is such a column]")
+@click.option("--table", default="shop.products", show_default=True, help="Table to create or fill.")
+@click.option("--key", help="Column that becomes the primary key of a new table.  [default: id, if there is one]")
 @click.option(
     "--update",
     is_flag=True,
-    help="Change rows whose key is there already, and add the others; --key names the key.",
+    help="Change rows whose key the table has, and add the others.",
 )
 @click.option(
-    "--encoding", help="Encoding: cp949, gbk, latin-1, utf-16, ….  [default: UTF-8, or CP949 if that is Korean]"
+    "--encoding", help="Encoding: cp949, gbk, latin-1, utf-16, ….  [default: UTF-8, or CP949 for Korean text]"
 )
 @click.option(
     "--delimiter", callback=_one_character, help="Character between fields, or `tab`.  [default: from the first lines]"
@@ -163,15 +168,17 @@ def _one_character(_context: click.Context, _option: click.Parameter, value: str
     type=click.IntRange(min=1),
     help="Number of the line that names the columns.  [default: the first, or below a title]",
 )
-@click.option("--skip-rows", type=click.IntRange(min=0), help="Number of rows below the header that are no data.")
-@click.option("--rename", multiple=True, metavar="OLD=NEW", help="Name a column; OLD may be its position. Repeatable.")
+@click.option("--skip-rows", type=click.IntRange(min=0), help="Number of rows below the header to skip.")
+@click.option(
+    "--rename", multiple=True, metavar="OLD=NEW", help="New name of a column; OLD may be its position. Repeatable."
+)
 @click.option("--sheet", help="Sheet of an Excel file.  [default: the first that is not empty]")
 @pass_database
 def import_items(
     database: Database, file: Path, table: str, key: str | None, update: bool, encoding: str | None,
     delimiter: str | None, header_line: int | None, skip_rows: int | None, rename: tuple[str, ...], sheet: str | None,
 ) -> None:  # fmt: skip
-    """Create or fill a table of products from FILE, with all of it or nothing."""
+    """Create or fill a table of products from FILE. An error changes nothing."""
     from aisle.files import import_export
     from aisle.files.table_files import Reading, counted
 
@@ -191,11 +198,11 @@ def import_items(
         click.echo(note)
     if result.key is None:
         click.echo(
-            f"It has no primary key, which an id must be. In SQL: alter table {table} add primary key (KEY); "
-            "or drop it and import again with --key COLUMN"
+            f"The table has no primary key; the id must be one. In SQL: alter table {table} add primary key (KEY); "
+            "or drop the table and import again with --key COLUMN"
         )
     id_option = [] if result.key == "id" else ["--id", result.key or "KEY"]
-    # The dots are for the person to fill in; whatever they run by mistake, no name of theirs breaks the line.
+    # The reader fills in the dots. The names are quoted, so that any name is safe to paste.
     click.echo(f"Next: {shlex.join(['aisle', 'attach', 'items', table, *id_option])} --name … --category …")
 
 
@@ -205,7 +212,7 @@ def export() -> None:
 
 
 def _say_written(file: Path, what: str) -> None:
-    """Say what a file holds now; not into a pipe, which may be the file."""
+    """Print what the file contains; on stderr if the file is a pipe, which may be stdout."""
     from aisle.files.import_export import is_stream
 
     click.echo(f"{file}: {what}.", err=is_stream(file))
@@ -213,8 +220,8 @@ def _say_written(file: Path, what: str) -> None:
 
 @export.command("items")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--table", help="The table to export.  [default: the attached one]")
-@click.option("--excel", is_flag=True, help="Begin a CSV file with the mark by which Excel knows UTF-8.")
+@click.option("--table", help="Table to export.  [default: the attached table]")
+@click.option("--excel", is_flag=True, help="Write a CSV file that Excel opens as UTF-8.")
 @pass_database
 def export_items(database: Database, file: Path, table: str | None, excel: bool) -> None:
     """Write the attached table, or another, to FILE (.csv, .csv.gz, .parquet)."""
@@ -239,12 +246,14 @@ def export_items(database: Database, file: Path, table: str | None, excel: bool)
 
 @export.command("recommendations")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-k", "--top", "k", default=10, show_default=True, type=click.IntRange(min=1), help="Items a user.")
-@click.option("--repeats", is_flag=True, help="Also what a user had to do with before.")
-@click.option("--excel", is_flag=True, help="Begin a CSV file with the mark by which Excel knows UTF-8.")
+@click.option(
+    "-k", "--top", "k", default=10, show_default=True, type=click.IntRange(min=1), help="Number of items for each user."
+)
+@click.option("--repeats", is_flag=True, help="Include items from the user's own history.")
+@click.option("--excel", is_flag=True, help="Write a CSV file that Excel opens as UTF-8.")
 @pass_database
 def export_recommendations(database: Database, file: Path, k: int, repeats: bool, excel: bool) -> None:
-    """Write what is recommended to every user with an event to FILE (.csv, .csv.gz, .parquet)."""
+    """Write recommendations for every user with an event to FILE (.csv, .csv.gz, .parquet)."""
     from psycopg import sql as compose
 
     from aisle.files import import_export
@@ -266,12 +275,18 @@ def export_recommendations(database: Database, file: Path, k: int, repeats: bool
 @export.command("baskets")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
-    "-k", "--top", "k", default=10, show_default=True, type=click.IntRange(min=0), help="Items; 0: the best set."
+    "-k",
+    "--top",
+    "k",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Number of items for each customer; 0 chooses the number that maximises the expected F1.",
 )
-@click.option("--excel", is_flag=True, help="Begin a CSV file with the mark by which Excel knows UTF-8.")
+@click.option("--excel", is_flag=True, help="Write a CSV file that Excel opens as UTF-8.")
 @pass_database
 def export_baskets(database: Database, file: Path, k: int, excel: bool) -> None:
-    """Write what every customer is likely to order next to FILE (.csv, .csv.gz, .parquet)."""
+    """Write every customer's predicted next order to FILE (.csv, .csv.gz, .parquet)."""
     from psycopg import sql as compose
 
     from aisle.files import import_export

@@ -1,4 +1,4 @@
-"""Makes click's options of a task's options: names, types, help texts and defaults are written there once."""
+"""Makes click's options from a task's options, so that names, types, help texts and defaults are written once."""
 
 import typing
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 def option_flags(options: type, command: str, *, prefix: str = "") -> Decorator:
     """Return a decorator that adds the options of a dataclass; `command` is 'train' or 'experiment'."""
     found = {name: it for name, it in flags(options).items() if it[0].used_in in ("both", command)}
-    # What all tasks have in common comes last.
+    # Options that all tasks share come last.
     common = flags(TaskOptions) if issubclass(options, TaskOptions) else {}
     ordered = [name for name in found if name not in common] + [name for name in found if name in common]
 
@@ -50,7 +50,7 @@ def value_type(flag: Flag, hint: Any) -> Any:
 
 
 def options_given(default: OptionsT, given: Mapping[str, Any]) -> OptionsT:
-    """Return options with what was given; raises click's BadParameter for what they cannot be together."""
+    """Return the options with the given values; raises click's BadParameter for values that exclude each other."""
     known = flags(type(default))
     values = {name: value for name, value in given.items() if name in known and value not in (None, ())}
     try:

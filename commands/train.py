@@ -1,4 +1,4 @@
-"""`aisle train`, `label` and `retrain`. The flags of a training are those of the task's options."""
+"""`aisle train`, `label` and `retrain`. A training's flags come from the task's options."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def train_command(name: str) -> click.Command:
 
 
 def show(result: Any, options: TaskOptions, *, as_json: bool) -> None:
-    """Print what a model and those beside it come to, and whether it is live."""
+    """Print the metrics of the model and of those it was compared with, and whether it is live."""
     if as_json:
         print_json(vars(result))
         return
@@ -55,7 +55,7 @@ def show(result: Any, options: TaskOptions, *, as_json: bool) -> None:
         if isinstance(metrics, dict) and names[0] in metrics
     ]
     if rows:
-        print_rows([f"of the {options.rows_held_out}", *names], rows, as_json=False)
+        print_rows([f"on the {options.rows_held_out}", *names], rows, as_json=False)
     click.echo(
         f"Model {result.model_id} is live: {result.reason}. Try: {options.question}"
         if result.deployed
@@ -70,16 +70,16 @@ for task in TASKS:
 
 @click.command()
 @click.argument("task", type=click.Choice(TASKS), required=False)
-@click.option("--if-stale", is_flag=True, help="Only where the shop has changed by more than the limits; for cron.")
-@click.option("--warm-start", is_flag=True, help="Start from the live models' weights, where they kept any.")
+@click.option("--if-stale", is_flag=True, help="Train only if the shop has changed by more than the limits; for cron.")
+@click.option("--warm-start", is_flag=True, help="Start from the live models' weights if these were kept.")
 @option_flags(Limits, "train", prefix="Limit: ")
 @pass_database
 def retrain(database: Database, /, task: str | None, if_stale: bool, warm_start: bool, **limits: float | None) -> None:
-    """Train the live models again, and deploy what is better.
+    """Train the live models again, and deploy the better ones.
 
-    The options are those of the live model. The exit code is 0 whether or not anything is trained and deployed, and 1
-    if a task could not be trained; the other tasks are still trained. A preference model never takes another's place,
-    because each has labels of its own.
+    It uses the options of the live model. If one task fails, it still trains the others and exits with code 1; else the
+    code is 0, even if it trained or deployed nothing. A preference model never replaces the live one, because each has
+    its own labels.
     """
     from aisle.trainers import drift, run
 
@@ -115,9 +115,9 @@ def retrain(database: Database, /, task: str | None, if_stale: bool, warm_start:
 @json_option
 @pass_database
 def label_reviews(database: Database, as_json: bool) -> None:
-    """Label reviews without a rating as liked or not, with the live model.
+    """Label reviews without a rating as liked or not liked, with the live model.
 
-    Reviews that have a label keep it. Run it again after new reviews, or after it was stopped.
+    Reviews keep the labels that they have. Run it again after new reviews, or after you stopped it.
     """
     from aisle.trainers.preference import labelling
 

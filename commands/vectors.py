@@ -1,4 +1,4 @@
-"""Vectors in step with rows: `aisle embed`, `backfill`, `worker`, `status`, `failures`."""
+"""Commands that keep vectors up to date: `aisle embed`, `backfill`, `worker`, `status`, `failures`."""
 
 import os
 from datetime import timedelta
@@ -8,10 +8,9 @@ import click
 from aisle import db
 from aisle.commands import Database, check_schema, json_option, logs, pass_database, print_query
 from aisle.commands.progress import transfer_progress
-from aisle.embedder.queue import TASKS
 
 batch_size_option = click.option(
-    "--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Rows taken up at once."
+    "--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Rows to claim at once."
 )
 
 
@@ -19,9 +18,9 @@ batch_size_option = click.option(
 @batch_size_option
 @pass_database
 def embed(database: Database, batch_size: int) -> None:
-    """Bring every vector up to date once, then leave.
+    """Bring every vector up to date once, then exit.
 
-    The exit code is 1 if rows wait because of an error, such as a model that cannot be used.
+    The exit code is 1 if an error, such as an unusable model, makes rows wait.
     """
     from aisle.embedder.pipeline import drain
     from aisle.embedder.worker import EMBEDDERS
@@ -46,21 +45,19 @@ def embed(database: Database, batch_size: int) -> None:
 @click.command()
 @pass_database
 def backfill(database: Database) -> None:
-    """Queue every row without a current vector, for the workers.
+    """Queue every row without a current vector for the workers.
 
-    They fill in while the live model answers.
+    The live model answers meanwhile.
     """
     with database.connect() as connection:
         queued = db.fetch_value(connection, "select aisle._enqueue_stale()")
-    click.echo(f"{queued:,} rows queued. How far the workers are: aisle status")
+    click.echo(f"{queued:,} rows queued. Follow the workers: aisle status")
 
 
 @click.command()
 @click.option(
     "--tasks",
-    default=",".join(TASKS),
-    show_default=True,
-    help="Whose rows to embed, separated by commas.",
+    help="Tasks whose rows it embeds, separated by commas.  [default: all]",
 )
 @batch_size_option
 @click.option(
@@ -68,31 +65,31 @@ def backfill(database: Database) -> None:
     type=click.FloatRange(0.01),
     default=5.0,
     show_default=True,
-    help="Seconds between looks at the queue when no notification comes.",
+    help="Seconds between two polls of the queue while no notification comes.",
 )
 @click.option(
     "--compare-rate",
     type=click.IntRange(0),
     default=200,
     show_default=True,
-    help="Rows a second that workers compare with their vectors, to find changes that no trigger reported. 0: none.",
+    help="Rows a second that it compares with their vectors, to find changes without a trigger; 0 compares none.",
 )
-@click.option("--listen-url", help="A direct address for notifications, if the database's is that of a pooler.")
+@click.option("--listen-url", help="Direct address for notifications, if --database-url is that of a pooler.")
 @click.option(
     "--lease",
     type=click.FloatRange(1),
     default=30.0,
     show_default=True,
-    help="Seconds after which the rows of a worker that died are taken over.",
+    help="Seconds after which other workers take over the rows of a worker that died.",
 )
-@click.option("--once", is_flag=True, help="Leave when nothing is due.")
-@click.option("--idle-exit", type=click.FloatRange(0), help="Leave after so many seconds without work.")
-@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve Prometheus metrics here.")
-@click.option("--log-format", type=click.Choice(logs.FORMATS), help="How to log, as before the command.")
+@click.option("--once", is_flag=True, help="Exit when no row is due.")
+@click.option("--idle-exit", type=click.FloatRange(0), help="Seconds without work after which it exits.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Port on which it serves Prometheus metrics.")
+@click.option("--log-format", type=click.Choice(logs.FORMATS), help="Format of log lines, as before the command.")
 @pass_database
 def worker(
     database: Database,
-    tasks: str,
+    tasks: str | None,
     batch_size: int,
     poll_interval: float,
     compare_rate: int,
@@ -103,15 +100,16 @@ def worker(
     metrics_port: int | None,
     log_format: str | None,
 ) -> None:
-    """Stay, and embed rows as they change."""
+    """Keep running, and embed rows as they change."""
     if log_format:
         logs.use(log_format)
-    wanted = tuple(task.strip() for task in tasks.split(","))
-    if unknown := set(wanted) - set(TASKS):
+    from aisle.embedder.worker import EMBEDDERS, Options, Worker
+
+    wanted = tuple(EMBEDDERS) if tasks is None else tuple(task.strip() for task in tasks.split(","))
+    if unknown := set(wanted) - set(EMBEDDERS):
         raise db.errors.InvalidArgumentError(
-            f"There is no task {', '.join(sorted(unknown))!r}.", hint=f"Tasks: {', '.join(TASKS)}"
+            f"There is no task {', '.join(sorted(unknown))!r}.", hint=f"Tasks: {', '.join(EMBEDDERS)}"
         )
-    from aisle.embedder.worker import Options, Worker
 
     options = Options(
         tasks=wanted,
@@ -128,14 +126,14 @@ def worker(
         Worker(database.url, options, check=check_schema).run()
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
-        os._exit(130)  # the model's thread may be in the middle of a batch, and would be waited for
+        os._exit(130)  # a normal exit would wait for the model's thread, which may be in the middle of a batch
 
 
 @click.command()
 @json_option
 @pass_database
 def status(database: Database, as_json: bool) -> None:
-    """Say what is attached, what is live, and how far vectors lag."""
+    """Show attached tables, live models and pending rows."""
     with database.connect() as connection:
         print_query(connection, "select * from aisle.status", as_json=as_json)
         for warning, remedy in connection.execute("select warning, remedy from aisle.warnings"):
@@ -143,13 +141,13 @@ def status(database: Database, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--requeue", is_flag=True, help="Give the rows another round of attempts.")
+@click.option("--requeue", is_flag=True, help="Queue these rows again, with new attempts.")
 @json_option
 @pass_database
 def failures(database: Database, requeue: bool, as_json: bool) -> None:
-    """List rows that the worker gave up, and why."""
+    """List the rows that the worker gave up, with the errors."""
     with database.connect() as connection:
         if requeue:
             click.echo(f"{db.fetch_value(connection, 'select aisle.requeue_failures()')} rows queued again.")
         elif not print_query(connection, "select * from aisle.failures", as_json=as_json) and not as_json:
-            click.echo("None.")
+            click.echo("No row was given up.")

@@ -1,4 +1,4 @@
-"""The way to the database, and to the SQL files of `sql/`. Nothing here imports torch."""
+"""Connections to the database, and the SQL files of `sql/`. Nothing here imports torch."""
 
 import contextlib
 import functools
@@ -22,10 +22,10 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 
 MINIMUM_POSTGRES = 150000  # server_version_num of PostgreSQL 15
 MINIMUM_PGVECTOR = (0, 8)
-INDEX_FROM = 10_000  # vectors of a generation; below, an exact scan takes about a millisecond
+INDEX_FROM = 10_000  # vectors of a generation; with fewer, an exact scan takes about a millisecond
 
-# A peer that is gone without a word is noticed after a minute, not after the system's two hours. Seconds; milliseconds.
-# Whatever the machine's encoding is, all text comes and goes as it is stored.
+# Seconds; tcp_user_timeout in milliseconds. A connection notices a vanished server after one minute; the system's
+# default is two hours. The encoding does not depend on the machine's.
 CONNECTION_OPTIONS: dict[str, Any] = {
     "client_encoding": "UTF8",
     "connect_timeout": 10,
@@ -35,8 +35,8 @@ CONNECTION_OPTIONS: dict[str, Any] = {
     "tcp_user_timeout": 60_000,
 }
 
-# What a server or a pooler says to whom it will not let in later either. A server that speaks another language is not
-# understood, and counts as one that may come back.
+# Messages of a server or a pooler that refuses a connection for good. A server may speak another language: its messages
+# are not found here, so the worker keeps trying.
 REFUSALS = (
     "authentication failed",
     "no password supplied",
@@ -58,10 +58,10 @@ def read(name: str) -> str:
 
 
 def database_url(explicit: str | None = None) -> str:
-    """Return the given URL, else the environment's, else that of the embedded server, which is started if need be."""
+    """Return the given URL, else the environment's, else that of the embedded server, which this starts if needed."""
     url = explicit or os.environ.get("AISLE_DATABASE_URL") or os.environ.get("DATABASE_URL")
     if url:
-        # SQLAlchemy's and Django's spellings of the same address are welcome.
+        # SQLAlchemy and Django spell the same address in other ways.
         return url.replace("postgresql+psycopg://", "postgresql://", 1).replace("postgres://", "postgresql://", 1)
     from aisle.db import embedded
 
@@ -69,11 +69,11 @@ def database_url(explicit: str | None = None) -> str:
 
 
 def connect(url: str, *, application_name: str = "aisle", settings: Mapping[str, str] | None = None) -> Connection:
-    """Open an autocommit connection; a block that must be all or nothing says `with connection.transaction()`.
+    """Open an autocommit connection. A block that must be atomic uses `with connection.transaction()`.
 
-    Its session is that of `sessions.SETTINGS`, and of `settings`, whatever the role's and the database's are.
-    Raises ConnectionFailedError when the server cannot be reached, WrongAddressError, which is one of these, when it
-    will not help to try again, and UnsupportedServerError when it is too old.
+    The session has `sessions.SETTINGS` and `settings`, whatever settings the role and the database have. Raises
+    ConnectionFailedError if the server cannot be reached, its subclass WrongAddressError if another attempt cannot
+    help, and UnsupportedServerError if the server is too old.
     """
     try:
         connection = sessions.open_session(
@@ -82,7 +82,8 @@ def connect(url: str, *, application_name: str = "aisle", settings: Mapping[str,
     except psycopg.Error as error:
         message = f"Cannot connect to the database: {addresses.reason(error, url)}."
         if addresses.may_be_quoted(error, url):
-            raise errors.WrongAddressError(message, hint=addresses.UNREADABLE_HINT) from None  # a trace shows the cause
+            # Without its cause, because a trace would show it, and the password in it.
+            raise errors.WrongAddressError(message, hint=addresses.UNREADABLE_HINT) from None
         failure = errors.WrongAddressError if _is_refusal(error) else errors.ConnectionFailedError
         raise failure(message) from error
     try:
@@ -94,10 +95,10 @@ def connect(url: str, *, application_name: str = "aisle", settings: Mapping[str,
 
 
 def _is_refusal(error: psycopg.Error) -> bool:
-    """Return whether a connection will not come about later either."""
-    # No SQLSTATE comes with a connection that failed, only words.
+    """Return whether another attempt to connect would fail, too."""
+    # A failed connection has no SQLSTATE, only a message.
     return (
-        isinstance(error, psycopg.ProgrammingError)  # the address itself makes no sense
+        isinstance(error, psycopg.ProgrammingError)  # libpq cannot parse the address
         or bool(error.pgconn and error.pgconn.needs_password)
         or any(words in str(error).lower() for words in REFUSALS)
     )
@@ -117,25 +118,28 @@ def fetch_value(connection: Connection, query: str, parameters: Parameters | Non
 
 
 def array(texts: Sequence[str]) -> str:
-    """Return an array as PostgreSQL writes it: arrays of arrays must be of one length, so each travels as text."""
+    """Return an array as PostgreSQL writes it: as text, because an array of arrays would need equal lengths."""
     return "{" + ",".join('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' for t in texts) + "}"
 
 
 @contextlib.contextmanager
 def guarded(connection: Connection) -> Iterator[None]:
-    """Read the shop's relations in here: in one transaction, after asking that no code of others would run."""
+    """Open a transaction that reads the shop's relations; raises ForeignCodeError if they run other roles' code."""
     with connection.transaction():
         connection.execute("select aisle._guard()")
         yield
 
 
 def address_of(connection: psycopg.Connection[Any]) -> str:
-    """Return the address, with its password, that a connection was made with."""
+    """Return the address of a connection, with the password."""
     return make_conninfo(connection.info.dsn, password=connection.info.password or None, client_encoding="UTF8")
 
 
 def vector_schema(connection: psycopg.Connection[Any]) -> compose.Identifier:
-    """Return the schema of pgvector, whose types and operators are on no search path; raises if it is not there."""
+    """Return the schema of pgvector; raises UnsupportedServerError without pgvector.
+
+    SQL must write it, because pgvector's types and operators are on no search path.
+    """
     with connection.cursor(row_factory=tuple_row) as cursor:
         row = cursor.execute(
             "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace"
@@ -147,7 +151,7 @@ def vector_schema(connection: psycopg.Connection[Any]) -> compose.Identifier:
 
 
 def register_vectors(connection: Connection) -> None:
-    """Let this connection send and receive pgvector's vectors."""
+    """Make this connection send and receive pgvector's vectors."""
     if connection.adapters.types.get("vector") is not None:
         return
     from pgvector.psycopg.halfvec import register_halfvec_info
@@ -162,7 +166,7 @@ def register_vectors(connection: Connection) -> None:
 
 
 def check_server(connection: Connection) -> None:
-    """Raise UnsupportedServerError unless the server, its encoding and its pgvector are ones that Aisle runs on."""
+    """Raise UnsupportedServerError unless Aisle supports the server, its encoding and its pgvector."""
     if connection.info.server_version < MINIMUM_POSTGRES:
         raise errors.UnsupportedServerError(
             f"The server is PostgreSQL {connection.info.server_version // 10000}; Aisle needs 15 or newer.",

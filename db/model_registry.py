@@ -1,9 +1,7 @@
-"""The registry of models: their rows, and their files in the database, in chunks and with checksums."""
+"""The registry of models: their rows, and their files, which the database stores in chunks with checksums."""
 
 import contextlib
 import hashlib
-import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +12,18 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from aisle import db
-from aisle.db import Connection, errors
+from aisle.db import Connection, errors, locks
 
-CHUNK_SIZE = 4 * 1024 * 1024  # bytes; well under the 1 GB limit of a value, and a size that streams
+CHUNK_SIZE = 4 * 1024 * 1024  # bytes; far below the 1 GB limit of a value, and small enough to stream
 
 Answer = TypeVar("Answer")
 
-PATIENCE = 20.0  # seconds for which a lock that another process holds is tried for
+PATIENCE = 20.0  # seconds until we give up a lock that another process holds
+PAUSES = 0.2, 0.2  # seconds in which the others' queries run: the first pause and the longest
 
-START = "start/"  # what names the files that a later training run starts from, and nobody serves from
+START = "start/"  # prefix of files that only a warm start reads
 
-# Formats that hold data only. Nothing that is read back can run code.
+# Formats that hold data only, so that reading a file never runs code.
 SAFE_SUFFIXES = frozenset({".json", ".model", ".safetensors", ".txt"})
 
 
@@ -45,7 +44,7 @@ class Model:
 def create(
     connection: Connection, task: str, dimensions: int, *, encoder: str | None, parameters: dict[str, Any]
 ) -> int:
-    """Register a model that is being loaded, make room for its vectors, and return its id."""
+    """Register a model in state `loading`, create its vector tables, and return its id."""
     with connection.transaction():
         model_id: int = db.fetch_value(
             connection,
@@ -71,13 +70,13 @@ def get(connection: Connection, model_id: int) -> Model:
 
 
 def live(connection: Connection, task: str) -> int | None:
-    """Return the id of the model that answers for a task."""
+    """Return the id of a task's live model, or None."""
     row = connection.execute("select model_id from aisle._live_models where task = %s", (task,)).fetchone()
     return row[0] if row else None
 
 
 def require_live(connection: Connection, task: str) -> int:
-    """Return the id of the model that answers for a task; raises NoLiveModelError when there is none."""
+    """Return the id of a task's live model; raises NoLiveModelError if there is none."""
     model_id = live(connection, task)
     if model_id is None:
         raise errors.NoLiveModelError(f"No {task} model is live.", hint=f"Train one: aisle train {task}")
@@ -85,17 +84,17 @@ def require_live(connection: Connection, task: str) -> int:
 
 
 def deploy(connection: Connection, model_id: int, *, force: bool = False) -> str:
-    """Let a model answer; raises ModelStateError, which says why, for one that is not fit to, unless forced to."""
+    """Make a model live; raises ModelStateError for one that is not ready, or was worse and is not forced."""
     return str(patiently(lambda: db.fetch_value(connection, "select aisle.deploy(%s, force => %s)", (model_id, force))))
 
 
 def rollback(connection: Connection, task: str) -> str:
-    """Let the model before the live one answer again; raises ModelStateError if there is none."""
+    """Make the model before the live one live again; raises ModelStateError if there is none."""
     return str(patiently(lambda: db.fetch_value(connection, "select aisle.rollback(%s)", (task,))))
 
 
 def drop(connection: Connection, model_id: int) -> int:
-    """Remove a model; return how many bytes that frees. Raises ModelStateError for one that is live."""
+    """Remove a model; return the number of freed bytes. Raises ModelStateError for a live model."""
     freed = 0
     while db.fetch_value(connection, "select exists (select from aisle._models where model_id = %s)", (model_id,)):
         freed += patiently(lambda: db.fetch_value(connection, "select aisle._drop_model(%s)", (model_id,)))
@@ -103,7 +102,7 @@ def drop(connection: Connection, model_id: int) -> int:
 
 
 def prune(connection: Connection, task: str | None, keep: int) -> list[str]:
-    """Remove the models that nobody needs; return a sentence for each."""
+    """Remove old and failed models; return a sentence for each."""
     query, said = "select aisle.prune(%s, %s)", []
     while rows := patiently(lambda: connection.execute(query, (task, keep)).fetchall()):
         said += [row[0] for row in rows]
@@ -111,30 +110,30 @@ def prune(connection: Connection, task: str | None, keep: int) -> list[str]:
 
 
 def patiently(action: Callable[[], Answer]) -> Answer:
-    """Return what a transaction comes to; while another process holds a lock that it needs, try it again.
+    """Return a transaction's result; try it again while another process holds a lock that it needs.
 
-    No try waits for long, so that nobody queues up behind it. Raises BusyError after PATIENCE seconds, other errors
-    of Aisle's as what they stand for, and whatever else the transaction raises as it is.
+    Each attempt waits only briefly, so that no other query has to wait. Raises BusyError after PATIENCE seconds. Raises
+    the Aisle error for another error of the database if it has a class of its own, else the error itself.
     """
-    deadline = time.monotonic() + PATIENCE
-    while True:
+
+    def attempt() -> Answer:
         try:
             return action()
         except psycopg.Error as error:
             translated = errors.translate(error)
             if type(translated) is errors.AisleError:
                 raise
-            if not isinstance(translated, errors.BusyError) or time.monotonic() > deadline:
-                raise translated from error
-        time.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - others' turn
+            raise translated from error
+
+    return locks.retrying(attempt, errors.BusyError, PAUSES, PATIENCE)
 
 
 @contextlib.contextmanager
 def training_lock(connection: Connection) -> Iterator[None]:
-    """Keep other training runs, migrations and prunes of this database away; raises BusyError where one is going on.
+    """Hold the training lock, which excludes training runs, migrations and prunes; raises BusyError if one has it.
 
-    The lock is that of a transaction that does nothing else, in a session of its own: it holds back no vacuum, a pooler
-    leaves it alone, and it ends with this process.
+    A transaction in a session of its own holds the lock and does nothing else: it holds back no vacuum, a pooler keeps
+    the session for it, and the lock ends with this process.
     """
     with contextlib.ExitStack() as stack:
         name = connection.info.parameter_status("application_name") or "aisle train"
@@ -145,12 +144,12 @@ def training_lock(connection: Connection) -> Iterator[None]:
             lock_training(holder)
             yield
         finally:
-            with contextlib.suppress(psycopg.OperationalError):  # whose session is gone holds nothing
+            with contextlib.suppress(psycopg.OperationalError):  # a lost session holds no lock
                 transaction.__exit__(None, None, None)
 
 
 def lock_training(connection: psycopg.Connection[Any]) -> None:
-    """Take the training lock to the end of the transaction; raises BusyError where another process has it."""
+    """Take the training lock until the end of the transaction; raises BusyError if another process has it."""
     try:
         with connection.transaction():
             connection.execute("lock table aisle._training_lock in exclusive mode nowait")
@@ -159,16 +158,16 @@ def lock_training(connection: psycopg.Connection[Any]) -> None:
         holder = db.fetch_value(connection, query)
         raise errors.BusyError(
             f"Another training run or migration is going on ({holder or 'it has just ended'}).",
-            hint="Wait for it, or stop it.",
+            hint="Wait until it ends, or stop it.",
         ) from None
 
 
 def write_files(connection: Connection, model_id: int, folder: Path) -> None:
-    """Store every file below a folder with the model; raises ValueError for a format that could carry code."""
+    """Store every file below a folder with the model; raises ValueError for a format that could contain code."""
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).as_posix()
         if path.suffix not in SAFE_SUFFIXES:
-            raise ValueError(f"{name} is of a format that is not stored: only {', '.join(sorted(SAFE_SUFFIXES))} are")
+            raise ValueError(f"{name} is not stored: only {', '.join(sorted(SAFE_SUFFIXES))} files are")
         with connection.transaction(), path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").digest()
             connection.execute(
@@ -184,9 +183,9 @@ def write_files(connection: Connection, model_id: int, folder: Path) -> None:
 
 
 def read_files(connection: Connection, model_id: int, folder: Path, *, start: bool = False) -> None:
-    """Write a model's files below a folder: those that serve, or those that training starts from.
+    """Write a model's files below a folder: those that the worker needs, or with `start` those of a warm start.
 
-    Raises CorruptModelFileError where one does not match its checksum.
+    Raises CorruptModelFileError if a file does not match its checksum.
     """
     files = connection.execute(
         "select name, sha256 from aisle._model_files where model_id = %s and starts_with(name, %s) = %s",

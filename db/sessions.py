@@ -1,10 +1,10 @@
-"""What every session of ours is like, whatever settings a role, a database or a server has.
+"""The settings of every session of ours, whatever settings the role, the database and the server have.
 
-Names resolve in the system catalogue alone. Everything else is written with its schema, so that we never run what
-somebody else has put on a search path.
+Names without a schema resolve in the system catalogue only. All other names are written with their schema, so that we
+never run code that somebody else put on a search path.
 
-A transaction pooler lends each transaction another session: what was set would be lost, or left to somebody else.
-Behind one, each transaction sets for itself what it needs.
+A transaction pooler lends each transaction another session. A setting of the session would be lost, or change somebody
+else's session. So each transaction behind a pooler sets its settings itself.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from psycopg.rows import Row, TupleRow
 
 SETTINGS: dict[str, str] = {
     "search_path": "pg_catalog, pg_temp",
-    # How values are written.
+    # The format of values.
     "array_nulls": "on",
     "bytea_output": "hex",
     "datestyle": "ISO, YMD",
@@ -29,30 +29,30 @@ SETTINGS: dict[str, str] = {
     "quote_all_identifiers": "off",
     "standard_conforming_strings": "on",
     "transform_null_equals": "off",
-    # How long a command of ours may take is its own affair: it sets limits where it could be in somebody's way.
+    # No time limits: a command of ours sets its own limits where it could make others wait.
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "lock_timeout": "0",
     "statement_timeout": "0",
-    # How statements are planned. Conditions of tables are not looked at: they may call functions.
+    # Planning. Constraints of tables are not used, because they may call functions.
     "constraint_exclusion": "off",
     "enable_bitmapscan": "on",
     "enable_indexscan": "on",
     "enable_seqscan": "on",
     "jit": "off",
     "plan_cache_mode": "auto",
-    # A policy that hides rows from us hides them; with `off`, one that hides none would be an error, too.
+    # Policies hide rows from us, too. With `off`, any policy would be an error, even one that hides nothing.
     "row_security": "on",
 }
-# Where a library asks something before it can be told, as libpq's options.
+# For a library that sends queries before we can set anything, as libpq's options.
 STARTUP = "-c search_path=pg_catalog,pg_temp"
 SETTINGS_SINCE = {170000: {"transaction_timeout": "0"}}  # by the server's version
-# Behind a pooler, each transaction says these as it begins.
+# Behind a pooler, each transaction sets these in its BEGIN.
 SESSION_ONLY = {"default_transaction_isolation": "read committed", "default_transaction_read_only": "off"}
 
 
 class PooledCursor(Cursor[Row]):
-    """A cursor whose statements never run outside a transaction, so that their settings hold."""
+    """A cursor that runs every statement in a transaction, so that our settings apply."""
 
     def execute(self, *args: Any, **options: Any) -> "PooledCursor[Row]":
         """Execute a statement, as `psycopg.Cursor.execute` does."""
@@ -61,7 +61,7 @@ class PooledCursor(Cursor[Row]):
         return self
 
     def executemany(self, *args: Any, **options: Any) -> None:
-        """Execute a statement for each of some parameters, as `psycopg.Cursor.executemany` does."""
+        """Execute a statement for each set of parameters, as `psycopg.Cursor.executemany` does."""
         with _in_transaction(self.connection):
             super().executemany(*args, **options)
 
@@ -93,7 +93,7 @@ class PooledConnection(Connection[TupleRow]):
 
 
 def open_session(url: str, *, settings: Mapping[str, str], **options: Any) -> Connection[TupleRow]:
-    """Connect, with autocommit, and give the session `SETTINGS` and the given ones; `options` are libpq's."""
+    """Connect, with autocommit, and set `SETTINGS` and the given settings; `options` are libpq's."""
     connection = psycopg.connect(url, autocommit=True, **options)
     try:
         pid, is_replica = _identity(connection)
@@ -114,14 +114,14 @@ def open_session(url: str, *, settings: Mapping[str, str], **options: Any) -> Co
 
 
 def for_server(version: int, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return `SETTINGS`, as far as a server of this version has them, and the given ones."""
+    """Return those of `SETTINGS` that a server of this version has, and the given settings."""
     newer = [more for since, more in SETTINGS_SINCE.items() if version >= since]
     return {**SETTINGS, **{name: value for more in newer for name, value in more.items()}, **settings}
 
 
 def set_all(connection: Connection[Any], settings: Mapping[str, str], *, is_local: bool) -> None:
-    """Set these for the session, or for the transaction that is open."""
-    # As SET, not as a query, which would take the transaction's snapshot.
+    """Set these settings for the session, or for the open transaction."""
+    # SET takes no snapshot; a query would take the transaction's.
     statements = [
         compose.SQL("set {} {} to {}").format(
             compose.SQL("local" if is_local else "session"),
@@ -132,14 +132,14 @@ def set_all(connection: Connection[Any], settings: Mapping[str, str], *, is_loca
         )
         for name, value in settings.items()
     ]
-    # The cursor is psycopg's own: this is what ours would do first.
+    # psycopg's own cursor, because PooledCursor would call this function again.
     Cursor(connection).execute(compose.SQL("; ").join(statements))
 
 
 def outside_transaction(connection: Connection[Any], statement: compose.Composed) -> None:
-    """Execute what cannot be part of a transaction, such as `create index concurrently`.
+    """Execute a statement that cannot be in a transaction, such as `create index concurrently`.
 
-    Behind a pooler the settings are then those of whatever session it lends.
+    Behind a pooler it has the settings of the session that the pooler lends.
     """
     Cursor(connection).execute(statement)
 
@@ -151,7 +151,7 @@ def _in_transaction(connection: Connection[Any]) -> AbstractContextManager[objec
 
 
 def _identity(connection: Connection[Any]) -> tuple[int, bool]:
-    """Return the process that really serves us, and whether its server is a replica."""
+    """Return the pid of the server process behind a possible pooler, and whether its server is a replica."""
     query = "select pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery()"
     ((pid, is_replica),) = connection.execute(query).fetchall()
     return pid, is_replica

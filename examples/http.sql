@@ -1,17 +1,17 @@
--- The answers over HTTP, by PostgREST: a schema `api` with the functions that may be called, and the two roles it needs.
+-- Answers over HTTP with PostgREST: a schema `api` with the functions that clients may call, and its two roles.
 --
 --     AISLE_HTTP_PASSWORD=… psql "$DATABASE_URL" --set=ON_ERROR_STOP=1 --file=examples/http.sql
 --
--- Run it as the role that ran `aisle migrate`, again after a change here. `docker compose --profile http up` does both.
+-- Run it as the role that ran `aisle migrate`, and again after a change here. `docker compose --profile http up` runs it.
 --
--- A schema of its own, because PostgREST shows every function of a schema that it serves, and cannot tell
--- recommend(text) from recommend(bigint). The functions run with their owner's rights, so that the roles below need none
--- on the schema `aisle` or the shop's tables: what can be asked over HTTP is what stands here, and nothing else. Policies of
--- the shop's tables hold as they do for the owner. Where they must hold for the caller, leave `security definer` out, and give
--- web_anon what any application needs: aisle grant --reader web_anon
+-- PostgREST serves every function of a schema, and it cannot tell recommend(text) from recommend(bigint). So these
+-- functions have a schema of their own. They run with their owner's rights, so that the roles below need no rights on
+-- the schema `aisle` or the shop's tables: HTTP clients can call these functions and nothing else. Row security of the
+-- shop's tables applies to the owner. If it must apply to the caller, leave `security definer` out, and grant web_anon
+-- the rights of an application: aisle grant --reader web_anon
 --
--- Whoever reaches the port may ask about any user. Keep it behind the shop's own backend; or take the user from the token
--- instead of an argument: current_setting('request.jwt.claims', true)::jsonb ->> 'sub'.
+-- Everybody who reaches the port can query any user. Keep the port behind the shop's own backend; or take the user from
+-- the token instead of an argument: current_setting('request.jwt.claims', true)::jsonb ->> 'sub'.
 \getenv password AISLE_HTTP_PASSWORD
 
 create schema if not exists api;
@@ -37,7 +37,7 @@ as $function$
     select b.rank, b.item_id, b.probability, b.bought_before from aisle.next_basket(user_id, k) b
 $function$;
 
--- shop_http connects and may become web_anon, as which every request runs. An empty password lets nobody in.
+-- PostgREST logs in as shop_http and runs every request as web_anon. An empty password lets nobody log in.
 do $roles$
 begin
     if not exists (select from pg_roles where rolname = 'web_anon') then

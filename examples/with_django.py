@@ -1,4 +1,4 @@
-"""Asks Aisle with Django's ORM: answers that are rows of a model by `raw`, an answer about each row by an expression.
+"""Queries Aisle with Django's ORM: `raw` for rows of a model, an expression for an answer about each row.
 
     DATABASE_URL=postgresql://… python examples/with_django.py USER 'a product name'
 
@@ -34,14 +34,14 @@ from django.db import connection, models  # noqa: E402 - after the settings
 
 
 class Product(models.Model):
-    """The shop's own table, which knows nothing of Aisle."""
+    """The shop's own table. It has no column of Aisle."""
 
     id = models.BigAutoField(primary_key=True)
     name = models.TextField(null=True)
     category = models.TextField(null=True)
 
     class Meta:
-        """Where the table is: Django leaves a name in quotes as it is."""
+        """The table with its schema: Django does not change a name in quotes."""
 
         app_label = "shop"
         managed = False
@@ -81,6 +81,6 @@ ordered = Product.objects.raw(
 for product in ordered:
     print(f"  {product.name} ({product.probability:.0%})")
 
-print("Products without a category, and what they are:")
+print("Products without a category, and their predictions:")
 for product in Product.objects.filter(category=None).annotate(predicted=PredictedCategory("id")).order_by("id"):
     print(f"  {product.name}: {product.predicted}")

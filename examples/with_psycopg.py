@@ -1,4 +1,4 @@
-"""Asks Aisle with psycopg. Nothing of Aisle is installed where this runs: only the driver.
+"""Queries Aisle with psycopg. The program needs the driver only, no package of Aisle.
 
     DATABASE_URL=postgresql://… python examples/with_psycopg.py USER 'a product name'
 
@@ -19,17 +19,17 @@ user, name = sys.argv[1:]
 with psycopg.connect(os.environ["DATABASE_URL"], row_factory=namedtuple_row) as connection:
     print(f"{name} is probably:")
     try:
-        with connection.transaction():  # so that an error ends no more than this
+        with connection.transaction():  # so that an error ends only this transaction
             for row in connection.execute("select * from aisle.predict_category(%s)", [name]):
                 print(f"  {row.category} ({row.confidence:.0%})")
     except psycopg.Error as error:
         if error.sqlstate != NO_LIVE_MODEL:
             raise
-        print("  nothing is known yet:", error.diag.message_hint)
+        print("  no model is live yet:", error.diag.message_hint)
 
     print(f"Recommended to {user} for lunch:")
     rows = connection.execute(
-        # An id is text in Aisle; the join gives it the type that the shop's table has.
+        # An id is text in Aisle; the join casts it to the type of the shop's table.
         "select p.name, r.score from aisle.recommend(%s, k => 5, context => %s) r"
         " join shop.products p on p.id = r.item_id::bigint order by r.rank",
         [user, Jsonb({"meal_time": "lunch"})],

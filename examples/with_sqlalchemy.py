@@ -1,4 +1,4 @@
-"""Asks Aisle with SQLAlchemy 2: its functions are selectables, which join like tables; a vector is an array.
+"""Queries Aisle with SQLAlchemy 2: its functions are selectables, which join like tables; a vector is an array.
 
     DATABASE_URL=postgresql+psycopg://… python examples/with_sqlalchemy.py USER 'a product name'
 
@@ -19,13 +19,13 @@ RANK, ITEM, SCORE = column("rank", Integer), column("item_id", Text), column("sc
 
 
 class Base(DeclarativeBase):
-    """The shop's tables, and where they are."""
+    """The base of the shop's tables, with their schema."""
 
     metadata = MetaData(schema="shop")
 
 
 class Product(Base):
-    """The shop's own table, which knows nothing of Aisle."""
+    """The shop's own table. It has no column of Aisle."""
 
     __tablename__ = "products"
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -33,20 +33,20 @@ class Product(Base):
 
 
 def predict_category(name: str, k: int = 3) -> TableValuedAlias:
-    """Return the k most likely categories of a product that need not be a row."""
+    """Return the k most likely categories of a product. It need not be in the table."""
     answer = func.aisle.predict_category(name, null(), k)
     return answer.table_valued(RANK, column("category", Text), column("confidence", Float))
 
 
 def recommend(user: str, k: int = 10, context: dict[str, Any] | None = None) -> TableValuedAlias:
-    """Return the k items that suit a user; arguments go by their place, as `func` has no `=>`."""
+    """Return the k best items for a user. `func` has no `=>`, so the arguments are positional."""
     return func.aisle.recommend(user, k, null(), cast(context, JSONB(none_as_null=True))).table_valued(
         RANK, ITEM, SCORE
     )
 
 
 def next_basket(user: str, k: int | None = None) -> TableValuedAlias:
-    """Return the next order of a customer; without k, as many items as fit best."""
+    """Return the next order of a customer; without k, the number of items that maximises the expected F1."""
     answer = func.aisle.next_basket(user, cast(k, Integer))
     return answer.table_valued(RANK, ITEM, SCORE, column("probability", Float), column("bought_before"))
 

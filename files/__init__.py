@@ -1,1 +1,1 @@
-"""Files that are read and written as tables: CSV, Excel and Parquet, and their way in and out of the database."""
+"""Imports and exports tables as CSV, Excel and Parquet files."""

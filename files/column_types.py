@@ -1,16 +1,16 @@
-"""Guesses of the types of a table's columns, from all values that a file has for them."""
+"""Guesses the types of a file's columns from all their values."""
 
 import re
 from collections.abc import Callable
 from datetime import date, datetime
 
-GUESS_BATCH = 2**20  # characters of rows whose types are looked at together
-EXPLANATION_ROWS = 3  # so many rows below the header may explain the columns
-MIN_NARROWED = 2  # columns that such rows alone keep from being numbers or times
+GUESS_BATCH = 2**20  # characters of rows that are examined together
+EXPLANATION_ROWS = 3  # rows below the header that may explain the columns instead of holding data
+MIN_NARROWED = 2  # columns that would be numbers or times without those rows
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")  # no leading zero: 00123 is a code; 18 digits always fit
-_NUMERIC = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,17})?")  # keeps every digit: 1.10 is not 1.1 as a code
-_FLOAT = re.compile(_NUMERIC.pattern + "([eE][+-][0-9]{1,2})?")  # what a double can hold
+_NUMERIC = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,17})?")  # keeps every digit: as codes, 1.10 and 1.1 differ
+_FLOAT = re.compile(_NUMERIC.pattern + "([eE][+-][0-9]{1,2})?")  # fits a double
 _BOOLEAN = re.compile(r"true|false", re.IGNORECASE)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIMESTAMP = re.compile(_DATE.pattern + r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?")
@@ -30,7 +30,7 @@ def _is_time(pattern: re.Pattern[str], parse: Callable[[str], object]) -> Callab
     return check
 
 
-# The narrower type first.
+# Narrower types come first.
 _GUESSES: dict[str, Callable[[str], object]] = {
     "bigint": _INTEGER.fullmatch,
     "numeric": _NUMERIC.fullmatch,
@@ -43,21 +43,21 @@ _GUESSES: dict[str, Callable[[str], object]] = {
 
 
 def is_value(text: str) -> bool:
-    """Return whether a cell is a number, a time, a yes or no: a value, and hardly the name of a column."""
+    """Return whether a cell is a number, a time or a boolean, and so hardly the name of a column."""
     return any(check(text) for check in _GUESSES.values())
 
 
 class TypeGuesses:
-    """The types that all values of each column agree with; a column is text as soon as one value fits none."""
+    """The types that fit all values of each column. A column is text if one value fits no other type."""
 
     def __init__(self, columns: int) -> None:
         self._possible = [list(_GUESSES) for _ in range(columns)]
-        self._seen = [False] * columns  # anything but empty fields
-        self._first: list[list[str]] = []  # kept apart: they may be no data, but words on the columns
+        self._seen = [False] * columns  # whether the column has a value
+        self._first: list[list[str]] = []  # the first rows, kept apart because they may explain the columns
         self._batch: list[list[str]] = []
         self._characters = 0
-        self.explanations = 0  # rows below the header that are surely no data, known once there is a result
-        self.suspects: list[int] = []  # positions of columns whose type only the first row broadens
+        self.explanations = 0  # rows below the header that surely are not data; `result` sets it
+        self.suspects: list[int] = []  # positions of columns that are text only because of the first row
 
     def add(self, fields: list[str]) -> None:
         if len(self._first) < EXPLANATION_ROWS:
@@ -79,7 +79,7 @@ class TypeGuesses:
     def result(self) -> list[str]:
         """Return the types, and set `explanations` and `suspects`."""
         self._narrow()
-        without = {len(self._first): self._types()}  # the types without so many of the first rows
+        without = {len(self._first): self._types()}  # number of first rows left out: the types of the others
         for number in range(len(self._first) - 1, -1, -1):
             self._batch = [self._first[number]]
             self._narrow()

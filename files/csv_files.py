@@ -1,4 +1,4 @@
-"""CSV files that are read as tables: their encoding, their delimiter, and the line of each fault."""
+"""Reads CSV files as tables: finds the encoding, the delimiter, and the line of each fault."""
 
 import codecs
 import contextlib
@@ -18,21 +18,21 @@ from aisle.files import encodings
 from aisle.files.grids import GridFile, Row
 from aisle.files.table_files import PROGRESS_EVERY, Progress, Reading, faults_of_files
 
-DELIMITERS = ",;\t"  # taken without a word
-ODD_DELIMITER = "|"  # taken if all lines that are looked at have equally many
-SUSPICIOUS = "|^~:¦§\x01\x1c\x1d\x1e\x1f"  # what else programs put between fields
-MAX_FIELD = 16 * 2**20  # characters; a longer field, or line, is a quote that was never closed
+DELIMITERS = ",;\t"  # recognised silently
+ODD_DELIMITER = "|"  # recognised if all sniffed lines have the same number of them
+SUSPICIOUS = "|^~:¦§\x01\x1c\x1d\x1e\x1f"  # other delimiters that programs write
+MAX_FIELD = 16 * 2**20  # characters; a longer field or line means an unclosed quote
 SNIFFED_LINES = 20
 SNIFFED_BYTES = 4096
 GZIP = b"\x1f\x8b"
 
 
 class _QuotingError(errors.InputFileError):
-    """Quotes do not come in pairs."""
+    """A quote has no partner."""
 
 
 class CsvFile(GridFile):
-    """A file of comma-separated values, or values that another character separates, compressed or not."""
+    """A file of values that a comma or another character separates, compressed or not."""
 
     options = frozenset({"encoding", "delimiter", "header_line", "skip_rows", "rename"})
 
@@ -40,12 +40,12 @@ class CsvFile(GridFile):
         super().__init__(path, reading)
         self.encoding = encodings.GUESSED[0]
         self.delimiter = DELIMITERS[0]
-        self.quoted = True  # quotes around a field are no part of it
-        self.starts_with_sep = False  # the first line is Excel's own, such as sep=;
+        self.quoted = True  # quotes around a field are not part of it
+        self.starts_with_sep = False  # the first line tells Excel the delimiter, such as sep=;
         self.letters: encodings.Letters | None = None
 
     def scan(self, progress: Progress | None, *, guess: bool) -> None:
-        csv.field_size_limit(max(MAX_FIELD, csv.field_size_limit()))  # it holds for the whole process
+        csv.field_size_limit(max(MAX_FIELD, csv.field_size_limit()))  # of the whole process
         with faults_of_files(self.path):
             self.size = self.path.stat().st_size
             with self._open() as (_, stream):
@@ -54,7 +54,7 @@ class CsvFile(GridFile):
         candidates = (known,) if known else encodings.GUESSED
         if not known and (unmarked := encodings.looks_like_utf16(start)):
             raise self.fault(
-                "there are NUL characters, as in UTF-16 without a byte order mark", hint=f"Try: --encoding {unmarked}"
+                "it has NUL characters, as UTF-16 without a byte order mark has", hint=f"Try: --encoding {unmarked}"
             )
         reached = {}
         for self.encoding in candidates:
@@ -70,7 +70,7 @@ class CsvFile(GridFile):
         self._refuse_bytes(reached)
 
     def _read_quoted_or_not(self, progress: Progress | None, guess: bool) -> None:
-        """Read; where tabs stand between fields, a program may know no quotes, and " means inches."""
+        """Read the file. If that fails in a tab-separated file, read it without quoting: a " may mean inches."""
         self.quoted = True
         try:
             self.read(progress, guess)
@@ -86,16 +86,16 @@ class CsvFile(GridFile):
     def _refuse_bytes(self, reached: dict[str, int]) -> NoReturn:
         best = max(reached, key=lambda encoding: reached[encoding])
         raise self.fault(
-            f"there are bytes that are no {encodings.display(best)} text",
+            f"it has bytes that are not {encodings.display(best)}",
             place=reached[best],
-            hint="Save the file as CSV in UTF-8 (CP949 is understood, too), or name its encoding: --encoding NAME, "
+            hint="Save the file as CSV in UTF-8 or CP949, or name its encoding: --encoding NAME, "
             f"such as {encodings.OTHERS}",
         )
 
     def _say_how(self) -> None:
         if self.letters and not self.letters.are_korean():
             raise self.fault(
-                "the text is not UTF-8; read as CP949, it hardly looks Korean: " + self.letters.sample(),
+                "the text is not UTF-8, and as CP949 it is hardly Korean: " + self.letters.sample(),
                 hint=f"Name the encoding: --encoding NAME, such as {encodings.OTHERS}",
             )
         self.letters = None
@@ -105,7 +105,7 @@ class CsvFile(GridFile):
         if self.delimiter not in DELIMITERS:
             said.append(f"with {self.delimiter!r} between fields")
         if not self.quoted:
-            said.append("with quotes as part of the text")
+            said.append("with quotes as text")
         self.said = " ".join(said) or None
 
     def too_wide(self, found: int, line: int) -> errors.InputFileError:
@@ -114,18 +114,18 @@ class CsvFile(GridFile):
             f"{found} fields where the header has {len(self.columns)}",
             place=line,
             hint=f'Put quotes around a field that contains {mark!r}: "a{mark}b"; if line {self.header} is not the '
-            "header, say which is: --header-line N",
+            "header: --header-line N",
         )
 
     def lines(self) -> Iterator[Row]:
-        """Yield the first line and the fields of each record, blank lines left out."""
+        """Yield the first line number and the fields of each record, without blank lines."""
         reader = csv.reader(
             self._text(),
             delimiter=self.delimiter,
             quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
             strict=True,
         )
-        first = 1  # line of the record; it may contain line breaks
+        first = 1  # first line of the record, which may contain line breaks
         try:
             for fields in reader:
                 if fields and not (first == 1 and self.starts_with_sep):
@@ -134,7 +134,7 @@ class CsvFile(GridFile):
         except csv.Error as error:
             noticed = f" (noticed in line {reader.line_num})" if reader.line_num > first else ""
             fault = self.fault(
-                f"a quoted field is not closed, or something follows its closing quote{noticed}",
+                f"a quoted field has no closing quote, or text follows it{noticed}",
                 place=first,
                 hint='Double each quote inside a quoted field: "a 15"" screen"',
             )
@@ -151,9 +151,9 @@ class CsvFile(GridFile):
                     raise self.fault(f"the line is longer than {MAX_FIELD:,} characters", place=number)
                 if "\0" in line:
                     raise self.fault(
-                        "there is a NUL character, which PostgreSQL cannot store",
+                        "it has a NUL character, which PostgreSQL cannot store",
                         place=number,
-                        hint="Save the file as CSV in UTF-8: text holds none",
+                        hint="Save the file as CSV in UTF-8",
                     )
                 if number % PROGRESS_EVERY == 0:
                     self.done = raw.tell()
@@ -163,7 +163,7 @@ class CsvFile(GridFile):
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-        """Open the file, and return it as it is on the disk (its position is the progress) and uncompressed."""
+        """Open the file; yield the raw file, whose position shows the progress, and the uncompressed file."""
         with self.path.open("rb") as raw:
             compressed = self.path.suffix.lower() == ".gz" or raw.read(len(GZIP)) == GZIP
             raw.seek(0)
@@ -171,10 +171,10 @@ class CsvFile(GridFile):
                 yield raw, raw
                 return
             with gzip.open(raw) as stream:
-                yield raw, stream  # type: ignore[misc]  # a GzipFile is as good as an IO[bytes]
+                yield raw, stream  # type: ignore[misc]  # a GzipFile has the methods of an IO[bytes]
 
     def _sniff(self) -> None:
-        """Choose the delimiter: the one asked for, Excel's own word, or what makes the most of the first lines."""
+        """Choose the delimiter: the given one, else that of a line sep=, else the likeliest in the first lines."""
         with contextlib.closing(self._text()) as text:
             lines = [line.rstrip("\r\n") for line in itertools.islice(text, SNIFFED_LINES)]
         if self.letters:
@@ -188,7 +188,7 @@ class CsvFile(GridFile):
         else:
             self.delimiter = self._likely_delimiter([line for line in lines if line.strip()])
         if self.delimiter in '"\r\n':
-            raise self.fault(f"{self.delimiter!r} cannot stand between fields", hint="Such as: --delimiter ';'")
+            raise self.fault(f"{self.delimiter!r} cannot separate fields", hint="Try: --delimiter ';'")
 
     def _likely_delimiter(self, lines: list[str]) -> str:
         def widths(mark: str) -> list[int]:
@@ -203,7 +203,7 @@ class CsvFile(GridFile):
             odd = widths(ODD_DELIMITER)
             fits = len(lines) > 1 and odd[0] > 1 and len(set(odd)) == 1
             return ODD_DELIMITER if fits and len(set(found[best])) > 1 else best
-        # The first line is one cell, or said to be no header: the file has one column, or begins with a title.
+        # The first line has one cell, or is not the header: the file has one column, or begins with a title.
         rest = {mark: Counter(width for width in found[mark][1:] if width > 1) for mark in DELIMITERS}
         best = max(rest, key=lambda mark: rest[mark].total())
         if rest[best]:
@@ -211,7 +211,7 @@ class CsvFile(GridFile):
         return self._odd_delimiter(lines)
 
     def _odd_delimiter(self, lines: list[str]) -> str:
-        """Return what stands between the fields of a file that seems to have one column; refuse to guess wildly."""
+        """Return the delimiter of a file that seems to have one column; raises InputFileError for unsafe guesses."""
         marks = {mark for mark in SUSPICIOUS if mark in lines[0] and len({line.count(mark) for line in lines}) == 1}
         if not marks or len(lines) == 1:
             return DELIMITERS[0]
@@ -219,8 +219,8 @@ class CsvFile(GridFile):
             return ODD_DELIMITER
         shown = "".join(sorted(marks, key=lines[0].index))
         raise self.fault(
-            f"it seems to have one column, but each line has {shown!r} in it",
-            hint=f"Say what stands between the fields, one character: --delimiter {shlex.quote(shown[0])}; "
+            f"it seems to have one column, but each line contains {shown!r}",
+            hint=f"Name the character between the fields: --delimiter {shlex.quote(shown[0])}; "
             "--delimiter , if it is one column",
         )
 

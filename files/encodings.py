@@ -1,22 +1,22 @@
-"""Which encoding a text file is in: what its first bytes say, else what all of it can be read as."""
+"""Finds the encoding of a text file: from a byte order mark, else the first one that can read the whole file."""
 
 import codecs
 from collections import Counter
 
 from aisle.db import errors
 
-GUESSED = ("utf-8-sig", "cp949")  # tried in this order; the first takes UTF-8 without a byte order mark, too
+GUESSED = ("utf-8-sig", "cp949")  # in this order; the first also reads UTF-8 without a byte order mark
 NAMES = {"utf-8-sig": "UTF-8", "utf-8": "UTF-8", "cp949": "CP949", "utf-16": "UTF-16", "utf-32": "UTF-32"}
-BYTE_ORDER_MARKS = {  # that of UTF-32 begins with that of UTF-16
+BYTE_ORDER_MARKS = {  # UTF-32 first, because its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
 OTHERS = "gbk (Chinese), big5, cp932 (Japanese), latin-1 (Western Europe), cp949 (Korean)"
-HALF = 0.5  # Korean text has 96 % of its letters among those below, other text read as CP949 at most a third
+HALF = 0.5  # of Korean text, 96 % of the letters are among those below; of other text read as CP949, at most a third
 
-# The usual syllables of Korean, of the 11,172 that there can be.
+# The usual syllables of Korean, out of 11,172 possible ones.
 _USUAL = frozenset(
     "가각간갈감갑값강같개객거건걸검것게겠겨견결겹경계고곡곧골곱곳공과관광괜교구국궁권귀규균귤그극근글금급기긴길김깁깃"
     "깅까깐깨껌껍께꼬꼭꽁꽃꾀꾸꾼꿀뀔끈끝끼낀낌나낙낚난날남내낵냄냅냉냐너넉널넘넛넣네년념노녹놀농놓뇨누눌뉘뉴늄느는늘"
@@ -36,24 +36,27 @@ _USUAL = frozenset(
 
 
 def check(encoding: str) -> str:
-    """Return the name that Python has for a text encoding; raise InvalidArgumentError if it has none."""
+    """Return Python's name of a text encoding; raises InvalidArgumentError if it has none."""
     try:
-        "a".encode(encoding)  # fails for what is a codec, but of no text
+        "a".encode(encoding)  # fails for a codec that is not for text
         name = codecs.lookup(encoding).name
     except (LookupError, ValueError) as error:
         raise errors.InvalidArgumentError(
-            f"There is no encoding {encoding!r}.", hint=f"Such as: utf-8, utf-16, {OTHERS}"
+            f"There is no encoding {encoding!r}.", hint=f"Try: utf-8, utf-16, {OTHERS}"
         ) from error
     return GUESSED[0] if name == "utf-8" else name
 
 
 def marked(start: bytes) -> str | None:
-    """Return the encoding that a file's first bytes tell, if they do."""
+    """Return the encoding of a file that starts with a byte order mark; else None."""
     return next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
 
 
 def looks_like_utf16(start: bytes) -> str | None:
-    """Return which UTF-16 a text without a byte order mark seems to be: every other byte of ASCII is 0."""
+    """Return the byte order of UTF-16 text without a byte order mark; None if it seems to be no UTF-16.
+
+    In UTF-16, every second byte of an ASCII text is 0.
+    """
     even, odd = start[::2].count(0), start[1::2].count(0)
     if max(even, odd) * 4 < len(start) or not start or min(even, odd) * 4 > max(even, odd):
         return None
@@ -65,7 +68,7 @@ def display(encoding: str) -> str:
 
 
 class Letters:
-    """The letters beyond ASCII of a text, to tell Korean from what only happens to be readable as CP949."""
+    """The non-ASCII letters of a text. They distinguish Korean from other text that CP949 can decode."""
 
     def __init__(self) -> None:
         self._counts = Counter[str]()
@@ -75,12 +78,12 @@ class Letters:
             self._counts.update(line)
 
     def sample(self) -> str:
-        """Return the most frequent ones."""
+        """Return the most frequent letters."""
         found = (character for character, _ in self._counts.most_common() if _is_letter(character))
         return "".join(character for character, _ in zip(found, range(10), strict=False))
 
     def are_korean(self) -> bool:
-        """Return whether most letters beyond ASCII are usual syllables of Korean; so it is if there are none."""
+        """Return whether at least half of the letters are usual Korean syllables; True if there are no letters."""
         letters = {character: count for character, count in self._counts.items() if _is_letter(character)}
         usual = sum(count for character, count in letters.items() if character in _USUAL)
         return usual >= HALF * sum(letters.values())

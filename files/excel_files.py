@@ -1,4 +1,4 @@
-"""Excel files that are read as tables: one sheet, whose cells become text as CSV would have it."""
+"""Reads one sheet of an Excel file as a table. Its cells become text, as in a CSV file."""
 
 import contextlib
 import datetime
@@ -11,18 +11,18 @@ from aisle.db import errors
 from aisle.files.grids import GridFile, Row
 from aisle.files.table_files import Progress, Reading, faults_of_files
 
-EXACT = 2**53  # a larger number of a cell may have lost its last digits
+EXACT = 2**53  # a double above it may have lost its last digits
 
 
 class ExcelFile(GridFile):
-    """An .xlsx or .xls file; the whole sheet is held in memory."""
+    """An .xlsx or .xls file. Memory holds the whole sheet."""
 
     options = frozenset({"header_line", "skip_rows", "rename", "sheet"})
 
     def __init__(self, path: Path, reading: Reading) -> None:
         super().__init__(path, reading)
         self._sheet: list[list[Any]] = []
-        self._times: set[int] = set()  # columns of times, of which midnight looks like a date
+        self._times: set[int] = set()  # columns of times; their midnights look like dates
         self._said_sheet: str | None = None
 
     def scan(self, progress: Progress | None, *, guess: bool) -> None:
@@ -40,9 +40,9 @@ class ExcelFile(GridFile):
                 yield line, texts
 
     def _load(self) -> None:
-        """Read the sheet that was asked for, or the first with anything in it."""
+        """Read the given sheet, else the first one that is not empty."""
         calamine = _require_calamine()
-        with faults_of_files(self.path), self.path.open("rb"):  # the reader does not say why it cannot open a file
+        with faults_of_files(self.path), self.path.open("rb"):  # the library does not say why it cannot open a file
             pass
         with self._faults(calamine), calamine.load_workbook(self.path) as book:
             visible = [
@@ -71,7 +71,7 @@ class ExcelFile(GridFile):
 
     @contextlib.contextmanager
     def _faults(self, calamine: ModuleType) -> Iterator[None]:
-        """Turn what the reader says into an error; a file that is damaged enough makes it panic."""
+        """Turn the library's errors into ours. A badly damaged file makes it panic."""
         try:
             yield
         except calamine.PasswordError as error:
@@ -86,11 +86,11 @@ class ExcelFile(GridFile):
     def _damaged(self, error: BaseException) -> errors.InputFileError:
         return self.fault(
             f"this Excel file cannot be read: {' '.join(str(error).split())}",
-            hint="Open it in Excel and save it again as .xlsx, or as CSV in UTF-8",
+            hint="Open it in Excel and save it as .xlsx, or as CSV in UTF-8",
         )
 
     def _text(self, cell: Any, line: int, of_times: bool) -> str:
-        """Return a cell as CSV would have it."""
+        """Return a cell as a CSV file would contain it."""
         if isinstance(cell, bool):
             return str(cell).lower()
         if isinstance(cell, float) and cell.is_integer() and abs(cell) < EXACT:
@@ -103,7 +103,7 @@ class ExcelFile(GridFile):
             return cell.isoformat()
         text = str(cell)
         if "\0" in text:
-            raise self.fault("there is a NUL character, which PostgreSQL cannot store", place=line)
+            raise self.fault("it has a NUL character, which PostgreSQL cannot store", place=line)
         return text
 
 

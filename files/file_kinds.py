@@ -1,4 +1,4 @@
-"""What kind of file something is: by its first bytes, as names of shops' exports often tell another story."""
+"""Recognises the kind of a file by its first bytes, because the names of shops' exports are often wrong."""
 
 import re
 import zipfile
@@ -27,11 +27,11 @@ OTHERS = {
 
 
 def open_table_file(path: Path, reading: Reading | None = None) -> TableFile:
-    """Return the reader of a file; raise InputFileError for a kind of file that none reads."""
+    """Return the reader of a file; raises InputFileError if no reader can read it."""
     reading = reading or Reading()
     if path.exists() and not path.is_file() and not path.is_dir():
         raise errors.InputFileError(
-            f"{path} is no file; an import reads its file twice.", hint="Write what comes through it to a file first"
+            f"{path} is not a file. An import reads its file twice.", hint="Write the data to a file first"
         )
     with faults_of_files(path), path.open("rb") as file:
         start = file.read(START)
@@ -40,16 +40,16 @@ def open_table_file(path: Path, reading: Reading | None = None) -> TableFile:
     if start.startswith(OLE) or (start.startswith(ZIP) and _is_workbook(path)):
         return ExcelFile(path, reading)
     if start.startswith(ZIP):
-        raise errors.InputFileError(f"{path} is a ZIP archive, no table.", hint="Unpack it, and import what is in it")
+        raise errors.InputFileError(f"{path} is a ZIP archive, not a table.", hint="Unpack it, and import its files")
     if MARKUP.match(start):
         raise errors.InputFileError(
-            f"{path} is a web page or XML, no table, though some programs call such a file .xls.",
+            f"{path} is a web page or XML, not a table. Some programs name such a file .xls.",
             hint="Open it in Excel and save it as .xlsx, or as CSV in UTF-8",
         )
     for magic, kind in OTHERS.items():
         if start.startswith(magic):
             raise errors.InputFileError(
-                f"{path} is {kind}, no table.", hint="Import a CSV file (.gz too), Excel or Parquet"
+                f"{path} is {kind}, not a table.", hint="Import a CSV (or .csv.gz), Excel or Parquet file"
             )
     return CsvFile(path, reading)
 

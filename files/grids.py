@@ -1,4 +1,4 @@
-"""Tables of text cells, as CSV and Excel files hold them: which line is the header, which rows and columns are data."""
+"""Tables of text cells, as in CSV and Excel files: finds the header, the columns and the rows."""
 
 import itertools
 from abc import abstractmethod
@@ -9,9 +9,9 @@ from typing import Any
 from aisle.files.column_types import TypeGuesses, is_value
 from aisle.files.table_files import PROGRESS_EVERY, Column, Progress, Reading, TableFile, counted
 
-TITLE_LINES = 10  # a header is looked for below so many lines of title or guidance
-TITLE_LENGTH = 20  # characters; a lone cell that is longer is no name of a column
-ENOUGH_ROWS = 20  # to call a first row odd that differs in one column
+TITLE_LINES = 10  # lines of title or guidance that may be above a header
+TITLE_LENGTH = 20  # characters; a longer cell that is alone in its line is no column's name
+ENOUGH_ROWS = 20  # rows from which on a first row that differs in one column is suspicious
 
 Row = tuple[int, list[str]]  # the line in the file, and the cells
 
@@ -24,15 +24,15 @@ class GridFile(TableFile):
     def __init__(self, path: Path, reading: Reading) -> None:
         super().__init__(path, reading)
         self.header = 0  # line in the file
-        self.skipped = 0  # rows below the header that are no data
-        self.empty: Sequence[str | None] = ()  # what an empty field of each column stands for
+        self.skipped = 0  # rows below the header that are not data
+        self.empty: Sequence[str | None] = ()  # for each column, the value of an empty field
 
     @abstractmethod
     def lines(self) -> Iterator[Row]:
-        """Yield what is in the file, header and all, blank lines left out."""
+        """Yield all lines of the file, with the header, without blank lines."""
 
     def too_wide(self, found: int, line: int) -> Exception:
-        """Return the error that a row has more or fewer cells than the header."""
+        """Return the error for a row that has more or fewer cells than the header."""
         return self.fault(f"{found} fields where the header has {len(self.columns)}", place=line)
 
     def read(self, progress: Progress | None, guess: bool) -> None:
@@ -64,11 +64,11 @@ class GridFile(TableFile):
         if self.reading.skip_rows is None:
             self._judge_first_rows(guesses, first)
         if self.skipped:
-            self.notes.append(f"{counted(self.skipped, 'row')} below the header passed over.")
+            self.notes.append(f"Skipped {counted(self.skipped, 'row')} below the header.")
         if surplus:
-            self.notes.append(f"{counted(surplus, 'empty column')} at the end left out.")
+            self.notes.append(f"Skipped {counted(surplus, 'empty column')} at the end.")
         if blank:
-            self.notes.append(f"{counted(blank, 'empty row')} passed over.")
+            self.notes.append(f"Skipped {counted(blank, 'empty row')}.")
 
     def match(self, existing: list[Column], table: str, *, partly: bool = False) -> None:
         super().match(existing, table, partly=partly)
@@ -85,14 +85,14 @@ class GridFile(TableFile):
         return itertools.dropwhile(lambda row: row[0] <= self.header, self.lines())
 
     def _fit(self, line: int, cells: list[str], names: list[str]) -> list[str]:
-        """Return the cells of the columns, of a row that has another number; what stands beyond must be empty."""
+        """Return as many cells as there are columns; raises InputFileError if a further cell is not empty."""
         width = len(self.columns)
         if len(cells) < width or (len(cells) > len(names) and any(cells[len(names) :])):
             raise self.too_wide(len(cells), line)
         if any(cells[width:]):
             position = next(place for place, cell in enumerate(cells, 1) if place > width and cell)
             raise self.fault(
-                f"column {position} has no name, but here is a value in it",
+                f"column {position} has no name, but it has a value here",
                 place=line,
                 hint=f"Name each column in line {self.header} of the file",
             )
@@ -118,23 +118,23 @@ class GridFile(TableFile):
             if wanted is None and len(above) > TITLE_LINES:
                 break
         if not above:
-            raise self.fault("the file is empty", hint="It must have a line that names the columns")
+            raise self.fault("the file is empty", hint="It needs a line that names the columns")
         if wanted is not None:
             raise self.fault(
-                f"line {wanted} is no row, so it cannot be the header", hint=f"The first row is in line {above[0][0]}"
+                f"line {wanted} has no row, so it cannot be the header", hint=f"The first row is in line {above[0][0]}"
             )
         self.header, cells = above[0]
         return cells
 
     def _is_title(self, cells: list[str], above: list[Row]) -> bool:
-        """Return whether a line can be a title or guidance, no header: one cell with a sentence, or in a wide line."""
+        """Return whether a line may be a title or guidance: it has one filled cell, with a sentence or among others."""
         filled = [cell for cell in cells if cell.strip()]
         if len(filled) != 1:
             return not filled
         return bool(above) or len(cells) > 1 or len(filled[0]) > TITLE_LENGTH or len(filled[0].split()) > 1
 
     def _is_safe(self, cells: list[str], following: Row | None) -> bool:
-        """Return whether a line below a title is surely the header: names only, and as wide as what follows."""
+        """Return whether a line below a title is surely the header: only names, and the next line is as wide."""
         names = list(cells)
         while names and not names[-1].strip():
             names.pop()
@@ -146,29 +146,27 @@ class GridFile(TableFile):
         )
 
     def _say_header(self, above: int, *, guessed: bool) -> None:
-        hint = " (--header-line N takes another)" if guessed else ""
-        self.notes.append(
-            f"Line {self.header} was taken as the header, {counted(above, 'line')} above it passed over{hint}."
-        )
+        hint = " (--header-line N chooses another)" if guessed else ""
+        self.notes.append(f"Line {self.header} is the header; skipped {counted(above, 'line')} above it{hint}.")
 
     def _judge_first_rows(self, guesses: TypeGuesses, first: int) -> None:
-        """Refuse rows that surely explain the columns, and warn of one that may."""
+        """Raise InputFileError for rows that surely explain the columns; add a note on a row that may."""
         if guesses.explanations:
             below = f"the {counted(guesses.explanations, 'row')} below the header"
             raise self.fault(
-                f"{below} seem{'s' if guesses.explanations == 1 else ''} to explain the columns, not to be data: "
-                "numbers or times begin below",
+                f"{below} seem{'s' if guesses.explanations == 1 else ''} to explain the columns: numbers or times "
+                "begin below",
                 place=first,
-                hint=f"Pass them over: --skip-rows {guesses.explanations}; or keep them: --skip-rows 0",
+                hint=f"Skip such rows: --skip-rows {guesses.explanations}; or import them: --skip-rows 0",
             )
         if guesses.suspects and self.rows >= ENOUGH_ROWS:
             name = self.columns[guesses.suspects[0]]
             self.notes.append(
-                f"Only line {first} keeps the column {name!r} from being numbers or times; "
-                "if it is no data, drop the table and import again with --skip-rows 1."
+                f"Without line {first}, the column {name!r} would be numbers or times. "
+                "If that line is not data, drop the table and import again with --skip-rows 1."
             )
 
 
 def _is_blank(cells: list[str]) -> bool:
-    """Return whether a row of several cells has nothing in them."""
+    """Return whether a row has several cells, and all are empty."""
     return not cells[0] and len(cells) > 1 and not any(cells)

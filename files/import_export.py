@@ -1,11 +1,12 @@
-"""Tables in and out of the database as CSV or Parquet files of any size; memory stays flat. Excel files are read, too.
+"""Imports CSV, Excel and Parquet files into tables, and exports tables as CSV or Parquet files.
 
-An import reads a file twice. The first pass finds the encoding and every structural fault, and guesses the types of
-the columns where the table is yet to be created; the second one streams the rows through COPY, in one transaction.
+Files may have any size: memory stays flat. An import reads a file twice. The first pass finds the encoding and every
+structural fault, and guesses the columns' types if it must create the table. The second pass streams the rows through
+COPY, in one transaction.
 
-NULL and the empty string: CSV is written as PostgreSQL writes it (NULL is nothing, an empty string is `""`), but shops'
-programs quote at will, so that reading takes either for NULL, except in a text column of an existing table that is NOT
-NULL. Parquet keeps the difference both ways.
+NULL and the empty string: an export writes CSV as PostgreSQL does (NULL is nothing, an empty string is `""`). Shops'
+programs do not follow that rule, so an import reads both as NULL, except in a NOT NULL text column of an existing
+table. Parquet keeps the difference both ways.
 """
 
 import codecs
@@ -35,20 +36,20 @@ from aisle.files.table_files import PROGRESS_EVERY, Column, Progress, Reading, T
 STDOUT = Path("/dev/stdout")
 DEFAULT_KEY = "id"
 ONE_ROW = "Each row needs a key of its own; remove one of the rows"
-PARQUET_ROW_GROUP = 16 * 2**20  # bytes of CSV that become one row group
+PARQUET_ROW_GROUP = 16 * 2**20  # bytes of CSV in one row group
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import did: the number of rows, the file's columns, and whether the table was created for them."""
+    """The result of an import: the number of rows, the file's columns, and whether it created the table."""
 
     rows: int
     columns: tuple[str, ...]
     created: bool
     changes: upsert.Changes | None = None  # of an update
-    key: str | None = field(default=None, compare=False)  # the column that is the primary key by itself
-    said: str | None = field(default=None, compare=False)  # how the file was read: "as CP949"
-    notes: tuple[str, ...] = field(default=(), compare=False)  # sentences on what was guessed or passed over
+    key: str | None = field(default=None, compare=False)  # the primary key, if it is one column
+    said: str | None = field(default=None, compare=False)  # unusual ways of reading the file: "as CP949"
+    notes: tuple[str, ...] = field(default=(), compare=False)  # sentences on guesses and skipped rows
 
 
 def import_table(
@@ -61,17 +62,17 @@ def import_table(
     reading: Reading | None = None,
     progress: Progress | None = None,
 ) -> ImportResult:
-    """Copy a CSV (.gz too), Excel or Parquet file into a table, all of it or nothing.
+    """Copy a CSV (or .csv.gz), Excel or Parquet file into a table, in one transaction.
 
-    `table` is a name as SQL spells it: `shop.products`, `"my table"`. A table that does not exist is created, with its
-    schema, columns named and typed after the file, and `key` (the column `id` where there is one) as primary key. The
-    columns of one that exists are matched by name; those with a default may be absent.
+    `table` is a name as SQL spells it: `shop.products`, `"my table"`. If the table does not exist, this creates it and
+    its schema, with the file's columns, and with `key` (default: the column `id`, if there is one) as primary key. If
+    it exists, columns are matched by name; the file may lack those with a default.
 
-    With `update`, rows whose key the table has replace what it has in the file's columns, and the others are added.
-    The key is then the primary key, or the column `key`, which must be unique.
+    With `update`, a row whose key the table has replaces that row's values in the file's columns; other rows are added.
+    The key is the primary key, or the column `key`, which must be unique.
 
-    Raises InputFileError, which names line and column, InvalidArgumentError for a name that is none, and BusyError if
-    somebody else changes the rows that are to be updated, and does not end.
+    Raises InputFileError, which names line and column, InvalidArgumentError for an invalid name, and BusyError if
+    another transaction holds the rows to update for too long.
     """
     source = open_table_file(Path(path), reading)
     target = _parse_name(connection, table)
@@ -87,13 +88,13 @@ def import_table(
         keys = [] if key is None else [key]
     if missing := [column for column in keys if column not in source.columns]:
         raise errors.InputFileError(
-            f"{path} has no column {missing[0]!r}, which {'is' if existing else 'was to be'} the key.",
+            f"{path} has no column {missing[0]!r}, which {'is' if existing else 'should become'} the key.",
             hint=f"Its columns are: {', '.join(source.columns)}",
         )
     if update and not keys:
         raise errors.InvalidArgumentError(
-            f"{table} does not exist, and without a key no later file could update it.",
-            hint="Name the column that tells rows apart: --key COLUMN",
+            f"{table} does not exist, and without a key no later import could update it.",
+            hint="Name the column that identifies rows: --key COLUMN",
         )
     merging = update and bool(existing)
     place, changes = 0, None
@@ -116,7 +117,7 @@ def import_table(
                 )
     except upsert.NoKeyError as error:
         at, _ = _row(source, error.number)
-        raise source.fault(f"{', '.join(keys)} is empty, so the row has no key", place=at) from error
+        raise source.fault(f"the key {', '.join(keys)} is empty", place=at) from error
     except upsert.DuplicateKeyError as error:
         raise _explain_key(source, keys, *_row(source, error.number)) from error
     except (psycopg.DataError, psycopg.IntegrityError, UnicodeEncodeError) as error:
@@ -142,23 +143,23 @@ def import_table(
 def _keys_of_existing(
     connection: psycopg.Connection[Any], name: sql.Identifier, table: str, key: str | None, update: bool
 ) -> list[str]:
-    """Return the columns by which rows are updated, if they are; raise InvalidArgumentError for what is no key."""
+    """Return the columns of the key for an update, else none; raises InvalidArgumentError if they are no key."""
     unique = upsert.keys(connection, name)
     if not update:
         if key is None or [key] in unique[:1]:
             return []
         raise errors.InvalidArgumentError(
-            f"{table} exists, and --key names the key only of a table that is created; {key!r} is not its primary key.",
-            hint="Leave --key out to add the rows, or give --update to change the rows that are there",
+            f"{table} exists, and {key!r} is not its primary key; --key alone sets the key of a new table only.",
+            hint="Leave --key out to add the rows, or give --update to change existing rows",
         )
     if key is not None and [key] not in unique:
         raise errors.InvalidArgumentError(
-            f"{key!r} is no key of {table}: there is no primary key or unique index of this column alone.",
+            f"{key!r} is no key of {table}: it has no primary key or unique index of this column alone.",
             hint=f"In SQL: create unique index on {table} ({sql.Identifier(key).as_string(connection)})",
         )
     if key is None and not unique:
         raise errors.InvalidArgumentError(
-            f"{table} has no primary key, so no row can be found that a file's row would update.",
+            f"{table} has no primary key, so an update cannot find its rows.",
             hint=f"In SQL: alter table {table} add primary key (COLUMN)",
         )
     return unique[0] if key is None else [key]
@@ -174,9 +175,9 @@ def export_table(
 ) -> int:
     """Write a relation (a name as SQL spells it) or a query (a Composable) to a file, and return the number of rows.
 
-    The ending of the name decides: `.parquet`, `.gz` (compressed CSV), else CSV in UTF-8 with a header. `excel` adds
-    the byte order mark by which Excel knows UTF-8. Types that Parquet does not have (uuid, json, arrays, vectors,
-    numeric without a precision) become strings. The file appears under its name when it is complete.
+    The name's ending decides the format: `.parquet`, `.gz` (compressed CSV), else CSV in UTF-8 with a header. `excel`
+    adds the byte order mark by which Excel recognises UTF-8. Types that Parquet lacks (uuid, json, arrays, vectors,
+    numeric without a precision) become strings. The file gets its name when it is complete.
     """
     path = Path(path)
     query = relation if isinstance(relation, sql.Composable) else _select_all(connection, relation)
@@ -186,30 +187,30 @@ def export_table(
                 connection, query, file, compress=path.suffix.lower() == ".gz", excel=excel, progress=progress
             )
     if excel:
-        raise errors.InvalidArgumentError("Only a CSV file can be written for Excel.", hint="Name the file ….csv")
+        raise errors.InvalidArgumentError("--excel writes CSV files only.", hint="Name the file ….csv")
     arrow = require_arrow()
     try:
         with replacing(path) as file, connection.transaction():
             return _write_parquet(arrow, connection, query, file, progress)
     except arrow.ArrowInvalid as error:
         raise errors.AisleError(
-            f"A value has no equal in Parquet: {error}", hint="Export a query that leaves it out, or export CSV"
+            f"Parquet cannot store a value: {error}", hint="Export a query that leaves it out, or export CSV"
         ) from error
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a new file that takes the place of `path` when all went well, and is removed otherwise.
+    """Open a new file that replaces `path` if the block succeeds; else this removes it.
 
-    What is no file but takes bytes, such as /dev/stdout or a pipe, is written to as it is.
+    This writes directly to a `path` that is no file, such as /dev/stdout or a pipe.
     """
     if is_stream(path):
         with _faults_of_writing(path), open(os.dup(1) if path == STDOUT else path, "wb") as stream:
             yield stream
         return
-    target = path.resolve()  # what a link points to is replaced, not the link
+    target = path.resolve()  # replaces the target of a link, not the link
     if target.exists() and not target.is_file():
-        raise errors.InvalidArgumentError(f"{path} is no file that could be replaced.")
+        raise errors.InvalidArgumentError(f"{path} exists, and it is not a file.")
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with _faults_of_writing(path):
@@ -221,7 +222,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def is_stream(path: Path) -> bool:
-    """Return whether a path leads to a pipe, a terminal or the like, not to a file that could be replaced."""
+    """Return whether a path is a pipe, a terminal or the like."""
     return path.parts[:2] == ("/", "dev") or (path.exists() and not path.is_file() and not path.is_dir())
 
 
@@ -230,28 +231,28 @@ def _faults_of_writing(path: Path) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        raise  # whoever reads the pipe has read enough
+        raise  # the reader has closed the pipe; cli.py handles it
     except OSError as error:
         raise errors.AisleError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def _parse_name(connection: psycopg.Connection[Any], name: str) -> list[str]:
-    """Return schema and name of a relation's name as PostgreSQL itself reads it; `public` if it names no schema."""
+    """Return schema and name of a relation, as PostgreSQL parses them; the schema is `public` if there is none."""
     try:
         with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
             parts: list[str] = cursor.execute("select parse_ident(%s)", [name]).fetchall()[0][0]
     except psycopg.DataError as error:
         raise errors.InvalidArgumentError(
-            f"This is no name of a table: {name}",
-            hint='Write SCHEMA.TABLE, with quotes around a name of more than letters, digits and _: "my table"',
+            f"Not a valid table name: {name}",
+            hint='Write SCHEMA.TABLE, and put quotes around a name like this: "my table"',
         ) from error
     if len(parts) > 2:
-        raise errors.InvalidArgumentError(f"A table's name has a schema and a name, no more: {name}")
+        raise errors.InvalidArgumentError(f"A table name has at most two parts, SCHEMA.TABLE: {name}")
     return parts if len(parts) == 2 else ["public", *parts]
 
 
 def _columns_of(connection: psycopg.Connection[Any], name: list[str]) -> list[Column]:
-    """Return the columns that can be filled of an existing table; none if there is no such table."""
+    """Return the columns of a table that an import can fill; an empty list if there is no such table."""
     query = """
         select attname, attnotnull, typcategory = 'S', atthasdef or attidentity <> ''
         from pg_attribute join pg_type on pg_type.oid = atttypid
@@ -263,7 +264,7 @@ def _columns_of(connection: psycopg.Connection[Any], name: list[str]) -> list[Co
 
 
 def _single_key(connection: psycopg.Connection[Any], table: sql.Identifier) -> str | None:
-    """Return the column that is the primary key of a table by itself."""
+    """Return the primary key of a table, if it is one column."""
     query = (
         "select attname from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0] "
         "where indrelid = to_regclass(%s) and indisprimary and indnkeyatts = 1"
@@ -279,13 +280,13 @@ def _create(cursor: psycopg.Cursor[Any], name: list[str], source: TableFile, key
     columns = []
     for column, kind in zip(source.columns, source.types, strict=True):
         if column == key:
-            kind = "bigint primary key" if kind == "bigint" else "text primary key"  # what an id may be
+            kind = "bigint primary key" if kind == "bigint" else "text primary key"  # the types that an id may have
         columns.append(sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind)))
     cursor.execute(sql.SQL("create table {} ({})").format(sql.Identifier(*name), sql.SQL(", ").join(columns)))
 
 
 def _explain(error: Exception, source: TableFile, table: str, place: int) -> errors.InputFileError:
-    """Return the error that tells where in the user's file the fault is; `place` is where the sender had got to."""
+    """Return the error that names the fault's place in the file; `place` is the last row that was sent."""
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:  # the client refused to send the value
         return source.fault(str(error), place=place)
     diagnostic = error.diag
@@ -294,7 +295,7 @@ def _explain(error: Exception, source: TableFile, table: str, place: int) -> err
     column = column or diagnostic.column_name
     if isinstance(error, psycopg.errors.NotNullViolation) and column and column not in source.columns:
         return source.fault(
-            f"a row is new, and the table wants a {column!r} for it, which the file does not have",
+            f"a new row needs a {column!r}, but the file has no such column",
             hint="Add the column to the file; nothing was imported",
         )
     if number is None:
@@ -303,30 +304,28 @@ def _explain(error: Exception, source: TableFile, table: str, place: int) -> err
     place, values = _row(source, number)
     if isinstance(error, psycopg.errors.UniqueViolation):
         return _explain_duplicate(diagnostic.message_detail or "", source, place, values)
-    hint = "If this row is no data, but explains the columns: --skip-rows 1" if number == 1 else None
+    hint = "If this row explains the columns: --skip-rows 1" if number == 1 else None
     return source.fault(message, place=place, column=column, hint=diagnostic.message_hint or hint)
 
 
 def _explain_duplicate(detail: str, source: TableFile, place: int, values: Sequence[Any]) -> errors.InputFileError:
-    """Return the error that names both rows; the detail reads, in whatever language: Key (id)=(7) already exists."""
+    """Return the error that names both rows. The detail, in the server's language: Key (id)=(7) already exists."""
     match = re.search(r"\((.*?)\)=\(", detail)
     names = [name.strip('"').replace('""', '"') for name in match[1].split(", ")] if match else []
     if not names or not set(names) <= set(source.columns):
-        return source.fault(f"this row is there already ({detail})", place=place, hint=ONE_ROW)
+        return source.fault(f"this row exists already ({detail})", place=place, hint=ONE_ROW)
     return _explain_key(source, names, place, values)
 
 
 def _explain_key(source: TableFile, names: Sequence[str], place: int, values: Sequence[Any]) -> errors.InputFileError:
-    """Return the error that a row has the key of another, in the file or the table."""
+    """Return the error for a row with the key of another row, in the file or the table."""
     positions = [source.columns.index(name) for name in names]
     wanted = [values[position] for position in positions]
     first = next(at for at, row in source.records() if [row[position] for position in positions] == wanted)
     shown = ", ".join(f"{name} {value!r}" for name, value in zip(names, wanted, strict=True))
     if first != place:
         return source.fault(f"{shown} is already in {source.unit} {first}", place=place, hint=ONE_ROW)
-    return source.fault(
-        f"{shown} is already in the table", place=place, hint="To change the rows that are there: --update"
-    )
+    return source.fault(f"{shown} is already in the table", place=place, hint="To change existing rows: --update")
 
 
 def _row(source: TableFile, number: int) -> tuple[int, list[Any]]:
@@ -337,13 +336,12 @@ def _row(source: TableFile, number: int) -> tuple[int, list[Any]]:
 def _copy_position(context: str, table: str, columns: Iterable[str]) -> tuple[int | None, str | None]:
     """Return row and column of a fault from the context of COPY, for example `COPY t, line 3, column price: "x"`.
 
-    The sentence comes in the server's language; its beginning, the number, the column and the colon are what the
-    translations share.
+    The context is in the server's language. All translations have its beginning, the number, the column and the colon.
     """
     match = re.search(rf"^COPY {re.escape(table)}[^0-9\n]*([0-9]+)", context, re.MULTILINE)
     if not match:
         return None, None
-    rest = context[match.end() :]  # the column, if it names one, is all before the colon; what follows is the data
+    rest = context[match.end() :]  # a column's name is before the colon; the data are behind it
     named = (name for name in columns if re.match(rf"[^:]*?(?<!\w){re.escape(name)}\s?\w?\s?:", rest))
     return int(match[1]), max(named, key=len, default=None)
 
@@ -355,7 +353,7 @@ def _select_all(connection: psycopg.Connection[Any], relation: str) -> sql.Compo
 def _copy_out(
     connection: psycopg.Connection[Any], query: sql.Composable, options: LiteralString, progress: Progress | None
 ) -> Generator[bytes, None, None]:
-    """Yield the rows of a query as lines of CSV, one by one as they come; close it to end the COPY early."""
+    """Yield the rows of a query as lines of CSV, as they arrive; close the generator to end the COPY early."""
     statement = sql.SQL("copy ({}) to stdout (format csv, encoding 'UTF8'{})").format(query, sql.SQL(options))
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for number, line in enumerate(copy):
@@ -377,7 +375,7 @@ def _write_csv(
     with gzip.GzipFile("", "wb", fileobj=file) if compress else contextlib.nullcontext(file) as stream:
         if excel:
             stream.write(codecs.BOM_UTF8)
-        rows = -1  # the header is none
+        rows = -1  # the header is not a row
         with contextlib.closing(_copy_out(connection, query, ", header", progress)) as lines:
             for line in lines:
                 stream.write(line)
@@ -398,7 +396,9 @@ def _write_parquet(
         description = cursor.execute(sql.SQL("select * from ({}) as q limit 0").format(query)).description or []
     names = [column.name for column in description]
     if len(set(names)) < len(names):
-        raise errors.InvalidArgumentError(f"Each column of a Parquet file needs a name of its own: {', '.join(names)}")
+        raise errors.InvalidArgumentError(
+            f"Two columns of a Parquet file cannot have the same name: {', '.join(names)}"
+        )
     schema = arrow.schema([(column.name, arrow_type(arrow, connection, column)) for column in description])
     rows = 0
     lines = _copy_out(connection, query, "", progress)
@@ -411,7 +411,7 @@ def _write_parquet(
 
 
 def _take(lines: Iterator[bytes], size: int) -> bytes:
-    """Return the next lines, together at least so many bytes."""
+    """Return the next lines, together at least `size` bytes."""
     taken = io.BytesIO()
     for line in lines:
         taken.write(line)
@@ -421,7 +421,7 @@ def _take(lines: Iterator[bytes], size: int) -> bytes:
 
 
 def _parse_csv(arrow: ModuleType, lines: bytes, schema: Any) -> Any:
-    """Return the table of these lines of PostgreSQL's CSV, in which only an unquoted empty field is NULL."""
+    """Return the table of lines of PostgreSQL's CSV, in which only an unquoted empty field is NULL."""
     return arrow.csv.read_csv(
         arrow.BufferReader(lines),
         read_options=arrow.csv.ReadOptions(column_names=schema.names, block_size=len(lines) + 1, use_threads=False),

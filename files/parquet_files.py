@@ -1,4 +1,4 @@
-"""Parquet files that are read as tables, and the types that Arrow and PostgreSQL share."""
+"""Reads Parquet files as tables, and maps types between Arrow and PostgreSQL."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ MAGIC = b"PAR1"  # the first and the last bytes of a file
 
 
 class ParquetFile(TableFile):
-    """A Parquet file; its columns have types already."""
+    """A Parquet file. Its columns have types."""
 
     unit = "row"
     options = frozenset({"rename"})
 
     def __init__(self, path: Path, reading: Reading) -> None:
         super().__init__(path, reading)
-        self._unlabelled: list[int] = []  # positions of columns of bytes that are text
-        self._decoded: set[int] = set()  # of those, the ones that become text
+        self._unlabelled: list[int] = []  # positions of columns of bytes whose values are UTF-8
+        self._decoded: set[int] = set()  # positions of those that become text
 
     def scan(self, progress: Progress | None, *, guess: bool) -> None:
         with self._open() as file:
@@ -37,8 +37,8 @@ class ParquetFile(TableFile):
             self.types.append(postgres_type(field.type) or "")
             if not self.types[-1]:
                 raise self.fault(
-                    f"column {field.name!r} is of type {field.type}, which is none of a plain table's",
-                    hint="Write the file again without the column, or with its parts as columns of their own",
+                    f"column {field.name!r} has the type {field.type}, which a table cannot store",
+                    hint="Write the file without this column, or with its parts as separate columns",
                 )
         self._unlabelled = [place for place, name in enumerate(self.types) if name == "bytea"]
         if self._unlabelled:
@@ -52,16 +52,16 @@ class ParquetFile(TableFile):
         self._decode([place for place in self._unlabelled if self.columns[place] in texts])
 
     def _decode(self, places: list[int]) -> None:
-        """Let columns of bytes be text, as programs mean that do not say that a string is one."""
+        """Read these columns of bytes as text. Some programs write strings without marking them as strings."""
         self._decoded = set(places)
         for place in places:
             self.types[place] = "text"
         if places:
             names = ", ".join(self.columns[place] for place in places)
-            self.notes.append(f"Read as text, as the bytes are UTF-8: {names}.")
+            self.notes.append(f"Read as text, because the bytes are UTF-8: {names}.")
 
     def _those_of_text(self, places: list[int]) -> list[int]:
-        """Return those of the columns of bytes whose values all are UTF-8 text, and that have any."""
+        """Return the columns of bytes that have values, all of them UTF-8 text."""
         text, filled = set(places), set[int]()
         for _, values in self.records():
             for place in list(text):
@@ -80,7 +80,7 @@ class ParquetFile(TableFile):
     def records(self) -> Iterator[tuple[int, list[Any]]]:
         arrow = require_arrow()
         with self._open() as file:
-            # Python's times know no nanoseconds.
+            # Python's times have no nanoseconds.
             schema = file.schema_arrow
             for position, field in enumerate(schema):
                 if arrow.types.is_timestamp(field.type):
@@ -97,8 +97,8 @@ class ParquetFile(TableFile):
                     yield number, list(values)
             if number != self.rows:
                 raise self.fault(
-                    f"the file is damaged: it should have {self.rows:,} rows, but {number:,} can be read",
-                    hint="Fetch or write it again",
+                    f"the file is damaged: it should have {self.rows:,} rows, but only {number:,} can be read",
+                    hint="Copy or write it again",
                 )
 
     @contextlib.contextmanager
@@ -115,16 +115,16 @@ class ParquetFile(TableFile):
         except (arrow.ArrowException, OSError) as error:
             details = " ".join(str(error).split())
             if opened:
-                raise self.fault(f"the file is damaged: {details}", hint="Fetch or write it again") from error
+                raise self.fault(f"the file is damaged: {details}", hint="Copy or write it again") from error
             if complete:
-                what = f"the Parquet file is complete, but its schema cannot be read: {details}"
+                what = f"the Parquet file is complete, but its schema is unreadable: {details}"
                 raise self.fault(what, hint="Write it again with plain columns, or as CSV") from error
-            what = f"this is no complete Parquet file: {details}"
-            raise self.fault(what, hint="Fetch or write it again") from error
+            what = f"this is not a complete Parquet file: {details}"
+            raise self.fault(what, hint="Copy or write it again") from error
 
 
 def _is_complete(path: Path) -> bool:
-    """Return whether a file begins and ends as Parquet does."""
+    """Return whether a file begins and ends like a Parquet file."""
     with path.open("rb") as file:
         start = file.read(len(MAGIC))
         file.seek(0, 2)
@@ -145,7 +145,7 @@ def require_arrow() -> ModuleType:
 
 
 def postgres_type(arrow_type: Any) -> str | None:
-    """Return PostgreSQL's name of an Arrow type, or None where it has no plain one."""
+    """Return PostgreSQL's name of an Arrow type; None if there is no simple one."""
     types = require_arrow().types
     if types.is_dictionary(arrow_type):
         arrow_type = arrow_type.value_type
@@ -166,7 +166,7 @@ def postgres_type(arrow_type: Any) -> str | None:
 
 
 def arrow_type(arrow: ModuleType, connection: psycopg.Connection[Any], column: psycopg.Column) -> Any:
-    """Return the Arrow type of a column of a query; string stands for all types that Arrow does not have."""
+    """Return the Arrow type of a query's column; string for types that Arrow lacks."""
     info = connection.adapters.types.get(column.type_code)
     name = (
         info.name if info and info.oid == column.type_code else ""

@@ -1,4 +1,4 @@
-"""Files that are read as tables, in as many passes as are needed: what CSV, Excel and Parquet have in common."""
+"""The base of files that are read as tables: CSV, Excel and Parquet."""
 
 import contextlib
 import gzip
@@ -14,14 +14,14 @@ from aisle.db import errors
 MAX_IDENTIFIER = 63  # bytes; PostgreSQL cuts longer names
 PROGRESS_EVERY = 1000  # rows
 
-# Called as progress(done, total). An import counts the bytes of both passes (Parquet, Excel: rows), an export rows,
-# with total None.
+# Called as progress(done, total). An import counts the bytes of both passes (of Parquet and Excel: rows). An export
+# counts rows, and its total is None.
 Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of an existing table that can be filled."""
+    """A column of an existing table that an import can fill."""
 
     name: str
     not_null: bool
@@ -31,21 +31,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read a file, as far as it is not to be guessed."""
+    """The options of reading a file; None means guess."""
 
     encoding: str | None = None
     delimiter: str | None = None  # one character
     header_line: int | None = None  # the line of the file that names the columns
-    skip_rows: int | None = None  # rows below the header that are no data
-    rename: tuple[str, ...] = ()  # OLD=NEW, where OLD is a column's name or, if there is none, its position
+    skip_rows: int | None = None  # rows below the header that are not data
+    rename: tuple[str, ...] = ()  # OLD=NEW, where OLD is a column's name, or its position if no column has that name
     sheet: str | None = None
 
 
 class TableFile(ABC):
-    """A file that is read as a table, in as many passes as are needed."""
+    """A file that is read as a table, in one or more passes."""
 
-    unit: str  # what a place in the file is called
-    options: frozenset[str]  # what of a Reading has a meaning
+    unit: str  # of a place in the file: line or row
+    options: frozenset[str]  # the fields of a Reading that apply
 
     def __init__(self, path: Path, reading: Reading) -> None:
         default = Reading()
@@ -63,12 +63,12 @@ class TableFile(ABC):
         self.rows = 0
         self.size = 0  # of one pass, in the unit of `done`
         self.done = 0
-        self.said: str | None = None  # how the file was read, if not as one would expect: "as CP949"
-        self.notes: list[str] = []  # sentences on what was guessed or passed over
+        self.said: str | None = None  # unusual ways of reading the file: "as CP949"
+        self.notes: list[str] = []  # sentences on guesses and skipped rows
 
     @abstractmethod
     def scan(self, progress: Progress | None, *, guess: bool) -> None:
-        """Find columns and rows, and types if `guess`; raise InputFileError for what is wrong with the file itself."""
+        """Find columns and rows, and with `guess` also types; raises InputFileError for faults of the file itself."""
 
     @abstractmethod
     def records(self) -> Iterator[tuple[int, list[Any]]]:
@@ -79,20 +79,20 @@ class TableFile(ABC):
         names = {column.name for column in existing}
         if unknown := [name for name in self.columns if name not in names]:
             raise self.fault(
-                f"the table {table} has no column {_listed(unknown)} that could be filled",
+                f"the table {table} has no column {_listed(unknown)} to fill",
                 hint=f"The table has: {', '.join(column.name for column in existing)}; "
-                "--rename OLD=NEW gives a column of the file another name",
+                "--rename OLD=NEW renames a column of the file",
             )
         if partly:
             return
         if missing := [c.name for c in existing if not c.optional and c.name not in self.columns]:
             raise self.fault(
-                f"there is no column {_listed(missing)}, which the table {table} has",
-                hint=f"The file has: {', '.join(self.columns)}; a column may be empty, but it must be there",
+                f"it lacks the column {_listed(missing)} of the table {table}",
+                hint=f"The file has: {', '.join(self.columns)}; a column may be empty, but it must exist",
             )
 
     def name_columns(self, names: list[str]) -> None:
-        """Set the columns by the names in the file: renamed as asked, repeated ones numbered."""
+        """Set the columns from the names in the file: apply --rename, and number repeated names."""
         self.columns = self._number(self._rename(names))
         for position, name in enumerate(self.columns, 1):
             if not name.strip():
@@ -103,7 +103,7 @@ class TableFile(ABC):
             if len(name.encode()) > MAX_IDENTIFIER:
                 raise self.fault(
                     f"the name of column {position} is longer than {MAX_IDENTIFIER} bytes: {name[:40]!r}…",
-                    hint=f"Shorten it: --rename {position}=NAME; if it is no name, say where the header is: "
+                    hint=f"Shorten it: --rename {position}=NAME; if it is not a name, choose the header: "
                     "--header-line N",
                 )
 
@@ -114,22 +114,22 @@ class TableFile(ABC):
             cut = next((at for at in cuts if rule[:at] in names), cuts[0] if cuts else -1)
             old, new = rule[:cut], rule[cut + 1 :]
             if cut < 0 or not new:
-                raise errors.InvalidArgumentError(f"--rename {rule!r} is not OLD=NEW.", hint="Such as: --rename 3=name")
+                raise errors.InvalidArgumentError(f"--rename {rule!r} is not OLD=NEW.", hint="Try: --rename 3=name")
             if names.count(old) > 1:
                 raise self.fault(
-                    f"there are {names.count(old)} columns {old!r}",
-                    hint=f"Say which by its position: --rename {names.index(old) + 1}={new}",
+                    f"it has {names.count(old)} columns {old!r}",
+                    hint=f"Choose one by its position: --rename {names.index(old) + 1}={new}",
                 )
             if old in names:
                 renamed[names.index(old)] = new
             elif old.isascii() and old.isdigit() and 0 < int(old[:9]) <= len(names):
                 renamed[int(old) - 1] = new
             else:
-                raise self.fault(f"there is no column {old!r} to rename", hint=f"Its columns are: {', '.join(names)}")
+                raise self.fault(f"it has no column {old!r} to rename", hint=f"Its columns are: {', '.join(names)}")
         return renamed
 
     def _number(self, names: list[str]) -> list[str]:
-        """Return the names, each once: of two columns `icon`, the second becomes `icon 2`."""
+        """Return unique names: the second of two columns `icon` becomes `icon 2`."""
         numbered: list[str] = []
         for position, name in enumerate(names, 1):
             unique, number = name, 1
@@ -138,8 +138,8 @@ class TableFile(ABC):
                 unique = f"{name} {number}"
             if unique != name:
                 self.notes.append(
-                    f"Column {position} is called {unique!r}, as there is a {name!r} before it "
-                    f"(--rename {position}=NAME gives it another name)."
+                    f"Column {position} becomes {unique!r}, because an earlier column is {name!r} "
+                    f"(--rename {position}=NAME chooses another name)."
                 )
             numbered.append(unique)
         return numbered
@@ -147,7 +147,7 @@ class TableFile(ABC):
     def fault(
         self, what: str, *, place: int | None = None, column: str | None = None, hint: str | None = None
     ) -> errors.InputFileError:
-        """Return the error that says what is wrong where."""
+        """Return the error for a fault at a place of the file."""
         where = (f", {self.unit} {place}" if place else "") + (f", column {column}" if column else "")
         return errors.InputFileError(
             f"{self.path}{where}: {what}.", hint=hint or "Correct the file and try again; nothing was imported"
@@ -156,16 +156,16 @@ class TableFile(ABC):
 
 @contextlib.contextmanager
 def faults_of_files(path: Path) -> Iterator[None]:
-    """Turn what the system says of a file into an InputFileError."""
+    """Turn the system's errors about a file into InputFileError."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise errors.InputFileError(
-            f"{path}: the compressed file is damaged or incomplete.", hint="Fetch or compress it again"
+            f"{path}: the compressed file is damaged or incomplete.", hint="Copy or compress it again"
         ) from error
     except OSError as error:
         raise errors.InputFileError(
-            f"{path} cannot be read: {error.strerror or error}.", hint="Check the path and your rights to it"
+            f"{path} cannot be read: {error.strerror or error}.", hint="Check the path and its permissions"
         ) from error
 
 

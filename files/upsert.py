@@ -1,7 +1,7 @@
-"""Rows of a file that update a table: new ones are inserted, those with a known key changed where they differ.
+"""Updates a table from the rows of a file: inserts rows with new keys, and changes rows that differ.
 
-The file goes into a temporary table first, so that rows of the shop's table are locked for a moment only. What is the
-same stays untouched, so that no trigger fires for it.
+The file goes into a temporary table first, so that rows of the shop's table are locked only briefly. Equal rows stay
+untouched, so that no trigger fires for them.
 """
 
 import contextlib
@@ -14,12 +14,12 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 STAGE = "_aisle_import"  # the temporary table
-LINE = "_aisle_line"  # its column that counts the rows; the shop's table can hardly have one
+LINE = "_aisle_line"  # its column with the row's number; the shop's table will hardly have a column of this name
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How many rows of the file were new, differed from the table's, and were as the table's."""
+    """The numbers of the file's rows that were added, changed a row, or were equal to one."""
 
     added: int
     changed: int
@@ -31,8 +31,8 @@ class DuplicateKeyError(Exception):
 
     def __init__(self, number: int, first: int) -> None:
         super().__init__(number, first)
-        self.number = number  # of the row, from 1
-        self.first = first
+        self.number = number  # of the second row, from 1
+        self.first = first  # number of the first row
 
 
 class NoKeyError(Exception):
@@ -44,7 +44,7 @@ class NoKeyError(Exception):
 
 
 def keys(connection: psycopg.Connection[Any], table: sql.Identifier) -> list[list[str]]:
-    """Return the columns of each unique index that tells rows apart, the primary key's first."""
+    """Return the columns of each unique index without condition or expression, the primary key's first."""
     query = """
         select array(select attname::text from unnest(indkey[:indnkeyatts - 1]) with ordinality as k (attnum, place)
                      join pg_attribute a on a.attrelid = indrelid and a.attnum = k.attnum order by place)
@@ -57,7 +57,7 @@ def keys(connection: psycopg.Connection[Any], table: sql.Identifier) -> list[lis
 
 
 def stage(cursor: psycopg.Cursor[Any], table: sql.Identifier, columns: Sequence[str]) -> sql.Identifier:
-    """Create the temporary table for these columns, and return its name."""
+    """Create the temporary table with these columns, and return its name."""
     name = sql.Identifier("pg_temp", STAGE)
     create = sql.SQL("create temporary table {} on commit drop as select {} from {} with no data")
     number = sql.SQL("alter table {} add column {} bigint generated always as identity")
@@ -69,9 +69,9 @@ def stage(cursor: psycopg.Cursor[Any], table: sql.Identifier, columns: Sequence[
 def merge(
     cursor: psycopg.Cursor[Any], table: sql.Identifier, columns: Sequence[str], key: Sequence[str], rows: int
 ) -> Changes:
-    """Bring the staged rows into the table, and drop the temporary one.
+    """Insert and update the table's rows from the temporary table, then drop that.
 
-    Raises NoKeyError and DuplicateKeyError for rows that the key does not tell apart.
+    Raises NoKeyError for a row without a key, and DuplicateKeyError for two rows with the same key.
     """
     others = [column for column in columns if column not in key]
     parts = {
@@ -105,7 +105,7 @@ def merge(
         raise DuplicateKeyError(*twice)
     changed = 0
     if others:
-        # What is stored is compared, as not every type has an = of its own.
+        # It compares the stored bytes, because some types have no operator =.
         with on_the_shops_path(cursor):
             changed = run(
                 "update {table} t set {set} from {stage} s "
@@ -122,9 +122,9 @@ def merge(
 
 @contextlib.contextmanager
 def on_the_shops_path(cursor: psycopg.Cursor[Any]) -> Iterator[None]:
-    """Let the shop's own triggers and defaults find what they find in its other sessions.
+    """Use the search path of the shop's other sessions, which its triggers and defaults may need.
 
-    A statement of ours in here names every operator and function with its schema.
+    Inside, our statements must name every operator and function with its schema.
     """
     path = cursor.execute(
         "select set_config(name, reset_val, true), setting from pg_settings where name = 'search_path'"
@@ -134,7 +134,7 @@ def on_the_shops_path(cursor: psycopg.Cursor[Any]) -> Iterator[None]:
 
 
 def _equality(cursor: psycopg.Cursor[Any], table: sql.Identifier, column: str) -> sql.Composable:
-    """Return the operator, with its schema, by which a unique index tells a column's values apart."""
+    """Return the equality operator, with its schema, of a unique index on a column."""
     query = """
         select n.nspname, o.oprname
         from pg_index i

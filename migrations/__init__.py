@@ -1,8 +1,8 @@
-"""How the database got here: Alembic revisions.
+"""Migrations of the schema: Alembic revisions.
 
-`versions/` has a file a revision. Until a revision is released it applies `sql/` as it stands, so that an edited
-function is one changed file. A release freezes what the revision ships (`freeze.py`); from then on the revision applies
-the frozen copies, for ever.
+`versions/` has one file for each revision. Until its release a revision applies the files of `sql/`, so that an edited
+function is one changed file. A release freezes the SQL of the revision (`freeze.py`); from then on the revision always
+applies the frozen copies.
 
 Every command that connects asks `current` and `head`. Nothing here imports Alembic or SQLAlchemy before `migrate` and
 `migration_sql` need them.
@@ -21,7 +21,7 @@ def head() -> str:
 
 
 def revisions() -> list[str]:
-    """Return all revisions that this program knows, the oldest first: their files' names begin with them."""
+    """Return all revisions that this program knows, the oldest first. The names of their files begin with them."""
     return sorted(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*.py"))
 
 
@@ -38,7 +38,7 @@ def migrate(url: str, revision: str = "head") -> None:
     """Bring the schema to a revision, up or down, in one transaction. Safe to call from several processes at once.
 
     Raises ConnectionFailedError, UnsupportedServerError, InvalidArgumentError for an unknown revision, and BusyError
-    while a training run is going on, or while a query holds a table that must change.
+    during a training run, or while a query holds a table that must change.
     """
     from aisle.migrations import run
 
@@ -46,7 +46,7 @@ def migrate(url: str, revision: str = "head") -> None:
 
 
 def migration_sql(revision: str = "head", *, vector_schema: str = "public") -> str:
-    """Return the SQL that brings an empty database to a revision, for a database administrator to read and run.
+    """Return the SQL that brings an empty database to a revision, so that an administrator can read and run it.
 
     `vector_schema` is the schema of pgvector in that database.
     """
@@ -65,5 +65,5 @@ def include_object(object_: Any, name: str | None, type_: str, reflected: bool, 
 
 
 def include_name(name: str | None, type_: str, parent_names: Any) -> bool:
-    """Keep SQLAlchemy from reflecting Aisle's schema, whose type `vector` it does not know: `include_name=…`."""
+    """Keep SQLAlchemy from reflecting Aisle's schema, because it does not know the type `vector`: `include_name=…`."""
     return not (type_ == "schema" and name == SCHEMA)

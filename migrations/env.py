@@ -14,9 +14,9 @@ from aisle.migrations import objects
 
 CREATE_SCHEMA = "create schema if not exists aisle;"
 CREATE_EXTENSION = "create extension if not exists vector schema public;"
-# Only with the library loaded may a role that is no superuser give a function a setting of hnsw.
+# A role that is no superuser may give a function an hnsw setting only after the library is loaded.
 LOAD_LIBRARY = "select '[1]'::@vector@.vector;"
-# The offline text is written for one schema of pgvector; online it is looked up.
+# The offline SQL is for one schema of pgvector. Online, the database says which schema it is.
 CHECK = """do $check$
 begin
     if '@vector@' is distinct from (
@@ -24,11 +24,11 @@ begin
         join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector')
     then
         raise exception 'pgvector is in another schema than @vector@.'
-            using hint = 'Make this text anew: aisle migrate --sql --vector-schema NAME';
+            using hint = 'Print the SQL for the other schema: aisle migrate --sql --vector-schema NAME';
     end if;
 end
 $check$;"""
-# No name of a schema that would mean something else in the texts that it is put into.
+# Names of schemas that are safe to insert into the SQL.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_ .-]+")
 
 options: dict[str, Any] = {
@@ -39,13 +39,13 @@ options: dict[str, Any] = {
 
 
 def connect(url: str) -> psycopg.Connection[Any]:
-    """Connect as psycopg's own, which SQLAlchemy wants; each transaction is read committed, and writes."""
+    """Return a connection of psycopg's own class, because SQLAlchemy needs one. It is read committed, and may write."""
     given = conninfo_to_dict(url).get("options") or ""
     arguments = {"application_name": "aisle migrate", **db.CONNECTION_OPTIONS}
-    try:  # SQLAlchemy asks before anything can be set
+    try:  # SQLAlchemy sends queries before we can set anything
         connection = psycopg.connect(url, options=f"{given} {sessions.STARTUP}".strip(), **arguments)
     except psycopg.OperationalError as error:
-        if "startup parameter" not in str(error):  # a pooler takes none
+        if "startup parameter" not in str(error):  # a pooler accepts none
             raise
         connection = psycopg.connect(url, **arguments)
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
@@ -55,7 +55,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 
 def check_owner(connection: psycopg.Connection[Any]) -> None:
-    """Raise UnsupportedServerError where another role owns the schema, and so could put its own code into it."""
+    """Raise UnsupportedServerError if another role owns the schema, because that role could add its own code."""
     owner, is_trusted = db.fetch_row(
         connection,
         "select nspowner::regrole::text, pg_has_role(nspowner, current_user, 'member') from pg_namespace"
@@ -63,16 +63,16 @@ def check_owner(connection: psycopg.Connection[Any]) -> None:
     )
     if not is_trusted:
         raise errors.UnsupportedServerError(
-            f"The schema aisle belongs to {owner}, and {connection.info.user} would put its own functions into it.",
-            hint=f"Connect as {owner}, or let it drop the schema.",
+            f"{owner} owns the schema aisle, so {connection.info.user} cannot migrate it.",
+            hint=f"Connect as {owner}, or drop the schema as {owner}.",
         )
 
 
 def plain_name(schema: str) -> str:
-    """Return the name of pgvector's schema as SQL spells it; raises UnsupportedServerError for one that is too odd."""
+    """Return the name of pgvector's schema as SQL spells it; raises UnsupportedServerError for an unsafe name."""
     if not PLAIN_NAME.fullmatch(schema):
         raise errors.UnsupportedServerError(
-            f"pgvector is in the schema {schema!r}; Aisle takes names of letters, digits, spaces and _ . - only.",
+            f"pgvector is in the schema {schema!r}; its name may have letters, digits, spaces and _ . - only.",
             hint="alter extension vector set schema extensions;",
         )
     return schema if re.fullmatch("[a-z_][a-z0-9_]*", schema) else f'"{schema}"'
@@ -82,7 +82,7 @@ if context.is_offline_mode():
     vectors = context.config.attributes["vector_schema"] = plain_name(context.config.attributes["vector_schema"])
     context.configure(dialect_name="postgresql", **options)
     with context.begin_transaction():
-        # As far as possible what sessions.py gives the program's own sessions.
+        # The most important settings of sessions.py.
         for statement in (
             "set local search_path = pg_catalog, pg_temp;",
             "set local standard_conforming_strings = on;",
@@ -94,7 +94,7 @@ if context.is_offline_mode():
             context.get_context().impl.static_output(statement.replace(objects.VECTOR_SCHEMA, vectors))
         context.run_migrations()
 else:
-    # psycopg reads the address, so that all spellings that it knows will do, and no message quotes it.
+    # psycopg parses the address, so that all its spellings work and no message quotes it.
     engine = create_engine(
         "postgresql+psycopg://",
         use_native_hstore=False,
@@ -112,11 +112,11 @@ else:
             check_owner(raw)
             raw.execute("set local lock_timeout = '60s'")
             if db.fetch_value(raw, "select to_regclass('aisle.alembic_version') is not null"):
-                # Another migration waits here. The first of all fails to create the schema, and tries again.
+                # A second migration waits here. During the very first one it fails to create the schema, and retries.
                 raw.execute("lock table aisle.alembic_version in exclusive mode")
             found = db.vector_schema(raw).as_string(raw)[1:-1].replace('""', '"')
             plain_name(found)
-            # The server knows its reserved words.
+            # The server quotes the name, because it knows its reserved words.
             vectors = context.config.attributes["vector_schema"] = db.fetch_value(
                 raw, "select quote_ident(%s)", (found,)
             )
@@ -124,6 +124,6 @@ else:
             current = context.get_context().get_current_revision()
             if current is not None and current != context.get_revision_argument():
                 model_registry.lock_training(raw)
-            # Who waits for a table makes everybody wait who asks for it later: rather give up, and try again.
+            # A migration that waits for a table makes all later queries on it wait. So it gives up, and tries again.
             raw.execute("set local lock_timeout = '1s'")
             context.run_migrations()

@@ -1,10 +1,10 @@
-"""A step of a release: freeze what the newest revision ships, so that it never changes again.
+"""A step of a release: freezes the SQL of the newest revision, so that it never changes again.
 
     python -m aisle.migrations.freeze
 
 copies the files of `sql/` that differ from the newest frozen copies to `frozen/REVISION/`, and lists them with their
-checksums in `frozen/REVISION/SHA256SUMS`, in creation order. Somebody's database is built from these files: later
-changes are a new revision. Copy `script.py.mako` for it, or run `alembic revision`.
+checksums in `frozen/REVISION/SHA256SUMS`, in creation order. Users' databases are built from these files, so a later
+change needs a new revision. Copy `script.py.mako` for it, or run `alembic revision`.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from aisle.migrations import objects
 
 
 def freeze() -> list[str]:
-    """Freeze the newest revision; return the names of the files.
+    """Freeze the newest revision; return the names of its files.
 
     Raises InvalidArgumentError if it is frozen already.
     """

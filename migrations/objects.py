@@ -1,8 +1,7 @@
-"""What a revision applies: SQL files of `sql/`, or the copies of them that a release has frozen.
+"""The SQL objects that a revision applies: files of `sql/`, or the copies that a release has frozen.
 
-A revision that is not released applies `sql/` as it stands: all that differs from the newest frozen copies. A released
-one has a folder `frozen/REVISION/` with the texts that it ships, and a file SHA256SUMS that lists them in the order of
-their creation.
+A revision that is not released applies the files of `sql/` that differ from the newest frozen copies. A released
+revision has a folder `frozen/REVISION/` with its files, and a file SHA256SUMS that lists them in creation order.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ SUMS = "SHA256SUMS"
 
 VECTOR_SCHEMA = "@vector@"  # in the SQL texts
 
-Operator = Operations | ModuleType  # a revision hands over the module alembic.op, which acts as one
+Operator = Operations | ModuleType  # a revision passes the module alembic.op, which has the same methods
 
 DROP_VIEW = "drop view if exists aisle.NAME;"
 DROP_FUNCTION = """
@@ -26,7 +25,7 @@ do $drop$
 declare
     signature regprocedure;
 begin
-    -- Every overload of the name, whatever arguments the revision that created it gave it.
+    -- Every overload of the name: the arguments depend on the revision that created it.
     for signature in
         select p.oid from pg_catalog.pg_proc p
         where p.pronamespace = 'aisle'::pg_catalog.regnamespace and p.proname = 'NAME'
@@ -39,10 +38,9 @@ $drop$;
 
 
 def run(operations: Operator, text: str) -> None:
-    """Send SQL text to the server as it is: `%` and `:name` in a function's body are not placeholders.
+    """Send SQL text to the server unchanged: `%` and `:name` in a function's body are not placeholders.
 
-    Only `@vector@` is one. It stands for the schema of pgvector, so that no search path decides which types and
-    operators are meant.
+    The only placeholder is `@vector@`, the schema of pgvector. So types and operators do not depend on a search path.
     """
     context = operations.get_context()
     text = text.replace(VECTOR_SCHEMA, context.config.attributes["vector_schema"] if context.config else "public")
@@ -60,10 +58,10 @@ def run_file(operations: Operator, revision: str, name: str) -> None:
 
 
 def upgrade_objects(operations: Operator, revision: str) -> None:
-    """Create or replace what a revision ships, in creation order, and secure it.
+    """Create or replace a revision's objects, in creation order, and secure them.
 
-    Replacing keeps grants, and keeps the shop's triggers on the functions that they call. A revision that changes a
-    signature or a view's columns drops the old object itself first.
+    Replacing a function keeps its grants and the shop's triggers that call it. A revision that changes a signature or a
+    view's columns must drop the old object first.
     """
     for text in shipped(revision).values():
         run(operations, text)
@@ -71,20 +69,20 @@ def upgrade_objects(operations: Operator, revision: str) -> None:
 
 
 def downgrade_objects(operations: Operator, revision: str, ancestors: Sequence[str] = ()) -> None:
-    """Put back what a revision replaced: each object's newest copy among its ancestors (newest first); else drop it."""
+    """Restore each object's newest copy among the ancestors (newest first); drop an object that has none."""
     for name in reversed(shipped(revision)):
         older = next((copy for a in ancestors if (copy := frozen(name, a)).exists()), None)
         folder, _, object_name = name.rpartition("/")
         if older:
             run(operations, older.read_text(encoding="utf-8"))
-        elif folder:  # a file at the top fills a table, which goes with the tables
+        elif folder:  # a file at the top fills a table, and dropping the tables removes it
             run(operations, (DROP_VIEW if folder == "views" else DROP_FUNCTION).replace("NAME", object_name))
     if ancestors:
         run(operations, "select aisle._secure();")
 
 
 def shipped(revision: str) -> dict[str, str]:
-    """Return the text of each object that a revision ships, by name, in creation order."""
+    """Return the text of each of a revision's objects, by name, in creation order."""
     if is_frozen(revision):
         return {name: frozen(name, revision).read_text(encoding="utf-8") for name in _listed(revision)}
     return {name: text for name, text in newest().items() if text != _newest_frozen(name)}
@@ -93,8 +91,8 @@ def shipped(revision: str) -> dict[str, str]:
 def newest() -> dict[str, str]:
     """Return the text of each object in `sql/`, by name, in creation order.
 
-    The name leaves out the folder of the topic, `functions/_now` for `sql/functions/queue/_now.sql`, so that a file may
-    move to another.
+    The name leaves out the topic's folder: `functions/_now` for `sql/functions/queue/_now.sql`. So a file may move to
+    another topic.
     """
     paths = creation_order()
     texts = {"/".join(dict.fromkeys((path.split("/")[0], path.split("/")[-1]))): db.read(path) for path in paths}
@@ -104,7 +102,7 @@ def newest() -> dict[str, str]:
 
 
 def creation_order() -> list[str]:
-    """Return the path of each object below `sql/`, without its suffix, so that each comes after what it needs."""
+    """Return the path of each object below `sql/`, without suffix. Each comes after the objects that it needs."""
     return (db.SQL / "creation_order.txt").read_text(encoding="utf-8").split()
 
 
@@ -114,7 +112,7 @@ def is_frozen(revision: str) -> bool:
 
 
 def frozen(name: str, revision: str) -> Path:
-    """Return where a revision's frozen copy of an object is, if there is one."""
+    """Return the path of a revision's frozen copy of an object; it may not exist."""
     return FROZEN / revision / f"{name}.sql"
 
 

@@ -1,4 +1,4 @@
-"""Run revisions: the one place that needs Alembic and SQLAlchemy."""
+"""Runs revisions. Only this module and `env.py` need Alembic and SQLAlchemy."""
 
 from io import StringIO
 from pathlib import Path
@@ -17,7 +17,7 @@ from aisle.db import model_registry
 def configuration(url: str | None = None, output: TextIO | None = None) -> Config:
     """Return Alembic's configuration for this database."""
     config = Config(output_buffer=output)
-    # A path, not `aisle:migrations`: the root package has no files of its own for importlib to find.
+    # A path, not `aisle:migrations`, because importlib finds no file of the root package.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["url"] = url
     return config
@@ -25,7 +25,7 @@ def configuration(url: str | None = None, output: TextIO | None = None) -> Confi
 
 def migrate(url: str, revision: str) -> None:
     """See `aisle.migrations.migrate`."""
-    db.connect(url).close()  # raises our own errors where the server is not fit; SQLAlchemy's are hard to read
+    db.connect(url).close()  # raises our own errors for an unsuitable server; SQLAlchemy's are hard to read
     known = migrations.revisions()
     if revision not in {*known, "head", "base"}:
         raise db.errors.InvalidArgumentError(
@@ -43,7 +43,7 @@ def migrate(url: str, revision: str) -> None:
         raise db.errors.BusyError(f"Aisle's tables are in use ({user or 'the query has just ended'}).") from error
     if revision == "base":
         with db.connect(url) as connection:
-            connection.execute("drop schema aisle cascade")  # only Alembic's version table is left in it
+            connection.execute("drop schema aisle cascade")  # only Alembic's version table is left
 
 
 def migration_sql(revision: str, *, vector_schema: str) -> str:
@@ -62,10 +62,10 @@ def _run(config: Config, revision: str, *, is_upgrade: bool) -> None:
         else:
             command.downgrade(config, revision)
     except psycopg.errors.UniqueViolation:
-        _run(config, revision, is_upgrade=is_upgrade)  # another process has created the schema meanwhile
+        _run(config, revision, is_upgrade=is_upgrade)  # another process created the schema meanwhile
     except DBAPIError as error:
         if isinstance(error.orig, psycopg.Error):
-            raise error.orig from error  # so it fails as every other statement of ours does
+            raise error.orig from error  # callers handle psycopg's errors only
         raise
 
 

@@ -1,6 +1,6 @@
-"""A task's options: one dataclass, from which the command line, the stored parameters and a retraining are made.
+"""A task's options: one dataclass that gives the command line, the stored parameters and a retraining their values.
 
-A field that a user may set says how, by `option`. `dump` turns options into JSON that is stored whole with the model;
+`option` makes a field that users can set. `dump` turns options into JSON, which is stored whole with the model;
 `restore` turns it back.
 """
 
@@ -14,7 +14,7 @@ OptionsT = TypeVar("OptionsT")
 
 @dataclass(frozen=True)
 class Flag:
-    """How a field is set on the command line. `help` is a sentence; the default is added to it."""
+    """How the command line sets a field. `help` is a sentence; the command line adds the default to it."""
 
     help: str
     name: str | None = None  # None: the field's own, with dashes
@@ -26,7 +26,7 @@ class Flag:
     metavar: str | None = None
     is_flag: bool = False  # takes no value, whatever the field's type
     shown: str | None = None  # the default in words
-    parse: Callable[[Any], Any] | None = None  # from what was given to the field's value
+    parse: Callable[[Any], Any] | None = None  # turns the given value into the field's
     used_in: str = "both"  # 'train', 'experiment', or 'grid': an experiment's --grid alone
 
 
@@ -36,13 +36,13 @@ def option(default: Any, help: str, **how: Any) -> Any:  # noqa: A002 - click's 
 
 
 def of_one_run(default: Any, help: str | None = None, **how: Any) -> Any:  # noqa: A002
-    """Return a field that a later run of the same model does without: it is not stored."""
+    """Return a field that holds for one run only: it is not stored with the model."""
     return field(default=default, metadata={"flag": None if help is None else Flag(help, **how), "is_stored": False})
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOptions:
-    """What every task can be told."""
+    """Options that all tasks share."""
 
     seed: int = option(7, "Random seed. The same seed on the same machine gives the same model.")
     warm_start: bool = of_one_run(
@@ -51,8 +51,8 @@ class TaskOptions:
     )  # fmt: skip
     deploy: bool | None = of_one_run(None)
 
-    rows_held_out: ClassVar[str]  # what the metrics are about, in words
-    question: ClassVar[str]  # a command that asks the model
+    rows_held_out: ClassVar[str]  # what the metrics measure, in words
+    question: ClassVar[str]  # a command that queries the model
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -60,24 +60,24 @@ class TaskOptions:
         raise NotImplementedError
 
     def given(self, values: Mapping[str, Any]) -> Self:
-        """Return these options with what the command line was given."""
+        """Return these options with the values of the command line."""
         return build(self, values)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on a model is stale."""
+    """The limits beyond which the shop has changed too much for a model."""
 
     new_rows: float = option(
-        0.1, "Share of rows that came or went since the last training; of items, also of those that changed.",
+        0.1, "Share of rows inserted or deleted since the last training; for items, also of those that changed.",
         at_least=0,
     )  # fmt: skip
     mix: float = option(
-        0.1, "Share of the items that would have to change their category for the mix to be as it was.", at_least=0,
+        0.1, "Total variation distance between the category shares at the last training and now.", at_least=0,
         at_most=1,
     )  # fmt: skip
     confidence: float = option(
-        0.05, "How much less confident the category model may be of new items than of its held-out ones.", at_least=0,
+        0.05, "Drop of the category model's mean confidence from its held-out items to new items.", at_least=0,
         at_most=1,
     )  # fmt: skip
 
@@ -97,7 +97,7 @@ def flags(options: type) -> dict[str, tuple[Flag, Field[Any], Any]]:
 
 
 def build(options: OptionsT, given: Mapping[str, Any]) -> OptionsT:
-    """Return these options with what was given by parameters' names; None is what was not given."""
+    """Return these options with the given values, by parameter name. None means not given."""
     changes: dict[str, Any] = {}
     for entry in fields(options):  # type: ignore[arg-type]
         flag: Flag | None = entry.metadata.get("flag")
@@ -111,7 +111,7 @@ def build(options: OptionsT, given: Mapping[str, Any]) -> OptionsT:
 
 
 def dump(options: Any) -> dict[str, Any]:
-    """Return options as JSON has them, but for what is of one run only."""
+    """Return options as values for JSON, without those that hold for one run only."""
     return {
         entry.name: dump(value) if is_dataclass(value := getattr(options, entry.name)) else value
         for entry in fields(options)
@@ -120,7 +120,7 @@ def dump(options: Any) -> dict[str, Any]:
 
 
 def restore(options: type[OptionsT], stored: Mapping[str, Any]) -> OptionsT:
-    """Return the options that were stored; what they lack has its default."""
+    """Return the stored options; a missing value has its default."""
     values: dict[str, Any] = {}
     for entry in fields(options):  # type: ignore[arg-type]
         if entry.name not in stored:
@@ -138,12 +138,12 @@ def default_of(entry: "Field[Any]") -> Any:
 
 
 def seconds(moment: datetime) -> float:
-    """Return a local moment as the seconds since 1970 that the database would give for it."""
+    """Return a local moment as seconds since 1970, as the database counts them."""
     return moment.replace(tzinfo=UTC).timestamp()
 
 
 def names(listed: str) -> tuple[str, ...]:
-    """Return the names in a list that is separated by commas."""
+    """Return the names in a comma-separated list."""
     return tuple(name.strip() for name in listed.split(","))
 
 

@@ -19,7 +19,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Leave the shop's tables as they were before Aisle came, and drop all that is ours."""
+    """Detach the shop's tables, and drop all of Aisle's objects."""
     objects.run(op, "select aisle.detach(kind) from aisle._attachments;")
     objects.run(op, "drop trigger _tasks_changed on aisle._tasks;")
     objects.downgrade_objects(op, revision)

@@ -86,7 +86,7 @@ def test_nothing_is_attached(aisle: Aisle, command: tuple[str, ...]) -> None:
 def test_the_attached_table_is_gone(shop: Aisle, command: tuple[str, ...]) -> None:
     shop.query("drop table shop.products cascade")
     refusal = shop.refusal(*command)
-    assert "The attached table is gone." in refusal
+    assert "The attached table no longer exists." in refusal
     assert "aisle detach items" in refusal
 
 
@@ -211,9 +211,9 @@ def test_an_import_says_what_it_did(aisle: Aisle, tmp_path: Path) -> None:
     said = aisle("import", "items", file)
     assert said.splitlines()[:4] == [
         "shop.products created and filled: 2 rows, read as CP949, columns id, 이름, 이름 2.",
-        "Line 2 was taken as the header, 1 line above it passed over (--header-line N takes another).",
-        "Column 3 is called '이름 2', as there is a '이름' before it (--rename 3=NAME gives it another name).",
-        "1 empty column at the end left out.",
+        "Line 2 is the header; skipped 1 line above it (--header-line N chooses another).",
+        "Column 3 becomes '이름 2', because an earlier column is '이름' (--rename 3=NAME chooses another name).",
+        "Skipped 1 empty column at the end.",
     ]
     file.write_text("id;이름;이름 2\n1;녹차;차\n2;쌀;밥\n3;콩;밥\n", encoding="utf-8")
     assert "--update" in aisle.refusal("import", "items", file)
@@ -235,7 +235,7 @@ def test_an_import_says_what_it_did(aisle: Aisle, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_bytes_that_are_no_utf_8_on_the_command_line(shop: Aisle, command: tuple[str, ...]) -> None:
     refusal = shop.refusal(*command)
-    assert r"bytes that are no UTF-8 text: \xb0\xa1." in refusal
+    assert r"bytes that are not UTF-8: \xb0\xa1." in refusal
     assert "iconv -f CP949 -t UTF-8" in refusal
 
 

@@ -45,7 +45,7 @@ def run(program: str, url: str) -> str:
         ("with_sqlalchemy", "The vector of 녹차 has 2 dimensions.\n"),
         (
             "with_django",
-            "Products without a category, and what they are:\n  홍차: 빵\n  녹차: 음료 > 차\n  커피: 음료 > 커피\n",
+            "Products without a category, and their predictions:\n  홍차: 빵\n  녹차: 음료 > 차\n  커피: 음료 > 커피\n",
         ),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_program_takes_all_of_its_address(database_url: str, program: str) -> 
 def test_without_a_live_model_a_program_can_say_what_to_do(documented_shop: Shop, database_url: str) -> None:
     documented_shop.execute("update aisle._deployments set rolled_back_at = now() where task = 'category'")
     printed = run("with_psycopg", database_url)
-    assert "nothing is known yet: " in printed
+    assert "no model is live yet: " in printed
     assert "aisle train category" in printed
     assert "홍차 (1.00)" in printed, "The other answers do not depend on that model."
 

@@ -115,7 +115,7 @@ def test_a_table_that_is_gone_is_said_to_be(products: Shop, database_url: str) -
     products.execute("drop table shop.products cascade")
     for split in ([], ["--split-column", "split"]):
         outcome = CliRunner().invoke(aisle, ["--database-url", database_url, "train", "category", *split])
-        assert str(outcome.exception) == "The attached table is gone."
+        assert str(outcome.exception) == "The attached table no longer exists."
         assert "aisle detach items" in str(getattr(outcome.exception, "hint", ""))
 
 

@@ -30,7 +30,7 @@ def test_a_shop_whose_tables_are_being_replaced_is_refused(shop: Shop, database_
     shop.execute("drop schema shop cascade")
     done = CliRunner().invoke(aisle, ["--database-url", database_url, "demo", "--reset"])
     assert isinstance(done.exception, errors.InvalidArgumentError)
-    assert "which is gone" in str(done.exception)
+    assert "which no longer exists" in str(done.exception)
     assert shop.value("select count(*) from aisle._attachments") == 1
 
 

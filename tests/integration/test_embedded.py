@@ -135,7 +135,7 @@ def test_postgres_16_and_its_data_are_not_mixed_with_18(home: Path, monkeypatch:
     assert str(value(url, "show server_version")).startswith("16.")
     assert value(url, "create extension vector; select '[1,2]'::vector <#> '[3,4]'") == -11
     monkeypatch.delenv("AISLE_POSTGRES_VERSION")
-    with pytest.raises(errors.EmbeddedServerError, match=r"belongs to PostgreSQL 16, but PostgreSQL 18") as caught:
+    with pytest.raises(errors.EmbeddedServerError, match=r"belong to PostgreSQL 16, not to PostgreSQL 18") as caught:
         embedded.start()
     assert "AISLE_POSTGRES_VERSION=16" in str(caught.value.hint)
     assert embedded.status().postgres_version == "16"

@@ -203,19 +203,19 @@ QUOTED = '1,"two\nlines"\n'  # so that line 4 is not record 4
         ('{"json": "' + "x" * 200_000 + '"}', "items.csv: the name of column 1 is longer than 63 bytes"),
         (f"id,name\n{QUOTED}2\n", "items.csv, line 4: 1 fields where the header has 2."),
         (f"id,name\n{QUOTED}2,b,c\n", "items.csv, line 4: 3 fields where the header has 2."),
-        (f'id,name\n{QUOTED}2,"x"y\n', "items.csv, line 4: a quoted field is not closed, or something follows"),
-        (f'id,name\n{QUOTED}2,"x\n3,y\n', "items.csv, line 4: a quoted field is not closed"),
-        (f'id,name\n{QUOTED}2,"x\n3,"y"\n', "closing quote (noticed in line 5)."),
-        (f"id,name\n{QUOTED}2,a\0b\n", "items.csv, line 4: there is a NUL character"),
+        (f'id,name\n{QUOTED}2,"x"y\n', "items.csv, line 4: a quoted field has no closing quote, or text follows"),
+        (f'id,name\n{QUOTED}2,"x\n3,y\n', "items.csv, line 4: a quoted field has no closing quote"),
+        (f'id,name\n{QUOTED}2,"x\n3,"y"\n', "text follows it (noticed in line 5)."),
+        (f"id,name\n{QUOTED}2,a\0b\n", "items.csv, line 4: it has a NUL character"),
         (
             f"id,name\n{QUOTED}2,한글\n3,".encode() + b"\xff\n",
-            "items.csv, line 5: there are bytes that are no UTF-8 text.",
+            "items.csv, line 5: it has bytes that are not UTF-8.",
         ),
         (
             "id,name\n1,한글\n2,이름\n3,".encode("cp949") + b"\xff\n",
-            "items.csv, line 4: there are bytes that are no CP949",
+            "items.csv, line 4: it has bytes that are not CP949",
         ),
-        ("id,name\n1,한글".encode()[:-1], "items.csv, line 2: there are bytes that are no UTF-8 text."),
+        ("id,name\n1,한글".encode()[:-1], "items.csv, line 2: it has bytes that are not UTF-8."),
         (f"id,name\n{QUOTED}2,b\n\n1,c\n", "items.csv, line 6: id '1' is already in line 2."),
         (f"id,name\n{QUOTED}A,b\n\nA,c\n", "items.csv, line 6: id 'A' is already in line 4."),
         (f"id,name\n{QUOTED},b\n", "items.csv, line 4, column id: null value"),
@@ -234,10 +234,10 @@ def test_faults_of_a_new_table(db: Connection, put: Any, content: str | bytes, m
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,name\n5,x\n", "there is no column 'price', which the table t has. The file has: id, name"),
+        ("id,name\n5,x\n", "it lacks the column 'price' of the table t. The file has: id, name"),
         (
             "id,price,naem,x\n5,1,x,\n",
-            "the table t has no column 'naem', 'x' that could be filled. The table has: id, ",
+            "the table t has no column 'naem', 'x' to fill. The table has: id, ",
         ),
         ("id,price,name\n2,1,a\n1,1,b\n", "items.csv, line 3: id '1' is already in the table."),
         ('id,price,name\n2,1,"a\n\n"\n3,2,b\n3,2,b\n', "items.csv, line 6: id '3' is already in line 5."),
@@ -272,7 +272,7 @@ def test_files_that_cannot_be_read(db: Connection, put: Any, tmp_path: Path) -> 
     whole = gzip.compress(b"id,name\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(9999)))
     assert "damaged or incomplete" in fault(db, put(whole[:-2000], "cut.csv.gz"))
     assert "damaged or incomplete" in fault(db, put(b"id\n1\n", "no.csv.gz"))
-    assert "no complete Parquet file" in fault(db, put(b"id\n1\n", "no.parquet"))
+    assert "not a complete Parquet file" in fault(db, put(b"id\n1\n", "no.parquet"))
 
 
 def test_a_line_without_end_is_refused(db: Connection, put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,7 +364,7 @@ def test_parquet_of_one_column_and_of_no_rows(db: Connection, tmp_path: Path) ->
     assert pq.read_table(path)["a"].to_pylist() == [None, "", "x"]
     assert import_export.export_table(db, sql.SQL("select 1 as a, 2 as b where false"), path) == 0
     assert pq.read_table(path).schema.names == ["a", "b"]
-    with pytest.raises(errors.InvalidArgumentError, match="a name of its own: a, a"):
+    with pytest.raises(errors.InvalidArgumentError, match="the same name: a, a"):
         import_export.export_table(db, sql.SQL("select 1 as a, 2 as a"), path)
 
 
@@ -387,7 +387,7 @@ def test_parquet_written_by_others(db: Connection, tmp_path: Path) -> None:
     assert rows(db) == [(1, "a", Decimal(2**64 - 1), at, b"\x00\xff", None), (2, *[None] * 5)]
 
     pq.write_table(pa.table({"id": [1], "tags": [["a"]]}), path)
-    assert "column 'tags' is of type list" in fault(db, path, "u")
+    assert "column 'tags' has the type list" in fault(db, path, "u")
     pq.write_table(pa.table({"id": [1, 2, 1]}), path)
     assert "in.parquet, row 3: id 1 is already in row 1." in fault(db, path, "u")
     pq.write_table(pa.table({"id": [1, 2], "name": ["a", "b\0c"]}), path)
@@ -424,7 +424,7 @@ def test_an_export_that_fails_leaves_the_old_file_and_no_other(
     never = sql.SQL(
         "select case g when 50 then 'infinity' else '2024-01-01'::date end from generate_series(1, 100000) g"
     )
-    with pytest.raises(errors.AisleError, match="no equal in Parquet"):
+    with pytest.raises(errors.AisleError, match="Parquet cannot store"):
         import_export.export_table(db, never, tmp_path / "out.parquet")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"out.csv": "old", "out.parquet": "old"}
     assert rows(db, "select 1") == [(1,)], "the connection stays usable"
@@ -433,7 +433,7 @@ def test_an_export_that_fails_leaves_the_old_file_and_no_other(
 def test_an_export_that_cannot_be_written(db: Connection, tmp_path: Path) -> None:
     with pytest.raises(errors.AisleError, match="No such file or directory"):
         import_export.export_table(db, sql.SQL("select 1"), tmp_path / "missing" / "out.csv")
-    with pytest.raises(errors.InvalidArgumentError, match="no file that could be replaced"):
+    with pytest.raises(errors.InvalidArgumentError, match="it is not a file"):
         import_export.export_table(db, sql.SQL("select 1"), tmp_path)
 
 

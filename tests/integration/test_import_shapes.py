@@ -72,7 +72,7 @@ def test_what_only_happens_to_be_readable_as_cp949_is_refused(
     target: db.Connection, put: Any, text: str, encoding: str
 ) -> None:
     path = put(text.encode(encoding))
-    assert "hardly looks Korean" in fault(target, path)
+    assert "is hardly Korean" in fault(target, path)
     assert "--encoding" in fault(target, path)
     assert not exists(target, "t")
     said, found = read(target, path, encoding=encoding)
@@ -91,10 +91,10 @@ def test_korean_beside_other_letters_is_korean(target: db.Connection, put: Any) 
 
 def test_bytes_of_no_encoding_name_the_line_and_the_option(target: db.Connection, put: Any) -> None:
     said = fault(target, put("id,name\n1,café au lait\n".encode("latin-1")))
-    assert "line 2: there are bytes that are no UTF-8 text." in said
+    assert "line 2: it has bytes that are not UTF-8." in said
     assert "--encoding NAME" in said
     said = fault(target, put("id\tname\n1\t가\n".encode("utf-16") + b"\x00\xd8\x00"))
-    assert "line 3: there are bytes that are no UTF-16 text." in said
+    assert "line 3: it has bytes that are not UTF-16." in said
     assert "Try: --encoding utf-16-le" in fault(target, put("id,name\n1,tea\n".encode("utf-16-le")))
     assert "Try: --encoding utf-16-be" in fault(target, put("id,name\n1,tea\n".encode("utf-16-be")))
     assert read(target, put("id,name\n1,tea\n".encode("utf-16-le")), encoding="UTF-16LE")[1] == [(1, "tea")]
@@ -147,10 +147,10 @@ def test_excels_line_on_the_delimiter_is_followed(target: db.Connection, put: An
 
 def test_tabs_without_quoting_are_read_and_said(target: db.Connection, put: Any) -> None:
     said, found = read(target, put('id\tname\n1\t"27형" 모니터\n2\t"tea\n3\t"\n'))
-    assert said == "with quotes as part of the text"
+    assert said == "with quotes as text"
     assert found == [(1, '"27형" 모니터'), (2, '"tea'), (3, '"')]
     assert read(target, put('id\tname\n1\t"two\nlines"\n')) == ("", [(1, "two\nlines")])
-    assert "a quoted field is not closed" in fault(target, put('id\tname\n1\t"tea\n2\n'), "u")
+    assert "a quoted field has no closing quote" in fault(target, put('id\tname\n1\t"tea\n2\n'), "u")
 
 
 # ---- headers ----
@@ -172,8 +172,8 @@ FOUND = [(1, "녹차", 1000), (2, "커피", 2000)]
 def test_a_title_above_the_header_is_passed_over_and_said(target: db.Connection, put: Any, above: str) -> None:
     said, found = read(target, put(f"{above}{HEADER}\n{DATA}"))
     line = above.count("\n") + 1
-    assert said.startswith(f"Line {line} was taken as the header, ")
-    assert "above it passed over" in said
+    assert said.startswith(f"Line {line} is the header; skipped ")
+    assert "above it" in said
     assert list(types(target)) == HEADER.split(",")
     assert found == FOUND
 
@@ -190,9 +190,9 @@ def test_a_header_is_not_guessed_where_it_is_not_sure(target: db.Connection, put
 def test_the_line_of_the_header_can_be_said(target: db.Connection, put: Any) -> None:
     path = put(f"안내 1,안내 2,안내 3\n또,,\n\n{HEADER}\n{DATA}")
     said, found = read(target, path, header_line=4)
-    assert said == "Line 4 was taken as the header, 2 lines above it passed over."
+    assert said == "Line 4 is the header; skipped 2 lines above it."
     assert found == FOUND
-    assert "line 3 is no row" in fault(target, path, reading=Reading(header_line=3))
+    assert "line 3 has no row" in fault(target, path, reading=Reading(header_line=3))
     assert "line 40 is no row" in fault(target, path, reading=Reading(header_line=40))
     assert "line 4: " in fault(target, put(f"x\n{HEADER}\n1,a,2\n1,b\n"), reading=Reading(header_line=2))
 
@@ -200,8 +200,8 @@ def test_the_line_of_the_header_can_be_said(target: db.Connection, put: Any) -> 
 def test_a_column_name_twice_is_numbered_and_said(target: db.Connection, put: Any) -> None:
     said, found = read(target, put("id,아이콘,아이콘,아이콘 2,아이콘\n1,a,b,c,d\n"))
     assert list(types(target)) == ["id", "아이콘", "아이콘 3", "아이콘 2", "아이콘 4"]
-    assert "Column 3 is called '아이콘 3', as there is a '아이콘' before it" in said
-    assert "Column 5 is called '아이콘 4'" in said
+    assert "Column 3 becomes '아이콘 3', because an earlier column is '아이콘'" in said
+    assert "Column 5 becomes '아이콘 4'" in said
     assert found == [(1, "a", "b", "c", "d")]
 
 
@@ -221,16 +221,16 @@ def test_columns_are_renamed_by_name_or_position(target: db.Connection, put: Any
 
 def test_empty_columns_at_the_end_are_left_out_and_said(target: db.Connection, put: Any) -> None:
     said, found = read(target, put("id,name,,\n1,a,,\n2,b,,\n"))
-    assert (said, found) == ("2 empty columns at the end left out.", [(1, "a"), (2, "b")])
+    assert (said, found) == ("Skipped 2 empty columns at the end.", [(1, "a"), (2, "b")])
     said, found = read(target, put("id,name\n1,a,\n2,b\n"))
-    assert (said, found) == ("1 empty column at the end left out.", [(1, "a"), (2, "b")])
-    assert "line 3: column 3 has no name, but here is a value" in fault(target, put("id,name,,\n1,a,,\n2,b,x,\n"), "u")
+    assert (said, found) == ("Skipped 1 empty column at the end.", [(1, "a"), (2, "b")])
+    assert "line 3: column 3 has no name, but it has a value" in fault(target, put("id,name,,\n1,a,,\n2,b,x,\n"), "u")
     assert "column 2 has no name" in fault(target, put("id,,name\n1,a,b\n"), "u")
 
 
 def test_empty_rows_are_passed_over_and_counted(target: db.Connection, put: Any) -> None:
     said, found = read(target, put("id,name\n1,a\n,\n2,b\n,\n,\n"))
-    assert (said, found) == ("3 empty rows passed over.", [(1, "a"), (2, "b")])
+    assert (said, found) == ("Skipped 3 empty rows.", [(1, "a"), (2, "b")])
 
 
 GODOMALL = (
@@ -246,7 +246,7 @@ def test_rows_that_explain_the_columns_are_refused_or_passed_over(target: db.Con
     assert "--skip-rows 2" in said
     assert not exists(target, "t")
     said, found = read(target, path, skip_rows=2)
-    assert "2 rows below the header passed over." in said
+    assert "Skipped 2 rows below the header." in said
     assert found == [(1000000001, "녹차", 1000, None, None), (1000000002, "커피", 2000, None, None)]
     assert types(target)["상품번호"] == "bigint"
     assert len(read(target, path, skip_rows=0)[1]) == 4
@@ -258,7 +258,7 @@ def test_rows_that_explain_the_columns_are_refused_or_passed_over(target: db.Con
 def test_one_odd_first_value_is_a_warning(target: db.Connection, put: Any) -> None:
     data = "".join(f"s{n},tea {n},{n}00\n" for n in range(1, 30))
     said, found = read(target, put(f"sku,name,price\nfirst,tea,문의\n{data}"))
-    assert "Only line 2 keeps the column 'price' from being numbers" in said
+    assert "Without line 2, the column 'price' would be numbers" in said
     assert "--skip-rows 1" in said
     assert len(found) == 30
     assert read(target, put(f"sku,name,price\nfirst,tea,1\n{data}"))[0] == ""
@@ -275,7 +275,7 @@ def test_rows_that_explain_the_columns_of_an_existing_table(target: db.Connectio
 
 def test_what_can_be_read_only_once_is_refused(target: db.Connection, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
-    assert "is no file; an import reads its file twice. Write what comes" in fault(target, tmp_path / "pipe.csv")
+    assert "is not a file. An import reads its file twice. Write the data" in fault(target, tmp_path / "pipe.csv")
 
 
 @pytest.mark.parametrize("columns", [1601, 1500])
@@ -345,8 +345,8 @@ def test_an_excel_file_is_read(target: db.Connection, put: Any) -> None:
     ]
     for name in ("items.xlsx", "items.csv", "items"):
         said, found = read(target, put(xlsx(sheet), name))
-        assert said.startswith("Line 2 was taken as the header, 1 line above it passed over")
-        assert "1 empty column at the end left out." in said
+        assert said.startswith("Line 2 is the header; skipped 1 line above it")
+        assert "Skipped 1 empty column at the end." in said
         assert found[0][:4] == (1, "녹차\n티백", Decimal("1500.5"), "00123")
         assert found[1][:4] == (12345678901234, " 커피 & 차 ", 2, "7")
         assert list(types(target).values()) == [
@@ -382,7 +382,7 @@ XLS = (
 def test_an_old_excel_file_is_read(target: db.Connection, put: Any) -> None:
     path = put(zlib.decompress(base64.b85decode(XLS)), "items.xls")
     assert read(target, path) == ("", [(1, "녹차"), (2, "커피")])
-    assert "save it again as .xlsx" in fault(target, put(path.read_bytes()[:600], "cut.xls"))
+    assert "save it as .xlsx" in fault(target, put(path.read_bytes()[:600], "cut.xls"))
 
 
 def test_without_calamine_the_error_names_the_extra(
@@ -409,7 +409,7 @@ def test_without_calamine_the_error_names_the_extra(
 def test_what_is_no_table_is_called_by_its_name(target: db.Connection, put: Any, content: bytes, kind: str) -> None:
     for name in ("items.xls", "items.csv"):
         said = fault(target, put(content, name))
-        assert f"{name} is {kind}, no table" in said
+        assert f"{name} is {kind}, not a table" in said
         assert "CSV" in said
 
 
@@ -417,7 +417,7 @@ def test_a_zip_archive_is_to_be_unpacked(target: db.Connection, put: Any) -> Non
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("items.csv", "id\n1\n")
-    assert "is a ZIP archive, no table. Unpack it" in fault(target, put(file.getvalue(), "items.csv"))
+    assert "is a ZIP archive, not a table. Unpack it" in fault(target, put(file.getvalue(), "items.csv"))
 
 
 def test_a_compressed_file_needs_no_ending(target: db.Connection, put: Any) -> None:
@@ -460,14 +460,14 @@ def test_a_complete_parquet_file_with_an_unusable_schema(target: db.Connection, 
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table({"id": [1], "tags": [[("a", 1)]]}, pa.schema(
         {"id": pa.int64(), "tags": pa.map_(pa.string(), pa.int64())})), path)  # fmt: skip
-    assert "column 'tags' is of type map" in fault(target, path)
+    assert "column 'tags' has the type map" in fault(target, path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-8] + (2**31 - 1).to_bytes(4, "little") + b"PAR1")
-    assert "is complete, but its schema cannot be read" in fault(target, path)
+    assert "is complete, but its schema is unreadable" in fault(target, path)
     pq.write_table(pa.table({}), path)
     assert "the file has no columns" in fault(target, path)
     path.write_bytes(whole[:-30])
-    assert "no complete Parquet file" in fault(target, path)
+    assert "not a complete Parquet file" in fault(target, path)
 
 
 def test_bytes_that_are_text_become_text_and_it_is_said(target: db.Connection, tmp_path: Path) -> None:
@@ -476,7 +476,7 @@ def test_bytes_that_are_text_become_text_and_it_is_said(target: db.Connection, t
     table = {"id": [1, 2, 3], "name": names, "raw": [b"\xff", b"a", None], "none": pa.nulls(3, pa.binary())}
     pq.write_table(pa.table(table), path)
     said, found = read(target, path)
-    assert said == "Read as text, as the bytes are UTF-8: name."
+    assert said == "Read as text, because the bytes are UTF-8: name."
     assert list(types(target).values()) == ["bigint", "text", "bytea", "bytea"]
     assert [name for _, name, *_ in found] == ["녹차", None, ""]
     target.execute("create table e (id int, name text, raw bytea, none text)")

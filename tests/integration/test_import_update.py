@@ -33,11 +33,11 @@ def test_a_key_counts_only_for_a_table_that_is_created(target: db.Connection, pu
     path = put("Row ID,name\n1,tea\n2,bread\n")
     import_export.import_table(target, path, "t")
     said = refused(target, path, key="Row ID")
-    assert "--key names the key only of a table that is created" in said
+    assert "--key alone sets the key of a new table only" in said
     assert "--update" in said
     assert len(rows(target)) == 2, "nothing was added"
     target.execute('alter table t add primary key ("Row ID")')
-    assert "already in the table. To change the rows that are there: --update" in fault(target, path, key="Row ID")
+    assert "already in the table. To change existing rows: --update" in fault(target, path, key="Row ID")
     assert import_export.import_table(target, put("Row ID,name\n3,milk\n"), "t", key="Row ID").rows == 1
 
 
@@ -61,7 +61,7 @@ def test_columns_that_the_file_lacks_stay(target: db.Connection, put: Any) -> No
     target.execute("insert into t values (1, 'tea', 100, 1), (2, 'bread', 200, 2)")
     assert update(target, put("id,price\n2,250\n1,100\n")) == upsert.Changes(0, 1, 1)
     assert rows(target) == [(1, "tea", 100, 1), (2, "bread", 250, 2)]
-    assert "a row is new, and the table wants a 'name' for it" in fault(target, put("id,price\n3,1\n"), update=True)
+    assert "a new row needs a 'name'" in fault(target, put("id,price\n3,1\n"), update=True)
     assert update(target, put("id,name\n3,milk\n1,\n")) == upsert.Changes(1, 1, 0), (
         "an empty name, as in a filled table"
     )
@@ -99,7 +99,7 @@ def test_types_that_have_no_equality(target: db.Connection, put: Any) -> None:
     ("content", "message"),
     [
         ("id,name\n2,x\n3,y\n2,z\n", "line 4: id '2' is already in line 2."),
-        ('id,name\n2,"x\ny"\n,y\n', "line 4: id is empty, so the row has no key."),
+        ('id,name\n2,"x\ny"\n,y\n', "line 4: the key id is empty."),
         ("id,name\n2,x\nabc,y\n", "line 3, column id: invalid input syntax for type integer"),
         ("id,name\n2,x\n1,bad\n", 'new row for relation "t" violates check constraint'),
         ("id,nome\n2,x\n", "the table t has no column 'nome'"),

@@ -17,7 +17,7 @@ from aisle.commands import logs
 
 PROGRAM = Path(sys.executable).with_name("aisle")
 URL = "postgresql://nobody@127.0.0.1:1/nowhere"
-SEE = "Run it again as `aisle -v …` to see where; if it stays, report it with that."
+SEE = "Run it again as `aisle -v …` to see the trace. If the error stays, report it with the trace."
 
 
 def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -92,7 +92,7 @@ def test_an_unexpected_error_is_one_sentence(
         ),
         (
             UnicodeEncodeError("utf-8", "x \udcb0\udca1", 2, 4, "surrogates not allowed"),
-            r"The command line, or a variable, has bytes that are no UTF-8 text: \xb0\xa1.",
+            r"The command line or an environment variable has bytes that are not UTF-8: \xb0\xa1.",
         ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",

@@ -44,10 +44,10 @@ SCREEN = 54  # lines: a window as high as a laptop's screen
 INTRODUCTION = """\
 # The command line
 
-Written by `python -m tests.unit.test_docs` from `aisle … --help`. Every option can be given as an environment variable,
+`python -m tests.unit.test_docs` writes this page from `aisle … --help`. An environment variable can set every option,
 too: `AISLE_`, the command and the option in capitals, such as `AISLE_TRAIN_CATEGORY_SEED`. Errors are one sentence and
 a hint on stderr, with exit code 1 (2: wrong usage; 130: interrupted). Tables have bold headings on a terminal only; in
-a pipe or a file they are plain, and no line is folded. `--json` is for programs.
+a pipe or a file they are plain, and no line is folded. `--json` is for programs; [json.md](json.md) lists its keys.
 
 Commands and options complete on Tab after one of these lines, in the shell's start-up file or by hand:
 

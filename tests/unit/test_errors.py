@@ -66,7 +66,7 @@ def test_translate_an_error_of_another_kind(shop: Shop) -> None:
     ("statement", "hint"),
     [
         ("create schema mine", "grant create on database"),
-        ("select aisle.attach_items('shop.products', 'id', 'name')", "by its owner"),
+        ("select aisle.attach_items('shop.products', 'id', 'name')", "a table's owner"),
         ("table aisle._models", "aisle grant"),
     ],
 )

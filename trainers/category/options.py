@@ -15,10 +15,12 @@ class NgramOptions:
     """Hyper-parameters of the n-gram model."""
 
     dimensions: int = 256
-    epochs: int = option(12, "Passes over the rows.", at_least=1, shown="12; with an encoder: 6")
-    # Texts.
+    epochs: int = option(12, "Number of passes over the rows.", at_least=1, shown="12; with an encoder: 6")
     batch_size: int | None = option(
-        None, "Rows a training step.", at_least=1, shown="64 or 256, by the rows; with an encoder: 64"
+        None,
+        "Number of rows in a training step.",
+        at_least=1,
+        shown="64 or 256, by the number of rows; with an encoder: 64",
     )
     members: int | None = None  # models whose mean is taken; None: 4 for a small catalogue, else 1
     learning_rate: float = 0.005  # decays linearly to 0
@@ -33,23 +35,23 @@ class FineTuningOptions:
     """Hyper-parameters of the encoder."""
 
     dimensions: int = 256
-    epochs: int = option(6, "")  # as the n-gram model's
+    epochs: int = option(6, "")  # the n-gram model's option has the help text
     batch_size: int = option(64, "")
-    gradient_accumulation: int = option(1, "Training steps before each update of the weights.", at_least=1)
+    gradient_accumulation: int = option(1, "Number of training steps for each update of the weights.", at_least=1)
     max_length: int = option(
-        48, "Tokens that the encoder reads of a text, or its own limit if that is lower.", at_least=3,
-        shown="48; of a review: 128",
+        48, "Largest number of tokens that the encoder reads of a text; its own limit may be lower.", at_least=3,
+        shown="48; for reviews: 128",
     )  # fmt: skip
     learning_rate: float | None = option(
-        None, "Peak learning rate of the encoder.", above=0, at_most=1, shown="2e-4 for small encoders, else 3e-5"
+        None, "Peak learning rate of the encoder.", above=0, at_most=1, shown="2e-4 for a small encoder, else 3e-5"
     )
     head_learning_rate: float = 2e-3
     warm_up: float = 0.06  # share of the steps
     label_smoothing: float = 0.1
-    precision: str = option("auto", "Precision of the encoder's numbers.", choices=("auto", "fp32", "bf16", "fp16"))
-    early_stopping: int = option(2, "Stop after this many epochs without improvement; 0 never stops early.")
+    precision: str = option("auto", "Floating-point precision.", choices=("auto", "fp32", "bf16", "fp16"))
+    early_stopping: int = option(2, "Number of epochs without improvement before training stops; 0 never stops early.")
     fit_in: str | None = option(
-        None, "Choose settings with which training fits into this much memory, such as 8GB.", metavar="MEMORY"
+        None, "Memory that training may use, such as 8GB; chooses settings that fit.", metavar="MEMORY"
     )
     gradient_checkpointing: bool = False
     freeze_word_embeddings: bool = False
@@ -57,31 +59,31 @@ class FineTuningOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TextOptions(TaskOptions):
-    """How a classifier of texts is fitted."""
+    """Options of every classifier of texts."""
 
     encoder: str | None = option(
-        None, "Text encoder: `ngram` (nothing to download), a Hugging Face name, or a local folder.", shown="ngram",
+        None, "Text encoder: `ngram` (no download), a Hugging Face name, or a local folder.", shown="ngram",
         parse=lambda name: None if name == "ngram" else name,
     )  # fmt: skip
     ngram: NgramOptions = field(default_factory=NgramOptions)
     fine_tuning: FineTuningOptions = field(default_factory=FineTuningOptions)
 
     def given(self, values: Mapping[str, Any]) -> Self:
-        """Return these options with what the command line was given: epochs and batches are the encoder's, if any."""
+        """Return these options with the values of the command line. An encoder takes the epochs and the batch size."""
         built = options.build(self, values)
         return built if built.encoder is None else replace(built, ngram=self.ngram)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(TextOptions):
-    """Train product → category."""
+    """Train the category model on products."""
 
     split_column: str | None = option(
-        None, "Column that says train, valid or test.", shown="rows are split by groups of near-equal names"
+        None, "Column with the split of each row: train, valid or test.", shown="by groups of nearly equal names"
     )
-    min_rows: int = option(MIN_ROWS, "Leave out categories with fewer labelled rows.")
+    min_rows: int = option(MIN_ROWS, "Smallest number of labelled rows of a category; ignores smaller ones.")
     baseline: bool | None = option(
-        None, "Compare with TF-IDF + linear SVM.", shown="if that takes less than about 20 seconds"
+        None, "Compare with TF-IDF + linear SVM.", shown="if it takes less than about 20 seconds"
     )
     deploy: bool | None = options.of_one_run(
         None, "Make the model live.", shown="if it beats the live model and the baseline, or if no model is live"

@@ -6,16 +6,16 @@ from typing import ClassVar
 from aisle.trainers.category.options import FineTuningOptions, NgramOptions, TextOptions
 from aisle.trainers.options import of_one_run, option
 
-DIMENSIONS = 16  # of the n-gram model: two categories need no more
+DIMENSIONS = 16  # of the n-gram model; two categories need no more
 MAX_LENGTH = 128  # tokens that an encoder reads of a review
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(TextOptions):
-    """Train review → liked or not liked, on the reviews with a rating."""
+    """Train the preference model on reviews with a rating."""
 
     liked_from: float | None = option(None, "Lowest rating that means liked, such as 4.")
-    # With neither, the column of ratings must be boolean.
+    # Without both, the column of ratings must be boolean.
     liked: tuple[str, ...] = option((), "Rating that means liked, such as good; repeatable.")
     ngram: NgramOptions = field(default_factory=lambda: NgramOptions(dimensions=DIMENSIONS))
     fine_tuning: FineTuningOptions = field(default_factory=lambda: FineTuningOptions(max_length=MAX_LENGTH))

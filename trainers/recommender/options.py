@@ -6,7 +6,7 @@ from typing import ClassVar
 from aisle.db import errors
 from aisle.trainers.options import TaskOptions, names, of_one_run, option, seconds
 
-LONGEST = 2000  # dimensions that a model may have; each member may need one beside its own
+LONGEST = 2000  # dimensions of a model; each member may need one for its bias
 LONGEST_HISTORY = 1000  # events
 
 
@@ -14,38 +14,40 @@ LONGEST_HISTORY = 1000  # events
 class TowerOptions:
     """Hyper-parameters of the towers."""
 
-    # What is learned.
+    # The networks.
     features: tuple[str, ...] = ("user", "item")  # of user, item, category, text, location, and context features
     # Of one member, without the bias.
     dimensions: int = option(64, "Embedding dimensions.", at_least=1, at_most=LONGEST - 1)
-    # Dot products add.
-    members: int = option(1, "Train this many models with different seeds, and join their vectors.", at_least=1)
-    # None: all, up to the longest.
-    history: int | None = option(50, "Number of a user's last events that count.", at_least=1, at_most=LONGEST_HISTORY)
+    # The dot product of joined vectors is the sum of the members' dot products.
+    members: int = option(1, "Number of models to train with different seeds; joins their vectors.", at_least=1)
+    # None: all events, up to LONGEST_HISTORY.
+    history: int | None = option(
+        50, "Number of a user's last events in the history.", at_least=1, at_most=LONGEST_HISTORY
+    )
     exponent: float = 0.5
     smoothing: int = 1  # rounds of item → users → items that an item's vectors are smoothed over
-    tied: bool = False  # one vector an item is both p and q, up to q's length
-    cosine: bool = True  # unit q, and unit u in the loss: no bias; False: plain dot products and a bias
-    # What is predicted. 'time': earlier events predict each event; 'set': some of a user's events predict the others.
+    tied: bool = False  # one vector of an item is both p and q, up to q's length
+    cosine: bool = True  # True: q and, in the loss, u have length 1, and there is no bias; False: dot products, a bias
+    # The targets. 'time': earlier events predict each event; 'set': some of a user's events predict the others.
     order: str = option(
-        "time", "Learn from sets of events, without their order. Held-out events still go by time.", name="--unordered",
-        is_flag=True, parse=lambda unordered: "set",
+        "time", "Learn from sets of events, without their order. Held-out events are still the latest.",
+        name="--unordered", is_flag=True, parse=lambda unordered: "set",
     )  # fmt: skip
-    exclude_seen: bool = True  # a user's own items are not recommended, so they are neither targets nor negatives
-    # How it is learned. The learning rate falls to 0 over the epochs.
+    exclude_seen: bool = True  # recommendations leave out a user's own items, so these are no targets and no negatives
+    # Training. The learning rate falls to 0 over the epochs.
     epochs: int = option(30, "Largest number of passes over the events.", at_least=1)
-    stop_after: int | None = None  # epochs; what validation found best, for the last fit on everything
-    batch_size: int = option(2048, "Events a training step, or users with --unordered.", at_least=1)
+    stop_after: int | None = None  # epochs of the last fit, on all rows: validation found this number best
+    batch_size: int = option(2048, "Number of events in a training step; of users with --unordered.", at_least=1)
     learning_rate: float = option(0.01, "Learning rate of Adam.")
     temperature: float = 0.1
-    history_dropout: float = 0.5  # share of a history that is left out ('set': that is the target)
-    user_dropout: float = 0.1  # share of users treated as unknown
-    id_dropout: float = 0.2  # share of items known by category and text only, where there are such features
+    history_dropout: float = 0.5  # share of a history that a step leaves out ('set': it is the target)
+    user_dropout: float = 0.1  # share of users that a step treats as unknown
+    id_dropout: float = 0.2  # share of items that a step knows by category and text only, if these are features
     weight_decay: float = 0.0  # on users' and contexts' vectors
     user_weight: float = 0.5  # 'set': a user with k targets counts k^user_weight
     negatives: int | None = None  # items drawn at each step; None: all, unless there are too many
     spread: float = 0.1  # standard deviation of the vectors at the start
-    # When it stops.
+    # Early stopping.
     patience: int = 3  # evaluations without a better one
     evaluate_every: int = 1  # epochs
     evaluate_at: int = 10  # k of recall@k
@@ -55,47 +57,47 @@ class TowerOptions:
         """Raise InvalidArgumentError for vectors that no index could hold."""
         if self.members * (self.dimensions + 1) > LONGEST:
             raise errors.InvalidArgumentError(
-                f"{self.members} × ({self.dimensions} + 1) dimensions are too many; {LONGEST:,} are the most.",
+                f"{self.members} × ({self.dimensions} + 1) dimensions are too many; the limit is {LONGEST:,}.",
                 hint="Lower --members or --dimensions.",
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(TaskOptions):
-    """Train user → items."""
+    """Train the recommender on interactions or orders."""
 
     features: tuple[str, ...] | None = option(
         None, "Features to learn from, separated by commas: user, item, category, text, location, hour, weekday, "
         "meal_slot, and attached context columns.",
-        shown="user,item and, where there are any, category, text and location", parse=names, used_in="train",
+        shown="user,item and category, text and location if attached", parse=names, used_in="train",
     )  # fmt: skip
     model: str = option(
-        "best", "Model to fit: two towers, a matrix factorisation (which has no contexts), or the better of the two on "
-        "validation data.",
+        "best", "Model to fit: two towers, a matrix factorisation (it ignores contexts), or the better of the two on "
+        "validation rows.",
         choices=("best", "towers", "ials"), used_in="train",
     )  # fmt: skip
-    # Where only what a user liked is predicted, the rest stays history.
+    # With 'liked', the other events are still part of the history.
     liked_only: bool = option(
-        False, "Events to predict: all, or those that the user liked, by rating or label.", name="--positives",
+        False, "Events to predict: all events, or those that the user liked by rating or label.", name="--positives",
         choices=("all", "liked"), shown="all", parse="liked".__eq__,
     )  # fmt: skip
     repeats: bool = option(
-        False, "Recommend items that the user knows, too: for stores and other items that users return to."
+        False, "Recommend items from the user's own history, too: for stores and other items that users return to."
     )
     # Seconds since 1970.
     test_from: float | None = option(
-        None, "Hold out the events from this moment on, of users who have earlier ones.",
-        shown="each user's last event", parse=seconds, metavar="MOMENT",
+        None, "Moment from which on events of users with earlier events are held out.",
+        shown="each user's last event is held out", parse=seconds, metavar="MOMENT",
     )  # fmt: skip
     validate_from: float | None = option(
-        None, "The same moment for validation.", shown="each user's last event but the held-out ones", parse=seconds,
-        metavar="MOMENT",
+        None, "Moment from which on events are validation rows.",
+        shown="each user's last event before the held-out one", parse=seconds, metavar="MOMENT",
     )  # fmt: skip
     top: int = option(10, "k of recall@k and the other metrics.", at_least=1)
     towers: TowerOptions = field(default_factory=TowerOptions)
     deploy: bool | None = of_one_run(
-        None, "Make the model live.", shown="if it beats the live model and the baselines; the first model: if it "
-        "beats popularity and the user's own history",
+        None, "Make the model live.", shown="if it beats the live model and the baselines; a first model: if it beats "
+        "popularity and the user's own history",
     )  # fmt: skip
 
     rows_held_out: ClassVar[str] = "held-out users' items"
