@@ -90,7 +90,7 @@ class _Stock:
 
 @dataclass(frozen=True)
 class _Person:
-    taste: NDArray[np.float64]  # (products,) sums to 1
+    preferences: NDArray[np.float64]  # (products,) sums to 1
     order_gap: float  # days between orders
     pace: float  # how fast this household uses things up; 1: as fast as others
     visits: int  # visits over the whole time, each of several views
@@ -160,9 +160,9 @@ def _person(stock: _Stock, rng: np.random.Generator, *, regular: bool) -> _Perso
     for index, category in enumerate(stock.categories):
         if category.household:
             likes[index] *= 4.0 if category.household in households else 0.01
-    taste = stock.popularity * likes[stock.category] * rng.lognormal(0, 0.8, stock.brands)[stock.brand]
+    preferences = stock.popularity * likes[stock.category] * rng.lognormal(0, 0.8, stock.brands)[stock.brand]
     person = _Person(
-        taste=taste / taste.sum(),
+        preferences=preferences / preferences.sum(),
         order_gap=float(np.clip(rng.lognormal(np.log(20), 0.5), 6, 90)),
         pace=float(rng.lognormal(0, 0.2)),
         visits=1 + int(rng.lognormal(np.log(9), 0.7)),
@@ -178,7 +178,7 @@ def _baskets(
     person: _Person, stock: _Stock, start: date, rng: np.random.Generator
 ) -> list[tuple[datetime, dict[int, int]]]:
     """One customer's orders: when, and how many of which product (positions)."""
-    cumulative = person.taste.cumsum()
+    cumulative = person.preferences.cumsum()
 
     def empty_on(product: int, bought: int) -> float:
         return bought + float(stock.gap[product]) * person.pace * rng.normal(0.9, 0.15)
@@ -212,7 +212,7 @@ def _baskets(
 
 def _views(person: _Person, stock: _Stock, start: date, rng: np.random.Generator) -> list[tuple[datetime, int]]:
     """One customer's views: when, and of which product (position)."""
-    by_meal = stock.meal * person.taste  # (meals, products)
+    by_meal = stock.meal * person.preferences  # (meals, products)
     cumulative = by_meal.cumsum(axis=1)
     views = []
     for _ in range(person.visits):

@@ -8,10 +8,10 @@ from aisle.embedder import queue
 
 logger = logging.getLogger(__name__)
 
-FIRST_OUTAGE, LONGEST_OUTAGE = 1.0, 60.0  # seconds that a model which cannot be used is left alone; doubles
+FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds that a model which cannot be used is left alone; doubles
 
 
-class OutageError(Exception):
+class UnusableModelError(Exception):
     """The model cannot be used at present."""
 
     def __init__(self, error: Exception) -> None:
@@ -19,7 +19,7 @@ class OutageError(Exception):
         self.error = error
 
 
-class Outages:
+class Backoff:
     """The models that cannot be used, and when each is tried again."""
 
     def __init__(self) -> None:
@@ -27,14 +27,14 @@ class Outages:
         self._until: dict[int, float] = {}
         self._errors: dict[int, Exception] = {}
 
-    def begin(self, model_id: int, error: Exception) -> None:
+    def note_failure(self, model_id: int, error: Exception) -> None:
         """Leave a model alone, for twice as long as the last time."""
-        delay = min(2 * self._delays.get(model_id, FIRST_OUTAGE / 2), LONGEST_OUTAGE)
+        delay = min(2 * self._delays.get(model_id, FIRST_DELAY / 2), LONGEST_DELAY)
         self._delays[model_id], self._errors[model_id] = delay, error
         self._until[model_id] = time.monotonic() + delay * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
         logger.warning("Model %s cannot be used, trying again in %g s: %s", model_id, delay, queue.text_of(error))
 
-    def end(self, model_id: int) -> None:
+    def note_success(self, model_id: int) -> None:
         """Note that a model works."""
         for known in (self._delays, self._until, self._errors):
             known.pop(model_id, None)
@@ -48,7 +48,7 @@ class Outages:
         return self._errors.get(model_id)
 
 
-def is_outage(error: Exception) -> bool:
+def is_unusable(error: Exception) -> bool:
     """Return whether an error would meet any row: no memory, no disk, no connection."""
     return isinstance(error, MemoryError | OSError) or (
         # PyTorch says it so, on CPU and GPU.

@@ -29,21 +29,21 @@ RETRY_INTERVAL = 30.0  # seconds until a broken bell is hung up anew; a tenth of
 SLICE = 0.5  # seconds; a thread looks that often whether it should end
 
 
-class Doorbell:
+class Listener:
     """Listens directly to the server, in the background."""
 
     def __init__(self, url: str, poll_interval: float) -> None:
         self._url = url
         self._poll_interval = poll_interval
-        self._channel = f"aisle_bell_{uuid.uuid4().hex}"
+        self._channel = f"aisle_test_{uuid.uuid4().hex}"
         self._pause = FIRST_POLL
-        self._rang = threading.Event()
+        self._woken = threading.Event()
         self._closed = threading.Event()
-        self._hangs = False  # LISTEN was accepted
+        self._listens = False  # LISTEN was accepted
         self._hears = False  # and a notification came through
         self._probed_at = -PROBE_INTERVAL
         self._unheard_since: float | None = None
-        self._said_deaf = False
+        self._has_warned = False
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
 
     def wait(self, connection: Connection, longest: float, keep_on: Callable[[], bool]) -> None:
@@ -51,16 +51,16 @@ class Doorbell:
 
         It takes a moment even if work is said to be due: what was not taken up just now may be held by somebody else.
         """
-        if self._hangs and time.monotonic() - self._probed_at >= PROBE_INTERVAL:
+        if self._listens and time.monotonic() - self._probed_at >= PROBE_INTERVAL:
             self._probed_at = time.monotonic()
             self._unheard_since = self._unheard_since or self._probed_at
             connection.execute("select pg_notify(%s, '')", (self._channel,))
         deadline = time.monotonic() + min(self._poll_interval if self._hears else self._pause, max(longest, FIRST_POLL))
         self._pause = min(2 * self._pause, self._poll_interval)
         while keep_on() and (left := deadline - time.monotonic()) > 0:
-            if self._rang.wait(min(left, SLICE)):
+            if self._woken.wait(min(left, SLICE)):
                 break
-        self._rang.clear()
+        self._woken.clear()
 
     def was_busy(self) -> None:
         """Look again soon, because where there was work there may be more."""
@@ -79,10 +79,10 @@ class Doorbell:
                 ) as connection:
                     worked = self._serve(connection)
             except psycopg.Error as error:
-                self._say_deaf(addresses.reason(error, self._url))
+                self._warn_once(addresses.reason(error, self._url))
             except TimeoutError as error:
-                self._say_deaf(str(error))
-            self._hangs = self._hears = False
+                self._warn_once(str(error))
+            self._listens = self._hears = False
             self._closed.wait(RETRY_INTERVAL * (0.1 if worked else 1) * random.uniform(0.5, 1))  # noqa: S311  # jitter
 
     def _serve(self, connection: Connection) -> bool:
@@ -90,31 +90,31 @@ class Doorbell:
         # The session is on whatever search path it came with: names have their schema.
         _execute(connection, "select pg_catalog.pg_backend_pid()")
         if _execute(connection, "select pg_catalog.pg_backend_pid()") != str(connection.info.backend_pid):
-            self._say_deaf("a pooler stands between")
+            self._warn_once("a pooler stands between")
             return False
         _execute(connection, f"listen {CHANNEL}; listen {self._channel}; set idle_session_timeout = 0")
-        self._unheard_since, self._probed_at, self._hangs = None, -PROBE_INTERVAL, True
-        self._rang.set()  # what was notified before this moment was not heard: look once, and ring the bell
+        self._unheard_since, self._probed_at, self._listens = None, -PROBE_INTERVAL, True
+        self._woken.set()  # what was notified before this moment was not heard: look once, and ring the bell
         worked = False
         while not self._closed.is_set():
             for notification in connection.notifies(timeout=SLICE, stop_after=1):
-                self._rang.set()
+                self._woken.set()
                 if notification.channel == self._channel:
                     if not worked:
                         logger.info("Listening on %s.", CHANNEL)
-                    self._unheard_since, self._said_deaf = None, False
+                    self._unheard_since, self._has_warned = None, False
                     self._hears = worked = True
             unheard = self._unheard_since
             if unheard is not None and time.monotonic() - unheard > PATIENCE:
-                self._say_deaf("they do not arrive")
+                self._warn_once("they do not arrive")
                 break
         return worked
 
-    def _say_deaf(self, reason: str) -> None:
+    def _warn_once(self, reason: str) -> None:
         """Say once that polling it is."""
-        if not self._said_deaf and not self._closed.is_set():
+        if not self._has_warned and not self._closed.is_set():
             logger.warning("No notifications (%s): polling at least every %g s.", reason.strip(), self._poll_interval)
-        self._said_deaf = True
+        self._has_warned = True
 
 
 def _execute(connection: Connection, statement: str) -> str | None:

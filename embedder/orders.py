@@ -222,11 +222,11 @@ def recency(baskets: Baskets, decay: float) -> sparse.csr_array:
     return sparse.csr_array(counts)  # what occurs twice is added up
 
 
-def tastes(baskets: Baskets, item_tastes: Floats, decay: float) -> Floats:
+def customer_vectors(baskets: Baskets, item_vectors: Floats, decay: float) -> Floats:
     """Return each customer's taste: what the items bought add up to, at length 1, (customers, d); 0 without any."""
     counts = recency(baskets, decay)
     counts.data = np.log1p(counts.data)
-    sums = counts @ item_tastes.astype(np.float64)
+    sums = counts @ item_vectors.astype(np.float64)
     return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 

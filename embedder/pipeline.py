@@ -20,7 +20,7 @@ import psycopg
 
 from aisle.db import Connection, errors
 from aisle.embedder import queue
-from aisle.embedder.backoff import OutageError, Outages, is_outage
+from aisle.embedder.backoff import Backoff, UnusableModelError, is_unusable
 
 logger = logging.getLogger(__name__)
 
@@ -99,11 +99,11 @@ class Batch:
 
     embedder: Embedder
     claim: queue.Claim
-    in_step: set[int]  # the models that it brings up to date
+    current: set[int]  # the models that it brings up to date
     present: set[str]
     parts: list[Part] = field(default_factory=list)
     failed: dict[str, Exception] = field(default_factory=dict)
-    outages: set[int] = field(default_factory=set)  # models that could not be used
+    unusable: set[int] = field(default_factory=set)  # models that could not be used
     trouble: Exception | None = None  # why nothing could be written, which is no row's fault
 
 
@@ -123,7 +123,7 @@ class Pipeline:
         self._batch_size = batch_size
         self._lease = lease
         self._report = report
-        self._outages = Outages()
+        self._backoff = Backoff()
         self._resting: dict[str, float] = {}  # tasks that have no model to use, and until when
         self._batches: deque[Batch] = deque()
         self._lost: list[queue.Claim] = []
@@ -200,27 +200,27 @@ class Pipeline:
         for _ in range(len(self._embedders)):
             self._embedders.rotate(-1)
             embedder = self._embedders[-1]
-            in_step = embedder.generations(connection)
-            usable = {m: g for m in in_step if (g := self._load(connection, embedder, m)) is not None}
-            if len(usable) < len(in_step):  # some may be gone, rather than unable
+            current = embedder.generations(connection)
+            usable = {m: g for m in current if (g := self._load(connection, embedder, m)) is not None}
+            if len(usable) < len(current):  # some may be gone, rather than unable
                 there = embedder.generations(connection)
-                in_step = [model_id for model_id in in_step if model_id in there]
-            if in_step and not usable:
-                self._resting[embedder.task] = time.monotonic() + min(map(self._outages.seconds_left, in_step))
+                current = [model_id for model_id in current if model_id in there]
+            if current and not usable:
+                self._resting[embedder.task] = time.monotonic() + min(map(self._backoff.seconds_left, current))
                 continue
             self._resting.pop(embedder.task, None)
             if not self._batches:
                 self._renewed = time.monotonic()
             claim = queue.claim(connection, embedder.task, self._batch_size, self._lease)
             if claim.jobs:
-                batch = Batch(embedder, claim, set(in_step), set(claim.ids), outages=set(in_step) - usable.keys())
+                batch = Batch(embedder, claim, set(current), set(claim.ids), unusable=set(current) - usable.keys())
                 self._batches.append(batch)
                 self._read(connection, batch, usable)
                 return True
         return False
 
     def _load(self, connection: Connection, embedder: Embedder, model_id: int) -> Any | None:
-        if self._outages.seconds_left(model_id):
+        if self._backoff.seconds_left(model_id):
             return None
         try:
             return embedder.load(connection, model_id)
@@ -228,14 +228,14 @@ class Pipeline:
             raise
         except Exception as error:
             if not self._is_gone(connection, embedder, model_id):
-                self._outages.begin(model_id, error)
+                self._backoff.note_failure(model_id, error)
             return None
 
     def _is_gone(self, connection: Connection, embedder: Embedder, model_id: int) -> bool:
         """Return whether a model that failed was removed meanwhile, which is nobody's fault; say so."""
         if model_id in embedder.generations(connection):
             return False
-        self._outages.end(model_id)
+        self._backoff.note_success(model_id)
         logger.info("Model %s is gone: it was removed.", model_id)
         return True
 
@@ -244,15 +244,15 @@ class Pipeline:
             failed: dict[str, Exception] = {}
             try:
                 rows = _read_each_good_row(connection, batch.embedder, generation, batch.claim.ids, failed)
-            except OutageError as outage:
-                self._outages.begin(model_id, outage.error)
-                batch.outages.add(model_id)
+            except UnusableModelError as unusable:
+                self._backoff.note_failure(model_id, unusable.error)
+                batch.unusable.add(model_id)
                 continue
             if failed and self._is_gone(connection, batch.embedder, model_id):
                 continue
             if failed and not rows and not self._fails_alone(connection, batch, model_id, generation, len(failed)):
-                self._outages.begin(model_id, next(iter(failed.values())))
-                batch.outages.add(model_id)
+                self._backoff.note_failure(model_id, next(iter(failed.values())))
+                batch.unusable.add(model_id)
                 continue
             batch.failed |= failed
             batch.present = {row.id for row in rows} | batch.failed.keys()
@@ -293,14 +293,14 @@ class Pipeline:
                 if nothing and not self._fails_alone(
                     connection, batch, part.model_id, part.generation, len(part.stale)
                 ):
-                    raise OutageError(next(iter(embedded.failed.values())))
-            except OutageError as outage:
+                    raise UnusableModelError(next(iter(embedded.failed.values())))
+            except UnusableModelError as unusable:
                 if self._is_gone(connection, batch.embedder, part.model_id):
                     continue
-                self._outages.begin(part.model_id, outage.error)
-                batch.outages.add(part.model_id)
+                self._backoff.note_failure(part.model_id, unusable.error)
+                batch.unusable.add(part.model_id)
             else:
-                self._outages.end(part.model_id)
+                self._backoff.note_success(part.model_id)
                 results.append((part, embedded.results))
                 batch.failed |= embedded.failed
         ended = self._write(connection, batch, results, batch.claim.ids)
@@ -309,8 +309,8 @@ class Pipeline:
             queue.fail(connection, batch.claim, id_, error)
         left = batch.claim.jobs.keys() - ended - batch.failed.keys()
         if left:
-            delays = [timedelta(seconds=self._outages.seconds_left(model_id)) for model_id in batch.outages]
-            reason = next(filter(None, map(self._outages.error, batch.outages)), batch.trouble)
+            delays = [timedelta(seconds=self._backoff.seconds_left(model_id)) for model_id in batch.unusable]
+            reason = next(filter(None, map(self._backoff.error, batch.unusable)), batch.trouble)
             queue.defer(connection, batch.claim, left, max([GIVE_WAY, *delays]), reason)
         self._report(batch.claim.task, len(ended), len(batch.failed))
         return len(ended)
@@ -338,19 +338,19 @@ class Pipeline:
                 is_about_rows = True
                 held = queue.lock(connection, batch.claim) & set(ids)
                 # A generation may have come, whose backfill passed over our leases, or gone since the claim.
-                in_step = set(batch.embedder.generations(connection))
+                current = set(batch.embedder.generations(connection))
                 gone = held - batch.present
                 if gone:
                     batch.embedder.forget(connection, sorted(gone))
                 done = held & batch.present - batch.failed.keys()
                 for part, columns in results:
-                    if part.model_id not in in_step:
+                    if part.model_id not in current:
                         continue
                     stored: set[str] = set()
                     for column in columns:
                         stored |= batch.embedder.write(connection, part.generation, column, done)
                     done -= part.stale - stored
-                ended = gone if batch.outages or not in_step <= batch.in_step else gone | done
+                ended = gone if batch.unusable or not current <= batch.current else gone | done
                 queue.finish(connection, batch.claim, ended)
                 return ended
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
@@ -408,7 +408,7 @@ def _read_each_good_row(
         raise
     except Exception as error:
         if isinstance(error, psycopg.Error) and isinstance(errors.translate(error), errors.ForeignCodeError):
-            raise OutageError(error) from error
+            raise UnusableModelError(error) from error
         if len(ids) == 1:
             failed[ids[0]] = error
             return []
@@ -422,7 +422,7 @@ def _read_each_good_row(
 def _embed_each_good_row(embedder: Embedder, generation: Any, rows: Sequence[Row]) -> Embedded:
     """Embed a batch; halve one that fails until the rows at fault are alone, so that their neighbours pay no price.
 
-    Raises OutageError when memory or the model's own host is what is missing. Rows that are in neither part of the
+    Raises UnusableModelError when memory or the model's own host is what is missing. Rows that are in neither part of the
     answer were not tried.
     """
     embedded = Embedded()
@@ -435,8 +435,8 @@ def _embed_each_good_row(embedder: Embedder, generation: Any, rows: Sequence[Row
             if len(part) > 1:
                 middle = len(part) // 2
                 parts.extendleft([part[middle:], part[:middle]])
-            elif is_outage(error):
-                raise OutageError(error) from error
+            elif is_unusable(error):
+                raise UnusableModelError(error) from error
             else:
                 embedded.failed[part[0].id] = error
     return embedded

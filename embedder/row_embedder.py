@@ -46,9 +46,9 @@ class RowEmbedder(ABC, Generic[G]):
     def generations(self, connection: Connection) -> list[int]:
         """Return the models whose vectors are kept in step now, and forget those that no longer are."""
         rows = connection.execute(db.read("queries/generations_to_embed"), {"task": self.task}).fetchall()
-        in_step = [model_id for (model_id,) in rows]
-        self._loaded = {model_id: self._loaded[model_id] for model_id in in_step if model_id in self._loaded}
-        return in_step
+        current = [model_id for (model_id,) in rows]
+        self._loaded = {model_id: self._loaded[model_id] for model_id in current if model_id in self._loaded}
+        return current
 
     def load(self, connection: Connection, model_id: int) -> G:
         """Return a generation, from memory if it is there."""

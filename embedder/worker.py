@@ -19,7 +19,7 @@ from aisle.embedder import queue
 from aisle.embedder.customer_vectors import CustomerEmbedder
 from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.item_vectors import ItemEmbedder
-from aisle.embedder.listener import Doorbell
+from aisle.embedder.listener import Listener
 from aisle.embedder.metrics import Metrics
 from aisle.embedder.pipeline import BATCH_SIZE, Embedder, Pipeline
 from aisle.embedder.row_embedder import RowEmbedder
@@ -85,30 +85,32 @@ class Worker:
             lease=self._options.lease,
             report=self._metrics.count,
         )
-        bell: Doorbell | None = None
+        listener: Listener | None = None
         try:
             while not self._stopping:
                 try:
                     with db.connect(self._url, application_name="aisle worker", settings=queue.SETTINGS) as connection:
                         connection.prepare_threshold = None  # a pooler may lend another session each time
                         self._check(connection)
-                        bell = bell or Doorbell(self._options.listen_url or self._url, self._options.poll_interval)
-                        self._serve(connection, pipeline, bell)
+                        listener = listener or Listener(
+                            self._options.listen_url or self._url, self._options.poll_interval
+                        )
+                        self._serve(connection, pipeline, listener)
                 except LOSSES as error:
-                    if bell is None and (self._options.once or isinstance(error, db.errors.WrongAddressError)):
+                    if listener is None and (self._options.once or isinstance(error, db.errors.WrongAddressError)):
                         raise
                     seconds = self._pause * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
-                    what = "Lost the database" if bell else "There is no database yet"
+                    what = "Lost the database" if listener else "There is no database yet"
                     logger.warning("%s, trying again in %.1f s: %s", what, seconds, error)
                     self._metrics.lose_database()
                     self._sleep(seconds)
                     self._pause = min(2 * self._pause, LONGEST_RECONNECT)
         finally:
             pipeline.close()
-            if bell:
-                bell.close()
+            if listener:
+                listener.close()
 
-    def _serve(self, connection: Connection, pipeline: Pipeline, bell: Doorbell) -> None:
+    def _serve(self, connection: Connection, pipeline: Pipeline, listener: Listener) -> None:
         busy_at = time.monotonic()
         next_step = STEP / self._options.compare_rate if self._options.compare_rate else math.inf
         while not self._stopping:
@@ -119,13 +121,13 @@ class Worker:
             self._metrics.look(connection)
             if done:
                 logger.info("Embedded %d rows.", done)
-                bell.was_busy()
+                listener.was_busy()
                 busy_at = time.monotonic()
             idle_exit = self._options.idle_exit
             if self._options.once or (idle_exit is not None and time.monotonic() - busy_at >= idle_exit):
                 self._stopping = True
             elif not self._stopping and not self._compare(connection):
-                bell.wait(connection, min(pipeline.seconds_to_next(connection), next_step), self._keeps_on)
+                listener.wait(connection, min(pipeline.seconds_to_next(connection), next_step), self._keeps_on)
 
     def _compare(self, connection: Connection) -> int:
         """Compare some rows with their vectors, if it is time to; return how many were found to differ."""

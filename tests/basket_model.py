@@ -20,7 +20,7 @@ def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple
         (model_id,),
     ).fetchall()
     learned = Learned(
-        item_tastes=generation.item_tastes[places],
+        item_vectors=generation.item_vectors[places],
         popularity=np.array([row[1] for row in rows])[places],
         gap=np.array([row[2] for row in rows])[places],
         average_gap=parameters["gap"],

@@ -1,7 +1,7 @@
-"""A task's options: one dataclass, from which the command line, the stored parameters and a retraining are made.
+"""A task's options: one dataclass defines the command line, the stored parameters and a retraining.
 
-A field that a user may set says how, by `option`. `dump` turns options into JSON that is stored whole with the model;
-`restore` turns it back.
+`option` makes a field that the command line can set. `dump` turns the options into JSON, stored with the model;
+`restore` reads it back.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,19 +14,19 @@ OptionsT = TypeVar("OptionsT")
 
 @dataclass(frozen=True)
 class Flag:
-    """How a field is set on the command line. `help` is a sentence; the default is added to it."""
+    """The command-line flag of a field. `help` is a sentence; the command line adds the default."""
 
     help: str
-    name: str | None = None  # None: the field's own, with dashes
+    name: str | None = None  # None: the field's name, with dashes
     choices: Sequence[str] = ()
     at_least: float | None = None
     at_most: float | None = None
     above: float | None = None
     below: float | None = None
     metavar: str | None = None
-    is_flag: bool = False  # takes no value, whatever the field's type
+    is_flag: bool = False  # takes no value
     shown: str | None = None  # the default in words
-    parse: Callable[[Any], Any] | None = None  # from what was given to the field's value
+    parse: Callable[[Any], Any] | None = None  # given value → the field's value
     used_in: str = "both"  # 'train', 'experiment', or 'grid': an experiment's --grid alone
 
 
@@ -36,13 +36,13 @@ def option(default: Any, help: str, **how: Any) -> Any:  # noqa: A002 - click's 
 
 
 def of_one_run(default: Any, help: str | None = None, **how: Any) -> Any:  # noqa: A002
-    """Return a field that a later run of the same model does without: it is not stored."""
+    """Return a field of this run only: it is not stored with the model."""
     return field(default=default, metadata={"flag": None if help is None else Flag(help, **how), "is_stored": False})
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOptions:
-    """What every task can be told."""
+    """The options of every task."""
 
     seed: int = option(7, "Random seed. The same seed on the same machine gives the same model.")
     warm_start: bool = of_one_run(
@@ -51,8 +51,8 @@ class TaskOptions:
     )  # fmt: skip
     deploy: bool | None = of_one_run(None)
 
-    rows_held_out: ClassVar[str]  # what the metrics are about, in words
-    question: ClassVar[str]  # a command that asks the model
+    rows_held_out: ClassVar[str]  # what the metrics count, in words
+    question: ClassVar[str]  # a command that queries the model
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -60,13 +60,13 @@ class TaskOptions:
         raise NotImplementedError
 
     def given(self, values: Mapping[str, Any]) -> Self:
-        """Return these options with what the command line was given."""
+        """Return these options with the values from the command line."""
         return build(self, values)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on a model is stale."""
+    """The limits beyond which a model is stale."""
 
     new_rows: float = option(
         0.1, "Share of rows that came or went since the last training; of items, also of those that changed.",
@@ -83,7 +83,7 @@ class Limits:
 
 
 def flags(options: type) -> dict[str, tuple[Flag, Field[Any], Any]]:
-    """Return each flag by its parameter's name, with its field and the field's type; nested options are flattened."""
+    """Return parameter name → its flag, field and type; nested options are flattened."""
     found: dict[str, tuple[Flag, Field[Any], Any]] = {}
     hints = get_type_hints(options)
     for entry in fields(options):
@@ -97,7 +97,7 @@ def flags(options: type) -> dict[str, tuple[Flag, Field[Any], Any]]:
 
 
 def build(options: OptionsT, given: Mapping[str, Any]) -> OptionsT:
-    """Return these options with what was given by parameters' names; None is what was not given."""
+    """Return these options with the given values, by parameter name; None: not given."""
     changes: dict[str, Any] = {}
     for entry in fields(options):  # type: ignore[arg-type]
         flag: Flag | None = entry.metadata.get("flag")
@@ -111,7 +111,7 @@ def build(options: OptionsT, given: Mapping[str, Any]) -> OptionsT:
 
 
 def dump(options: Any) -> dict[str, Any]:
-    """Return options as JSON has them, but for what is of one run only."""
+    """Return options as JSON, without the fields of one run."""
     return {
         entry.name: dump(value) if is_dataclass(value := getattr(options, entry.name)) else value
         for entry in fields(options)
@@ -120,7 +120,7 @@ def dump(options: Any) -> dict[str, Any]:
 
 
 def restore(options: type[OptionsT], stored: Mapping[str, Any]) -> OptionsT:
-    """Return the options that were stored; what they lack has its default."""
+    """Return stored options; a missing one gets its default."""
     values: dict[str, Any] = {}
     for entry in fields(options):  # type: ignore[arg-type]
         if entry.name not in stored:
@@ -138,12 +138,12 @@ def default_of(entry: "Field[Any]") -> Any:
 
 
 def seconds(moment: datetime) -> float:
-    """Return a local moment as the seconds since 1970 that the database would give for it."""
+    """Return a local time in seconds since 1970, as the database computes it."""
     return moment.replace(tzinfo=UTC).timestamp()
 
 
 def names(listed: str) -> tuple[str, ...]:
-    """Return the names in a list that is separated by commas."""
+    """Return the names in a comma-separated list."""
     return tuple(name.strip() for name in listed.split(","))
 
 

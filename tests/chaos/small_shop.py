@@ -117,7 +117,7 @@ def build_encoder(folder: Path, *, dimensions: int = DIMENSIONS, seed: int = 7) 
     return whole
 
 
-def publish(
+def load_model(
     connection: Connection, name: str, *, encoder: Path | None = None, dimensions: int = DIMENSIONS, deploy: bool = True
 ) -> int:
     """Store a generation with random vectors, whose categories are called `name > …`; return the model's id."""

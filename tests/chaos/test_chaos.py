@@ -23,8 +23,8 @@ def test_no_row_is_lost_stale_or_orphaned(
 ) -> None:
     with db.connect(database_url) as connection:
         small_shop.open_shop(connection, weather.rows)
-        small_shop.publish(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
-        small_shop.publish(connection, "encoder", encoder=encoder)
+        small_shop.load_model(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
+        small_shop.load_model(connection, "encoder", encoder=encoder)
         buyers.open_orders(connection)
     report = storm.expose(crashable, database_url, staff, weather)
     print(report.percentiles(), report)

@@ -27,7 +27,7 @@ from tests.basket_model import read_model
 from tests.conftest import Server, Shop, TinyModel
 
 CUSTOMERS = 1200
-ASKED = 1000
+QUERIED = 1000
 TOP = 50
 
 # A checkerboard: customers and products are black or white; each customer buys its own colour, some things often.
@@ -89,9 +89,9 @@ def test_sql_and_python_give_the_same_scores(orders: Connection, trained: run.Re
     )
     orders.execute("set aisle.now = '2024-06-01 00:00+09'")
     try:
-        customers = np.sort(np.random.default_rng(7).choice(baskets.customers, ASKED, replace=False))
-        nothing = np.zeros(ASKED + 1, dtype=np.int64)
-        targets = Targets(customers, np.full(ASKED, float(now)), nothing, nothing[:0])
+        customers = np.sort(np.random.default_rng(7).choice(baskets.customers, QUERIED, replace=False))
+        nothing = np.zeros(QUERIED + 1, dtype=np.int64)
+        targets = Targets(customers, np.full(QUERIED, float(now)), nothing, nothing[:0])
         found = basket_score.candidates(
             baskets, targets, learned, basket_score.neighbours_of(baskets, learned),
             neighbours=options.neighbours, nearest=options.nearest, by_time=False,
@@ -100,7 +100,7 @@ def test_sql_and_python_give_the_same_scores(orders: Connection, trained: run.Re
         rows = answers(orders, [baskets.customer_ids[c] for c in customers], TOP)
     finally:
         orders.execute("reset aisle.now")
-    assert len(rows) == ASKED
+    assert len(rows) == QUERIED
     assert model.parameters["time"] == "days"
     number = {item: n for n, item in enumerate(baskets.item_ids)}
     for customer, (items, given) in zip(customers, rows, strict=True):
@@ -283,7 +283,7 @@ def test_a_value_that_an_option_cannot_have_is_said_first(grid: str) -> None:
         experiment._grid((grid,))
 
 
-def test_a_networks_states_are_published_and_kept_by_the_worker(orders_url: str, orders: Connection) -> None:
+def test_a_networks_states_are_loaded_and_kept_by_the_worker(orders_url: str, orders: Connection) -> None:
     network = NetworkOptions(epochs=1, hidden=8, dimensions=8, product_epochs=1)
     result = run.train(basket.TASK, orders_url, basket.Options(model="attention-gru", network=network, deploy=False))
     assert 0 < result.metrics["network alone"]["recall@10"] < 1

@@ -62,11 +62,11 @@ def other(database_url: str) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def products(shop: Shop, publish: Callable[..., TinyModel]) -> Shop:
+def products(shop: Shop, load_model: Callable[..., TinyModel]) -> Shop:
     """An attached table, and a live model whose rows have vectors of an encoder that only the worker can run."""
     shop.create()
     shop.attach()
-    publish(encoder="fake")
+    load_model(encoder="fake")
     return shop
 
 
@@ -94,7 +94,7 @@ def test_an_empty_queue_is_no_work(products: Shop) -> None:
     assert encoder.batches == []
 
 
-def test_without_a_model_there_is_nothing_to_keep_in_step(shop: Shop) -> None:
+def test_without_a_model_there_is_nothing_to_keep_up_to_date(shop: Shop) -> None:
     shop.create()
     shop.attach()
     shop.insert("녹차")
@@ -122,10 +122,10 @@ def test_the_ngram_vector_is_added_to_the_encoder_at_its_scale(products: Shop) -
     assert products.vectors() == {"1": [round(2 + 2 * float(np.float16(np.log(4))), 3), 1]}
 
 
-def test_the_encoder_reads_name_manufacturer_and_details(shop: Shop, publish: Callable[..., TinyModel]) -> None:
+def test_the_encoder_reads_name_manufacturer_and_details(shop: Shop, load_model: Callable[..., TinyModel]) -> None:
     shop.create()
     shop.attach(text_columns=["specs"])
-    publish(encoder="fake")
+    load_model(encoder="fake")
     shop.execute(
         "insert into shop.products values (1, ' 녹차 ', 'M', '빵', '100g', 5), (2, '커피', null, null, ' ', 6)"
     )
@@ -143,7 +143,7 @@ def test_any_text_has_a_vector(products: Shop, name: str | None) -> None:
     assert products.vectors() == {"1": [len((name or "").strip()), 1]}
 
 
-def test_batches_are_of_the_size_asked_for(products: Shop) -> None:
+def test_batches_are_of_the_size_given(products: Shop) -> None:
     products.insert(*["tea"] * 7)
     encoder = FakeEncoder()
     done: list[int] = []
@@ -267,12 +267,12 @@ def test_a_row_that_is_deleted_and_comes_back_has_the_vector_of_what_came_back(
 
 
 def test_a_view_that_changed_without_a_trigger_is_not_given_an_older_vector(
-    shop: Shop, publish: Callable[..., TinyModel], other: Connection
+    shop: Shop, load_model: Callable[..., TinyModel], other: Connection
 ) -> None:
     shop.create(table="shop.stock")
     shop.execute("create view shop.products as select * from shop.stock where name is not null")
     shop.attach()
-    publish(encoder="fake")
+    load_model(encoder="fake")
     shop.execute("insert into shop.stock (id, name) values (1, 'tea')")
     shop.execute("select aisle._enqueue_stale()")
     encoder = FakeEncoder()
@@ -407,9 +407,9 @@ def test_running_out_of_memory_charges_no_row_and_gives_the_lease_back(products:
 # ---- generations ----
 
 
-def test_two_generations_are_kept_in_step(products: Shop, publish: Callable[..., TinyModel]) -> None:
+def test_two_generations_are_kept_up_to_date(products: Shop, load_model: Callable[..., TinyModel]) -> None:
     products.insert("tea", "커피")
-    newer = publish(dimensions=3, encoder="fake", deploy=False)
+    newer = load_model(dimensions=3, encoder="fake", deploy=False)
     generations = [
         load(products, FakeEncoder(dimensions), model_id)
         for model_id, dimensions in products.execute("select model_id, dimensions from aisle._models").fetchall()
@@ -428,13 +428,13 @@ def test_two_generations_are_kept_in_step(products: Shop, publish: Callable[...,
 
 
 def test_a_generation_that_is_dropped_is_forgotten_and_a_new_one_is_loaded(
-    products: Shop, publish: Callable[..., TinyModel]
+    products: Shop, load_model: Callable[..., TinyModel]
 ) -> None:
     embedder = ItemEmbedder()
     older = products.value("select model_id from aisle._models")
     products.execute("update aisle._models set encoder = null")
     assert embedder.generations(products.connection) == [older]
-    newer = publish(dimensions=3)
+    newer = load_model(dimensions=3)
     assert embedder.generations(products.connection) == [older, newer.model_id]
     products.execute("select aisle._drop_model(%s)", [older])
     assert embedder.generations(products.connection) == [newer.model_id]

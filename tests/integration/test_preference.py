@@ -270,7 +270,7 @@ ITEMS = 8  # of a colour
 LIKES = 4  # of a user's; as many of the other colour disappoint
 
 
-def taste(shop: Shop) -> None:
+def like_and_dislike(shop: Shop) -> None:
     """A checkerboard: users have to do with either colour as often, and like only their own; half of them say it."""
     random = Random(3)
     create(shop, "integer")
@@ -294,8 +294,8 @@ def colour(item: str) -> int:
     return (int(item) - 1) // ITEMS
 
 
-def test_a_recommender_of_liked_events_foresees_what_people_like(shop: Shop, database_url: str) -> None:
-    taste(shop)
+def test_a_recommender_of_liked_events_predicts_what_people_like(shop: Shop, database_url: str) -> None:
+    like_and_dislike(shop)
     options = recommender.Options(
         features=("user", "item"),
         liked_only=True,

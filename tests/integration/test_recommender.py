@@ -56,10 +56,10 @@ def demo(demo_url: str) -> Iterator[Connection]:
         yield connection
 
 
-def published(
+def trained(
     connection: Connection, *, repeats: bool, model: str = "towers", **changes: Any
 ) -> tuple[int, Events, Events, towers.Factors]:
-    """Train for a moment, publish and deploy; return the model, all events, those learned from, and the factors."""
+    """Train for a moment, load and deploy; return the model, all events, those learned from, and the factors."""
     given = replace(QUICK, **changes)
     options = recommender.Options(repeats=repeats, model=model, features=given.features, towers=given)
     events = read_events(connection, given.features)
@@ -72,7 +72,7 @@ def published(
 
 
 def test_how_validation_went_is_stored_with_the_model(demo: Connection) -> None:
-    model_id, _, _, _ = published(demo, repeats=False, epochs=3)
+    model_id, _, _, _ = trained(demo, repeats=False, epochs=3)
     parameters = model_registry.get(demo, model_id).parameters
     recalls = parameters["validation"]
     assert len(recalls) >= parameters["epochs"] >= 1
@@ -90,7 +90,7 @@ def test_how_validation_went_is_stored_with_the_model(demo: Connection) -> None:
     ],
 )
 def test_sql_and_the_trainer_give_the_same_scores(demo: Connection, repeats: bool, changes: dict[str, Any]) -> None:
-    _, events, learned_from, factors = published(demo, repeats=repeats, **changes)
+    _, events, learned_from, factors = trained(demo, repeats=repeats, **changes)
     users = np.random.default_rng(7).choice(len(events.user_ids), USERS, replace=False)
     users.sort()
     meals, days = ("lunch", "dinner"), ("1", "7")
@@ -150,7 +150,7 @@ def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
     np.testing.assert_allclose(list(second.values()), list(first.values()), atol=1e-3, err_msg="Same seed, same model")
 
 
-def test_what_finds_more_on_validation_is_published(
+def test_what_finds_more_on_validation_is_loaded(
     demo_url: str, demo: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = recommender.Options(features=("item", "category"), towers=QUICK, deploy=False)
@@ -206,7 +206,7 @@ def test_an_experiment_needs_two_different_sets(demo_url: str) -> None:
 
 
 def test_a_new_item_gets_the_towers_vectors_from_the_worker(demo: Connection) -> None:
-    model_id, events, _, factors = published(demo, repeats=False)
+    model_id, events, _, factors = trained(demo, repeats=False)
     category = next(path for path in events.items.categories if path)
     demo.execute(
         "insert into shop.products (id, name, category) values (900001, 'new', %s), (900002, 'new', null)",
@@ -382,10 +382,10 @@ def test_a_feature_that_there_is_not_is_named(shop: Shop, database_url: str) -> 
 
 @pytest.mark.parametrize("text_model", [False, True])
 def test_a_tiny_shop_learns_and_its_items_without_events_are_there(
-    shop: Shop, database_url: str, publish: Any, text_model: bool
+    shop: Shop, database_url: str, load_model: Any, text_model: bool
 ) -> None:
     if text_model:
-        publish()
+        load_model()
     create_visits(shop)
     shop.insert("tea", "tea", "tea", "식빵", "식빵", "식빵", "tea")  # 7 has no event
     attach_visits(shop)

@@ -20,7 +20,7 @@ from aisle.cli import aisle
 from aisle.db import Connection, errors
 from aisle.reports import figures, korean
 from aisle.reports.topics import category
-from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_recommender
+from tests.conftest import Shop, TinyModel, load_tiny_basket, load_tiny_recommender
 
 SCRIPT = "<script>alert(1)</script>"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -215,9 +215,9 @@ def test_the_file_needs_nothing_else(report: Callable[..., Parsed], held_out: Ti
 
 
 def test_a_model_that_is_not_live(
-    report: Callable[..., Parsed], publish: Callable[..., TinyModel], held_out: TinyModel
+    report: Callable[..., Parsed], load_model: Callable[..., TinyModel], held_out: TinyModel
 ) -> None:
-    other = publish(deploy=False)
+    other = load_model(deploy=False)
     page = report("category", "--model", str(other.model_id))
     assert "ready" in page.html
     assert page.texts["Metrics"] == ["None are stored: aisle evaluate category"]
@@ -304,7 +304,7 @@ def recommender(shop: Shop, tiny_model: TinyModel) -> int:
     shop.create()
     shop.attach()
     shop.insert("tea", "커피")
-    model_id = publish_tiny_recommender(shop.connection, {1: (None, (1, 0), (0, 1)), 2: (None, (0, 1), (1, 0))})
+    model_id = load_tiny_recommender(shop.connection, {1: (None, (1, 0), (0, 1)), 2: (None, (0, 1), (1, 0))})
     shop.execute(
         "update aisle._models set parameters = parameters || %s, metrics = %s where model_id = %s",
         [
@@ -348,7 +348,7 @@ def test_the_page_on_a_recommender(report: Callable[..., Parsed], recommender: i
 
 @pytest.fixture
 def basket(shop: Shop) -> int:
-    model_id = publish_tiny_basket(shop.connection, {"1": (1, 0), "2": (0, 1)})
+    model_id = load_tiny_basket(shop.connection, {"1": (1, 0), "2": (0, 1)})
     metrics = {
         "customers": 40, "recall@10": 0.4, "phr@10": 0.6, "network alone": {"recall@10": 0.3, "phr@10": 0.5},
         "p-top": {"recall@10": 0.35, "phr@10": 0.55},

@@ -23,7 +23,7 @@ from aisle.trainers.category.products import read_catalogue
 from aisle.trainers.preference import task as preference
 from aisle.trainers.recommender import task as recommender
 from aisle.trainers.recommender.options import TowerOptions
-from aisle.trainers.warm_start import NOBODY, Seen, Start
+from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
 from tests.conftest import Shop
 
 NOTHING = 1e-12  # a learning rate
@@ -80,7 +80,7 @@ def test_who_was_learned_from_is_known_by_hash_with_the_latest_moment() -> None:
     seen = Seen.of(["ann", "bob"], np.array([3.0, 5.0])) | Seen.of(["bob", "cid"], np.array([4.0, 6.0]))
     assert seen.until_of(["ann", "bob", "cid", "dan"]).tolist() == [3, 5, 6, -np.inf]
     assert Seen.of(["ann"]).until_of(["ann"]).tolist() == [np.inf]
-    assert NOBODY.until_of(["ann"]).tolist() == [-np.inf]
+    assert NOTHING_SEEN.until_of(["ann"]).tolist() == [-np.inf]
 
 
 # ---- category ----
@@ -386,14 +386,14 @@ def test_what_is_kept_of_a_basket_network_has_not_seen_what_measures(orders: Sho
 def test_a_basket_without_a_network_or_of_another_shape_is_no_start(
     orders: Shop, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    taste = run.train(basket.TASK, database_url, basket.Options(deploy=True))
+    without_network = run.train(basket.TASK, database_url, basket.Options(deploy=True))
     with pytest.raises(errors.WarmStartError, match="taste has no network"):
         run.train(basket.TASK, database_url, basket.Options(warm_start=True))
     with pytest.raises(errors.WarmStartError, match="another model: taste, not cnn-gru"):
         run.train(basket.TASK, database_url, warm(ORDERS))
     lines: list[str] = []
     again = run.retrain(basket.TASK, orders.connection, database_url, lines.append, warm_start=True)
-    assert again.model_id > taste.model_id, "A nightly training goes on without."
+    assert again.model_id > without_network.model_id, "A nightly training goes on without."
     assert any("From scratch" in line for line in lines)
     run.train(basket.TASK, database_url, ORDERS)
     with pytest.raises(errors.WarmStartError, match="another hidden: 4, not 8"):

@@ -25,11 +25,11 @@ def _signals() -> Iterator[None]:
 
 
 @pytest.fixture
-def products(shop: Shop, publish: Callable[..., TinyModel]) -> Shop:
+def products(shop: Shop, load_model: Callable[..., TinyModel]) -> Shop:
     """An attached table with a row that waits."""
     shop.create()
     shop.attach()
-    publish()
+    load_model()
     shop.insert("tea")
     return shop
 

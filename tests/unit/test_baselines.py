@@ -145,7 +145,7 @@ def test_what_is_yet_to_come_is_not_popular() -> None:
     assert ranked.tolist() == [[3, 2, 0, 1]]
 
 
-def test_a_user_may_be_asked_for_in_several_contexts() -> None:
+def test_a_user_may_be_queried_in_several_contexts() -> None:
     model = baselines.OwnContextHistory(feature="meal").fit(events_of(HABITS, users=2, items=4))
     ranked = model.recommend(np.array([0, 0]), 1, context={"meal": np.array([1, 0])}, exclude_seen=False)
     assert ranked.tolist() == [[1], [0]]

@@ -63,7 +63,7 @@ def product_vectors(
             order = random.permutation(bought)
             for start in range(0, len(order), PRODUCTS):
                 set_rate(optimiser, PRODUCT_RATE * (1 - step / steps))
-                batch = _companions(shares, part_of_process(order[start : start + PRODUCTS], accelerator))
+                batch = _co_purchased(shares, part_of_process(order[start : start + PRODUCTS], accelerator))
                 loss = model(*send_to_device(batch, accelerator.device))
                 optimiser.zero_grad()
                 accelerator.backward(loss)
@@ -73,11 +73,11 @@ def product_vectors(
     return plain.vectors(shares)
 
 
-class _Companions(NamedTuple):
+class _CoPurchased(NamedTuple):
     """Some products and what they are bought with, as bags."""
 
     product: Tensor  # (products,)
-    companion: Tensor  # (pairs,)
+    other: Tensor  # (pairs,)
     start: Tensor  # (products,), where each one's pairs start
     share: Tensor  # (pairs,), those of a product add up to 1
 
@@ -92,21 +92,21 @@ class _Autoencoder(nn.Module):
         self.rows = nn.Parameter(start.clone())
         self.bias = nn.Parameter(torch.from_numpy(np.log(total / total.sum())).float())
 
-    def encode(self, product: Tensor, companion: Tensor, start: Tensor, share: Tensor) -> Tensor:
+    def encode(self, product: Tensor, other: Tensor, start: Tensor, share: Tensor) -> Tensor:
         """Return codes, (products, dimensions): the product's own entry and the mean of its companions'."""
-        bags = F.embedding_bag(companion, self.enter, start, mode="sum", per_sample_weights=share)
+        bags = F.embedding_bag(other, self.enter, start, mode="sum", per_sample_weights=share)
         return self.enter[product] + bags
 
-    def forward(self, product: Tensor, companion: Tensor, start: Tensor, share: Tensor) -> Tensor:
-        code = F.pad(self.encode(product, companion, start, F.dropout(share, PRODUCT_DROPOUT)), (0, 1), value=1.0)
+    def forward(self, product: Tensor, other: Tensor, start: Tensor, share: Tensor) -> Tensor:
+        code = F.pad(self.encode(product, other, start, F.dropout(share, PRODUCT_DROPOUT)), (0, 1), value=1.0)
         rows = torch.cat([self.rows, self.bias[:, None]], dim=1)
-        mean = F.embedding_bag(companion, rows, start, mode="sum", per_sample_weights=share)
+        mean = F.embedding_bag(other, rows, start, mode="sum", per_sample_weights=share)
         return (total_over_items(code, rows, most_logits=HALF_PRECISION) - (code * mean).sum(1)).mean()
 
     @torch.no_grad()
     def vectors(self, shares: sparse.csr_array) -> ProductVectors:
         """Return the codes of all products, and the decoder's rows."""
-        batch = send_to_device(_companions(shares, np.arange(shares.shape[0])), self.enter.device)
+        batch = send_to_device(_co_purchased(shares, np.arange(shares.shape[0])), self.enter.device)
         return ProductVectors(self.encode(*batch).numpy(force=True).copy(), self.rows.numpy(force=True).copy())
 
 
@@ -132,10 +132,10 @@ def co_purchase(baskets: Baskets) -> sparse.csr_array:
     return sparse.csr_array((together / total[row], (row, column)), shape=(baskets.items,) * 2, dtype=np.float32)
 
 
-def _companions(shares: sparse.csr_array, products: Ints) -> _Companions:
+def _co_purchased(shares: sparse.csr_array, products: Ints) -> _CoPurchased:
     part = shares[products]
-    start, companion = part.indptr[:-1].astype(np.int64), part.indices.astype(np.int64)
-    return _Companions(*map(torch.from_numpy, (products, companion, start, part.data)))
+    start, other = part.indptr[:-1].astype(np.int64), part.indices.astype(np.int64)
+    return _CoPurchased(*map(torch.from_numpy, (products, other, start, part.data)))
 
 
 def _start(texts: Floats | None, items: int, dimensions: int) -> Tensor:

@@ -24,8 +24,8 @@ SAMPLED = 2048  # products drawn for a step's soft-max
 SMOOTHING = 0.75  # power of the popularity by which they are drawn
 LONGEST = 40  # products of an order that are read in a step
 MOST_STEPS = 4000  # of training, however many the orders are
-MOST_COMPANIONS = 100  # of a product
-WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of companions, to be tried
+MOST_CO_PURCHASED = 100  # of a product
+WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of co-purchased products, to be tried
 CHUNK = 250  # rows
 HIDDEN = 0.2  # share of the cart's products that are left out, besides the target
 
@@ -115,8 +115,8 @@ def fit(
     return Completion(cart.weight[:-1].numpy(force=True), rows.numpy(force=True))
 
 
-def companions(baskets: Baskets) -> sparse.csr_array:
-    """Return the cosines of items' columns of orders, of each item the MOST_COMPANIONS largest: (items, items)."""
+def co_purchased(baskets: Baskets) -> sparse.csr_array:
+    """Return the cosines of items' columns of orders, of each item the MOST_CO_PURCHASED largest: (items, items)."""
     ones = np.ones(len(baskets.item), dtype=np.float32)
     orders = sparse.csr_array((ones, baskets.item, baskets.order_start), shape=(len(baskets), baskets.items))
     length = np.sqrt(np.maximum(np.bincount(baskets.item, minlength=baskets.items), 1))
@@ -131,13 +131,13 @@ def companions(baskets: Baskets) -> sparse.csr_array:
         other = columns != start + rows
         rows, columns, cosine = rows[other], columns[other], cosine[other]
         place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-        best = place < MOST_COMPANIONS
+        best = place < MOST_CO_PURCHASED
         shape = (together.shape[0], baskets.items)
         parts.append(sparse.csr_array((cosine[best], (rows[best], columns[best])), shape=shape))
     return sparse.csr_array(sparse.vstack(parts, format="csr"))
 
 
-def companion_weight(learned: Completion, cosines: sparse.csr_array, carts: list[Ints], hidden: Ints, k: int) -> float:
+def cosine_weight(learned: Completion, cosines: sparse.csr_array, carts: list[Ints], hidden: Ints, k: int) -> float:
     """Return by how much the log of the summed cosines should count beside the logit, to give back hidden items."""
     found = dict.fromkeys(WEIGHTS, 0)
     for start in range(0, len(carts), CHUNK):

@@ -23,7 +23,7 @@ from aisle.trainers.basket.score import (
     neighbours_of,
 )
 from aisle.trainers.task import Report
-from aisle.trainers.warm_start import NOBODY, Seen, Start
+from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
 
 if TYPE_CHECKING:
     from aisle.trainers.basket.autoencoder import ProductVectors
@@ -79,7 +79,7 @@ def fit(
     if not len(several):
         before, wanted = hold_out_orders(own, WEIGHTS_SHARE, options.seed)
         fitted = fit_networks(before, wanted, replace(options, model="taste"), report, texts)
-        return learn(own, fitted, options.seed), UNKNOWING, NOBODY
+        return learn(own, fitted, options.seed), UNKNOWING, NOTHING_SEEN
     size = min(max(1, round(WEIGHTS_SHARE * len(several))), MOST_FOR_WEIGHTS)
     before, wanted = own.hold_out_last(choose(own, several, size, options.seed, start))
     fitted = fit_networks(before, wanted, options, report, texts, network)
@@ -90,12 +90,12 @@ def fit(
         before, wanted, learned, pool, neighbours=options.neighbours, nearest=options.nearest, by_time=by_time
     )
     # An open cart is completed by whatever has been bought together, by whomever.
-    fitted = replace(fitted, companions=cart_completion.companions(history))
+    fitted = replace(fitted, co_purchased=cart_completion.co_purchased(history))
     seen = Seen.of(before.customer_ids, before.at[before.customer_start[1:] - 1])
     return (
         learn(own, fitted, options.seed),
         fit_weights(found, wanted),
-        seen | (NOBODY if start is None else start.seen),
+        seen | (NOTHING_SEEN if start is None else start.seen),
     )
 
 
@@ -126,11 +126,11 @@ def fit_networks(
             before, wanted, replace(options.network, model=options.model), seed=options.seed, progress=progress,
             vectors=vectors, start=start,
         )  # fmt: skip
-    cosines = cart_completion.companions(before)
+    cosines = cart_completion.co_purchased(before)
     orders = [items for items in map(wanted.basket, range(len(wanted))) if len(items) > 1][:MOST_COMPLETED]
     hidden = np.array([items[place % len(items)] for place, items in enumerate(orders)], dtype=np.int64)
     carts = [items[items != one] for items, one in zip(orders, hidden, strict=True)]
-    weight = cart_completion.companion_weight(completed, cosines, carts, hidden, options.top)
+    weight = cart_completion.cosine_weight(completed, cosines, carts, hidden, options.top)
     return Fitted(network, completed.cart, completed.completion, cosines, weight, _known(vectors, before, texts))
 
 

@@ -34,7 +34,7 @@ def load(
             "bounds": BOUNDS,
             "logit": weights.logit,
             "decay": DECAY,
-            "companions": learned.fitted.companion_weight,
+            "companions": learned.fitted.cosine_weight,
             "gap": learned.average_gap,
             "rarest": learned.rarest,
             "size": learned.size,
@@ -64,10 +64,10 @@ def load(
             for row in zip(
                 baskets.item_ids,
                 learned.products,
-                learned.item_tastes,
+                learned.item_vectors,
                 learned.fitted.cart,
                 learned.fitted.completion,
-                *_companions(learned.fitted.companions, baskets.item_ids),
+                *_co_purchased(learned.fitted.co_purchased, baskets.item_ids),
                 [row if row.any() else None for row in learned.fitted.co_purchase],
                 learned.popularity,
                 learned.gap,
@@ -76,7 +76,7 @@ def load(
         ),
     )
     numbers = {item_id: i for i, item_id in enumerate(baskets.item_ids)}
-    generation = CustomerGeneration(model_id, numbers, learned.item_tastes, DECAY[0], learned.fitted.network)
+    generation = CustomerGeneration(model_id, numbers, learned.item_vectors, DECAY[0], learned.fitted.network)
     made = columns(generation, baskets)
     copy_rows(
         connection,
@@ -107,7 +107,7 @@ def load(
     return model_id
 
 
-def _companions(cosines: sparse.csr_array, item_ids: Sequence[str]) -> tuple[list[list[str]], list[list[float]]]:
+def _co_purchased(cosines: sparse.csr_array, item_ids: Sequence[str]) -> tuple[list[list[str]], list[list[float]]]:
     """Return each item's companions, and how near they are."""
     names, values = [], []
     for start, stop in pairwise(cosines.indptr.tolist()):

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from aisle.embedder.customer_vectors import States, TasteStates
-from aisle.embedder.orders import Baskets, Bools, Doubles, Floats, Ints, Targets, recency, tastes
+from aisle.embedder.customer_vectors import States, WeightedSumStates
+from aisle.embedder.orders import Baskets, Bools, Doubles, Floats, Ints, Targets, customer_vectors, recency
 
 if TYPE_CHECKING:  # torch is loaded only for a model that has a network
     from aisle.embedder.order_network import StateModel
 
-TASTE = 128  # dimensions
+DIMENSIONS = 128  # of a customer vector
 DECAY = (0.9, 0.6)  # of what a purchase counts, with each order since
 FORGOTTEN = 200  # orders; what is longer ago counts as this long ago: higher powers of DECAY would be 0
 SHRINKAGE = 5.0  # purchases' worth of the average gap that are mixed into an item's own
@@ -42,8 +42,8 @@ class Fitted:
     network: "StateModel | None"
     cart: Floats  # (items, d), what each product adds to an open cart
     completion: Floats  # (items, d + 1), what an open cart is compared with
-    companions: sparse.csr_array  # (items, items), cosines of co-purchase
-    companion_weight: float
+    co_purchased: sparse.csr_array  # (items, items), cosines of co-purchase
+    cosine_weight: float
     co_purchase: Floats  # (items, any), near where products are bought with the same ones; zeros: not known
 
 
@@ -51,7 +51,7 @@ class Fitted:
 class Learned:
     """What is known of products, and how states come about: all but the weights."""
 
-    item_tastes: Floats  # (items, ≤ TASTE)
+    item_vectors: Floats  # (items, ≤ DIMENSIONS)
     popularity: Doubles  # (items,), share of the orders
     gap: Doubles  # (items,), usual time between two purchases
     average_gap: float
@@ -63,7 +63,7 @@ class Learned:
     @property
     def states(self) -> States:
         """What makes states."""
-        return self.fitted.network or TasteStates(self.item_tastes, DECAY[0])
+        return self.fitted.network or WeightedSumStates(self.item_vectors, DECAY[0])
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,10 @@ def learn(baskets: Baskets, fitted: Fitted, seed: int) -> Learned:
     counts = recency(baskets, DECAY[0])
     counts.data = np.log1p(counts.data) * rarity[counts.indices]
     directions = principal_directions(counts, seed)  # (items, d)
-    item_tastes = (directions * rarity[:, None]).astype(np.float32)
+    item_vectors = (directions * rarity[:, None]).astype(np.float32)
     gap, average_gap = gaps(baskets)
     return Learned(
-        item_tastes=item_tastes,
+        item_vectors=item_vectors,
         popularity=np.bincount(baskets.item, minlength=baskets.items) / max(len(baskets), 1),
         gap=gap,
         average_gap=average_gap,
@@ -136,10 +136,10 @@ def learn(baskets: Baskets, fitted: Fitted, seed: int) -> Learned:
 
 
 def principal_directions(matrix: sparse.csr_array, seed: int) -> Doubles:
-    """Return the first right singular vectors, (columns, ≤ TASTE)."""
+    """Return the first right singular vectors, (columns, ≤ DIMENSIONS)."""
     from sklearn.utils.extmath import randomized_svd
 
-    dimensions = min(TASTE, *matrix.shape)
+    dimensions = min(DIMENSIONS, *matrix.shape)
     return np.asarray(randomized_svd(sparse.csr_matrix(matrix), dimensions, n_iter=4, random_state=seed)[2].T)
 
 
@@ -160,10 +160,10 @@ def gaps(baskets: Baskets) -> tuple[Doubles, float]:
 
 @dataclass(frozen=True)
 class Pool:
-    """Neighbours: each customer's taste before the last order, and what that contained."""
+    """Neighbours: each customer vector from before the last order, and what that contained."""
 
     customer: Ints  # (neighbours,)
-    taste: Floats  # (neighbours, d)
+    vectors: Floats  # (neighbours, d)
     bought: sparse.csr_array  # (neighbours, items), 0 or 1
     known_at: Doubles  # (neighbours,)
 
@@ -171,18 +171,18 @@ class Pool:
 def neighbours_of(baskets: Baskets, learned: Learned) -> Pool:
     """Return the customers who can be neighbours: those with two orders."""
     before, last = baskets.hold_out_last()
-    taste = tastes(before, learned.item_tastes, DECAY[0])[last.customer]
-    there = taste.any(axis=1)
+    vectors = customer_vectors(before, learned.item_vectors, DECAY[0])[last.customer]
+    there = vectors.any(axis=1)
     ones = np.ones(len(last.item))
     bought = sparse.csr_array((ones, last.item, last.start), shape=(len(last), baskets.items))
-    return Pool(last.customer[there], taste[there], bought[there], last.at[there])
+    return Pool(last.customer[there], vectors[there], bought[there], last.at[there])
 
 
-def shares(pool: Pool, customers: Ints, taste: Floats, moments: Doubles | None, neighbours: int) -> sparse.csr_array:
+def shares(pool: Pool, customers: Ints, vectors: Floats, moments: Doubles | None, neighbours: int) -> sparse.csr_array:
     """Return the share of each customer's neighbours who bought an item next, by squared cosine: (customers, items)."""
     if not len(pool.customer):
         return sparse.csr_array((len(customers), pool.bought.shape[1]))
-    cosine = taste @ pool.taste.T  # (customers, pool)
+    cosine = vectors @ pool.vectors.T  # (customers, pool)
     cosine[customers[:, None] == pool.customer[None, :]] = -1
     if moments is not None:
         cosine[pool.known_at[None, :] >= moments[:, None]] = -1
@@ -235,8 +235,8 @@ def _candidates(
     items = own.items
     states = learned.states.states(own)  # (customers, dimensions)
     logits = states @ learned.products.T  # (customers, items)
-    taste = tastes(own, learned.item_tastes, DECAY[0])
-    near = shares(pool, customers, taste, moments if by_time else None, neighbours)
+    vectors = customer_vectors(own, learned.item_vectors, DECAY[0])
+    near = shares(pool, customers, vectors, moments if by_time else None, neighbours)
 
     bought = _purchases(own)
     keys = [bought.key, *(_best(near, nearest)), *(_best_columns(logits, nearest))]

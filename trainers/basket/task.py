@@ -29,7 +29,7 @@ from aisle.trainers.basket.options import Options
 from aisle.trainers.basket.read_orders import check_attached, read_baskets
 from aisle.trainers.basket.score import Learned, Weights
 from aisle.trainers.gate import Verdict, beats_all
-from aisle.trainers.odd_values import report_oddities
+from aisle.trainers.odd_values import report_odd_values
 from aisle.trainers.recommender.events import read_items
 from aisle.trainers.task import Metrics, Report, Task
 from aisle.trainers.warm_start import Seen, Start
@@ -89,7 +89,7 @@ class BasketTask(Task[Options, Orders, HeldOut, Fitted]):
         check_attached(connection)
         rows = connection.execute("select user_id::text, content_hash from aisle._customers").fetchall()
         baskets = read_baskets(connection)
-        report_oddities(connection, "orders", report)
+        report_odd_values(connection, "orders", report)
         by_time = db.fetch_value(
             connection,
             "select time_type not in ('smallint', 'integer', 'bigint') from aisle._attachments where kind = 'orders'",

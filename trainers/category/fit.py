@@ -20,7 +20,7 @@ from aisle.trainers.category.ngram_model import NgramModel, fit_ngram_model, sha
 from aisle.trainers.category.options import TextOptions
 from aisle.trainers.category.products import Catalogue, select_ngrams
 from aisle.trainers.task import Report
-from aisle.trainers.warm_start import NOBODY, Seen, Start
+from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
 
 MEMBERS_BESIDE_ENCODER = 3  # n-gram models whose mean is taken; beside an encoder's time theirs is small
 
@@ -149,7 +149,7 @@ def fit(
             },
             {"ngrams": ngrams, "categories": categories, "bias": categories, "encoder": categories},
             Seen.of([key for key, is_learned in zip(catalogue.keys, training, strict=True) if is_learned])
-            | (NOBODY if start is None else start.weights.seen),
+            | (NOTHING_SEEN if start is None else start.weights.seen),
         ),
     )
 

@@ -15,7 +15,7 @@ from aisle.trainers.recommender.held_out import check_moment, hold_out
 from aisle.trainers.recommender.options import TowerOptions
 from aisle.trainers.recommender.validation import validate
 from aisle.trainers.task import Report
-from aisle.trainers.warm_start import NOBODY, Seen, Start
+from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
 
 
 def read_start(connection: Connection, events: Events, options: TowerOptions) -> Start:
@@ -77,7 +77,7 @@ def fit(
     kept = Start(
         {key: array.astype(np.float16) for key, array in learned.items()},
         {key: names[name] for key in learned if (name := key.split(".", 1)[1]) in names},
-        _seen(validation.events) | (NOBODY if start is None else start.seen),
+        _seen(validation.events) | (NOTHING_SEEN if start is None else start.seen),
     )
     return replace(factors, validation=first.validation, tried=tried), kept
 

@@ -20,7 +20,7 @@ from aisle.db import Connection, errors, model_registry
 from aisle.embedder.item_factors import FactorEmbedder
 from aisle.trainers import ranking
 from aisle.trainers.gate import Verdict, beats_all
-from aisle.trainers.odd_values import report_oddities
+from aisle.trainers.odd_values import report_odd_values
 from aisle.trainers.preference import labelling
 from aisle.trainers.recommender import baselines, loading, towers
 from aisle.trainers.recommender.events import Events, read_events
@@ -65,7 +65,7 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
     def read(self, connection: Connection, options: Options, report: Report) -> Events:
         """Read the events."""
         events = read_events(connection, options.features or (), liked_only=options.liked_only)
-        report_oddities(connection, self.source(connection).removeprefix("_"), report)
+        report_odd_values(connection, self.source(connection).removeprefix("_"), report)
         if events.left_out:
             report(f"Events left out, about items that are not attached: {events.left_out:,}.")
         if options.liked_only:
