@@ -1,4 +1,4 @@
-"""Keeps the vectors of the basket model's customers in step with their orders."""
+"""Keeps the vectors of the basket model's customers up to date with their orders."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ ARRAYS, REST = "network.safetensors", "network.json"
 
 
 class States(Protocol):
-    """What turns orders into a state whose inner product with a product's row says how likely it is bought next."""
+    """Computes a state from orders; its inner product with a product's row is the logit of buying that next."""
 
     def states(self, baskets: Baskets) -> Floats:
         """Return (customers, dimensions)."""
@@ -33,7 +33,7 @@ class States(Protocol):
 
 @dataclass(frozen=True)
 class CustomerRow:
-    """A customer and, unless the vectors are current, what was bought: a line an item and order."""
+    """A customer and, unless the vectors are current, the order lines."""
 
     user_id: str
     content_hash: bytes
@@ -62,21 +62,21 @@ class WeightedSumStates:
 
 @dataclass(frozen=True)
 class CustomerGeneration:
-    """One basket model, as far as the worker needs it."""
+    """The part of a basket model that the worker needs."""
 
     model_id: int
-    numbers: dict[str, int]  # of the products
+    numbers: dict[str, int]  # of the products, by id
     item_vectors: Floats  # (products, dimensions of the customer vectors)
     decay: float
     network: "StateModel | None"
 
     @property
     def states(self) -> States:
-        """What makes states."""
+        """The model's network, or the weighted sum."""
         return self.network or WeightedSumStates(self.item_vectors, self.decay)
 
     def baskets(self, rows: Sequence[CustomerRow]) -> Baskets:
-        """Return the orders of rows that have them, with all products that the model knows."""
+        """Return the orders of the rows that have any, with all products that the model knows."""
         orders = [max(row.ago or (), default=-1) + 1 for row in rows]
         starts = [0, *accumulate(orders)]
         customer, order, at, item = [], [], [], []
@@ -111,7 +111,7 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
     key = "user_ids"
 
     def load_generation(self, connection: Connection, model_id: int) -> CustomerGeneration:
-        """Read a generation from the database; nothing else is needed."""
+        """Read a generation from the database alone."""
         db.register_vectors(connection)
         model = model_registry.get(connection, model_id)
         rows = connection.execute(
@@ -153,7 +153,7 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
         }
 
     def hold(self, connection: Connection) -> None:
-        """Lock what will be written, and the shop's tables against TRUNCATE and DDL, to the end of the transaction."""
+        """Lock the tables to write, and the shop's tables against TRUNCATE and DDL, to the end of the transaction."""
         connection.execute("select aisle._guard()")
         connection.execute("select from aisle._read_customers('{}')")
         connection.execute("lock table aisle.customer_vectors in row exclusive mode")
@@ -164,7 +164,7 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
 
 
 def columns(generation: CustomerGeneration, baskets: Baskets) -> dict[str, list[Any]]:
-    """Return what is stored of customers, one entry each: to a neighbour's taste belongs what was ordered after it."""
+    """Return the columns to store, one entry a customer; a neighbour's vector goes with the order that followed it."""
     before, last = baskets.hold_out_last()
     vectors = customer_vectors(before, generation.item_vectors, generation.decay)
     is_neighbour = np.zeros(baskets.customers, dtype=bool)

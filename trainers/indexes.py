@@ -9,9 +9,7 @@ from aisle import db
 from aisle.db import Connection, sessions
 
 INDEX_FROM = db.INDEX_FROM
-EF_CONSTRUCTION = (
-    128  # pgvector's default is 64; builds take longer, but queries need fewer candidates for the same recall
-)
+EF_CONSTRUCTION = 128  # pgvector's default is 64; a slower build, but fewer candidates for the same recall
 GRAPH = 1000  # bytes an item in the graph during the build, without the vector
 CONNECTIONS = 16  # pgvector's m, at its default
 MOST_MEMORY = 8 * 1024 * 1024  # kB for a build, unless the server's own setting is higher
