@@ -205,7 +205,7 @@ def test_killed_fine_tuning_goes_on_from_its_last_epoch(
     )
     again = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert again.returncode == 0, again.stderr
-    assert "Going on from the last epoch of an earlier run." in again.stderr
+    assert "Continuing from the last epoch of an earlier run." in again.stderr
     assert "epoch 1/11" not in again.stderr
 
 

@@ -1,4 +1,4 @@
-"""Options of the category model, and of every classifier of texts."""
+"""Options of the category model, and of every text classifier."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,12 +20,12 @@ class NgramOptions:
     batch_size: int | None = option(
         None, "Rows a training step.", at_least=1, shown="64 or 256, by the rows; with an encoder: 64"
     )
-    members: int | None = None  # models whose mean is taken; None: 4 for a small catalogue, else 1
+    members: int | None = None  # models to average; None: 4 for a small catalogue, else 1
     learning_rate: float = 0.005  # decays linearly to 0
     ngram_dropout: float = 0.5  # share of a text's n-grams left out at each step
     label_smoothing: float = 0.1
     weight_decay: float = 1e-5  # on the vectors that a batch touches
-    initial_spread: float = 0.1  # standard deviation of the vectors at the start
+    initial_spread: float = 0.1  # standard deviation of the initial vectors
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class FineTuningOptions:
     """Hyper-parameters of the encoder."""
 
     dimensions: int = 256
-    epochs: int = option(6, "")  # as the n-gram model's
+    epochs: int = option(6, "")  # the flag of the n-gram model sets both
     batch_size: int = option(64, "")
     gradient_accumulation: int = option(1, "Training steps before each update of the weights.", at_least=1)
     max_length: int = option(
@@ -57,7 +57,7 @@ class FineTuningOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TextOptions(TaskOptions):
-    """How a classifier of texts is fitted."""
+    """Options of a text classifier."""
 
     encoder: str | None = option(
         None, "Text encoder: `ngram` (nothing to download), a Hugging Face name, or a local folder.", shown="ngram",
@@ -67,7 +67,7 @@ class TextOptions(TaskOptions):
     fine_tuning: FineTuningOptions = field(default_factory=FineTuningOptions)
 
     def given(self, values: Mapping[str, Any]) -> Self:
-        """Return these options with what the command line was given: epochs and batches are the encoder's, if any."""
+        """Return these options with the values from the command line: epochs and batches are the encoder's, if any."""
         built = options.build(self, values)
         return built if built.encoder is None else replace(built, ngram=self.ngram)
 
