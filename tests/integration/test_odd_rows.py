@@ -160,7 +160,7 @@ def test_odd_events_stop_no_training_and_are_counted(database_url: str, connecti
     assert [line for line in lines if "eft out" in line or "Counted" in line] == [
         "Left out: 2 rows of public.visits, whose column at holds no time in the years 1 to 9999.",
         "Counted as 1: 3 rows of public.visits, whose column weight holds NaN, infinity, or more than 10^9.",
-        "Events left out, about items that are not attached: 1.",
+        "Events left out because their items are not attached: 1.",
     ]
     for user in range(1, 6):
         assert connection.execute("select item_id from aisle.recommend(%s, 5)", [user]).rowcount == 5

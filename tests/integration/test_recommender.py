@@ -166,7 +166,7 @@ def test_what_finds_more_on_validation_is_loaded(
         assert bool(parameters["validation"]) == (best == "towers")
     alone = run.train(recommender.TASK, demo_url, replace(options, model="ials"))
     assert model_registry.get(demo, alone.model_id).parameters["tried"].keys() == {"ials"}
-    with pytest.raises(errors.InvalidArgumentError, match="ials knows no contexts, and cannot learn from meal_time"):
+    with pytest.raises(errors.InvalidArgumentError, match="ials has no contexts, so it cannot learn from meal_time"):
         run.train(recommender.TASK, demo_url, replace(options, model="ials", features=("item", "meal_time")))
 
 

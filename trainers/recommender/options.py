@@ -6,7 +6,7 @@ from typing import ClassVar
 from aisle.db import errors
 from aisle.trainers.options import TaskOptions, names, of_one_run, option, seconds
 
-LONGEST = 2000  # dimensions that a model may have; each member may need one beside its own
+LONGEST = 2000  # dimensions of a model; each member may need one more
 LONGEST_HISTORY = 1000  # events
 
 
@@ -14,48 +14,48 @@ LONGEST_HISTORY = 1000  # events
 class TowerOptions:
     """Hyper-parameters of the towers."""
 
-    # What is learned.
+    # The model.
     features: tuple[str, ...] = ("user", "item")  # of user, item, category, text, location, and context features
-    # Of one member, without the bias.
+    # Dimensions of one member, without the bias.
     dimensions: int = option(64, "Embedding dimensions.", at_least=1, at_most=LONGEST - 1)
-    # Dot products add.
+    # The members' dot products are added.
     members: int = option(1, "Train this many models with different seeds, and join their vectors.", at_least=1)
-    # None: all, up to the longest.
+    # None: all, up to LONGEST_HISTORY.
     history: int | None = option(50, "Number of a user's last events that count.", at_least=1, at_most=LONGEST_HISTORY)
     exponent: float = 0.5
-    smoothing: int = 1  # rounds of item → users → items that an item's vectors are smoothed over
-    tied: bool = False  # one vector an item is both p and q, up to q's length
+    smoothing: int = 1  # rounds of smoothing an item's vectors, item → users → items
+    tied: bool = False  # an item has one vector for both p and q, up to q's length
     cosine: bool = True  # unit q, and unit u in the loss: no bias; False: plain dot products and a bias
-    # What is predicted. 'time': earlier events predict each event; 'set': some of a user's events predict the others.
+    # The targets. 'time': earlier events predict each event; 'set': some of a user's events predict the others.
     order: str = option(
         "time", "Learn from sets of events, without their order. Held-out events still go by time.", name="--unordered",
         is_flag=True, parse=lambda unordered: "set",
     )  # fmt: skip
     exclude_seen: bool = True  # a user's own items are not recommended, so they are neither targets nor negatives
-    # How it is learned. The learning rate falls to 0 over the epochs.
+    # Training. The learning rate falls to 0 over the epochs.
     epochs: int = option(30, "Largest number of passes over the events.", at_least=1)
-    stop_after: int | None = None  # epochs; what validation found best, for the last fit on everything
+    stop_after: int | None = None  # epochs; the best on validation, for the last fit on everything
     batch_size: int = option(2048, "Events a training step, or users with --unordered.", at_least=1)
     learning_rate: float = option(0.01, "Learning rate of Adam.")
     temperature: float = 0.1
-    history_dropout: float = 0.5  # share of a history that is left out ('set': that is the target)
+    history_dropout: float = 0.5  # share of a history that is left out ('set': the target)
     user_dropout: float = 0.1  # share of users treated as unknown
-    id_dropout: float = 0.2  # share of items known by category and text only, where there are such features
+    id_dropout: float = 0.2  # share of items without their id, if there are category or text features
     weight_decay: float = 0.0  # on users' and contexts' vectors
     user_weight: float = 0.5  # 'set': a user with k targets counts k^user_weight
-    negatives: int | None = None  # items drawn at each step; None: all, unless there are too many
-    spread: float = 0.1  # standard deviation of the vectors at the start
-    # When it stops.
-    patience: int = 3  # evaluations without a better one
+    negatives: int | None = None  # sampled items a step; None: all, unless there are too many
+    spread: float = 0.1  # standard deviation of the initial vectors
+    # Early stopping.
+    patience: int = 3  # evaluations without improvement
     evaluate_every: int = 1  # epochs
     evaluate_at: int = 10  # k of recall@k
     evaluated: int = 10_000  # queries, at most
 
     def __post_init__(self) -> None:
-        """Raise InvalidArgumentError for vectors that no index could hold."""
+        """Raise InvalidArgumentError for vectors too long for an index."""
         if self.members * (self.dimensions + 1) > LONGEST:
             raise errors.InvalidArgumentError(
-                f"{self.members} × ({self.dimensions} + 1) dimensions are too many; {LONGEST:,} are the most.",
+                f"{self.members} × ({self.dimensions} + 1) dimensions are too many; the limit is {LONGEST:,}.",
                 hint="Lower --members or --dimensions.",
             )
 
@@ -74,7 +74,7 @@ class Options(TaskOptions):
         "validation data.",
         choices=("best", "towers", "ials"), used_in="train",
     )  # fmt: skip
-    # Where only what a user liked is predicted, the rest stays history.
+    # With liked events as targets, the others stay in the histories.
     liked_only: bool = option(
         False, "Events to predict: all, or those that the user liked, by rating or label.", name="--positives",
         choices=("all", "liked"), shown="all", parse="liked".__eq__,
