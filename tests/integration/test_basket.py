@@ -334,7 +334,7 @@ def test_where_nobody_has_two_orders_baskets_are_completed(database_url: str, co
 
     (*rows,) = evaluation.evaluate(basket.TASK, connection, baselines=True)
     if find_spec("xgboost"):
-        assert rows[-1]["answer"] == "xgboost: This baseline learns from customers with two orders, and there are none."
+        assert rows[-1]["answer"] == "xgboost: This baseline needs customers with two orders; there are none."
         assert rows[-1].keys() == rows[0].keys()
 
 

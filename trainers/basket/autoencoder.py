@@ -1,7 +1,7 @@
 """Products' vectors: an autoencoder over co-purchase.
 
-In goes what share of its orders' other products each product is; through a code of `dimensions` numbers, which is the
-vector; out come the same shares again.
+The input is the share of each product among the products bought with one; a code of `dimensions` numbers is its vector;
+the output predicts the same shares.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from aisle.trainers.basket.options import NetworkOptions
 from aisle.trainers.neural import Progress, part_of_process, plain_accelerator, set_rate, total_over_items
 
 HALF_PRECISION = 2_000_000  # logits of a step; beyond that they are bfloat16
-PAIRS = 100_000_000  # of products in one order, at most, that are counted: the newest orders'
+PAIRS = 100_000_000  # of products in one order, at most; those of the newest orders count
 PRODUCTS = 256  # of a step
 PRODUCT_RATE = 0.01  # learning rate
-PRODUCT_DROPOUT = 0.5  # share of a product's companions that the autoencoder is not shown
+PRODUCT_DROPOUT = 0.5  # share of a product's co-purchased products that is dropped from the input
 
 
 @dataclass(frozen=True)
 class ProductVectors:
-    """What the autoencoder learns of the products."""
+    """The vectors that the autoencoder learns."""
 
     codes: Floats  # (items, dimensions), the products' vectors
     rows: Floats  # (items, dimensions), the decoder's: ⟨code_i, row_j⟩ says how well j goes with i
@@ -45,10 +45,10 @@ def product_vectors(
 ) -> ProductVectors:
     """Learn products' vectors by an autoencoder over co-purchase, started from `texts`, (items, any), where given.
 
-    A product that was never bought with another one keeps the vector that it started from.
+    A product that was never bought with another one keeps its initial vector.
     """
     if not len(baskets):
-        raise errors.TrainingDataError("There is no order to learn from.")
+        raise errors.TrainingDataError("There are no orders to learn from.")
     shares = co_purchase(baskets)
     bought = np.flatnonzero(np.diff(shares.indptr))
     with torch.random.fork_rng():
@@ -74,16 +74,16 @@ def product_vectors(
 
 
 class _CoPurchased(NamedTuple):
-    """Some products and what they are bought with, as bags."""
+    """Some products and their co-purchased products, as bags."""
 
     product: Tensor  # (products,)
     other: Tensor  # (pairs,)
-    start: Tensor  # (products,), where each one's pairs start
-    share: Tensor  # (pairs,), those of a product add up to 1
+    start: Tensor  # (products,), the start of each one's pairs
+    share: Tensor  # (pairs,), the sum of a product is 1
 
 
 class _Autoencoder(nn.Module):
-    """Shares of companions → code → shares of companions; `forward` is the loss, the cross-entropy of the shares."""
+    """Co-purchase shares → code → the same shares; `forward` is the loss, the cross-entropy of the shares."""
 
     def __init__(self, shares: sparse.csr_array, start: Tensor) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class _Autoencoder(nn.Module):
         self.bias = nn.Parameter(torch.from_numpy(np.log(total / total.sum())).float())
 
     def encode(self, product: Tensor, other: Tensor, start: Tensor, share: Tensor) -> Tensor:
-        """Return codes, (products, dimensions): the product's own entry and the mean of its companions'."""
+        """Return codes, (products, dimensions): the product's own entry plus the mean of its co-purchased products'."""
         bags = F.embedding_bag(other, self.enter, start, mode="sum", per_sample_weights=share)
         return self.enter[product] + bags
 
@@ -111,9 +111,9 @@ class _Autoencoder(nn.Module):
 
 
 def co_purchase(baskets: Baskets) -> sparse.csr_array:
-    """Return what share of each product's companions each other product is, (items, items).
+    """Return the share of each other product among a product's co-purchased products, (items, items).
 
-    An order of n products is n - 1 companions for each of them, and counts 1 for each.
+    An order of n products gives each of them n - 1 co-purchased products, which together count 1.
     """
     size = np.diff(baskets.order_start)  # (orders,)
     newest = np.argsort(-baskets.at, kind="stable")
@@ -139,7 +139,7 @@ def _co_purchased(shares: sparse.csr_array, products: Ints) -> _CoPurchased:
 
 
 def _start(texts: Floats | None, items: int, dimensions: int) -> Tensor:
-    """Return vectors to start from, (items, dimensions): random, or the main directions of the texts' vectors."""
+    """Return initial vectors, (items, dimensions): random, or the main directions of the texts' vectors."""
     start = torch.randn(items, dimensions) * SPREAD
     if texts is not None:
         given = np.flatnonzero(texts.any(axis=1))

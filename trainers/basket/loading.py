@@ -22,7 +22,7 @@ def load(
     connection: Connection, task: str, baskets: Baskets, test: Targets, learned: Learned, weights: Weights,
     hashes: Mapping[str, bytes], seen: Seen, parameters: Mapping[str, Any],
 ) -> int:  # fmt: skip
-    """Load products and customers, and let the embedder add what changed; return the model's id."""
+    """Load products and customers, and embed those that changed meanwhile; return the model's id."""
     model_id = model_registry.create(
         connection,
         task,
@@ -42,7 +42,7 @@ def load(
     )
     if learned.fitted.network:
         customer_files.store(connection, model_id, learned.fitted.network)
-        Start({}, {}, seen).store(connection, model_id)  # the network has learned from nobody who measured it
+        Start({}, {}, seen).store(connection, model_id)  # the network has not learned from customers who measured it
     copy_rows(
         connection,
         "basket_items",
@@ -100,7 +100,7 @@ def load(
         },
     )
     index_generation(connection, task, model_id)
-    # From here on the worker keeps this generation in step.
+    # From now on the worker keeps this generation up to date.
     connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))
     connection.execute("select aisle._enqueue_stale()")
     drain(connection, [CustomerEmbedder([generation])])
@@ -108,7 +108,7 @@ def load(
 
 
 def _co_purchased(cosines: sparse.csr_array, item_ids: Sequence[str]) -> tuple[list[list[str]], list[list[float]]]:
-    """Return each item's companions, and how near they are."""
+    """Return each item's co-purchased items, and their cosines."""
     names, values = [], []
     for start, stop in pairwise(cosines.indptr.tolist()):
         names.append([item_ids[i] for i in cosines.indices[start:stop]])

@@ -13,7 +13,7 @@ LOSSES = ("softmax", "bce")
 class NetworkOptions:
     """Hyper-parameters of the networks."""
 
-    # What is learned. The model is given by the option of the same name.
+    # The model. The option of this name sets it.
     model: str = option(NETWORKS[0], "Order encoder.", choices=NETWORKS, used_in="grid")
     # Of a product's vector, and of a state without its last component.
     dimensions: int = option(64, "Embedding dimensions of products and customers.", at_least=1)
@@ -22,28 +22,27 @@ class NetworkOptions:
     kernel: int = option(3, "Products that the convolution sees at once.", at_least=1, used_in="grid")
     heads: int = option(4, "Attention heads.", at_least=1)
     layers: int = option(1, "Attention layers.", at_least=1)
-    # The state remembers the products that were bought; without, it is the GRU's alone.
+    # Without the memory of bought products, the state is the GRU's alone.
     memory: bool = option(True, "Remember the products that were bought.", used_in="grid")
-    # Of the number of products remembered, by which their sum is divided.
+    # Exponent of the number of remembered products, the divisor of their sum.
     exponent: float = option(0.5, "Exponent of the memory's length.", at_least=0, used_in="grid")
-    # What is predicted. 'softmax': over all products, an order's products are equal shares of 1; it ranks better than a
-    # yes or no for each product, which is 'bce'. Only with 'bce' is the logit minus log(pos_weight) that of a
-    # probability.
+    # The targets. 'softmax': over all products, an order's products have equal shares of 1; it ranks better than 'bce',
+    # a yes or no for each product. Only with 'bce' is the logit minus log(pos_weight) that of a probability.
     loss: str = option("softmax", "Loss of the network.", choices=LOSSES, shown="softmax; in experiments: bce")
     pos_weight: float = option(1.0, "Weight of a bought product with --loss bce.", above=0, used_in="train")
-    # How it is learned.
+    # Training.
     product_epochs: int = option(10, "Epochs of the autoencoder; 0 starts at random.", at_least=0, used_in="grid")
     epochs: int = option(4, "Largest number of passes over the orders.", at_least=1)
-    # What validation found best, for the last fit on everything.
+    # The best number on validation, for the last fit on everything.
     stop_after: int | None = option(None, "Epochs.", at_least=1, used_in="grid")
     batch_size: int = option(64, "Customers a training step.", at_least=1)
     learning_rate: float = option(0.003, "Peak learning rate of the network.", above=0)
     # Of products' vectors, orders' encodings and the GRU's outputs.
     dropout: float = option(0.3, "Dropout of the network.", at_least=0, below=1)
     memory_dropout: float = option(0.5, "Share of the memory left out.", at_least=0, below=1, used_in="grid")
-    # Products in a step's loss beside targets. None: all, unless there are too many.
+    # Sampled products in a step's loss beside targets. None: all, unless there are too many.
     negatives: int | None = option(None, "Products drawn a step.", at_least=1, used_in="grid")
-    # When it stops.
+    # Early stopping.
     patience: int = option(2, "Epochs without improvement.", at_least=1, used_in="grid")
     evaluate_at: int = option(10, "k of the validation's recall@k.", at_least=1, used_in="grid")
 
@@ -79,5 +78,5 @@ class Options(TaskOptions):
         return tuple(f"{name}@{self.top}" for name in ("recall", "ndcg", "phr", "f1"))
 
 
-# A threshold is one of probabilities, and only a yes or no for each product has these.
+# A threshold needs probabilities, and only 'bce' has these.
 IN_EXPERIMENTS = Options(model=NETWORKS[0], network=NetworkOptions(loss="bce"))
