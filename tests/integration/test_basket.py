@@ -273,7 +273,7 @@ def test_an_experiment_goes_on_where_it_was(orders_url: str, orders: Connection)
     assert sorted(mean for _, mean in rows) == pytest.approx(sorted(arm.means["f1_micro"] for arm in table))
     with pytest.raises(errors.InvalidArgumentError, match="no option weight"):
         basket_experiment.try_networks(orders_url, {"weight": [1]}, 1, options)
-    with pytest.raises(errors.InvalidArgumentError, match="less than 1"):
+    with pytest.raises(errors.InvalidArgumentError, match="between 0 and 1"):
         basket_experiment.try_networks(orders_url, {"threshold": [0.5, 1]}, 1, options)
 
 

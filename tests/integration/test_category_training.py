@@ -66,7 +66,7 @@ def test_a_live_model_that_cannot_be_measured_stays() -> None:
     metrics: dict[str, Any] = {"accuracy": 0.9, "TF-IDF + linear SVM": {"accuracy": 0.8}, "live": {"model_id": 1}}
     verdict = category.TASK.verdict(metrics, QUICK)
     assert (verdict.passed, verdict.deploys) == (None, False)
-    assert "live model has learned from all held-out rows" in verdict.reason
+    assert "live model, which has learned from all held-out rows" in verdict.reason
     metrics["live"]["accuracy"] = 0.8
     assert category.TASK.verdict(metrics, QUICK).passed
     metrics["accuracy"] = 0.7
@@ -96,7 +96,7 @@ def test_a_baseline_that_cannot_be_fitted_is_no_reason_not_to_train(
     result = run.train(category.TASK, database_url, replace(QUICK, baseline=True))
     assert model_registry.live(products.connection, "category") == result.model_id
     svm = evaluation.evaluate(category.TASK, products.connection, baselines=True)[-1]
-    assert "nothing in these texts to learn from" in svm["answer"]
+    assert "no features in these texts" in svm["answer"]
     assert svm["accuracy"] is None
 
 

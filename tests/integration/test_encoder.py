@@ -278,7 +278,7 @@ def _remove_pad_token(folder: Path) -> None:
         (_remove_weights, "cannot be loaded: OSError"),
         (_spoil_tokenizer, "cannot be loaded"),
         (_widen, "cannot be loaded"),
-        (_set_nan, "hold NaN or infinity, in encoder.layer.0.output.dense.weight"),
+        (_set_nan, "contain NaN or infinity, in encoder.layer.0.output.dense.weight"),
         (_forget_words, r"has \d+ tokens, and the model vectors for 10"),
         (_remove_pad_token, "no token to pad texts with"),
         (_remove_tokenizer, "does not know 100% of the catalogue's words"),
@@ -382,7 +382,7 @@ def test_fit_in_freezes_word_embeddings_only_where_it_must(tiny_encoder: Path) -
     assert "word embeddings frozen" in lines[1]
     with pytest.raises(errors.InvalidArgumentError, match="even with frozen"):
         fine_tuning.fit_in_memory(model, FineTuningOptions(fit_in="1GB"), lines.append)
-    with pytest.raises(errors.InvalidArgumentError, match="no size"):
+    with pytest.raises(errors.InvalidArgumentError, match="not a size"):
         fine_tuning.fit_in_memory(model, FineTuningOptions(fit_in="much"), lines.append)
 
 

@@ -183,7 +183,9 @@ def test_what_is_not_attached_any_more_cannot_be_stale(models: Shop, kind: str) 
     if kind == "interactions":
         models.execute("select aisle.detach('orders')")  # which would serve
     models.execute("select aisle.detach(%s)", [kind])
-    with pytest.raises(errors.NotAttachedError, match=f"What the {task} model learned from is not attached any more"):
+    with pytest.raises(
+        errors.NotAttachedError, match=f"The table that the {task} model learned from is no longer attached"
+    ):
         drift.examine(task_of(task), models.connection)
 
 
@@ -200,7 +202,7 @@ def test_one_task_that_cannot_be_trained_again_stops_no_other(models: Shop, data
     assert done.exit_code == 1
     assert "category: not stale." in done.output
     for task in ("recommender", "basket"):
-        assert done.output.count(f"{task}: What the {task} model learned from is not attached any more") == 1
+        assert done.output.count(f"{task}: The table that the {task} model learned from is no longer attached") == 1
 
 
 def test_one_task_whose_table_cannot_be_read_stops_no_other(models: Shop, database_url: str) -> None:

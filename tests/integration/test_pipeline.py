@@ -597,7 +597,7 @@ def test_a_model_that_is_removed_while_it_is_loaded_is_gone_and_not_unusable(
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
-@pytest.mark.parametrize("error", [ValueError("matmul: a mismatch"), MemoryError()], ids=["rows", "outage"])
+@pytest.mark.parametrize("error", [ValueError("matmul: a mismatch"), MemoryError()], ids=["rows", "unusable"])
 def test_a_model_that_fails_because_it_was_removed_is_gone_and_not_unusable(
     products: Shop, load_model: Callable[..., TinyModel], caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:

@@ -128,7 +128,7 @@ def test_the_same_seed_gives_the_same_model_and_evaluation_finds_the_same_review
     assert {**first.metrics, "live": {"model_id": first.model_id}} == second.metrics
     assert first.deployed
     assert not second.deployed, "A model is live already."
-    assert "labels of the model that is live would no longer count" in second.reason
+    assert "live model's labels would no longer count" in second.reason
     table = evaluation.evaluate(preference.TASK, shop.connection, baselines=True)
     assert [row["answer"] for row in table] == ["aisle label reviews", "majority", linear_svm.NAME]
     assert table[0]["auc"] == pytest.approx(first.metrics["auc"])

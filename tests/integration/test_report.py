@@ -166,7 +166,7 @@ def test_the_page_on_a_category_model(report: Callable[..., Parsed], held_out: T
 def test_the_page_says_what_the_views_say(report: Callable[..., Parsed], held_out: TinyModel, shop: Shop) -> None:
     page = report("category")
     confusions = shop.execute("select category, predicted, items, mean_confidence from aisle.confusion").fetchall()
-    found = [(row[0], row[1], int(row[2]), float(row[3])) for row in page.rows["What it takes for what"][1:]]
+    found = [(row[0], row[1], int(row[2]), float(row[3])) for row in page.rows["Confusions"][1:]]
     assert found == [(a, b, n, pytest.approx(float(mean), abs=1e-3)) for a, b, n, mean in confusions]
     review = shop.execute(
         "select item_id, confidence from aisle.category_review where reason = 'probably mislabelled' order by 2 desc"
@@ -220,8 +220,8 @@ def test_a_model_that_is_not_live(
     other = load_model(deploy=False)
     page = report("category", "--model", str(other.model_id))
     assert "ready" in page.html
-    assert page.texts["Metrics"] == ["None are stored: aisle evaluate category"]
-    assert page.texts["Held-out rows"] == ["No row was held out, so nothing is known of its mistakes."]
+    assert page.texts["Metrics"] == ["No metrics are stored: aisle evaluate category"]
+    assert page.texts["Held-out rows"] == ["No row was held out, so its mistakes are unknown."]
     assert page.texts["Map of products"] == ["There are too few products with a vector to draw."]
     assert page.captions == [], "There is nothing to draw."
 
@@ -229,7 +229,7 @@ def test_a_model_that_is_not_live(
 def test_a_model_without_mistakes(report: Callable[..., Parsed], held_out: TinyModel, shop: Shop) -> None:
     shop.execute("update aisle._heldout_predictions set category = predicted")
     page = report("category")
-    assert page.texts["What it takes for what"] == ["Every held-out row got its own category."]
+    assert page.texts["Confusions"] == ["All held-out rows were classified correctly."]
     assert page.texts["Worst mistakes"] == ["There are none."]
 
 
@@ -239,7 +239,7 @@ def test_a_model_without_mistakes(report: Callable[..., Parsed], held_out: TinyM
         (("recommender",), "No recommender model is live."),
         (("category", "--model", "99"), "There is no model 99."),
         (("basket", "--model", "1"), "Model 1 is one of category, not of basket."),
-        (("freshness", "--model", "1"), "Freshness is that of every task's vectors, not of one model."),
+        (("freshness", "--model", "1"), "Freshness covers the vectors of all tasks, not one model."),
     ],
 )
 def test_what_cannot_be_reported(
@@ -335,7 +335,7 @@ def test_the_page_on_a_recommender(report: Callable[..., Parsed], recommender: i
         ["", "recall"], [f"model {recommender}", "0.2500"], ["model 1, live before", "0.2200"], ["ials", "0.2000"],
         ["popularity", "0.0625"],
     ]  # fmt: skip
-    assert page.texts["Metrics"] == ["The last event of 50 users was held out, and asked for through SQL."]
+    assert page.texts["Metrics"] == ["The last event of 50 users was held out, and predicted through SQL."]
     assert {f"model {recommender}", "ials", "popularity", "0.250", "0.062"} <= set(page.figure("recall@10 on"))
     assert page.rows["Experiments"][1:] == [
         ["user,item", "0.2000 ± 0.0100", "", "", "the others are compared with it"],
@@ -383,10 +383,10 @@ def test_the_page_on_a_basket_model(report: Callable[..., Parsed], basket: int, 
     ]  # fmt: skip
     assert page.rows["The best set"][1:] == [
         ["each customer's own: k => null", "", "0.3100"],
-        ["fixed size for all, the best afterwards", "8", "0.2800"],
-        ["threshold for all, the best afterwards", "0.14", "0.2700"],
+        ["fixed size for all, the best in hindsight", "8", "0.2800"],
+        ["threshold for all, the best in hindsight", "0.14", "0.2700"],
     ]
-    assert "0.200" in page.figure("Share of carts that got it back")
+    assert "0.200" in page.figure("Share of carts in which it was found")
     maps = [caption for caption in page.captions if caption.startswith("Experiment 1: f1_micro on 40 customers")]
     assert [caption.rpartition("; ")[2] for caption in maps] == ["model cnn-gru", "model attention-gru"]
     assert {"pos_weight", "threshold", "0.170"} <= set(page.drawn[maps[0]])
@@ -399,8 +399,8 @@ def test_the_page_on_a_basket_model(report: Callable[..., Parsed], basket: int, 
 
 def test_the_page_on_freshness(report: Callable[..., Parsed], shop: Shop, tiny_model: TinyModel) -> None:
     page = report("freshness")
-    assert page.texts["From commit to visible"][0].startswith("No row that changed has been embedded")
-    assert page.texts["Rows that were given up"] == ["There are none."]
+    assert page.texts["From commit to visible"][0].startswith("No changed row has been embedded")
+    assert page.texts["Dead letters"] == ["There are none."]
     assert page.texts["Warnings"] == ["There are none."]
     shop.execute(
         "insert into aisle._embedding_batches values ('category', aisle._now() - %s, 90, '{1}'),"
@@ -420,7 +420,7 @@ def test_the_page_on_freshness(report: Callable[..., Parsed], shop: Shop, tiny_m
     now = dict(zip(*page.rows["Now"][:2], strict=True))
     assert (now["task"], now["pending"], now["p50 seconds"]) == ("category", "1", "1.0000")
     assert {"p50", "p95", "p99", "seconds", "rows"} <= set(page.figure("Category: seconds"))
-    assert page.rows["Rows that were given up"][1][:4] == ["category", "7", "5", f"너무 길다 {SCRIPT}"]
+    assert page.rows["Dead letters"][1][:4] == ["category", "7", "5", f"너무 길다 {SCRIPT}"]
     assert page.rows["Warnings"][1][0].startswith("1 rows wait")
     assert page.rows["Warnings"][1][1] == "Is a worker running? aisle worker"
     assert page.rows["Live models"][1][:2] == ["category", str(tiny_model.model_id)]

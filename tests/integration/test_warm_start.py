@@ -145,7 +145,7 @@ def test_a_category_model_is_not_started_from_where_that_means_nothing(products:
             run.train(category.TASK, database_url, warm(TEXTS, **changes))
         assert "without --warm-start" in str(refusal.value.hint)
     products.execute("delete from aisle._model_files where model_id = %s", [first.model_id])
-    with pytest.raises(errors.WarmStartError, match="kept no weights"):
+    with pytest.raises(errors.WarmStartError, match="stores no weights"):
         run.train(category.TASK, database_url, warm(TEXTS))
     assert count_models(products) == 1
     result = CliRunner().invoke(aisle, ["--database-url", database_url, "train", "category", "--warm-start"])
@@ -394,7 +394,7 @@ def test_a_basket_without_a_network_or_of_another_shape_is_no_start(
     lines: list[str] = []
     again = run.retrain(basket.TASK, orders.connection, database_url, lines.append, warm_start=True)
     assert again.model_id > without_network.model_id, "A nightly training goes on without."
-    assert any("From scratch" in line for line in lines)
+    assert any("from scratch" in line for line in lines)
     run.train(basket.TASK, database_url, ORDERS)
     with pytest.raises(errors.WarmStartError, match="another hidden: 4, not 8"):
         run.train(basket.TASK, database_url, warm(ORDERS, network=replace(NETWORK, hidden=8)))
