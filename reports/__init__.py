@@ -36,7 +36,7 @@ def write(connection: Connection, topic: str, path: Path, model_id: int | None =
             "A report needs the packages Jinja2 and matplotlib.", hint="Run: pip install '.[report]'"
         ) from error
     with contextlib.ExitStack() as stack:
-        # A snapshot may be older than the catalogue, so a second connection checks the rights and holds the guard's locks.
+        # A snapshot may be older than the catalogue: another connection checks rights and holds the guard's locks.
         stack.enter_context(db.guarded(stack.enter_context(db.connect(db.address_of(connection)))))
         stack.enter_context(connection.transaction())
         connection.execute("set transaction isolation level repeatable read, read only")

@@ -211,8 +211,8 @@ def _mislabelled(connection: Connection, answers: Answers) -> list[str | Figure 
     if not len(places):
         return ["No held-out row looks mislabelled."]
     return [
-        f"{len(places):,} held-out rows are predicted another category, as confidently as rows of that category on average. "
-        "Of the live model: aisle.category_review",
+        f"{len(places):,} held-out rows are predicted another category, as confidently as rows of that category on "
+        "average. Of the live model: aisle.category_review",
         _products(connection, answers, places[:MOST_ROWS]),
     ]
 

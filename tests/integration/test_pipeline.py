@@ -592,7 +592,7 @@ def test_a_model_that_is_removed_while_it_is_loaded_is_gone_and_not_unusable(
     embedder = SlowToLoad([live], lambda model_id: products.execute("select aisle._drop_model(%s)", [model_id]))
     assert drain(products.connection, [embedder]) == 2
     assert products.execute("select from aisle._embedding_jobs").fetchall() == [], "Nothing waits for it."
-    assert f"Model {older.model_id} is gone" in caplog.text
+    assert f"Model {older.model_id} was removed" in caplog.text
     assert "matmul" not in caplog.text
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
@@ -615,7 +615,7 @@ def test_a_model_that_fails_because_it_was_removed_is_gone_and_not_unusable(
     encoder.meanwhile = remove_and_fail
     assert drain(products.connection, [ItemEmbedder([live, older])]) == 2
     assert products.execute("select from aisle._embedding_jobs").fetchall() == []
-    assert f"Model {older.model_id} is gone" in caplog.text
+    assert f"Model {older.model_id} was removed" in caplog.text
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
