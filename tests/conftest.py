@@ -400,7 +400,7 @@ def load_tiny_basket(
     dimensions: int = 2,
     **parameters: Any,
 ) -> int:
-    """Deploy a basket model of two dimensions, from items' tastes and, of customers, the taste and what came next."""
+    """Deploy a basket model of two dimensions, from item vectors and, for customers, the vector and the next order."""
     given = {
         "model": "taste", "weights": TINY_WEIGHTS, "bounds": BOUNDS, "decay": [0.5, 0.25], "logit": 0, "gap": 10,
         "rarest": 0.01, "size": 2, "companions": 0, "neighbours": 10, "nearest": 10, "time": "days", "top": 10,

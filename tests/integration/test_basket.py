@@ -1,4 +1,4 @@
-"""From orders to the next one: SQL answers what the trainer computed, and only what is better is deployed."""
+"""From orders to the next one: SQL answers equal the trainer's, and only a better model is deployed."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -221,7 +221,7 @@ def test_too_few_orders_are_said(database_url: str, connection: Connection) -> N
         run.train(basket.TASK, database_url, basket.Options())
 
 
-# Six customers who order every six days, and hardly anything that differs between them.
+# Six customers who order every six days and hardly differ.
 REGULAR = """
 create table lines (order_id int, who text, item int, at timestamptz);
 insert into lines
@@ -249,7 +249,7 @@ def test_a_small_shop_whose_customers_are_regular_gets_answers(database_url: str
 def test_a_model_that_cannot_answer_is_not_measured(database_url: str, connection: Connection) -> None:
     connection.execute(REGULAR)
     run.train(basket.TASK, database_url, basket.Options(deploy=True))
-    connection.execute("set aisle.now = 'no time at all'")  # which only a question of this moment reads
+    connection.execute("set aisle.now = 'no time at all'")  # which only a query as of now reads
     with pytest.raises(psycopg.Error, match="no time at all"):
         evaluation.evaluate(basket.TASK, connection, baselines=False)
     connection.execute("reset aisle.now")

@@ -1,4 +1,4 @@
-"""Draining the queue: the vector that is stored is always that of the committed row, whatever happened meanwhile."""
+"""Draining the queue: the stored vector always belongs to the committed row, whatever happened meanwhile."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,13 +22,13 @@ LN4 = round(float(np.float16(np.log(4))), 3)  # n-grams are stored in half preci
 
 
 def vector_of(text: str, dimensions: int) -> list[float]:
-    """What the fake encoder makes of a text: its length, and 1."""
+    """The fake encoder's vector of a text: its length, and 1."""
     return [float(len(text)), 1.0, *[0.0] * (dimensions - 2)]
 
 
 @dataclass
 class FakeEncoder:
-    """Stands for a transformer: notes what it is given, and lets a test act while the model runs."""
+    """A fake transformer: records its inputs, and lets a test act while the model runs."""
 
     dimensions: int = 2
     batches: list[list[str]] = field(default_factory=list)
@@ -71,7 +71,7 @@ def products(shop: Shop, load_model: Callable[..., TinyModel]) -> Shop:
 
 
 def load(shop: Shop, encoder: FakeEncoder, model_id: int | None = None) -> Generation:
-    """Return a generation with the fake encoder in place of the one that the database would hold."""
+    """Return a generation with the fake encoder in place of a stored one."""
     model_id = model_id or shop.value("select max(model_id) from aisle._models")
     shop.execute("update aisle._models set encoder = null where model_id = %s", [model_id])
     generation = Generation.load(shop.connection, model_id)
@@ -171,7 +171,7 @@ def test_a_batch_gets_the_vector_that_each_row_would_get_alone(products: Shop) -
     assert products.vectors() == together
 
 
-# ---- the shop goes on while the model runs ----
+# ---- the shop writes while the model runs ----
 
 
 @pytest.mark.trap(17)
@@ -232,7 +232,7 @@ def test_a_row_that_is_deleted_meanwhile_leaves_nothing_behind(products: Shop, o
 
 def test_a_prediction_without_a_vector_goes_with_its_row(products: Shop) -> None:
     model = products.value("select model_id from aisle._live_models where task = 'category'")
-    products.execute(  # as a training that copies vectors first, then predictions, leaves of a row deleted in between
+    products.execute(  # training copies vectors, then predictions: so does a row deleted in between remain
         "insert into aisle._item_predictions values (%s, '77', 'x', 1, 'x', 1, '')", [model]
     )
     products.execute("select aisle._enqueue_stale()")
@@ -307,7 +307,7 @@ def test_no_transaction_is_open_while_the_model_runs(products: Shop, other: Conn
 def test_a_shop_that_locks_its_table_never_deadlocks_with_the_worker(
     products: Shop, other: Connection, database_url: str, statement: str
 ) -> None:
-    """The shop has the table and wants the jobs; the worker, which wants to read the table, must not have them."""
+    """The shop locks the table and waits for the jobs; the worker waits for the table, so it must not hold them."""
     products.insert("tea", "커피")
     encoder = FakeEncoder()
     errors: list[Exception] = []
@@ -329,7 +329,7 @@ def test_a_shop_that_locks_its_table_never_deadlocks_with_the_worker(
     with other.transaction():
         other.execute("lock table shop.products in access exclusive mode")
         locked.set()
-        while not db.fetch_value(  # the worker wants to write
+        while not db.fetch_value(  # the worker waits to write
             products.connection, "select count(*) from pg_locks where not granted and pid <> pg_backend_pid()"
         ):
             assert worker.is_alive(), f"The worker ended without waiting: {errors}"

@@ -1,4 +1,4 @@
-"""Batches under way: whose fault a failure is, what a lease outlives, and one loop for every task."""
+"""The pipeline: failures of rows and of models, leases, and one loop for every task."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ def other(database_url: str) -> Iterator[Connection]:
 
 @pytest.fixture
 def products(shop: Shop, load_model: Callable[..., TinyModel]) -> Shop:
-    """An attached table with rows, and a live model whose vectors only the worker can make."""
+    """An attached table with rows, and a live model whose vectors only the worker can compute."""
     shop.create()
     shop.attach()
     load_model(encoder="fake")
@@ -46,7 +46,7 @@ def charged(shop: Shop) -> dict[str, int]:
 
 
 def breaking(error: Exception) -> FakeEncoder:
-    """An encoder that raises whatever it is given."""
+    """An encoder that raises the given error."""
 
     def fail() -> None:
         raise error
@@ -54,7 +54,7 @@ def breaking(error: Exception) -> FakeEncoder:
     return FakeEncoder(meanwhile=fail)
 
 
-# ---- whose fault it is ----
+# ---- failures of rows and of models ----
 
 
 UNUSABLE = [
@@ -123,9 +123,9 @@ def test_a_model_that_never_worked_is_not_blamed_on_many_rows(products: Shop) ->
 def test_a_model_is_not_tested_on_a_row_that_is_no_longer_what_it_embedded(
     shop: Shop, load_model: Callable[..., TinyModel], others: str
 ) -> None:
-    """The row that the model once could do is itself the poison now, or gone: that is no outage."""
+    """The row that the model embedded before is now the failing one, or gone: the model is usable."""
     shop.create()
-    shop.attach(draft_rows=0)  # so that no draft shows that the vector is out of date
+    shop.attach(draft_rows=0)  # so that no draft marks the vector as stale
     load_model(encoder="fake")
     shop.insert("tea", "커피")
     run(shop, FakeEncoder())
@@ -209,7 +209,7 @@ def test_what_keeps_all_rows_from_being_written_is_said_and_not_blamed_on_them(
 
 @pytest.mark.trap(16)
 def test_one_broken_model_does_not_stop_the_others(products: Shop, load_model: Callable[..., TinyModel]) -> None:
-    """The newer generation says that it has an encoder, but no file of one is in the database."""
+    """The newer generation has an encoder by its row, but the database has no file of it."""
     working = load(products, FakeEncoder())
     broken = load_model(dimensions=3, encoder="lost", deploy=False)
     products.insert("tea", "커피")
@@ -242,7 +242,7 @@ def test_embed_says_by_its_exit_code_that_rows_wait_for_a_model(
 def test_a_model_that_recovers_while_a_batch_waits_for_it_stops_nobody(
     products: Shop, load_model: Callable[..., TinyModel]
 ) -> None:
-    """Of two models one runs out of memory in a batch, is left out of the next but one, and works in between."""
+    """One of two models runs out of memory in a batch, works in the next, and is left out of the third."""
     products.insert(*["tea"] * 6)
     live = load(products, FakeEncoder())
     encoder = FakeEncoder(dimensions=3)
@@ -264,7 +264,7 @@ def test_a_model_that_recovers_while_a_batch_waits_for_it_stops_nobody(
 def test_a_stop_between_two_models_of_a_batch_lets_the_batch_end(
     products: Shop, load_model: Callable[..., TinyModel]
 ) -> None:
-    """The second batch is with its first model when the worker is told to stop, and waits for its second."""
+    """The worker gets the signal to stop while the second batch is in its first model and waits for the second."""
     products.insert(*["tea"] * 4)
     first, second = FakeEncoder(), FakeEncoder(dimensions=3)
     generations = [load(products, first)]
@@ -280,7 +280,7 @@ def test_a_stop_between_two_models_of_a_batch_lets_the_batch_end(
     first.meanwhile = pause
 
     class Slow(ItemEmbedder):
-        """Reads the second batch for its second model when the first model is at it."""
+        """Reads the second batch for its second model while the first model runs."""
 
         reads = 0
 
@@ -343,7 +343,7 @@ def test_a_worker_that_slept_through_its_lease_cannot_write(products: Shop, othe
 def test_a_batch_whose_reading_alone_takes_longer_than_its_lease_comes_to_an_end(
     products: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Otherwise it would be read again and again, and never written."""
+    """Otherwise the worker would read it again and again, and never write it."""
     products.insert("tea")
 
     class Slow(ItemEmbedder):
@@ -400,18 +400,18 @@ def test_what_was_under_way_when_the_database_went_is_given_back_first(products:
     pipeline.close()
 
 
-# ---- the shop goes first ----
+# ---- the worker gives way to the shop ----
 
 
 @pytest.mark.trap(17)
 def test_a_shop_that_holds_rows_is_never_waited_for_and_never_the_victim(products: Shop, other: Connection) -> None:
-    """Drafts of an open transaction hold the rows that the worker wants to write, and then want the worker's."""
+    """Drafts of an open transaction lock rows that the worker waits for, then wait for the worker's."""
     products.insert(*["tea"] * 40)
     encoder = FakeEncoder()
     generation = load(products, encoder)
     with other.transaction():
         other.execute("update shop.products set name = 'green tea' where id <= 20")
-        # Whatever drafts there was time for.
+        # The drafts that there was time for.
         other.execute("select from aisle.item_vectors where item_id::integer <= 20 for update")
         started = time.monotonic()
         done = drain(products.connection, [ItemEmbedder([generation])])
@@ -442,7 +442,7 @@ def test_a_repeatable_read_of_the_shops_can_delete_what_a_worker_embedded_meanwh
 
 @dataclass
 class Visitor:
-    """A row of a task that the queue has never heard of."""
+    """A row of a task that the queue does not know."""
 
     id: str
     visits: int
@@ -450,7 +450,7 @@ class Visitor:
 
 
 class VisitorEmbedder:
-    """All that a new task takes: no line of the queue, the pipeline or the worker changes."""
+    """All that a new task needs: queue, pipeline and worker stay unchanged."""
 
     task = "visitors"
 
@@ -478,7 +478,7 @@ class VisitorEmbedder:
         return {id_ for id_, _ in results}
 
     def forget(self, connection: Connection, ids: Sequence[str]) -> None:
-        """Nothing is derived from a visitor that is gone."""
+        """A deleted visitor has no vectors."""
 
     def still_works(self, connection: Connection, generation: int) -> bool:
         return True
@@ -536,7 +536,7 @@ def test_a_generation_is_filled_in_the_background_and_resumed(
 def test_a_generation_that_comes_while_a_batch_is_under_way_misses_none_of_its_rows(
     products: Shop, load_model: Callable[..., TinyModel]
 ) -> None:
-    """Its backfill finds the job leased by a worker that knows nothing of it, and leaves the job alone."""
+    """Its backfill skips the job, which a worker has leased without knowing the new generation."""
     products.insert("tea")
     encoder, newer = FakeEncoder(), 0
 
@@ -571,7 +571,7 @@ def test_a_generation_that_is_dropped_while_a_batch_is_under_way_is_no_fault_of_
 
 
 class SlowToLoad(ItemEmbedder):
-    """Lets a test act while a model is loaded, and fails then as what is read of it in part does."""
+    """Lets a test act while a model is loaded, then fails as on a partial read."""
 
     def __init__(self, loaded: list[Any], meanwhile: Callable[[int], object]) -> None:
         super().__init__(loaded)
@@ -619,11 +619,11 @@ def test_a_model_that_fails_because_it_was_removed_is_gone_and_not_unusable(
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
-# ---- what can be seen of it ----
+# ---- monitoring ----
 
 
 def test_freshness_weighs_waits_by_the_rows_that_they_stand_for(connection: Connection) -> None:
-    """90 rows that waited 1 s, in one batch of which 2 waits are kept, and 10 single rows that waited 9 s."""
+    """90 rows that waited 1 s, in one batch that stores 2 waits, and 10 single rows that waited 9 s."""
     record = "insert into aisle._embedding_batches values ('category', aisle._now(), %s, %s)"
     connection.execute(record, (90, [1, 1]))
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""From visits to recommendations: SQL answers what the trainer computed, and only what is better is deployed."""
+"""From visits to recommendations: SQL answers equal the trainer's, and only a better model is deployed."""
 
 import json
 from collections.abc import Iterator
@@ -139,7 +139,7 @@ def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
     assert any("validation recall@10" in line for line in lines)
 
     again = run.train(recommender.TASK, demo_url, options)
-    # An approximate index may miss another item each time; what it looks in is the same.
+    # An approximate index may miss different items; the vectors are the same.
     assert again.metrics["recall@10"] == pytest.approx(result.metrics["recall@10"], abs=0.005)
     live = again.metrics["live"]
     assert live.pop("model_id") == result.model_id
@@ -288,7 +288,7 @@ def test_each_users_last_moment_is_held_out() -> None:
     assert held(hold_out(events, None, exclude_seen=False)) == (
         [(0, 3.0), (2, 3.0)], {(0, 3), (0, 4), (2, 1)}, 5,
     )  # fmt: skip
-    # Where seen items are not recommended, c's last new item counts, and nothing later is left to learn from.
+    # If seen items are not recommended, c's last new item counts, and no later event trains.
     assert held(hold_out(events, None, exclude_seen=True)) == (
         [(0, 3.0), (2, 2.0)], {(0, 3), (0, 4), (2, 2)}, 4,
     )  # fmt: skip
@@ -296,12 +296,12 @@ def test_each_users_last_moment_is_held_out() -> None:
 
 def test_what_came_from_a_date_on_is_held_out() -> None:
     events = events_of([(0, 1, 1), (0, 1, 2), (0, 2, 3), (1, 1, 2), (1, 2, 3), (2, 1, 1)])
-    # b was not there before the date: it cannot be asked, and stays.
+    # b has no event before the date, so b is not held out.
     assert held(hold_out(events, 2, exclude_seen=True)) == ([(0, 2.0)], {(0, 2)}, 4)
     assert held(hold_out(events, 2, exclude_seen=False)) == ([(0, 2.0)], {(0, 1), (0, 2)}, 4)
 
 
-def test_a_moment_that_holds_out_nobody_is_said() -> None:
+def test_a_moment_that_holds_out_nobody_is_refused() -> None:
     events = events_of([(0, 1, 1), (0, 2, 2), (1, 1, 2), (1, 2, 3)])
     with pytest.raises(errors.TrainingDataError, match=r"No user has events before 1970-01-01 00:01"):
         check(hold_out(events, 60, exclude_seen=True), 60)
@@ -424,7 +424,7 @@ def test_where_stores_are_is_learned_from_and_checked(shop: Shop, database_url: 
         train("user", "item", "location")
     shop.execute("select aisle.detach('items')")
     shop.attach(latitude="lat", longitude="lon")
-    train()  # where nothing is anywhere yet
+    train()  # without any place yet
     shop.execute("update shop.products set lat = 127 + (id - 1) / 8 * 0.1, lon = 37 + (id - 1) % 8 * 0.001")
     with pytest.raises(
         errors.TrainingDataError, match="40 items have impossible coordinates, such as 1 at latitude 127"
@@ -445,7 +445,7 @@ def test_where_stores_are_is_learned_from_and_checked(shop: Shop, database_url: 
     near = shop.execute("select item_id::int from aisle.recommend('new', 7)").fetchall()
     assert {item for (item,) in near} != set(range(2, 9))
     shop.execute("update shop.products set lat = 99 where id > 37")
-    train()  # a few may be nowhere
+    train()  # a few may have impossible coordinates
 
 
 def test_an_experiment_asks_the_same_whatever_the_shop_writes_meanwhile(shop: Shop, database_url: str) -> None:

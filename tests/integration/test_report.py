@@ -1,4 +1,4 @@
-"""What `aisle report` writes: one HTML file, with what the database says, in which a shop's own text does nothing."""
+"""`aisle report` writes one HTML file that agrees with the database and escapes the shop's texts."""
 
 import re
 import shutil
@@ -36,7 +36,7 @@ HELD_OUT = (
 
 
 class Parsed(HTMLParser):
-    """A page as a reader of HTML sees it: sections with tables and paragraphs, figures with the text in them."""
+    """A parsed page: sections with tables and paragraphs, figures with their texts."""
 
     VOID = ("meta", "br", "link", "img", "input", "hr")
 
@@ -84,7 +84,7 @@ class Parsed(HTMLParser):
             self.drawn.setdefault(self.captions[-1], []).append(data)
 
     def figure(self, beginning: str) -> list[str]:
-        """Return what is written in the figure whose caption begins so."""
+        """Return the texts in the figure whose caption begins with `start`."""
         (texts,) = [texts for caption, texts in self.drawn.items() if caption.startswith(beginning)]
         return texts
 
@@ -109,7 +109,7 @@ def run(url: str, *arguments: str) -> Result:
 
 
 def untranslated(page: Parsed) -> list[str]:
-    """Return headings, labels and sentences of a Korean page that are English; single words may be names of metrics."""
+    """Return the English headings, labels and sentences of a Korean page; single words may be metrics."""
     texts = [match[2] for match in korean.PROSE.finditer(page.html)]
     return [text for text in texts if " " in text.strip() and not re.search("[가-힣]", text)]
 
@@ -300,7 +300,7 @@ def test_without_matplotlib_the_error_names_the_extra() -> None:
 
 @pytest.fixture
 def recommender(shop: Shop, tiny_model: TinyModel) -> int:
-    """A recommender with what training stores."""
+    """A recommender with the metrics of a training."""
     shop.create()
     shop.attach()
     shop.insert("tea", "커피")

@@ -1,4 +1,4 @@
-"""Orders in memory, and the rules that a basket model has to beat; small enough to check in the head."""
+"""Orders in memory, and the baselines of the basket model; small enough to check in the head."""
 
 from typing import Any
 
