@@ -16,12 +16,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aisle.embedder.orders import Baskets, Floats, Ints
+from aisle.embedder.orders import Baskets, Floats, Ints, starts_of
 
 BATCH = 256  # customers whose states are computed at once
 SPREAD = 0.1  # standard deviation of a product's vectors at the start
@@ -244,14 +243,10 @@ def network_states(network: OrderNetwork, baskets: Baskets, customers: Ints | No
 def _known(baskets: Baskets, items: int) -> tuple[Ints, Ints, Ints]:
     """Return customer_start, order_start and item without unknown products and empty orders."""
     known = (baskets.item >= 0) & (baskets.item < items)
-    order_start = _starts(known)[baskets.order_start]
+    order_start = starts_of(known)[baskets.order_start]
     some = np.diff(order_start) > 0
     return (
-        _starts(some)[baskets.customer_start],
+        starts_of(some)[baskets.customer_start],
         np.append(order_start[:-1][some], order_start[-1]),
         baskets.item[known],
     )
-
-
-def _starts(counts: npt.NDArray[Any]) -> Ints:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -88,8 +88,8 @@ class Baskets:
         lines = _ranges(self.order_start, orders)
         return replace(
             self,
-            customer_start=_starts(self.orders_of[chosen]),
-            order_start=_starts(np.diff(self.order_start)[orders]),
+            customer_start=starts_of(self.orders_of[chosen]),
+            order_start=starts_of(np.diff(self.order_start)[orders]),
             item=self.item[lines],
             quantity=self.quantity[lines],
             at=self.at[orders],
@@ -130,7 +130,7 @@ class Baskets:
         """Return some orders, at most one a customer, in ascending order, as targets."""
         lines = _ranges(self.order_start, orders)
         sizes = np.diff(self.order_start)[orders]
-        return Targets(self.customer_of_order[orders], self.at[orders], _starts(sizes), self.item[lines])
+        return Targets(self.customer_of_order[orders], self.at[orders], starts_of(sizes), self.item[lines])
 
     def fingerprint(self) -> str:
         """Return a hash of everything that training can see."""
@@ -171,7 +171,7 @@ class Targets:
         return Targets(
             self.customer[chosen],
             self.at[chosen],
-            _starts(np.diff(self.start)[chosen]),
+            starts_of(np.diff(self.start)[chosen]),
             self.item[_ranges(self.start, chosen)],
         )
 
@@ -230,12 +230,13 @@ def customer_vectors(baskets: Baskets, item_vectors: Floats, decay: float) -> Fl
     return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
-def _starts(sizes: Ints) -> Ints:
+def starts_of(sizes: npt.NDArray[Any]) -> Ints:
+    """Return where each group starts, and the end of the last, (groups + 1,), from the groups' sizes."""
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 def _ranges(start: Ints, chosen: Ints) -> Ints:
     """Return the numbers from start[c] to start[c + 1] for each chosen c, one after another."""
     sizes = start[chosen + 1] - start[chosen]
-    offsets = np.repeat(start[chosen] - _starts(sizes)[:-1], sizes)
+    offsets = np.repeat(start[chosen] - starts_of(sizes)[:-1], sizes)
     return np.asarray(np.arange(int(sizes.sum())) + offsets)

@@ -15,7 +15,7 @@ LATEST = 5000  # rows to find them in
 
 
 def compare(
-    connection: Connection, task: Task[Any, Any, Any, Any], live: int, candidate: int, k: int, **asked: Any
+    connection: Connection, task: Task[Any, Any, Any, Any], live: int, candidate: int, k: int, **parameters: Any
 ) -> dict[str, Any]:
     """Return the mean overlap@k of two models' answers for the latest items, users or customers, and their number.
 
@@ -23,7 +23,7 @@ def compare(
     """
     rows = connection.execute(
         db.read(str(task.overlap_query)),
-        {"live": live, "candidate": candidate, "ids": _latest(connection, task, live), "k": k, **asked},
+        {"live": live, "candidate": candidate, "ids": _latest(connection, task, live), "k": k, **parameters},
     ).fetchall()
     shares = [overlap(*row) for row in rows if any(row)]
     return {"asked": len(shares), f"overlap@{k}": float(np.mean(shares))} if shares else {}

@@ -152,8 +152,8 @@ def _name(settings: Mapping[str, Any], threshold: float) -> str:
 
 
 def _key(baskets: Baskets, options: Options) -> str:
-    told = [baskets.fingerprint(), dump(options)]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    facts = [baskets.fingerprint(), dump(options)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _resume(connection: Connection, key: str) -> dict[str, Arm]:

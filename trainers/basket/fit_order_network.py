@@ -133,7 +133,7 @@ def _fit(
 ) -> StateModel:
     network = _network(baskets, options, vectors)
     if start is not None:
-        _begin_with(start, network, baskets)
+        _copy_start(start, network, baskets)
     accelerator = plain_accelerator()
     fused = accelerator.num_processes == 1
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), fused=fused)
@@ -182,7 +182,7 @@ def shape_of(options: NetworkOptions, items: int) -> Shape:
 
 
 @torch.no_grad()
-def _begin_with(start: NetworkStart, network: OrderNetwork, baskets: Baskets) -> None:
+def _copy_start(start: NetworkStart, network: OrderNetwork, baskets: Baskets) -> None:
     """Copy the start's weights; a new product gets the mean of its co-purchased products' vectors.
 
     Without known ones, its vectors stay as they are, as do new products' biases.

@@ -32,15 +32,15 @@ def answers(
     computed again.
     """
     generation = CustomerEmbedder().load(connection, model_id)
-    asked = history.select_customers(test.customer).renumber(list(generation.numbers))
+    queried = history.select_customers(test.customer).renumber(list(generation.numbers))
     return connection.execute(
         db.read("queries/next_baskets_heldout"),
         {
             "model_id": model_id,
             "heldout_of": heldout_of,
             "k": k,
-            "user_ids": list(asked.customer_ids),
-            "states": [Vector(state) for state in generation.states.states(asked)],
+            "user_ids": list(queried.customer_ids),
+            "states": [Vector(state) for state in generation.states.states(queried)],
         },
     ).fetchall()
 
@@ -125,10 +125,10 @@ def measure_completion(
     carts = [items[items != one] for items, one in zip(orders, hidden, strict=True)]
     named = [db.array([history.item_ids[i] for i in items]) for items in carts]
     found = {"carts": float(len(carts))}
-    for name, asked in {"complete_basket": model_id, LIVE: live}.items():
-        if asked is not None:
+    for name, queried in {"complete_basket": model_id, LIVE: live}.items():
+        if queried is not None:
             rows = connection.execute(
-                db.read("queries/complete_heldout"), {"model_id": asked, "k": k, "carts": named}
+                db.read("queries/complete_heldout"), {"model_id": queried, "k": k, "carts": named}
             ).fetchall()
             found[name] = float(np.mean([history.item_ids[i] in row[0] for i, row in zip(hidden, rows, strict=True)]))
     for name, baseline in basket_baselines.COMPLETIONS.items():

@@ -107,13 +107,13 @@ def fine_tune(
     from transformers import set_seed
 
     set_seed(seed)
-    model = build(name, options, report) if start is None else begin_with(start.model, options)
+    model = build(name, options, report) if start is None else without_projection(start.model, options)
     options = replace(options, max_length=model.max_seq_length)
     texts = catalogue.encoder_texts()
     check_words(model, name, texts)
     options = fit_in_memory(model, options, report) if options.fit_in else options
-    begun = None if start is None else start.digest
-    key = json.dumps([version("aisle"), name, asdict(options), seed, catalogue.fingerprint(), paths, begun])
+    initial = None if start is None else start.digest
+    key = json.dumps([version("aisle"), name, asdict(options), seed, catalogue.fingerprint(), paths, initial])
     folder = embedded.home() / "training" / hashlib.sha256(key.encode()).hexdigest()[:16]
     classifier = Classifier(model, paths, options)
     if start is not None:
@@ -177,7 +177,7 @@ def build(name: str, options: FineTuningOptions, report: Report = lambda line: N
     )
 
 
-def begin_with(stored: Any, options: FineTuningOptions) -> Any:
+def without_projection(stored: Any, options: FineTuningOptions) -> Any:
     """Return a stored encoder as `build` returns it: without the layer that `FineTuned.store` appended."""
     from sentence_transformers import SentenceTransformer
 

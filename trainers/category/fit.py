@@ -83,7 +83,7 @@ def fit(
             options.encoder, catalogue, labels, training, validation, paths, options.fine_tuning,
             seed=options.seed, report=report, start=_encoder_start(start, categories),
         )  # fmt: skip
-    begun = None if start is None else _ngram_start(start.weights, ngrams, categories)
+    initial = None if start is None else _ngram_start(start.weights, ngrams, categories)
 
     def fit_to(rows: npt.NDArray[np.bool_]) -> NgramModel:
         return fit_ngram_model(
@@ -94,7 +94,7 @@ def fit(
             ngram_options,
             seed=options.seed,
             progress=lambda epoch, loss: report(f"  epoch {epoch}/{ngram_options.epochs}: loss {loss:.3f}"),
-            start=begun,
+            start=initial,
         )
 
     # Validation rows calibrate the n-gram model before it has seen them; then it learns from them, with the same

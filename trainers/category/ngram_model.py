@@ -101,7 +101,7 @@ def _fit_one(
     size: int,
     seed: int,
     progress: Progress,
-    begun: NgramModel | None,
+    initial: NgramModel | None,
 ) -> NgramModel:
     random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     scales = np.array([ngram_scale(ngram) for ngram in ngrams], dtype=np.float32)
@@ -110,12 +110,12 @@ def _fit_one(
     moments, squares = torch.zeros_like(vectors), torch.zeros(len(ngrams), 1)
     weight = torch.randn(len(paths), options.dimensions, generator=generator) / options.dimensions**0.5
     bias = torch.zeros(len(paths))
-    if begun is not None:
-        known, width = torch.from_numpy(begun.weight.any(axis=1)), begun.weight.shape[1]
+    if initial is not None:
+        known, width = torch.from_numpy(initial.weight.any(axis=1)), initial.weight.shape[1]
         vectors.zero_()  # for dimensions and n-grams that the start lacks
-        vectors[:, :width] = torch.from_numpy(begun.vectors / scales[:, None])
-        weight[known, :width] = torch.from_numpy(begun.weight)[known]
-        bias.copy_(torch.from_numpy(begun.bias))
+        vectors[:, :width] = torch.from_numpy(initial.vectors / scales[:, None])
+        weight[known, :width] = torch.from_numpy(initial.weight)[known]
+        bias.copy_(torch.from_numpy(initial.bias))
     path_loss = PathLoss(paths, options.label_smoothing)
     optimiser = torch.optim.Adam([weight.requires_grad_(), bias.requires_grad_()], lr=options.learning_rate)
 

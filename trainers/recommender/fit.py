@@ -64,15 +64,15 @@ def fit(
         report(f"  epoch {epoch}/{options.epochs}: loss {loss:.3f}{shown}")
 
     names = _row_names(events)
-    begun = None if start is None else _for_members(start, names)
+    initial = None if start is None else _for_members(start, names)
     report("Fitting towers, stopped by validation …")
-    first = fit_towers.fit(validation.events, validation.relevant, options, seed=seed, progress=progress, start=begun)
+    first = fit_towers.fit(validation.events, validation.relevant, options, seed=seed, progress=progress, start=initial)
     tried["towers"], _ = validate(first, validation.events, validation.relevant, options, seed)
     report(f"Validation recall@{options.evaluate_at}: " + ", ".join(f"{kind} {r:.4f}" for kind, r in tried.items()))
     if tried.get("ials", 0) > tried["towers"]:
         return replace(als.fit(events, options, setting, seed), tried=tried), None
     report(f"Fitting again on all events that are not held out, for {first.epochs_run} epochs …")
-    factors = fit_towers.fit(events, None, options, seed=seed, progress=progress, like=first, start=begun)
+    factors = fit_towers.fit(events, None, options, seed=seed, progress=progress, like=first, start=initial)
     learned = {f"{m}.{name}": array for m, arrays in enumerate(first.learned) for name, array in arrays.items()}
     kept = Start(
         {key: array.astype(np.float16) for key, array in learned.items()},

@@ -55,8 +55,8 @@ def fit(
     members: list[Factors] = []
     for member in range(options.members):
         recency = members[0].recency if members else None  # all members share w, the first member's
-        begun = start[member] if start else {}
-        members.append(_fit_one(events, test, options, seed + member, progress, repeat, recency, begun))
+        initial = start[member] if start else {}
+        members.append(_fit_one(events, test, options, seed + member, progress, repeat, recency, initial))
     factors = members[0] if len(members) == 1 else _concatenate(members)
     factors = factors.lengthened(events, like.popularity if like else learn_popularity(factors, events, test, options))
     return replace(factors, repeat=repeat or learn_repeat(factors, test, options))
@@ -278,11 +278,11 @@ def _graph(events: Events) -> sparse.csr_array:
     shape = (len(events.user_ids), len(events.items))
     near = events.neighbourhoods
     events = events.select(events.weight > 0)
-    touched = sparse.csr_array((np.ones(len(events)), (events.user, events.item)), shape=shape)
-    touched.data[:] = 1
-    touched = sparse.csr_array(sparse.vstack([touched, near]))
-    users, items = (np.maximum(touched.sum(axis), 1) ** -0.5 for axis in (1, 0))
-    return sparse.csr_array(sparse.diags_array(users) @ touched @ sparse.diags_array(items))
+    graph = sparse.csr_array((np.ones(len(events)), (events.user, events.item)), shape=shape)
+    graph.data[:] = 1
+    graph = sparse.csr_array(sparse.vstack([graph, near]))
+    users, items = (np.maximum(graph.sum(axis), 1) ** -0.5 for axis in (1, 0))
+    return sparse.csr_array(sparse.diags_array(users) @ graph @ sparse.diags_array(items))
 
 
 def _into_and_out(x: Tensor, dimensions: int, cosine: bool) -> tuple[Tensor, Tensor]:

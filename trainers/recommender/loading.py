@@ -58,7 +58,7 @@ def load(
         kept.store(connection, model_id)
     zeros = np.zeros(dimensions, dtype=np.float32)
     # Items of one category lie together, so an exact scan of a category reads few pages.
-    touched = sorted(np.unique(test.events.item), key=lambda i: list(items.categories[i] or ()))
+    with_events = sorted(np.unique(test.events.item), key=lambda i: list(items.categories[i] or ()))
     copy_rows(
         connection,
         "item_factors",
@@ -73,7 +73,7 @@ def load(
                 items.hashes[i],
                 "events",
             )
-            for i in touched
+            for i in with_events
         ),
     )
     if factors.users.any():

@@ -120,8 +120,8 @@ class Pairs:
         keys, pair = np.unique(query * items + queries.events.item[row], return_inverse=True)
         context = {}
         for name in features:
-            asked = queries.context[name][query] if name in queries.context else np.full(len(query), -1)
-            same = (queries.events.context[name][row] == asked) & (asked >= 0)
+            value = queries.context[name][query] if name in queries.context else np.full(len(query), -1)
+            same = (queries.events.context[name][row] == value) & (value >= 0)
             context[name] = np.bincount(pair, weights=same, minlength=len(keys)).astype(np.float64)
         count = np.bincount(pair, minlength=len(keys)).astype(np.float64)
         return cls(keys // items, keys % items, count, context, pair, position)

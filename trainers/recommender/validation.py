@@ -21,13 +21,13 @@ def recall(factors: Factors, queries: Queries, truth: sparse.csr_array, options:
     """Return the mean share of a query's true items, (queries, items), among its best `evaluate_at`."""
     hits: list[npt.NDArray[np.float64]] = []
     for start in range(0, len(queries), options.batch_size):
-        asked, true = queries[start : start + options.batch_size], truth[start : start + options.batch_size]
-        scores = torch.from_numpy(factors.scores(asked, repeat=not options.exclude_seen))
+        batch, true = queries[start : start + options.batch_size], truth[start : start + options.batch_size]
+        scores = torch.from_numpy(factors.scores(batch, repeat=not options.exclude_seen))
         if options.exclude_seen:
-            query, _, row = asked.histories(ANY_LENGTH, distinct=True)
-            scores[query, asked.events.item[row]] = -torch.inf
+            query, _, row = batch.histories(ANY_LENGTH, distinct=True)
+            scores[query, batch.events.item[row]] = -torch.inf
         best = scores.topk(min(options.evaluate_at, scores.shape[1])).indices.numpy()  # (batch, k)
-        found = true[np.repeat(np.arange(len(asked)), best.shape[1]), best.ravel()].reshape(best.shape)
+        found = true[np.repeat(np.arange(len(batch)), best.shape[1]), best.ravel()].reshape(best.shape)
         hits.append(found.sum(1) / np.diff(true.indptr))
     return float(np.concatenate(hits).mean())
 
