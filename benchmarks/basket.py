@@ -144,7 +144,7 @@ def made_up_orders(random: np.random.Generator, products: int, customers: int, a
 
 
 def measure_latency(server: str, data: Path, products: int, customers: int, asked: int = 300) -> dict[str, Any]:
-    """Publish a generation of random vectors, ask it, and return percentiles in milliseconds."""
+    """Load a generation of random vectors, query it, and return percentiles in milliseconds."""
     url = prepare(server, data, "latency", LATENCY)
     random = np.random.default_rng(7)
 

@@ -216,7 +216,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def load_model(connection: Connection, encoder: str, rows: Sequence[tuple[int, str, str]]) -> int:
-    """Publish the encoder under a random head, with an n-gram model of the size that real catalogues have."""
+    """Load the encoder under a random head, with an n-gram model of the size that real catalogues have."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
     from torch import nn

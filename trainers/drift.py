@@ -10,7 +10,7 @@ from aisle.trainers.task import Drift, Task
 TEXTS = {
     "new_rows": "{:.1%} of the rows are new or gone",
     "mix": "the mix of categories has moved by {:.3f}",
-    "confidence": "it is less sure of new items by {:.3f}",
+    "confidence": "its mean confidence in new items is lower by {:.3f}",
 }
 
 

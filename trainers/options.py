@@ -69,15 +69,15 @@ class Limits:
     """The limits beyond which a model is stale."""
 
     new_rows: float = option(
-        0.1, "Share of rows that came or went since the last training; of items, also of those that changed.",
+        0.1, "Share of rows added or removed since the last training; for items, also of changed rows.",
         at_least=0,
     )  # fmt: skip
     mix: float = option(
-        0.1, "Share of the items that would have to change their category for the mix to be as it was.", at_least=0,
+        0.1, "Share of items that must change category to restore the old mix.", at_least=0,
         at_most=1,
     )  # fmt: skip
     confidence: float = option(
-        0.05, "How much less confident the category model may be of new items than of its held-out ones.", at_least=0,
+        0.05, "Drop of the category model's mean confidence from held-out to new items.", at_least=0,
         at_most=1,
     )  # fmt: skip
 

@@ -372,7 +372,7 @@ def test_a_category_model_is_stale_when_the_shop_has_moved_on(shop: Shop) -> Non
     assert stale.confidence == pytest.approx(0.9 - 0.5, abs=1e-4), "Tea or coffee: it does not know."
     assert len(drift.reasons(stale, Limits())) == 3
     loose = Limits(new_rows=0.7, mix=0.7)
-    assert drift.reasons(stale, loose) == ["it is less sure of new items by 0.400 (limit: 0.05)"]
+    assert drift.reasons(stale, loose) == ["its mean confidence in new items is lower by 0.400 (limit: 0.05)"]
 
 
 def test_a_basket_model_is_stale_when_orders_have_come(models: Shop) -> None:

@@ -52,7 +52,7 @@ class Options(TaskOptions):
     """Train orders → the next order."""
 
     model: str = option(
-        "taste", "What a customer's state is: a weighted sum of the vectors of bought products, or a network over the "
+        "taste", "Customer state: a weighted sum of the vectors of bought products, or a network over the "
         "orders.",
         choices=("taste", *NETWORKS),
     )  # fmt: skip

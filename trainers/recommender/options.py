@@ -88,7 +88,8 @@ class Options(TaskOptions):
         shown="each user's last event", parse=seconds, metavar="MOMENT",
     )  # fmt: skip
     validate_from: float | None = option(
-        None, "The same moment for validation.", shown="each user's last event but the held-out ones", parse=seconds,
+        None, "Validate on the events from this moment on.",
+        shown="each user's last event but the held-out ones", parse=seconds,
         metavar="MOMENT",
     )  # fmt: skip
     top: int = option(10, "k of recall@k and the other metrics.", at_least=1)
