@@ -128,7 +128,7 @@ order by o.ordered_at, l.order_id
 
 
 def made_up_orders(random: np.random.Generator, products: int, customers: int, asked: int) -> Baskets:
-    """Draw 50 orders for each of those who are asked for and two for everybody else, 10 items each, as they come.
+    """Draw 50 orders for each queried customer and two for each other one, 10 random items each.
 
     Four items of five are of the three kinds that a customer likes: product p is of kind p % KINDS.
     """

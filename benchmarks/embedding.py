@@ -1,4 +1,4 @@
-"""What keeping vectors in step costs: the shop's writes, the worker's speed, and the time until a change is visible.
+"""The cost of keeping vectors up to date: the shop's writes, the worker's speed, and freshness.
 
     python benchmarks/embedding.py writes
     python benchmarks/embedding.py comparison

@@ -1,4 +1,4 @@
-"""The real worker process, and what happens when it, or a training run, is killed."""
+"""The real worker process, and kills of workers and training runs."""
 
 import contextlib
 import json
@@ -39,7 +39,7 @@ def is_caught_up(shop: Aisle) -> bool:
 
 @contextlib.contextmanager
 def locked(shop: Aisle, table: str, mode: str) -> Iterator[None]:
-    """Hold whoever wants to write to a table, so that it can be killed at just that point."""
+    """Block writers of a table, so that a test can kill a process just there."""
     with psycopg.connect(shop.url) as connection:
         connection.execute(f"lock table {table} in {mode} mode".encode())
         yield
@@ -64,7 +64,7 @@ def listeners(shop: Aisle) -> list[tuple[int]]:
 
 
 def end(process: "subprocess.Popen[str]", number: signal.Signals) -> tuple[int, str]:
-    """Send a signal; return the exit code and what was said on stderr."""
+    """Send a signal; return the exit code and stderr."""
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE)
     return process.returncode, said

@@ -1,4 +1,4 @@
-"""Orders on which two transactions work at once: whoever commits first, the customers' vectors follow."""
+"""Orders that two transactions change at once: in any order of commits, the customers' vectors follow."""
 
 import contextlib
 import random
@@ -70,7 +70,7 @@ class Buyer(threading.Thread):
                 time.sleep(0.1)
 
     def _recover(self) -> None:
-        """Commit what a crash has left prepared, as a transaction manager does."""
+        """Commit prepared transactions after a crash, as a transaction manager does."""
         with psycopg.connect(self.url, autocommit=True, application_name="shop") as session:
             left = session.execute("select gid from pg_prepared_xacts where gid like %s", (f"{id(self)}-%",)).fetchall()
             for (name,) in left:

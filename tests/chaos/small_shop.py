@@ -36,7 +36,7 @@ MAKERS = (None, "tea", "coffee", "우유")
 
 
 def open_shop(connection: Connection, rows: int = 0) -> None:
-    """Create the shop's table, with so many rows, and attach it. What happens to jobs and leases is noted."""
+    """Create the shop's table, with this number of rows, and attach it. Triggers log all jobs and leases."""
     connection.execute("create schema shop")
     connection.execute(
         "create table shop.products (id bigint primary key, name text, maker text, category text, specs text, "

@@ -34,7 +34,7 @@ def test_no_row_is_lost_stale_or_orphaned(
 
 
 def check_all(connection: db.Connection, report: Report, weather: Weather) -> None:
-    """I1 to I5, at every moment where that can be asked, and now that the queue is empty."""
+    """I1 to I5, during the run where possible, and after it, with an empty queue."""
     storm.check_what_was_seen_meanwhile(report)
     invariants.check_every_row_is_current_or_accounted_for(connection)
     invariants.check_vectors_are_those_of_the_committed_rows(connection, seed=weather.seed)

@@ -1,4 +1,4 @@
-"""One fault at a time, with real workers: what it may cost is time, and how much is said here."""
+"""One fault at a time, with real workers: it may only cost time, up to a limit given here."""
 
 import contextlib
 import signal
