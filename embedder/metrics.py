@@ -71,7 +71,7 @@ class Metrics:
 
 
 class _Exporter:
-    """Exports metrics to Prometheus; imported only if a port is given."""
+    """Exports metrics to Prometheus, whose client is imported only if a port is given."""
 
     def __init__(self, port: int) -> None:
         try:

@@ -128,6 +128,21 @@ def multiply(matrix: Matrix, dense: Tensor, *, transposed: bool = False) -> Tens
     return product
 
 
+def sample_candidates(
+    targets: npt.NDArray[np.int64], items: int, sampled: int, random: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Return the items of a sampled soft-max, and the log of how many items each stands for.
+
+    The targets come first, in order. Each stands for itself, a sample of the others for all others: the sum is unbiased
+    (the log-Q correction of sampled soft-max; Bengio and Senécal, 2008).
+    """
+    targets = np.unique(targets)
+    others = np.setdiff1d(random.choice(items, sampled, replace=False), targets)
+    correction = np.zeros(len(targets) + len(others), dtype=np.float32)
+    correction[len(targets) :] = np.log(max(1, items - len(targets)) / max(1, len(others)))
+    return np.concatenate([targets, others]), correction
+
+
 def starts(lengths: npt.NDArray[np.int64]) -> Tensor:
     """Return each bag's start, (bags,), from the bags' lengths."""
     return torch.from_numpy(np.cumsum(lengths) - lengths)

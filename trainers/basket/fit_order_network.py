@@ -27,6 +27,7 @@ from aisle.trainers.neural import (
     Progress,
     part_of_process,
     plain_accelerator,
+    sample_candidates,
     set_rate,
     total_over_items,
 )
@@ -271,19 +272,13 @@ class _Batches:
         )
 
     def _candidates(self, target: Ints, random: np.random.Generator) -> tuple[Tensor | None, Tensor | None, Ints]:
-        """Return the products of a step's loss, the log of how many products each stands for, and the targets' columns.
-
-        Each of the batch's targets stands for itself, a sample of the others for all others: the sum is unbiased (the
-        log-Q correction of sampled soft-max; Bengio and Senécal, 2008).
-        """
+        """Return the products of a step's loss, the log of how many each stands for, and the targets' columns."""
         items = self.baskets.items
         if self.sampled is None or self.sampled >= items:
             return None, None, target
-        targets, column = np.unique(target, return_inverse=True)
-        others = np.setdiff1d(random.choice(items, self.sampled, replace=False), targets)
-        correction = np.zeros(len(targets) + len(others), dtype=np.float32)
-        correction[len(targets) :] = np.log(max(1, items - len(targets)) / max(1, len(others)))
-        return torch.from_numpy(np.concatenate([targets, others])), torch.from_numpy(correction), column
+        candidates, correction = sample_candidates(target, items, self.sampled, random)
+        column = np.unique(target, return_inverse=True)[1]
+        return torch.from_numpy(candidates), torch.from_numpy(correction), column
 
 
 def _check(baskets: Baskets, options: NetworkOptions) -> None:

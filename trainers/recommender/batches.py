@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aisle.trainers.neural import starts
+from aisle.trainers.neural import sample_candidates, starts
 from aisle.trainers.recommender.events import Events, Ints
 from aisle.trainers.recommender.options import TowerOptions
 from aisle.trainers.recommender.towers import ANY_LENGTH, Queries, places
@@ -107,20 +107,12 @@ class Batches:
         )
 
     def _candidates(self, targets: Ints, random: np.random.Generator) -> tuple[Tensor | None, Tensor | None, Ints]:
-        """Return a soft-max's items, the log of how many items each stands for, and each item's column (-1: none).
-
-        Each of the batch's targets stands for itself, a sample of the others for all others: the sum is unbiased (the
-        log-Q correction of sampled soft-max; Bengio and Senécal, 2008).
-        """
+        """Return a soft-max's items, the log of how many items each stands for, and each item's column (-1: none)."""
         items = len(self.events.items)
         columns = np.arange(items)
         if self.sampled is None:
             return None, None, columns
-        targets = np.unique(targets)
-        others = np.setdiff1d(random.choice(items, min(items, self.sampled), replace=False), targets)
-        candidates = np.concatenate([targets, others])
-        correction = np.zeros(len(candidates), dtype=np.float32)
-        correction[len(targets) :] = np.log(max(1, items - len(targets)) / max(1, len(others)))
+        candidates, correction = sample_candidates(targets, items, min(items, self.sampled), random)
         columns = np.full(items, -1)
         columns[candidates] = np.arange(len(candidates))
         return torch.from_numpy(candidates), torch.from_numpy(correction), columns
