@@ -94,5 +94,5 @@ def test_a_worker_that_is_never_idle_says_how_things_stand(
     monkeypatch.setattr(metrics, "LOOK_INTERVAL", 0)
     with caplog.at_level("INFO"):
         Worker(database_url, Options(once=True, batch_size=1)).run()
-    waiting = [int(count) for text in caplog.messages for count in re.findall(r"category: (\d+) waiting", text)]
-    assert waiting == [2, 1, 0], "After each batch, and not only in the end: filling a generation may take hours."
+    pending = [int(count) for text in caplog.messages for count in re.findall(r"category: (\d+) pending", text)]
+    assert pending == [2, 1, 0], "After each batch, and not only in the end: filling a generation may take hours."
