@@ -34,7 +34,7 @@ from psycopg import sql as compose
 
 from aisle import db, migrations
 from aisle.db import embedded, model_registry
-from aisle.embedder.customer_vectors import CustomerGeneration, TasteStates
+from aisle.embedder.customer_vectors import CustomerGeneration, WeightedSumStates
 from aisle.embedder.customer_vectors import columns as made_of
 from aisle.embedder.orders import Baskets, group
 from aisle.files import import_export
@@ -128,7 +128,7 @@ order by o.ordered_at, l.order_id
 
 
 def made_up_orders(random: np.random.Generator, products: int, customers: int, asked: int) -> Baskets:
-    """Draw 50 orders for each of those who are asked for and two for everybody else, 10 items each, as they come.
+    """Draw 50 orders for each queried customer and two for each other one, 10 random items each.
 
     Four items of five are of the three kinds that a customer likes: product p is of kind p % KINDS.
     """
@@ -144,7 +144,7 @@ def made_up_orders(random: np.random.Generator, products: int, customers: int, a
 
 
 def measure_latency(server: str, data: Path, products: int, customers: int, asked: int = 300) -> dict[str, Any]:
-    """Publish a generation of random vectors, ask it, and return percentiles in milliseconds."""
+    """Load a generation of random vectors, query it, and return percentiles in milliseconds."""
     url = prepare(server, data, "latency", LATENCY)
     random = np.random.default_rng(7)
 
@@ -174,22 +174,25 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
             "companions",
             "cosines",
         )
-        embedding, taste, cart, completion = (vectors(dimensions) for dimensions in (65, 128, 64, 65))
-        rows = enumerate(zip(embedding, taste, cart, completion, strict=True))
+        embedding, item_vector, cart, completion = (vectors(dimensions) for dimensions in (65, 128, 64, 65))
+        rows = enumerate(zip(embedding, item_vector, cart, completion, strict=True))
 
-        def companions() -> tuple[list[str], list[float]]:
+        def co_purchased() -> tuple[list[str], list[float]]:
             return list(map(str, random.choice(products, 100))), [0.1] * 100
 
         copy_rows(
-            connection, "basket_items", columns, ((model_id, str(i), *row, 0.001, 20, *companions()) for i, row in rows)
+            connection,
+            "basket_items",
+            columns,
+            ((model_id, str(i), *row, 0.001, 20, *co_purchased()) for i, row in rows),
         )
         baskets = made_up_orders(random, products, customers, asked)
         order, customer = np.arange(len(baskets)), baskets.customer_of_order
         connection.execute(FILL_PRODUCTS, (products,))
         connection.execute(FILL_ORDERS, (order.tolist(), customer.tolist(), baskets.at.tolist()))
         connection.execute(FILL_LINES, (baskets.order_of_line.tolist(), baskets.item.tolist()))
-        states: Any = TasteStates(embedding, basket_score.DECAY[0])
-        known = made_of(CustomerGeneration(model_id, {}, taste, basket_score.DECAY[0], states), baskets)
+        states: Any = WeightedSumStates(embedding, basket_score.DECAY[0])
+        known = made_of(CustomerGeneration(model_id, {}, item_vector, basket_score.DECAY[0], states), baskets)
         columns = ("model_id", "user_id", "embedding", "taste", "next_items", "known_at", "content_hash")
         rows = zip(*known.values(), strict=True)
         copy_rows(connection, "customer_vectors", columns, ((model_id, *row, b"") for row in rows))

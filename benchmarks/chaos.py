@@ -74,8 +74,8 @@ def run(weather: Weather) -> dict[str, Any]:
         encoder = small_shop.build_encoder(folder)
         with db.connect(url) as connection:
             small_shop.open_shop(connection, weather.rows)
-            small_shop.publish(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
-            small_shop.publish(connection, "encoder", encoder=encoder)
+            small_shop.load_model(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
+            small_shop.load_model(connection, "encoder", encoder=encoder)
             buyers.open_orders(connection)
             say(f"{weather}")
             with Staff(url, folder, nursery) as staff:

@@ -1,4 +1,4 @@
-"""What clients notice of a deploy: errors, the longest pause, and how long deploy and rollback take.
+"""Measures a deploy as clients see it: errors, the longest pause, and the time of deploy and rollback.
 
     python benchmarks/deploy.py --items 100000
 
@@ -46,7 +46,7 @@ COPY = {
 
 
 def client(url: str, seed: int, stop: "Synchronized[bool]", results: Any) -> None:
-    """One application process: asks until told to stop; returns when each question was asked, and how long it took."""
+    """One application process: sends queries until stopped; returns each query's start and duration."""
     users = np.random.default_rng(seed).integers(USERS, size=10_000)
     asked, failures = [], []
     with psycopg.connect(url, autocommit=True) as connection:

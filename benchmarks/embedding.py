@@ -1,4 +1,4 @@
-"""What keeping vectors in step costs: the shop's writes, the worker's speed, and the time until a change is visible.
+"""The cost of keeping vectors up to date: the shop's writes, the worker's speed, and freshness.
 
     python benchmarks/embedding.py writes
     python benchmarks/embedding.py comparison
@@ -215,8 +215,8 @@ def seconds(action: Callable[[], object]) -> float:
 # ---- the worker ----
 
 
-def publish_model(connection: Connection, encoder: str, rows: Sequence[tuple[int, str, str]]) -> int:
-    """Publish the encoder under a random head, with an n-gram model of the size that real catalogues have."""
+def load_model(connection: Connection, encoder: str, rows: Sequence[tuple[int, str, str]]) -> int:
+    """Load the encoder under a random head, with an n-gram model of the size that real catalogues have."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
     from torch import nn
@@ -267,7 +267,7 @@ def prepare(connection: Connection, encoder: str, rows: Sequence[tuple[int, str,
         for row in rows:
             copy.write_row(row)
     connection.execute("select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer')")
-    return publish_model(connection, encoder, rows)
+    return load_model(connection, encoder, rows)
 
 
 def measure_throughput(url: str, encoder: str, count: int, rounds: int, batch_size: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How well reviews are told apart into liked and not liked, and how fast they are labelled.
+"""Accuracy of classifying reviews as liked or not liked, and speed of labelling.
 
     python benchmarks/preference.py movieReviewSnippets_GroundTruth.txt amazonReviewSnippets_GroundTruth.txt
     python benchmarks/preference.py FILE … --encoder FOLDER --seeds 7

@@ -56,10 +56,10 @@ def make_events(leaf: Array, random: np.random.Generator) -> tuple[Array, Array]
     length = 50 + random.exponential(EVENTS / USERS - 50, USERS).astype(int)
     user = random.permutation(np.repeat(np.arange(USERS), length))
     # The leaf that a user likes best, two near it, one of the same department, one of any.
-    taste = np.repeat(random.integers(LEAVES, size=USERS)[:, None], 5, axis=1)
+    preferred = np.repeat(random.integers(LEAVES, size=USERS)[:, None], 5, axis=1)
     for n, width in ((1, BRANCHES), (2, BRANCHES), (3, BRANCHES**2), (4, LEAVES)):
-        taste[:, n] = taste[:, n] // width * width + random.integers(width, size=USERS)
-    liked = taste[user, np.minimum(random.geometric(0.5, len(user)) - 1, 4)]
+        preferred[:, n] = preferred[:, n] // width * width + random.integers(width, size=USERS)
+    liked = preferred[user, np.minimum(random.geometric(0.5, len(user)) - 1, 4)]
     size = len(leaf) // LEAVES  # leaf l is by_leaf[l * size : (l + 1) * size]
     by_leaf = np.argsort(leaf, kind="stable")
     item = by_leaf[liked * size + (size * random.random(len(user)) ** 3).astype(int)]  # some far more often than others

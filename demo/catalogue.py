@@ -1,4 +1,4 @@
-"""Reads `catalogue.toml`, the words that the demo shop is made of."""
+"""Reads `catalogue.toml`, the words of the demo shop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Brand:
 
 @dataclass(frozen=True)
 class Language:
-    """One language's share of the vocabulary; `nouns`, `kinds` and `adjectives` are those of one category."""
+    """One language's share of the vocabulary; `nouns`, `kinds` and `adjectives` belong to one category."""
 
     nouns: list[str]
     kinds: list[str]
@@ -37,11 +37,11 @@ class Category:
     price: tuple[int, int]  # won, lowest and highest of a single piece
     every: int  # days until a household needs it again; 0: durable
     household: str  # who buys it: "baby", "dog", "cat"; "": everyone
-    meals: list[str]  # when people look at it more than at other times
+    meals: list[str]  # times of day with more views than usual
     ko: Language
     en: Language
-    sizes: dict[str, str]  # as Korean names write it: as English names do
-    unit: str  # what a pack counts; "": sold singly
+    sizes: dict[str, str]  # Korean spelling: English spelling
+    unit: str  # counting word of a pack; "": sold singly
     facts: list[str]
     brands: list[Brand]
 

@@ -1,9 +1,9 @@
-"""What the demo shop's customers looked at and bought.
+"""The views and orders of the demo shop's customers.
 
-Each customer has a taste: a weight for every product, from the product's popularity, what kind of household it is, and
-how much this customer likes the category and the brand. Views are drawn by taste, changed a little by the time of day;
-within one visit people stay near one category. Orders consist of favourites that have run out, each with its own
-replenishment gap, and of a few things picked by taste.
+Each customer has preferences: a weight for every product, from the product's popularity, the kind of household, and the
+customer's liking of the category and the brand. Views are drawn by preferences and a little by the time of day; most
+views of a visit are in one category. Orders consist of favourites that have run out, each with its own replenishment
+gap, and of a few products drawn by preferences.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ DAYS = 425  # about 14 months
 REGULAR = 42  # 'user-42': a household with a baby that shops every week, for examples
 
 TIMEZONE = timezone(timedelta(hours=9))  # Seoul
-WEEKDAY = np.array([1.3, 0.9, 0.8, 0.9, 0.9, 1.1, 1.6])  # how many order on a Monday, …, a Sunday
+WEEKDAY = np.array([1.3, 0.9, 0.8, 0.9, 0.9, 1.1, 1.6])  # relative number of orders on Monday, …, Sunday
 MEALS = {"breakfast": (7, 10), "lunch": (11, 14), "dinner": (17, 20), "late_night": (21, 24)}  # hours
 MEAL_SHARE = np.array([0.18, 0.24, 0.28, 0.30])
-MEAL_EFFECT = 2.5  # a category is looked at so much more at its own meal
-HOUSEHOLDS = {"baby": 0.30, "dog": 0.25, "cat": 0.18}  # share of customers; one may be several
-FOCUS = 0.65  # share of a visit's views that stay in the category it is about
-DURABLE = 0.15  # how often durables are picked, against things that run out
-NEW_FAVOURITE = 0.15  # how often a picked product is bought again and again from then on
-GIVEN_UP = 0.04  # how often a favourite is not bought again
-LOOKED_FIRST = 0.20  # share of bought products whose page was opened just before
+MEAL_EFFECT = 2.5  # factor of a category's views at its own meal
+HOUSEHOLDS = {"baby": 0.30, "dog": 0.25, "cat": 0.18}  # share of customers; a household may be several
+FOCUS = 0.65  # share of a visit's views in its main category
+DURABLE = 0.15  # relative weight of durables, against things that run out
+NEW_FAVOURITE = 0.15  # chance that a picked product becomes a favourite
+GIVEN_UP = 0.04  # chance that a favourite is dropped
+LOOKED_FIRST = 0.20  # share of bought products viewed just before
 
 
 class Customer(NamedTuple):
@@ -83,16 +83,16 @@ class _Stock:
     category: NDArray[np.intp]  # (products,) position in `categories`
     brand: NDArray[np.intp]  # (products,)
     gap: NDArray[np.float64]  # (products,) days until a household needs it again; 0: durable
-    meal: NDArray[np.float64]  # (meals, products) what a time of day does to the taste
+    meal: NDArray[np.float64]  # (meals, products) factor of the preferences by time of day
     categories: Sequence[Category]
     brands: int
 
 
 @dataclass(frozen=True)
 class _Person:
-    taste: NDArray[np.float64]  # (products,) sums to 1
+    preferences: NDArray[np.float64]  # (products,) sums to 1
     order_gap: float  # days between orders
-    pace: float  # how fast this household uses things up; 1: as fast as others
+    pace: float  # speed of using things up; 1: average
     visits: int  # visits over the whole time, each of several views
     first_day: int
     hour: float  # when they usually order
@@ -100,11 +100,11 @@ class _Person:
 
 def make_history(
     products: Sequence[Product],
-    truth: Sequence[Category],  # what each product really is
+    truth: Sequence[Category],  # each product's right category
     until: date,
     rng: np.random.Generator,
 ) -> History:
-    """Orders and visits of the `DAYS` days before `until`."""
+    """Return orders and visits of the `DAYS` days before `until`."""
     stock = _stock(products, truth, rng)
     start = until - timedelta(days=DAYS)
     customers: list[Customer] = []
@@ -135,7 +135,7 @@ def make_history(
 def _stock(products: Sequence[Product], truth: Sequence[Category], rng: np.random.Generator) -> _Stock:
     categories = list({category.path: category for category in truth}.values())
     position = {category.path: index for index, category in enumerate(categories)}
-    # A brand is the same in both languages; all products without a maker count as one.
+    # A brand is the same in both languages; all products without a maker count as one brand.
     korean = {brand.en: brand.ko for category in categories for brand in category.brands}
     makers = [korean.get(product.manufacturer or "", product.manufacturer) for product in products]
     brands = {maker: index for index, maker in enumerate(dict.fromkeys(makers))}
@@ -160,9 +160,9 @@ def _person(stock: _Stock, rng: np.random.Generator, *, regular: bool) -> _Perso
     for index, category in enumerate(stock.categories):
         if category.household:
             likes[index] *= 4.0 if category.household in households else 0.01
-    taste = stock.popularity * likes[stock.category] * rng.lognormal(0, 0.8, stock.brands)[stock.brand]
+    preferences = stock.popularity * likes[stock.category] * rng.lognormal(0, 0.8, stock.brands)[stock.brand]
     person = _Person(
-        taste=taste / taste.sum(),
+        preferences=preferences / preferences.sum(),
         order_gap=float(np.clip(rng.lognormal(np.log(20), 0.5), 6, 90)),
         pace=float(rng.lognormal(0, 0.2)),
         visits=1 + int(rng.lognormal(np.log(9), 0.7)),
@@ -177,13 +177,13 @@ def _person(stock: _Stock, rng: np.random.Generator, *, regular: bool) -> _Perso
 def _baskets(
     person: _Person, stock: _Stock, start: date, rng: np.random.Generator
 ) -> list[tuple[datetime, dict[int, int]]]:
-    """One customer's orders: when, and how many of which product (positions)."""
-    cumulative = person.taste.cumsum()
+    """Return one customer's orders: time, and quantity by product (position)."""
+    cumulative = person.preferences.cumsum()
 
     def empty_on(product: int, bought: int) -> float:
         return bought + float(stock.gap[product]) * person.pace * rng.normal(0.9, 0.15)
 
-    # The favourites: when each will have run out. At first they are somewhere between full and empty.
+    # The favourites: the day when each runs out. At first they are between full and empty.
     favourites = {
         product: person.first_day + rng.random() * float(stock.gap[product])
         for product in _draw(cumulative, int(rng.integers(3, 14)), rng).tolist()
@@ -211,8 +211,8 @@ def _baskets(
 
 
 def _views(person: _Person, stock: _Stock, start: date, rng: np.random.Generator) -> list[tuple[datetime, int]]:
-    """One customer's views: when, and of which product (position)."""
-    by_meal = stock.meal * person.taste  # (meals, products)
+    """Return one customer's views: time, and product (position)."""
+    by_meal = stock.meal * person.preferences  # (meals, products)
     cumulative = by_meal.cumsum(axis=1)
     views = []
     for _ in range(person.visits):
@@ -232,7 +232,7 @@ def _views(person: _Person, stock: _Stock, start: date, rng: np.random.Generator
 
 
 def _draw(cumulative: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Positions drawn by weight, from the running sum of the weights: (count,)."""
+    """Draw positions, (count,), by weight, from the running sum of the weights."""
     # All but the last sum are borders; a draw beyond the last border is the last position.
     drawn: NDArray[np.intp] = np.searchsorted(cumulative[:-1], rng.random(count) * cumulative[-1], side="right")
     return drawn
@@ -244,5 +244,5 @@ def _moment(start: date, day: int, hour: float) -> datetime:
 
 
 def _meal_time(at: datetime) -> str:
-    """The meal whose hours `at` falls into, else the one that comes next."""
+    """Return the meal whose hours include `at`, else the next one."""
     return next((meal for meal, (_, end) in MEALS.items() if at.hour < end), "late_night")

@@ -1,4 +1,4 @@
-"""Names, makers, labels and prices of the demo shop's products, with the noise that real ones have."""
+"""Names, makers, labels and prices of the demo shop's products, with the noise of real ones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from aisle.demo.catalogue import Catalogue, Category
 KOREAN = 0.60  # the others have English names
 NO_MANUFACTURER = 0.08
 NO_CATEGORY = 0.05
-WRONG_CATEGORY = 0.015  # of those that have one
+WRONG_CATEGORY = 0.015  # of those with a category
 NO_SPECIFICATIONS = 0.20
 OUT_OF_STOCK = 0.04
 
 # Shares of names.
 NO_BRAND = 0.25
-NO_NOUN = 0.14  # '베베로아 골드 2단계 800g': a person knows what it is, a word list does not
+NO_NOUN = 0.14  # '베베로아 골드 2단계 800g': clear to a person, not to a word list
 TYPO = 0.05
 PROMOTION = 0.18
 
@@ -40,8 +40,8 @@ class Product(NamedTuple):
 @dataclass(frozen=True)
 class Assortment:
     products: list[Product]
-    truth: list[Category]  # the category each product really has, in the order of `products`
-    mislabelled: frozenset[int]  # ids of products that are filed under a wrong category
+    truth: list[Category]  # each product's right category, in the order of `products`
+    mislabelled: frozenset[int]  # ids of products under a wrong category
 
 
 def make_products(catalogue: Catalogue, rng: Random) -> Assortment:
@@ -73,7 +73,7 @@ def make_products(catalogue: Catalogue, rng: Random) -> Assortment:
 
 
 def _product(category: Category, rng: Random) -> Product:
-    """A product without an id, filed correctly."""
+    """Return a product without an id, in its right category."""
     korean = _chance(rng, KOREAN)
     brand = rng.choice(category.brands)
     size = rng.choice(list(category.sizes))
@@ -149,7 +149,7 @@ def _specifications(category: Category, size: str, rng: Random) -> str:
 
 
 def _typo(name: str, rng: Random) -> str:
-    """Swaps, drops or doubles one character."""
+    """Swap, drop or double one character."""
     at = rng.randrange(1, len(name) - 1)
     before, one, two, after = name[:at], name[at], name[at + 1], name[at + 2 :]
     slip = rng.choice((before + two + one + after, before + two + after, before + one + one + two + after))
@@ -157,7 +157,7 @@ def _typo(name: str, rng: Random) -> str:
 
 
 def _neighbour(category: Category, categories: Sequence[Category], rng: Random) -> Category:
-    """Another category, mostly one of the same department: the slip of a person who files products."""
+    """Return another category, mostly of the same department: a typical human error."""
     others = [other for other in categories if other is not category]
     department = category.path.split(" > ")[0]
     near = [other for other in others if other.path.startswith(f"{department} > ")]

@@ -1,10 +1,10 @@
-"""A believable shop, made from a seed: `generate` makes its rows, `load` puts them into PostgreSQL.
+"""A realistic shop, made from a seed: `generate` makes its rows, `load` puts them into PostgreSQL.
 
     from aisle.demo.shop import generate, load
     load(connection, generate())
 
-Everything in it is invented: words in `catalogue.toml`, names and labels in `products.py`, orders and visits in
-`history.py`, tables in `schema.sql`.
+Everything is invented: words in `catalogue.toml`, names and labels in `products.py`, orders and visits in `history.py`,
+tables in `schema.sql`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LAST_DAY = date(2026, 11, 15)
 
 @dataclass(frozen=True)
 class Shop:
-    """The rows of each table, and what the tables do not say."""
+    """The rows of each table, and the truth that the tables lack."""
 
     products: list[Product]
     customers: list[Customer]
@@ -38,11 +38,11 @@ class Shop:
     order_items: list[OrderItem]
     visits: list[Visit]
     truth: Mapping[int, str]  # every product's right category, by id
-    mislabelled: frozenset[int]  # ids of products that shop.products files under a wrong one
+    mislabelled: frozenset[int]  # ids of products under a wrong category
 
 
 def generate(seed: int = 7, until: date = LAST_DAY) -> Shop:
-    """The same seed and date make the same shop. `until` is the day after the last order and visit."""
+    """Return the shop of a seed and a date. `until` is the day after the last order and visit."""
     assortment = make_products(read_catalogue(), Random(seed))
     history = make_history(assortment.products, assortment.truth, until, np.random.default_rng(seed))
     return Shop(
@@ -57,9 +57,9 @@ def generate(seed: int = 7, until: date = LAST_DAY) -> Shop:
 
 
 def load(connection: psycopg.Connection[Any], shop: Shop) -> None:
-    """Creates the schema `shop` and fills it, all or nothing.
+    """Create the schema `shop` and fill it, all or nothing.
 
-    Raises psycopg.errors.DuplicateSchema where there is a schema of that name.
+    Raises psycopg.errors.DuplicateSchema if there is a schema of that name.
     """
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(files("aisle.demo").joinpath("schema.sql").read_bytes())
@@ -73,6 +73,6 @@ def load(connection: psycopg.Connection[Any], shop: Shop) -> None:
             with cursor.copy(statement) as copy:
                 for row in rows:
                     copy.write_row(row)
-        # The shop's next rows must not meet the ids that were copied.
+        # The ids of new rows must not collide with the copied ones.
         cursor.execute("select setval(pg_get_serial_sequence('shop.products', 'id'), max(id)) from shop.products")
         cursor.execute("select setval(pg_get_serial_sequence('shop.orders', 'id'), max(id)) from shop.orders")

@@ -1,7 +1,7 @@
-"""Keeps vectors in step with the shop's rows: encoders, the queue, the worker."""
+"""Keeps vectors up to date with the shop's rows: encoders, the queue, the worker."""
 
 import os
 
-# The database works on the same cores. Threads that wait for each other must leave them to it, not spin: measured, a
-# training step beside a busy neighbour takes a fifth of the time. Read when torch loads, so it is set before.
+# The database runs on the same cores, so waiting threads must yield, not spin: beside a busy neighbour a training step
+# then takes a fifth of the time (measured). Torch reads this when it loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,4 +1,4 @@
-"""Models that cannot be used at present (out of memory, gone, broken), and when each is tried again."""
+"""Exponential backoff for models that cannot be used at present (out of memory, gone, broken)."""
 
 import logging
 import random
@@ -8,10 +8,10 @@ from aisle.embedder import queue
 
 logger = logging.getLogger(__name__)
 
-FIRST_OUTAGE, LONGEST_OUTAGE = 1.0, 60.0  # seconds that a model which cannot be used is left alone; doubles
+FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds until an unusable model is tried again; doubles
 
 
-class OutageError(Exception):
+class UnusableModelError(Exception):
     """The model cannot be used at present."""
 
     def __init__(self, error: Exception) -> None:
@@ -19,39 +19,39 @@ class OutageError(Exception):
         self.error = error
 
 
-class Outages:
-    """The models that cannot be used, and when each is tried again."""
+class Backoff:
+    """The unusable models, and when each is tried again."""
 
     def __init__(self) -> None:
         self._delays: dict[int, float] = {}
         self._until: dict[int, float] = {}
         self._errors: dict[int, Exception] = {}
 
-    def begin(self, model_id: int, error: Exception) -> None:
-        """Leave a model alone, for twice as long as the last time."""
-        delay = min(2 * self._delays.get(model_id, FIRST_OUTAGE / 2), LONGEST_OUTAGE)
+    def note_failure(self, model_id: int, error: Exception) -> None:
+        """Leave a model alone, twice as long as the last time."""
+        delay = min(2 * self._delays.get(model_id, FIRST_DELAY / 2), LONGEST_DELAY)
         self._delays[model_id], self._errors[model_id] = delay, error
         self._until[model_id] = time.monotonic() + delay * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
         logger.warning("Model %s cannot be used, trying again in %g s: %s", model_id, delay, queue.text_of(error))
 
-    def end(self, model_id: int) -> None:
-        """Note that a model works."""
+    def note_success(self, model_id: int) -> None:
+        """Record that a model works."""
         for known in (self._delays, self._until, self._errors):
             known.pop(model_id, None)
 
     def seconds_left(self, model_id: int) -> float:
-        """Return how long a model is to be left alone."""
+        """Return the seconds until a model is tried again."""
         return max(self._until.get(model_id, 0) - time.monotonic(), 0.0)
 
     def error(self, model_id: int) -> Exception | None:
-        """Return why a model cannot be used; None if another batch found meanwhile that it works again."""
+        """Return why a model cannot be used; None if it works again meanwhile."""
         return self._errors.get(model_id)
 
 
-def is_outage(error: Exception) -> bool:
-    """Return whether an error would meet any row: no memory, no disk, no connection."""
+def is_unusable(error: Exception) -> bool:
+    """Return whether an error concerns the model, not a row: no memory, no disk, no connection."""
     return isinstance(error, MemoryError | OSError) or (
-        # PyTorch says it so, on CPU and GPU.
+        # PyTorch's messages, on CPU and GPU.
         isinstance(error, RuntimeError)
         and any(sign in str(error).lower() for sign in ("out of memory", "can't allocate memory", "cuda error"))
     )

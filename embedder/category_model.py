@@ -1,4 +1,4 @@
-"""A category generation in memory: what the worker needs to turn rows into vectors exactly as the trainer did."""
+"""A generation of the category model in memory. It computes the same vectors as the trainer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Generation:
 
     @classmethod
     def load(cls, connection: Connection, model_id: int) -> "Generation":
-        """Read a generation from the database; nothing else is needed."""
+        """Read a generation from the database alone."""
         model = model_registry.get(connection, model_id)
         rows = connection.execute(
             "select category, embedding::real[], bias, floor from aisle.category_vectors where model_id = %s "
@@ -65,7 +65,7 @@ class Generation:
         )
 
     def tokenise(self, texts: Sequence[tuple[str | None, str | None, str | None]]) -> list[list[int]]:
-        """Return what the encoder reads of rows, from their (name, manufacturer, details)."""
+        """Return the encoder's tokens of rows, from their (name, manufacturer, details)."""
         return self.encoder.tokenise([encoder_text(*text) for text in texts]) if self.encoder else [[]] * len(texts)
 
     def embed(self, tokens: Sequence[list[int]], ngrams: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Keeps the vectors of the basket model's customers in step with their orders."""
+"""Keeps the vectors of the basket model's customers up to date with their orders."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from aisle import db
 from aisle.db import Connection, model_registry
 from aisle.embedder.model_folders import model_folder
-from aisle.embedder.orders import Baskets, Floats, group, tastes
+from aisle.embedder.orders import Baskets, Floats, customer_vectors, group
 from aisle.embedder.row_embedder import RowEmbedder
 
 if TYPE_CHECKING:  # torch is loaded only for a model that has a network
@@ -25,7 +25,7 @@ ARRAYS, REST = "network.safetensors", "network.json"
 
 
 class States(Protocol):
-    """What turns orders into a state whose inner product with a product's row says how likely it is bought next."""
+    """Computes a state from orders; its inner product with a product's row is the logit of buying that next."""
 
     def states(self, baskets: Baskets) -> Floats:
         """Return (customers, dimensions)."""
@@ -33,7 +33,7 @@ class States(Protocol):
 
 @dataclass(frozen=True)
 class CustomerRow:
-    """A customer and, unless the vectors are current, what was bought: a line an item and order."""
+    """A customer and, unless the vectors are current, the order lines."""
 
     user_id: str
     content_hash: bytes
@@ -49,34 +49,34 @@ class CustomerRow:
 
 
 @dataclass(frozen=True)
-class TasteStates:
-    """The states of a model without a network: a customer's taste, to be compared with the products' own vectors."""
+class WeightedSumStates:
+    """The states of a model without a network: customer vectors, to compare with the products' own vectors."""
 
-    item_tastes: Floats
+    item_vectors: Floats
     decay: float
 
     def states(self, baskets: Baskets) -> Floats:
-        """Return the tastes, (customers, dimensions)."""
-        return tastes(baskets, self.item_tastes, self.decay)
+        """Return the customer vectors, (customers, dimensions)."""
+        return customer_vectors(baskets, self.item_vectors, self.decay)
 
 
 @dataclass(frozen=True)
 class CustomerGeneration:
-    """One basket model, as far as the worker needs it."""
+    """The part of a basket model that the worker needs."""
 
     model_id: int
-    numbers: dict[str, int]  # of the products
-    item_tastes: Floats  # (products, dimensions of the taste)
+    numbers: dict[str, int]  # of the products, by id
+    item_vectors: Floats  # (products, dimensions of the customer vectors)
     decay: float
     network: "StateModel | None"
 
     @property
     def states(self) -> States:
-        """What makes states."""
-        return self.network or TasteStates(self.item_tastes, self.decay)
+        """The model's network, or the weighted sum."""
+        return self.network or WeightedSumStates(self.item_vectors, self.decay)
 
     def baskets(self, rows: Sequence[CustomerRow]) -> Baskets:
-        """Return the orders of rows that have them, with all products that the model knows."""
+        """Return the orders of the rows that have any, with all products that the model knows."""
         orders = [max(row.ago or (), default=-1) + 1 for row in rows]
         starts = [0, *accumulate(orders)]
         customer, order, at, item = [], [], [], []
@@ -111,7 +111,7 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
     key = "user_ids"
 
     def load_generation(self, connection: Connection, model_id: int) -> CustomerGeneration:
-        """Read a generation from the database; nothing else is needed."""
+        """Read a generation from the database alone."""
         db.register_vectors(connection)
         model = model_registry.get(connection, model_id)
         rows = connection.execute(
@@ -119,7 +119,7 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
             (model_id,),
         ).fetchall()
         numbers = {item_id: number for number, (item_id, _) in enumerate(rows)}
-        item_tastes = np.array([taste.to_numpy() for _, taste in rows], dtype=np.float32)
+        item_vectors = np.array([vector.to_numpy() for _, vector in rows], dtype=np.float32)
         decay = model.parameters["decay"][0]
         network = None
         if model.parameters["model"] != "taste":
@@ -129,7 +129,7 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
                 model_registry.read_files(connection, model_id, folder)
                 rest = json.loads((folder / REST).read_text(encoding="utf-8"))
                 network = StateModel.from_arrays(load_file(folder / ARRAYS), rest)
-        return CustomerGeneration(model_id, numbers, item_tastes, decay, network)
+        return CustomerGeneration(model_id, numbers, item_vectors, decay, network)
 
     def read(
         self, connection: Connection, generation: CustomerGeneration, ids: Sequence[str], *, anew: bool = False
@@ -153,7 +153,7 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
         }
 
     def hold(self, connection: Connection) -> None:
-        """Lock what will be written, and the shop's tables against TRUNCATE and DDL, to the end of the transaction."""
+        """Lock the tables to write, and the shop's tables against TRUNCATE and DDL, to the end of the transaction."""
         connection.execute("select aisle._guard()")
         connection.execute("select from aisle._read_customers('{}')")
         connection.execute("lock table aisle.customer_vectors in row exclusive mode")
@@ -164,16 +164,16 @@ class CustomerEmbedder(RowEmbedder[CustomerGeneration]):
 
 
 def columns(generation: CustomerGeneration, baskets: Baskets) -> dict[str, list[Any]]:
-    """Return what is stored of customers, one entry each: to a neighbour's taste belongs what was ordered after it."""
+    """Return the columns to store, one entry a customer; a neighbour's vector goes with the order that followed it."""
     before, last = baskets.hold_out_last()
-    taste = tastes(before, generation.item_tastes, generation.decay)
+    vectors = customer_vectors(before, generation.item_vectors, generation.decay)
     is_neighbour = np.zeros(baskets.customers, dtype=bool)
-    is_neighbour[last.customer] = taste[last.customer].any(axis=1)
+    is_neighbour[last.customer] = vectors[last.customer].any(axis=1)
     final = [stop - 1 if stop > start else None for start, stop in pairwise(baskets.customer_start.tolist())]
     return {
         "user_ids": list(baskets.customer_ids),
         "embeddings": list(generation.states.states(baskets)),
-        "tastes": [vector if there else None for vector, there in zip(taste, is_neighbour, strict=True)],
+        "tastes": [vector if there else None for vector, there in zip(vectors, is_neighbour, strict=True)],
         "next_items": [[] if o is None else [baskets.item_ids[i] for i in baskets.basket(o)] for o in final],
         "known_at": [-np.inf if o is None else float(baskets.at[o]) for o in final],
     }

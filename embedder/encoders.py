@@ -1,4 +1,4 @@
-"""Text encoders: a sentence-transformers model that turns texts into vectors. The only place that loads one."""
+"""Text encoders: sentence-transformers models that turn texts into vectors. Only this module loads them."""
 
 import contextlib
 import itertools
@@ -16,29 +16,29 @@ from aisle.embedder.model_folders import model_folder
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-PROMPTS = {"intfloat/multilingual-e5": "query: ", "intfloat/e5": "query: "}  # what a family was trained to be given
+PROMPTS = {"intfloat/multilingual-e5": "query: ", "intfloat/e5": "query: "}  # the prefix that a family was trained with
 
 BATCH = 64  # texts that go through the model at once
-SAMPLE, MOST_UNKNOWN = 1000, 0.9  # texts that are looked at, and share of their words that may be unknown
+SAMPLE, MOST_UNKNOWN = 1000, 0.9  # sampled texts, and largest share of unknown words
 
 Floats = NDArray[np.float32]
 
 
 def encoder_text(name: str | None, manufacturer: str | None, details: str | None) -> str:
-    """Return the string that an encoder reads of an item: `name | manufacturer | details`, without what is missing."""
+    """Return an item's text for an encoder: `name | manufacturer | details`, without missing parts."""
     return " | ".join(part.strip() for part in (name, manufacturer, details) if part and part.strip())
 
 
 def prompt_for(name: str) -> str | None:
-    """Return the text that a family of encoders was trained to see before every query."""
+    """Return the prefix of every query that a family of encoders was trained with."""
     return next((prompt for family, prompt in PROMPTS.items() if name.startswith(family)), None)
 
 
 def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTransformer":
-    """Load a Hugging Face name or a local folder, with mean pooling where the model brings none.
+    """Load a Hugging Face name or a local folder, with mean pooling if the model has no pooling.
 
-    Raises EncoderNotFoundError when there is no such folder, and the hub does not know the name or cannot be asked, and
-    UnusableEncoderError when there is one, and it cannot be loaded.
+    Raises EncoderNotFoundError if there is no such folder and the hub does not know the name or cannot be reached, and
+    UnusableEncoderError if it cannot be loaded.
     """
     try:
         from sentence_transformers import SentenceTransformer
@@ -49,24 +49,24 @@ def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTra
         ) from error
     prompt = prompt_for(name)
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
-    disable_progress_bar()  # type: ignore[no-untyped-call]  # it shows the reading of a local file
-    set_verbosity_error()  # type: ignore[no-untyped-call]  # what is wrong, we say
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would show the reading of a local file
+    set_verbosity_error()  # type: ignore[no-untyped-call]  # we report errors ourselves
     try:
         model = SentenceTransformer(name, device=None, trust_remote_code=False, model_kwargs={"use_safetensors": True})
     except MemoryError:
         raise
-    except Exception as error:  # libraries raise what they like about a file that is damaged
+    except Exception as error:  # libraries raise any type for a damaged file
         if (Path(name) / "config.json").is_file() or not isinstance(error, OSError | ValueError):
             raise errors.UnusableEncoderError(f"The encoder {name!r} cannot be loaded: {_first_line(error)}") from error
         raise errors.EncoderNotFoundError(
-            f"The encoder {name!r} is neither a local folder nor a model that the Hugging Face hub could be asked for.",
+            f"The encoder {name!r} is neither a local folder nor a model that the Hugging Face hub returned.",
             hint="Offline? Give --encoder the folder of a downloaded model (config.json, tokenizer, "
             "model.safetensors), or use --encoder ngram, which needs none.",
         ) from error
     if missing := _missing_weights(model, Path(name)):
         raise errors.UnusableEncoderError(
-            f"The files of the encoder {name!r} lack weights of its model, such as {missing[0]}.",
-            hint="Download it again. Are config.json and the weights those of one encoder?",
+            f"The files of the encoder {name!r} lack weights, such as {missing[0]}.",
+            hint="Download it again. Are config.json and the weights from one encoder?",
         )
     if prompt:
         model.prompts = {**model.prompts, "item": prompt}
@@ -77,7 +77,7 @@ def load_pretrained(name: str, *, max_length: int | None = None) -> "SentenceTra
 
 
 def _missing_weights(model: "SentenceTransformer", folder: Path) -> list[str]:
-    """Return the weights of a local encoder that its files lack, which the library draws at random without a word."""
+    """Return the weights that a local encoder's files lack; the library silently draws them at random."""
     from safetensors import safe_open
 
     transformer: Any = model[0].auto_model
@@ -90,9 +90,9 @@ def _missing_weights(model: "SentenceTransformer", folder: Path) -> list[str]:
 
 
 def make_usable(model: "SentenceTransformer", name: str, report: Callable[[str], None] = lambda line: None) -> None:
-    """Bring a pretrained encoder into a state in which it can be trained, say what was changed, and try it.
+    """Make a pretrained encoder trainable, report the changes, and try it.
 
-    Raises UnusableEncoderError where that cannot be: better now than after an hour.
+    Raises UnusableEncoderError if that fails: better now than after an hour.
     """
     import torch
 
@@ -114,11 +114,13 @@ def make_usable(model: "SentenceTransformer", name: str, report: Callable[[str],
     if tokens > known:
         raise errors.UnusableEncoderError(
             f"The tokenizer of the encoder {name!r} has {tokens:,} tokens, and the model vectors for {known:,}.",
-            hint="Are the tokenizer and the model those of one encoder? Download it again, or take another --encoder.",
+            hint="Are tokenizer and model from one encoder? Download it again, or take another --encoder.",
         )
     for part, parameter in transformer.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
-            raise errors.UnusableEncoderError(f"The weights of the encoder {name!r} hold NaN or infinity, in {part}.")
+            raise errors.UnusableEncoderError(
+                f"The weights of the encoder {name!r} contain NaN or infinity, in {part}."
+            )
     try:
         vectors = Encoder(model).encode_texts(["", "a", "tea 1 " * (model.max_seq_length or 1)])
     except Exception as error:
@@ -126,11 +128,11 @@ def make_usable(model: "SentenceTransformer", name: str, report: Callable[[str],
             f"The encoder {name!r} fails on a short text: {_first_line(error)}"
         ) from error
     if not np.isfinite(vectors).all():
-        raise errors.UnusableEncoderError(f"The encoder {name!r} makes NaN or infinity of a short text.")
+        raise errors.UnusableEncoderError(f"The encoder {name!r} returns NaN or infinity for a short text.")
 
 
 def check_words(model: "SentenceTransformer", name: str, texts: Sequence[str]) -> None:
-    """Raise UnusableEncoderError where the tokenizer knows next to no word of a sample of the texts."""
+    """Raise UnusableEncoderError if the tokenizer knows almost no words of a sample of the texts."""
     tokenizer = model.tokenizer
     sample = [text for text in texts[:: max(1, len(texts) // SAMPLE)] if text]
     tokens = (
@@ -142,14 +144,14 @@ def check_words(model: "SentenceTransformer", name: str, texts: Sequence[str]) -
     if unknown > MOST_UNKNOWN:
         raise errors.UnusableEncoderError(
             f"The encoder {name!r} does not know {unknown:.0%} of the catalogue's words.",
-            hint="Is its tokenizer (tokenizer.json, or vocab.txt) in its folder, and was it trained on this language?",
+            hint="Does its folder have a tokenizer (tokenizer.json, or vocab.txt), and does it know the language?",
         )
 
 
 def positions(transformer: Any) -> int | None:
-    """Return how many tokens a model has positions for; None where any number will do."""
+    """Return the number of positions of a model; None: any number of tokens."""
     table: Any = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
-    if hasattr(table, "num_embeddings"):  # some, such as RoBERTa, count on from the number of the padding
+    if hasattr(table, "num_embeddings"):  # some, such as RoBERTa, number positions from the padding's number on
         padding: int | None = table.padding_idx
         return int(table.num_embeddings) - (0 if padding is None else padding + 1)
     found = getattr(transformer.config, "max_position_embeddings", None)
@@ -178,21 +180,21 @@ class Encoder:
         return self.encode(self.tokenise(texts))
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token numbers of texts, cut to what the model reads."""
+        """Return the token numbers of texts, cut to the model's length."""
         if not texts:
             return []
         prompt = self.model.prompts.get(self.model.default_prompt_name or "") or ""
         tokens = self.model.tokenizer(
             [prompt + text for text in texts], truncation=True, max_length=self.model.max_seq_length
         )
-        nothing = [self.model.tokenizer.pad_token_id]  # of a text without tokens, where the tokenizer adds none
+        nothing = [self.model.tokenizer.pad_token_id]  # for a text without tokens
         return [ids or nothing for ids in tokens["input_ids"]]
 
     def encode(self, tokens: Sequence[list[int]]) -> Floats:
         """Return the vectors of tokenised texts, (texts, dimensions).
 
-        Texts of one length share a batch: padding would change the rounding, and with it a text's vector by as much as
-        a hundredth of its length, by which other texts it came with.
+        Only texts of one length share a batch. With padding, rounding would depend on the other texts, and change a
+        vector by up to a hundredth of its length.
         """
         import torch
 
@@ -206,7 +208,7 @@ class Encoder:
 
 
 def _batches(tokens: Sequence[list[int]]) -> Iterator[list[int]]:
-    """Yield places of texts of one length, at most BATCH at once, the longest first."""
+    """Yield indexes of texts of one length, at most BATCH at once, the longest first."""
     by_length = sorted(range(len(tokens)), key=lambda i: len(tokens[i]), reverse=True)
     for _, places in itertools.groupby(by_length, key=lambda i: len(tokens[i])):
         same = list(places)
@@ -215,7 +217,7 @@ def _batches(tokens: Sequence[list[int]]) -> Iterator[list[int]]:
 
 
 def bf16_is_native() -> bool:
-    """Return whether the device that a model would run on has instructions for bfloat16 products."""
+    """Return whether the device has instructions for bfloat16 products."""
     import torch
 
     if torch.cuda.is_available():
@@ -224,7 +226,7 @@ def bf16_is_native() -> bool:
 
 
 def autocast(device: str) -> contextlib.AbstractContextManager[object]:
-    """Compute in bfloat16 where the processor has instructions for it, else in full precision."""
+    """Compute in bfloat16 if the processor has instructions for it, else in full precision."""
     import torch
 
     return torch.autocast(device, torch.bfloat16) if bf16_is_native() else contextlib.nullcontext()

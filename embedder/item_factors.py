@@ -1,4 +1,4 @@
-"""Keeps the recommender's item vectors in step with the shop's rows: those of items that came after it was trained."""
+"""Keeps the recommender's item vectors up to date: those of items that were added after its training."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ ARRAYS, REST = "towers.safetensors", "towers.json"
 
 @dataclass(frozen=True)
 class FactorRow:
-    """A row of the attached table and, unless its vectors are current, what the item tower reads."""
+    """A row of the attached table and, unless its vectors are current, the item tower's inputs."""
 
     item_id: str
     path: list[str] | None
@@ -39,12 +39,12 @@ class FactorRow:
 
 @dataclass(frozen=True)
 class FactorGeneration:
-    """One model of the recommender, as far as the worker needs it."""
+    """The part of a recommender that the worker needs."""
 
     model_id: int
     dimensions: int
-    towers: list[item_tower.ItemTower]  # none: an item gets the mean of its neighbours in text space
-    text_model: int | None  # the category model whose n-gram model's vectors the towers read
+    towers: list[item_tower.ItemTower]  # empty: an item gets the mean of its neighbours in text space
+    text_model: int | None  # the category model whose n-gram vectors the towers read
     separator: str
 
 
@@ -64,7 +64,7 @@ class FactorEmbedder(RowEmbedder[FactorGeneration]):
     table = "item_factors"
 
     def load_generation(self, connection: Connection, model_id: int) -> FactorGeneration:
-        """Read a generation from the database; nothing else is needed."""
+        """Read a generation from the database alone."""
         model = model_registry.get(connection, model_id)
         with model_folder() as folder:
             model_registry.read_files(connection, model_id, folder)
@@ -81,7 +81,7 @@ class FactorEmbedder(RowEmbedder[FactorGeneration]):
     def read(
         self, connection: Connection, generation: FactorGeneration, ids: Sequence[str], *, anew: bool = False
     ) -> list[FactorRow]:
-        """Read the rows that still exist, and what the tower needs of those whose vectors are not current."""
+        """Read the rows that still exist, and the tower's inputs of those whose vectors are stale."""
         db.register_vectors(connection)
         with connection.cursor(row_factory=class_row(FactorRow), binary=True) as cursor:
             return cursor.execute(

@@ -1,4 +1,4 @@
-"""What a recommender knows of an item that nobody has touched yet: its category path and its text, as two vectors."""
+"""The recommender's two vectors of an item without events, from its category path and its text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class ItemTower:
     dimensions: int
     cosine: bool  # out-vectors have length 1, and there is no bias
     names: Sequence[Sequence[str]]  # the known categories, each a path from the root
-    # (categories, width): into, out (the same columns where they are tied), and a bias unless cosine
+    # (categories, width): into, out (the same columns if they are tied), and a bias unless cosine
     categories: Floats
     text: tuple[Floats, ...]  # weights and biases of the layers, () without texts
 
@@ -52,7 +52,7 @@ def content(
 
 
 def to_arrays(towers: Sequence[ItemTower]) -> tuple[dict[str, npt.NDArray[Any]], list[dict[str, Any]]]:
-    """Return the towers' arrays by name, for a file, and what JSON can hold of them."""
+    """Return the towers' arrays by name, for a file, and the rest as JSON."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     for member, tower in enumerate(towers):
         arrays[f"{member}.categories"] = tower.categories
@@ -63,7 +63,7 @@ def to_arrays(towers: Sequence[ItemTower]) -> tuple[dict[str, npt.NDArray[Any]],
 
 
 def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], rest: Sequence[Mapping[str, Any]]) -> list[ItemTower]:
-    """Return what `to_arrays` was given."""
+    """Return the towers from the result of `to_arrays`."""
     return [
         ItemTower(
             **kept,

@@ -1,4 +1,4 @@
-"""Keeps item vectors in step with the shop's rows, for every generation of the category model."""
+"""Keeps item vectors up to date with the shop's rows, for every generation of the category model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from aisle.embedder.row_embedder import RowEmbedder
 
 @dataclass(frozen=True)
 class ItemRow:
-    """A row of the attached table and, unless its vector is current, what the model needs to know of it."""
+    """A row of the attached table and, unless its vector is current, the model's inputs."""
 
     item_id: str
     name: str | None
@@ -39,13 +39,13 @@ class ItemEmbedder(RowEmbedder[Generation]):
     table = "item_vectors"
 
     def load_generation(self, connection: Connection, model_id: int) -> Generation:
-        """Read a generation from the database; nothing else is needed."""
+        """Read a generation from the database alone."""
         return Generation.load(connection, model_id)
 
     def read(
         self, connection: Connection, generation: Generation, ids: Sequence[str], *, anew: bool = False
     ) -> list[ItemRow]:
-        """Read the rows that still exist, and tokenise those whose vectors are not current, or all of them `anew`."""
+        """Read the rows that still exist, and tokenise those whose vectors are stale; `anew`: all of them."""
         db.register_vectors(connection)
         with connection.cursor(row_factory=class_row(ItemRow), binary=True) as cursor:
             rows = cursor.execute(
@@ -59,7 +59,7 @@ class ItemEmbedder(RowEmbedder[Generation]):
         ]
 
     def embed(self, generation: Generation, rows: Sequence[ItemRow]) -> dict[str, list[object]]:
-        """Return the columns to write back, one entry a row. Runs beside the database's thread, and without it."""
+        """Return the columns to write back, one entry a row. Runs outside the database's thread."""
         ngram_vectors = np.array([row.ngram_vector.to_numpy() for row in rows if row.ngram_vector], dtype=np.float32)
         vectors = generation.embed([row.tokens or [] for row in rows], ngram_vectors)
         categories, confidences = generation.head.best(vectors)

@@ -1,9 +1,9 @@
-"""What wakes an idle worker: a notification where one can come, else a look at the queue every so often.
+"""Wakes an idle worker: by notifications if they arrive, else by polling.
 
-NOTIFY is a wake-up and nothing else. A pooler accepts LISTEN and lets it get lost, a firewall may drop an idle
-connection without a word, an address may not answer at all. So the bell hangs on a connection and a thread of its own,
-which can stall without stalling the worker; the worker rings it now and then, from its other connection, and believes
-only what it hears.
+NOTIFY only wakes the worker. A pooler accepts LISTEN and loses it, a firewall may silently drop an idle connection, an
+address may not answer at all. So the listener has its own connection and thread, which may stall without stalling the
+worker. The worker sends test notifications from its other connection, and relies on the listener only while they
+arrive.
 """
 
 import logging
@@ -22,52 +22,52 @@ from aisle.db import Connection, addresses
 logger = logging.getLogger(__name__)
 
 CHANNEL = "aisle_embedding_jobs"
-FIRST_POLL = 0.1  # seconds between looks of a deaf worker that was busy a moment ago; doubles up to the poll interval
-PROBE_INTERVAL = 30.0  # seconds between tests of a bell
-PATIENCE = 5.0  # seconds until a bell that was rung and not heard, or that cannot be hung up, counts as broken
-RETRY_INTERVAL = 30.0  # seconds until a broken bell is hung up anew; a tenth of it if it worked before
-SLICE = 0.5  # seconds; a thread looks that often whether it should end
+FIRST_POLL = 0.1  # seconds between polls without notifications, just after work; doubles up to the poll interval
+PROBE_INTERVAL = 30.0  # seconds between test notifications
+PATIENCE = 5.0  # seconds until a missing test notification, or a missing reply to LISTEN, counts as a failure
+RETRY_INTERVAL = 30.0  # seconds until it reconnects after a failure; a tenth of it if notifications arrived before
+SLICE = 0.5  # seconds between a thread's checks whether it should end
 
 
-class Doorbell:
-    """Listens directly to the server, in the background."""
+class Listener:
+    """Listens for notifications on a direct connection, in the background."""
 
     def __init__(self, url: str, poll_interval: float) -> None:
         self._url = url
         self._poll_interval = poll_interval
-        self._channel = f"aisle_bell_{uuid.uuid4().hex}"
+        self._channel = f"aisle_test_{uuid.uuid4().hex}"
         self._pause = FIRST_POLL
-        self._rang = threading.Event()
+        self._woken = threading.Event()
         self._closed = threading.Event()
-        self._hangs = False  # LISTEN was accepted
-        self._hears = False  # and a notification came through
+        self._listens = False  # LISTEN was accepted
+        self._hears = False  # and a test notification arrived
         self._probed_at = -PROBE_INTERVAL
         self._unheard_since: float | None = None
-        self._said_deaf = False
+        self._has_warned = False
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
 
     def wait(self, connection: Connection, longest: float, keep_on: Callable[[], bool]) -> None:
-        """Return when there may be work, or after `longest` seconds; `connection` is another than the bell's.
+        """Return when there may be work, or after `longest` seconds; `connection` is not the listener's.
 
-        It takes a moment even if work is said to be due: what was not taken up just now may be held by somebody else.
+        It waits a moment even if jobs are due: another worker may hold those that could not be claimed just now.
         """
-        if self._hangs and time.monotonic() - self._probed_at >= PROBE_INTERVAL:
+        if self._listens and time.monotonic() - self._probed_at >= PROBE_INTERVAL:
             self._probed_at = time.monotonic()
             self._unheard_since = self._unheard_since or self._probed_at
             connection.execute("select pg_notify(%s, '')", (self._channel,))
         deadline = time.monotonic() + min(self._poll_interval if self._hears else self._pause, max(longest, FIRST_POLL))
         self._pause = min(2 * self._pause, self._poll_interval)
         while keep_on() and (left := deadline - time.monotonic()) > 0:
-            if self._rang.wait(min(left, SLICE)):
+            if self._woken.wait(min(left, SLICE)):
                 break
-        self._rang.clear()
+        self._woken.clear()
 
     def was_busy(self) -> None:
-        """Look again soon, because where there was work there may be more."""
+        """Poll soon, since there may be more work."""
         self._pause = FIRST_POLL
 
     def close(self) -> None:
-        """Let the thread end; it is not waited for."""
+        """Let the thread end, without waiting for it."""
         self._closed.set()
 
     def _listen(self) -> None:
@@ -79,42 +79,42 @@ class Doorbell:
                 ) as connection:
                     worked = self._serve(connection)
             except psycopg.Error as error:
-                self._say_deaf(addresses.reason(error, self._url))
+                self._warn_once(addresses.reason(error, self._url))
             except TimeoutError as error:
-                self._say_deaf(str(error))
-            self._hangs = self._hears = False
+                self._warn_once(str(error))
+            self._listens = self._hears = False
             self._closed.wait(RETRY_INTERVAL * (0.1 if worked else 1) * random.uniform(0.5, 1))  # noqa: S311  # jitter
 
     def _serve(self, connection: Connection) -> bool:
-        """Ring for each notification until the bell breaks; return whether it ever worked."""
-        # The session is on whatever search path it came with: names have their schema.
+        """Wake the worker on each notification until one is missed; return whether any test notification arrived."""
+        # The session keeps its default search path, so names have their schema.
         _execute(connection, "select pg_catalog.pg_backend_pid()")
         if _execute(connection, "select pg_catalog.pg_backend_pid()") != str(connection.info.backend_pid):
-            self._say_deaf("a pooler stands between")
+            self._warn_once("a pooler stands between")
             return False
         _execute(connection, f"listen {CHANNEL}; listen {self._channel}; set idle_session_timeout = 0")
-        self._unheard_since, self._probed_at, self._hangs = None, -PROBE_INTERVAL, True
-        self._rang.set()  # what was notified before this moment was not heard: look once, and ring the bell
+        self._unheard_since, self._probed_at, self._listens = None, -PROBE_INTERVAL, True
+        self._woken.set()  # earlier notifications were missed: poll once, and send a test
         worked = False
         while not self._closed.is_set():
             for notification in connection.notifies(timeout=SLICE, stop_after=1):
-                self._rang.set()
+                self._woken.set()
                 if notification.channel == self._channel:
                     if not worked:
                         logger.info("Listening on %s.", CHANNEL)
-                    self._unheard_since, self._said_deaf = None, False
+                    self._unheard_since, self._has_warned = None, False
                     self._hears = worked = True
             unheard = self._unheard_since
             if unheard is not None and time.monotonic() - unheard > PATIENCE:
-                self._say_deaf("they do not arrive")
+                self._warn_once("they do not arrive")
                 break
         return worked
 
-    def _say_deaf(self, reason: str) -> None:
-        """Say once that polling it is."""
-        if not self._said_deaf and not self._closed.is_set():
+    def _warn_once(self, reason: str) -> None:
+        """Warn once that the worker polls."""
+        if not self._has_warned and not self._closed.is_set():
             logger.warning("No notifications (%s): polling at least every %g s.", reason.strip(), self._poll_interval)
-        self._said_deaf = True
+        self._has_warned = True
 
 
 def _execute(connection: Connection, statement: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a worker says of itself: a line in the log now and then, and numbers for Prometheus."""
+"""Reports a worker's state: in the log, and as metrics for Prometheus."""
 
 import logging
 import time
@@ -9,7 +9,7 @@ from aisle.db import Connection, errors
 
 logger = logging.getLogger(__name__)
 
-LOOK_INTERVAL = 30.0  # seconds between looks at the queue
+LOOK_INTERVAL = 30.0  # seconds between reads of the queue's state
 
 LOOK = """
     select f.task, f.pending, coalesce(extract(epoch from f.oldest_pending), 0)::float8 as oldest_seconds, f.retrying,
@@ -21,17 +21,17 @@ LOOK = """
 
 
 class Metrics:
-    """Counts what this worker does, and shows how far behind the queue is."""
+    """Counts this worker's rows and errors, and shows the state of the queue."""
 
     def __init__(self, port: int | None) -> None:
         """Serve Prometheus' text format on a port, unless it is None."""
         self._rows = self._errors = 0
         self._counts_since = time.monotonic()
-        self._looked_at = self._counts_since - LOOK_INTERVAL  # the first look is at once
+        self._looked_at = self._counts_since - LOOK_INTERVAL  # read it at once
         self._exporter = _Exporter(port) if port is not None else None
 
     def count(self, task: str, rows: int, errors: int) -> None:
-        """Note a finished batch."""
+        """Count a finished batch."""
         self._rows += rows
         self._errors += errors
         if self._exporter:
@@ -39,12 +39,12 @@ class Metrics:
             self._exporter.errors.labels(task).inc(errors)
 
     def lose_database(self) -> None:
-        """Note that the database could not be reached, or was lost."""
+        """Count a failed or lost connection to the database."""
         if self._exporter:
             self._exporter.losses.inc()
 
     def look(self, connection: Connection) -> None:
-        """Say how things stand, if it is time to."""
+        """Log and export the queue's state, if it is time to."""
         now = time.monotonic()
         if now - self._looked_at < LOOK_INTERVAL:
             return
@@ -56,7 +56,7 @@ class Metrics:
         for queue in tasks:
             if self._rows or queue["pending"]:
                 logger.info(
-                    "%s: %s waiting, the oldest for %.1f s; %.1f rows/s here, %s errors; p95 %s s to visible.",
+                    "%s: %s pending, the oldest for %.1f s; %.1f rows/s here, %s errors; p95 freshness %s s.",
                     queue["task"], queue["pending"], queue["oldest_seconds"], here, self._errors, queue["p95_seconds"],
                     extra={"fields": {**queue, "rows_per_second_here": here, "errors_here": self._errors}},
                 )  # fmt: skip
@@ -71,7 +71,7 @@ class Metrics:
 
 
 class _Exporter:
-    """The Prometheus side, imported only where it is asked for."""
+    """Exports metrics to Prometheus, whose client is imported only if a port is given."""
 
     def __init__(self, port: int) -> None:
         try:
@@ -92,13 +92,13 @@ class _Exporter:
         self.rows = counter("embedded_rows", "Rows brought up to date", "task")
         self.errors = counter("row_errors", "Attempts that failed", "task")
         self.losses = counter("database_losses", "Times that the database could not be reached or was lost")
-        self.looked_at = gauge("last_look_timestamp_seconds", "When what follows was last looked up")
-        # Of the database; every worker shows the same.
+        self.looked_at = gauge("last_look_timestamp_seconds", "When the metrics of the database were last read")
+        # Of the database: the same on every worker.
         self._queue = {
-            "pending": gauge("pending_rows", "Rows that wait", "task"),
-            "oldest_seconds": gauge("oldest_pending_seconds", "How long the oldest row has waited", "task"),
-            "retrying": gauge("retrying_rows", "Rows that wait for another attempt", "task"),
-            "failures": gauge("failed_rows", "Rows that were given up", "task"),
+            "pending": gauge("pending_rows", "Pending rows", "task"),
+            "oldest_seconds": gauge("oldest_pending_seconds", "Age of the oldest pending row", "task"),
+            "retrying": gauge("retrying_rows", "Rows pending for another attempt", "task"),
+            "failures": gauge("failed_rows", "Dead letters", "task"),
             "rows_per_second": gauge("rows_per_second", "Speed of all workers in the last minute", "task"),
             "eta_seconds": gauge("eta_seconds", "Time until the queue is empty at that speed", "task"),
         }
@@ -107,7 +107,7 @@ class _Exporter:
         prometheus.start_http_server(port, registry=registry)
 
     def show(self, queue: dict[str, float | None]) -> None:
-        """Show one task's row of `LOOK`; a speed that is not known is 0, a time to visible is not a number."""
+        """Export one task's row of `LOOK`; an unknown speed is 0, an unknown freshness NaN."""
         task = str(queue["task"])
         self.rows.labels(task)
         self.errors.labels(task)

@@ -1,7 +1,7 @@
-"""Folders for a model's files while they are read or written, which no killed process leaves behind for long.
+"""Temporary folders for a model's files; those of killed processes are removed.
 
-Each has a file that its process holds locked. The lock ends with the process, whatever ends that. Whoever makes the
-next folder removes those that nobody holds.
+Each folder has a file that its process locks. The lock ends with the process, even if that is killed. Making a folder
+removes those without a lock.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ from pathlib import Path
 
 PREFIX = "aisle-model-"
 LOCK = "lock"
-LOCKED_AFTER = 60.0  # seconds; a folder that has no lock by then was left by a process that was killed at once
+LOCKED_AFTER = 60.0  # seconds; a folder without a lock by then was left by a process that was killed at once
 
 
 @contextlib.contextmanager
 def model_folder() -> Iterator[Path]:
     """Lend an empty folder, and remove those of processes that are gone."""
-    if sys.platform == "win32":  # it has no such locks
+    if sys.platform == "win32":  # Windows has no such locks
         with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
             yield Path(folder)
         return
@@ -37,7 +37,7 @@ def model_folder() -> Iterator[Path]:
 
 
 def _make() -> tuple[Path, int]:
-    """Return a new folder, and its lock, which ends when it is closed."""
+    """Return a new folder, and its lock, a descriptor to close."""
     import fcntl
 
     while True:
@@ -46,12 +46,12 @@ def _make() -> tuple[Path, int]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.fstat(lock).st_nlink:
             return folder, lock
-        os.close(lock)  # another process was faster, and has taken the folder away
+        os.close(lock)  # another process has removed the folder meanwhile
 
 
 def _remove_leftovers() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # it is somebody else's, or gone
+        with contextlib.suppress(OSError):  # another process's, or gone
             _remove_if_left(folder)
 
 

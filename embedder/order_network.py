@@ -4,8 +4,8 @@
     state_c     = (project(GRU(x_1, …, x_n)) + Σ_t recency_{n-t} Σ_{j in order t} memory_j / lines^exponent, 1)
 
 x_t is order t, encoded from the vectors of its products by a convolution with max pooling or by attention. Only the
-last `n_orders` are read. The second term, in which `lines` counts the products that are summed, is for what networks
-of this kind are bad at: to say again what was bought before. A row's last component is its product's bias.
+last `n_orders` are read. The second term, in which `lines` counts the summed products, adds what such networks are bad
+at: repeating earlier purchases. A row's last component is its product's bias.
 
 Training (`aisle.trainers.basket.fit_order_network`) and the worker run the same modules.
 """
@@ -16,12 +16,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aisle.embedder.orders import Baskets, Floats, Ints
+from aisle.embedder.orders import Baskets, Floats, Ints, starts_of
 
 BATCH = 256  # customers whose states are computed at once
 SPREAD = 0.1  # standard deviation of a product's vectors at the start
@@ -30,7 +29,7 @@ LOUD = 2.0  # log of the last order's recency at the start
 
 @dataclass(frozen=True)
 class Shape:
-    """What a network is made of."""
+    """The shape of a network."""
 
     items: int
     encoder: str  # of an order: 'cnn' or 'attention'
@@ -45,16 +44,16 @@ class Shape:
 
 
 class Padded(NamedTuple):
-    """The orders of some rows. Orders of about one length are a group, so that little of a group is padding."""
+    """The orders of some rows. Orders of similar length form a group, which keeps padding small."""
 
-    groups: list[Tensor]  # (orders of the group, products): numbers of products, `items` where there is none
+    groups: list[Tensor]  # (orders of the group, products): products' numbers, padded with `items`
     cell: Tensor  # (orders,), group after group: row × steps + step
     length: Tensor  # (rows,), number of orders
     steps: int  # the largest length
 
 
 def pad(order_start: Ints, item: Ints, first: Ints, last: Ints, padding: int) -> Padded:
-    """Return orders first[r] to last[r] of each row r, in steps 0, 1, …; `padding` is the number of no product."""
+    """Return orders first[r] to last[r] of each row r, in steps 0, 1, …; `padding` is no product's number."""
     length = last - first  # (rows,)
     steps = int(length.max(initial=0))
     row = np.repeat(np.arange(len(first)), length)  # (orders,)
@@ -73,12 +72,12 @@ def pad(order_start: Ints, item: Ints, first: Ints, last: Ints, padding: int) ->
 
 
 class ConvolutionEncoder(nn.Module):
-    """An order by a 1-D convolution over its products' vectors and the maximum of each channel."""
+    """Encodes an order by a 1-D convolution over its products' vectors and the maximum of each channel."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.kernel = shape.kernel
-        # On windows as rows this is nn.Conv1d, in half its time on orders of many lengths.
+        # The same as nn.Conv1d, on windows as rows: half the time on orders of many lengths.
         self.convolution = nn.Linear(shape.dimensions * shape.kernel, shape.hidden)
 
     def forward(self, x: Tensor, there: Tensor) -> Tensor:
@@ -90,7 +89,7 @@ class ConvolutionEncoder(nn.Module):
 
 
 class AttentionEncoder(nn.Module):
-    """An order by multi-head attention among its products, and the mean of what that makes of them."""
+    """Encodes an order by multi-head attention among its products, and the mean of the results."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -118,7 +117,7 @@ class OrderNetwork(nn.Module):
         self.vectors = self._table()
         self.encoder = encoders[shape.encoder](shape)
         self.dropout = nn.Dropout(dropout)
-        self.start = nn.Parameter(torch.zeros(shape.hidden))  # before any order
+        self.start = nn.Parameter(torch.zeros(shape.hidden))  # initial state
         self.gru = nn.GRU(shape.hidden, shape.hidden, batch_first=True)
         self.project = nn.Linear(shape.hidden, shape.dimensions)
         if shape.memory:
@@ -151,13 +150,13 @@ class OrderNetwork(nn.Module):
     def _remember(self, batch: Padded) -> Tensor:
         """Return the sum over the products of all earlier orders, (rows, steps + 1, dimensions)."""
         groups = batch.groups
-        if self.training:  # a part of what was bought is forgotten
+        if self.training:  # memory dropout
             dropped = [torch.rand(group.shape, device=group.device) < self.memory_dropout for group in groups]
             groups = [group.masked_fill(gone, self.shape.items) for group, gone in zip(groups, dropped, strict=True)]
         sums = _grid([self.memory(group).sum(1) for group in groups], batch)  # (rows, steps, dimensions)
         lines = _grid([(group < self.shape.items).sum(1, keepdim=True).float() for group in groups], batch).cumsum(1)
         now, then = torch.arange(batch.steps + 1, device=sums.device), torch.arange(batch.steps, device=sums.device)
-        age = now[:, None] - 1 - then  # (steps + 1, steps), 0: the last order, negative: not made yet
+        age = now[:, None] - 1 - then  # (steps + 1, steps), 0: the last order, negative: in the future
         weights = self.log_recency.exp()[age.clamp(min=0)] * (age >= 0)
         total = torch.einsum("ts,rsd->rtd", weights, sums)
         return total / F.pad(lines, (0, 0, 1, 0)).clamp(min=1) ** self.shape.exponent
@@ -172,7 +171,7 @@ def _grid(parts: list[Tensor], batch: Padded) -> Tensor:
 
 @dataclass(frozen=True)
 class StateModel:
-    """A trained network: what it gives, how it was found, and how it is kept in files."""
+    """A trained network: its weights, its states, and its files."""
 
     shape: Shape
     weights: Mapping[str, Floats]  # of an OrderNetwork, by name
@@ -198,19 +197,19 @@ class StateModel:
     def states(self, baskets: Baskets) -> Floats:
         """Return (customers, dimensions + 1), the last component 1.
 
-        The items of `baskets` are numbered as the rows; any other number is an unknown product, and left out, as are
-        orders of nothing else. A customer without orders has the state before any.
+        The items of `baskets` are numbered as the rows. Products of other numbers are unknown and left out, as are
+        orders without a known product. A customer without orders has the initial state.
         """
         return network_states(self._network, baskets)
 
     def to_arrays(self) -> tuple[dict[str, Floats], dict[str, Any]]:
-        """Return the weights by name, for a file, and what JSON can hold of the rest."""
+        """Return the weights by name, for a file, and the rest as JSON."""
         rest = {"shape": asdict(self.shape), "epochs_run": self.epochs_run, "validation": list(self.validation)}
         return dict(self.weights), rest
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Floats], rest: Mapping[str, Any]) -> "StateModel":
-        """Return what `to_arrays` was called on."""
+        """Return the model from the result of `to_arrays`."""
         return cls(Shape(**rest["shape"]), dict(arrays), rest["epochs_run"], rest["validation"])
 
     @cached_property
@@ -242,16 +241,12 @@ def network_states(network: OrderNetwork, baskets: Baskets, customers: Ints | No
 
 
 def _known(baskets: Baskets, items: int) -> tuple[Ints, Ints, Ints]:
-    """Return customer_start, order_start and item of what is left without unknown products and orders of nothing."""
+    """Return customer_start, order_start and item without unknown products and empty orders."""
     known = (baskets.item >= 0) & (baskets.item < items)
-    order_start = _starts(known)[baskets.order_start]
+    order_start = starts_of(known)[baskets.order_start]
     some = np.diff(order_start) > 0
     return (
-        _starts(some)[baskets.customer_start],
+        starts_of(some)[baskets.customer_start],
         np.append(order_start[:-1][some], order_start[-1]),
         baskets.item[known],
     )
-
-
-def _starts(counts: npt.NDArray[Any]) -> Ints:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

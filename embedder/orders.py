@@ -1,4 +1,4 @@
-"""Orders in memory: who bought what together, and in which order of time."""
+"""The customers' orders in memory, in order of time."""
 
 import hashlib
 from collections.abc import Sequence
@@ -40,12 +40,12 @@ class Baskets:
 
     @property
     def customers(self) -> int:
-        """The number of customers, those without orders included."""
+        """The number of customers, including those without orders."""
         return len(self.customer_start) - 1
 
     @property
     def items(self) -> int:
-        """The number of items, those that nobody bought included."""
+        """The number of items, including those without an order."""
         return len(self.item_ids)
 
     @property
@@ -55,12 +55,12 @@ class Baskets:
 
     @property
     def customer_of_order(self) -> Ints:
-        """(orders,): whose each order is."""
+        """(orders,): the customer of each order."""
         return np.repeat(np.arange(self.customers), self.orders_of)
 
     @property
     def order_of_line(self) -> Ints:
-        """(lines,): which order each line belongs to."""
+        """(lines,): the order of each line."""
         return np.repeat(np.arange(len(self)), np.diff(self.order_start))
 
     def basket(self, order: int) -> Ints:
@@ -88,8 +88,8 @@ class Baskets:
         lines = _ranges(self.order_start, orders)
         return replace(
             self,
-            customer_start=_starts(self.orders_of[chosen]),
-            order_start=_starts(np.diff(self.order_start)[orders]),
+            customer_start=starts_of(self.orders_of[chosen]),
+            order_start=starts_of(np.diff(self.order_start)[orders]),
             item=self.item[lines],
             quantity=self.quantity[lines],
             at=self.at[orders],
@@ -97,7 +97,7 @@ class Baskets:
         )
 
     def renumber(self, item_ids: Sequence[str]) -> "Baskets":
-        """Return the same with other numbers of items; unknown ones are left out, and orders of nothing else."""
+        """Return the orders with these item numbers, without unknown items and without orders that have no others."""
         numbers = {item: number for number, item in enumerate(item_ids)}
         item = np.array([numbers.get(name, -1) for name in self.item_ids], dtype=np.int64)[self.item]
         kept, order = item >= 0, self.order_of_line
@@ -113,9 +113,9 @@ class Baskets:
         )
 
     def hold_out_last(self, customers: Bools | None = None) -> "tuple[Baskets, Targets]":
-        """Hold out the last order of the customers, (customers,), who have another before it; None: of all of them.
+        """Hold out the last order of these customers, (customers,), if they have an earlier one; None: of all.
 
-        Returns all that is left, and what was held out.
+        Returns the remaining orders and the held-out ones.
         """
         held = self.orders_of >= 2
         if customers is not None:
@@ -127,10 +127,10 @@ class Baskets:
         return self.select_orders(kept), self.targets(last)
 
     def targets(self, orders: Ints) -> "Targets":
-        """Return some orders, at most one a customer, in ascending order, as what is to be foreseen."""
+        """Return some orders, at most one a customer, in ascending order, as targets."""
         lines = _ranges(self.order_start, orders)
         sizes = np.diff(self.order_start)[orders]
-        return Targets(self.customer_of_order[orders], self.at[orders], _starts(sizes), self.item[lines])
+        return Targets(self.customer_of_order[orders], self.at[orders], starts_of(sizes), self.item[lines])
 
     def fingerprint(self) -> str:
         """Return a hash of everything that training can see."""
@@ -147,7 +147,7 @@ class Baskets:
 
 @dataclass(frozen=True)
 class Targets:
-    """The order that each of some customers is to be foreseen: the next one after all that `Baskets` has of them."""
+    """The orders to predict: some customers' next orders after those in `Baskets`."""
 
     customer: Ints  # (targets,), ascending
     at: Doubles  # (targets,), when the order was made
@@ -171,7 +171,7 @@ class Targets:
         return Targets(
             self.customer[chosen],
             self.at[chosen],
-            _starts(np.diff(self.start)[chosen]),
+            starts_of(np.diff(self.start)[chosen]),
             self.item[_ranges(self.start, chosen)],
         )
 
@@ -185,12 +185,12 @@ def group(
     customer_ids: Sequence[str],
     item_ids: Sequence[str],
 ) -> Baskets:
-    """Return the baskets of lines, (lines,) each, that come in any order.
+    """Return the baskets of unsorted lines, (lines,) each.
 
-    `order`, from 0, says which lines belong together and, of orders of one customer at one time, which came first; no
-    two customers have the same number. An order's time is that of its last line. What occurs twice in an order is one
-    line with the quantity of both; a line of no or a negative quantity, such as a return, is left out, and so is an
-    order without any other.
+    `order`, from 0, numbers each line's order; of a customer's orders with equal times, the smaller number came first,
+    and customers share no number. An order's time is that of its last line. If an item occurs twice in an order, the
+    quantities are added. Lines without a positive quantity, such as returns, are left out, and so are orders without
+    other lines.
     """
     last: Doubles = np.full(int(order.max(initial=-1)) + 1, -np.inf)
     bought = np.flatnonzero(quantity > 0)
@@ -215,27 +215,28 @@ def group(
 
 
 def recency(baskets: Baskets, decay: float) -> sparse.csr_array:
-    """Return how often and how lately each customer bought each item: Σ decay^(orders since), (customers, items)."""
+    """Return decayed counts of purchases, Σ decay^(orders since): (customers, items)."""
     customer = baskets.customer_of_order[baskets.order_of_line]
     ago = baskets.customer_start[1:][customer] - 1 - baskets.order_of_line
     counts = sparse.coo_array((decay**ago, (customer, baskets.item)), shape=(baskets.customers, baskets.items))
-    return sparse.csr_array(counts)  # what occurs twice is added up
+    return sparse.csr_array(counts)  # duplicates are added
 
 
-def tastes(baskets: Baskets, item_tastes: Floats, decay: float) -> Floats:
-    """Return each customer's taste: what the items bought add up to, at length 1, (customers, d); 0 without any."""
+def customer_vectors(baskets: Baskets, item_vectors: Floats, decay: float) -> Floats:
+    """Return customer vectors, (customers, d): weighted sums of bought items' vectors, at length 1; 0: no orders."""
     counts = recency(baskets, decay)
     counts.data = np.log1p(counts.data)
-    sums = counts @ item_tastes.astype(np.float64)
+    sums = counts @ item_vectors.astype(np.float64)
     return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
-def _starts(sizes: Ints) -> Ints:
+def starts_of(sizes: npt.NDArray[Any]) -> Ints:
+    """Return where each group starts, and the end of the last, (groups + 1,), from the groups' sizes."""
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 def _ranges(start: Ints, chosen: Ints) -> Ints:
     """Return the numbers from start[c] to start[c + 1] for each chosen c, one after another."""
     sizes = start[chosen + 1] - start[chosen]
-    offsets = np.repeat(start[chosen] - _starts(sizes)[:-1], sizes)
+    offsets = np.repeat(start[chosen] - starts_of(sizes)[:-1], sizes)
     return np.asarray(np.arange(int(sizes.sum())) + offsets)

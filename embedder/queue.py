@@ -1,7 +1,7 @@
-"""The queue of rows whose vectors lag behind: every step is a short transaction, and a lease is a fencing token.
+"""The queue of rows with stale vectors: each step is a short transaction, and a lease has a fencing token.
 
-Nothing is locked while a model runs. A worker that dies stops renewing its leases, and the rows come free; one that
-comes back late finds that its token no longer counts.
+Nothing is locked while a model runs. A dead worker's leases run out, and its rows become free; if it comes back late,
+its token is no longer valid.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,28 +13,28 @@ import psycopg
 from aisle import db
 from aisle.db import Connection
 
-# What a session that the server ended raises, besides OperationalError: one that froze in the middle of a transaction.
-# A server that was the primary until just now takes no writes.
+# Besides OperationalError: the server ended a session that froze in a transaction, or it is no longer the primary and
+# accepts no writes.
 LOST = (
     psycopg.OperationalError,
     psycopg.errors.IdleInTransactionSessionTimeout,
     psycopg.errors.ReadOnlySqlTransaction,
 )
-# A worker that freezes between two statements of a transaction holds locks on rows of ours and on the shop's table.
+# A worker that freezes inside a transaction holds locks on our rows and on the shop's table.
 SETTINGS = {"idle_in_transaction_session_timeout": "3s"}
 
 TASKS = ("category", "recommender", "basket")
-LEASE = timedelta(seconds=30)  # renewed well before, so this is how long the rows of a worker that died wait
+LEASE = timedelta(seconds=30)  # renewed well before; the rows of a dead worker wait this long
 FIRST_BACKOFF = timedelta(seconds=10)  # doubles with each attempt
 MAX_ATTEMPTS = 5
 MAX_ERROR_LENGTH = 500  # characters
 BACKFILL = 2  # the priority of jobs that fill a generation
-MAX_WAITS = 20  # samples of the time from change to visible that a batch leaves behind
+MAX_WAITS = 20  # samples of freshness that a batch stores
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a claim knows of a job."""
+    """A claimed job."""
 
     version: int
     priority: int
@@ -55,12 +55,12 @@ class Claim:
         return list(self.jobs)
 
     def parameters(self, ids: Collection[str] | None = None) -> dict[str, object]:
-        """Return what the queries about this claim, or about some of its ids, are told."""
+        """Return the query parameters for this claim, or for some of its ids."""
         return {"task": self.task, "token": self.token, "ids": sorted(self.jobs if ids is None else ids)}
 
 
 def collect(connection: Connection, enough: float = float("inf")) -> int:
-    """Make jobs of what the triggers have logged, the oldest first, until there are enough; return how many."""
+    """Make jobs of the log of changes, the oldest first, until there are enough; return how many."""
     total = 0
     while db.fetch_value(connection, "select aisle._resolve_lines()"):
         pass
@@ -79,13 +79,13 @@ def claim(connection: Connection, task: str, limit: int, lease: timedelta = LEAS
 
 
 def seconds_to_next(connection: Connection, tasks: Sequence[str]) -> float:
-    """Return how long it is until a waiting job is due or a lease runs out; infinity if there is no job."""
+    """Return the seconds until a job is due or a lease runs out; infinity if there is no job."""
     row = connection.execute(db.read("queries/seconds_to_next_job"), {"tasks": list(tasks)}).fetchone()
     return row[0] if row else float("inf")
 
 
 def renew(connection: Connection, claim: Claim, lease: timedelta = LEASE) -> None:
-    """Hold on to what the claim still holds, or what nobody has taken since its lease ran out."""
+    """Renew the leases of jobs that the claim still holds, or whose lease ran out without another claim."""
     connection.execute(db.read("queries/renew_leases"), {**claim.parameters(), "lease": lease})
 
 
@@ -95,7 +95,7 @@ def lock(connection: Connection, claim: Claim) -> set[str]:
 
 
 def finish(connection: Connection, claim: Claim, ids: Collection[str]) -> None:
-    """End the jobs of ids whose rows did not change since the claim, and note how long they had waited."""
+    """End the jobs whose rows did not change since the claim, and record their freshness."""
     ordered = sorted(ids)
     connection.execute(
         db.read("queries/finish_jobs"),
@@ -108,14 +108,14 @@ def finish(connection: Connection, claim: Claim, ids: Collection[str]) -> None:
 
 
 def release(connection: Connection, claim: Claim) -> None:
-    """Give back what the claim still holds."""
+    """Give back the jobs that the claim still holds."""
     connection.execute(db.read("queries/release_jobs"), claim.parameters())
 
 
 def defer(
     connection: Connection, claim: Claim, ids: Collection[str], delay: timedelta, error: Exception | None = None
 ) -> None:
-    """Give jobs back until later through no fault of their rows, which cost them no attempt."""
+    """Give jobs back until later; it is not the rows' fault, so it costs no attempt."""
     connection.execute(
         db.read("queries/defer_jobs"),
         {**claim.parameters(ids), "delay": delay, "error": error and text_of(error)},
@@ -123,7 +123,7 @@ def defer(
 
 
 def fail(connection: Connection, claim: Claim, id_: str, error: Exception) -> None:
-    """Record a row's own error, in a transaction of its own: try again later, or give the row up visibly."""
+    """Record a row's own error, in a separate transaction: retry later, or make the row a dead letter."""
     connection.execute(
         db.read("queries/fail_job"),
         {
@@ -138,7 +138,7 @@ def fail(connection: Connection, claim: Claim, id_: str, error: Exception) -> No
 
 
 def text_of(error: Exception) -> str:
-    """Return an error as text that the database takes, whatever a library put into it."""
+    """Return an error as text that the database accepts."""
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         error_text = error.diag.message_primary
     else:

@@ -1,4 +1,4 @@
-"""What the embedders of the shop's rows have in common: generations in memory, and conditional writes to one table."""
+"""The common part of the row embedders: generations in memory, and conditional writes to one table."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from aisle.embedder import queue
 
 
 class Identified(Protocol):
-    """A generation knows which model it is of."""
+    """A generation, with its model's id."""
 
     @property
     def model_id(self) -> int:
@@ -24,31 +24,31 @@ class RowEmbedder(ABC, Generic[G]):
     """Reads the shop's rows by id, computes their vectors, writes them back. One subclass a task."""
 
     task: str
-    table: str  # where the vectors are; there are queries lock_, write_ and find_embedded_TABLE
-    key: str = "item_ids"  # what the queries call the ids
+    table: str  # the vectors' table; there are queries lock_, write_ and find_embedded_TABLE
+    key: str = "item_ids"  # the queries' name of the ids
 
     def __init__(self, loaded: Iterable[G] = ()) -> None:
-        """`loaded` are generations that are in memory already, such as the one that was just trained."""
+        """`loaded` are generations already in memory, such as the one that was just trained."""
         self._loaded = {generation.model_id: generation for generation in loaded}
 
     @abstractmethod
     def load_generation(self, connection: Connection, model_id: int) -> G:
-        """Read a generation from the database; nothing else is needed."""
+        """Read a generation from the database alone."""
 
     @abstractmethod
     def read(self, connection: Connection, generation: G, ids: Sequence[str], *, anew: bool = False) -> Sequence[Any]:
-        """Read the rows that still exist, and what the model needs of those whose vectors are not current."""
+        """Read the rows that still exist, and the model's inputs of those whose vectors are stale."""
 
     @abstractmethod
     def embed(self, generation: G, rows: Sequence[Any]) -> dict[str, list[object]]:
-        """Return the columns to write back, one entry a row. Runs beside the database's thread, and without it."""
+        """Return the columns to write back, one entry a row. Runs outside the database's thread."""
 
     def generations(self, connection: Connection) -> list[int]:
-        """Return the models whose vectors are kept in step now, and forget those that no longer are."""
+        """Return the models whose vectors are kept up to date now, and drop other generations from memory."""
         rows = connection.execute(db.read("queries/generations_to_embed"), {"task": self.task}).fetchall()
-        in_step = [model_id for (model_id,) in rows]
-        self._loaded = {model_id: self._loaded[model_id] for model_id in in_step if model_id in self._loaded}
-        return in_step
+        current = [model_id for (model_id,) in rows]
+        self._loaded = {model_id: self._loaded[model_id] for model_id in current if model_id in self._loaded}
+        return current
 
     def load(self, connection: Connection, model_id: int) -> G:
         """Return a generation, from memory if it is there."""
@@ -59,9 +59,9 @@ class RowEmbedder(ABC, Generic[G]):
     def write(
         self, connection: Connection, generation: G, columns: dict[str, list[object]], keep: set[str]
     ) -> set[str]:
-        """Store the vectors of the ids in `keep` whose rows still have the content that they were computed from.
+        """Store the vectors of the ids in `keep` whose rows still have the content that was embedded.
 
-        Part of the caller's transaction. Returns the ids that were stored; the others are to be tried again.
+        Part of the caller's transaction. Returns the stored ids; the caller retries the others.
         """
         kept = [i for i, item_id in enumerate(columns[self.key]) if item_id in keep]
         if not kept:
@@ -73,7 +73,7 @@ class RowEmbedder(ABC, Generic[G]):
         return {row[0] for row in rows.fetchall()}
 
     def hold(self, connection: Connection) -> None:
-        """Lock what will be written, and the shop's table against TRUNCATE and DDL, to the end of the transaction."""
+        """Lock the tables to write, and the shop's table against TRUNCATE and DDL, to the end of the transaction."""
         connection.execute("select aisle._guard()")
         connection.execute("select from aisle._read_items('{}')")
         connection.execute(
@@ -81,13 +81,13 @@ class RowEmbedder(ABC, Generic[G]):
         )
 
     def forget(self, connection: Connection, ids: Sequence[str]) -> None:
-        """Remove what was derived from rows that are gone."""
+        """Remove the vectors of deleted rows."""
         connection.execute("select aisle._forget_items(%s)", (list(ids),))
 
     def still_works(self, connection: Connection, generation: G) -> bool | None:
-        """Return whether the model can still embed a row that it embedded before; None if it knows of no such row.
+        """Return whether the model can still embed a row that it embedded before; None if there is no such row.
 
-        A row that changed or went since then tells nothing about the model.
+        A row that has changed or gone since then says nothing about the model.
         """
         try:
             known = connection.execute(

@@ -1,4 +1,4 @@
-"""The worker: stays, and keeps vectors in step with rows."""
+"""The worker: a process that keeps vectors up to date with rows."""
 
 import logging
 import math
@@ -19,16 +19,16 @@ from aisle.embedder import queue
 from aisle.embedder.customer_vectors import CustomerEmbedder
 from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.item_vectors import ItemEmbedder
-from aisle.embedder.listener import Doorbell
+from aisle.embedder.listener import Listener
 from aisle.embedder.metrics import Metrics
 from aisle.embedder.pipeline import BATCH_SIZE, Embedder, Pipeline
 from aisle.embedder.row_embedder import RowEmbedder
 
 logger = logging.getLogger(__name__)
 
-# Vectors are compared with their rows, in case no trigger told of a change: rows a second and task, by all workers.
+# Vectors are compared with their rows, in case no trigger logged a change: rows a second and task, by all workers.
 COMPARE_RATE = 200
-STEP = 2000  # rows at most; that of functions/comparison/_compare.sql
+STEP = 2000  # rows at most; as in functions/comparison/_compare.sql
 POLL_INTERVAL = 5.0  # seconds; notifications come sooner, but nothing depends on them
 FIRST_RECONNECT, LONGEST_RECONNECT = 0.5, 30.0  # seconds; doubles, and chance adds half
 LOSSES = (*queue.LOST, db.errors.ConnectionFailedError)
@@ -37,7 +37,7 @@ EMBEDDERS: dict[str, type[RowEmbedder[Any]]] = {e.task: e for e in (ItemEmbedder
 
 @dataclass(frozen=True)
 class Options:
-    """What `aisle worker` can be told."""
+    """The options of `aisle worker`."""
 
     tasks: Sequence[str] = tuple(EMBEDDERS)
     batch_size: int = BATCH_SIZE
@@ -51,7 +51,7 @@ class Options:
 
 
 class Worker:
-    """Wakes on NOTIFY, polls in case none comes, reconnects when it must."""
+    """Wakes on NOTIFY, polls without it, reconnects after a loss."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Worker:
         *,
         check: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
-        """`embedders` are those of the options' tasks unless given; `check` raises if a database is not fit."""
+        """`embedders` defaults to those of the options' tasks; `check` raises if the database does not fit."""
         self._url = url
         self._options = options
         self._embedders = embedders or [EMBEDDERS[task]() for task in options.tasks]
@@ -74,8 +74,8 @@ class Worker:
     def run(self) -> None:
         """Work until SIGTERM or SIGINT: the first lets the batch end, the second raises KeyboardInterrupt at once.
 
-        A database that cannot be reached is waited for. Raises WrongAddressError, or what the check raises, if there
-        is nothing to wait for, and ConnectionFailedError if it was to be done `once`.
+        It waits for a database that cannot be reached. Raises WrongAddressError or the check's error if waiting does
+        not help, and ConnectionFailedError with `once`.
         """
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
@@ -85,30 +85,32 @@ class Worker:
             lease=self._options.lease,
             report=self._metrics.count,
         )
-        bell: Doorbell | None = None
+        listener: Listener | None = None
         try:
             while not self._stopping:
                 try:
                     with db.connect(self._url, application_name="aisle worker", settings=queue.SETTINGS) as connection:
-                        connection.prepare_threshold = None  # a pooler may lend another session each time
+                        connection.prepare_threshold = None  # a pooler may use another session each time
                         self._check(connection)
-                        bell = bell or Doorbell(self._options.listen_url or self._url, self._options.poll_interval)
-                        self._serve(connection, pipeline, bell)
+                        listener = listener or Listener(
+                            self._options.listen_url or self._url, self._options.poll_interval
+                        )
+                        self._serve(connection, pipeline, listener)
                 except LOSSES as error:
-                    if bell is None and (self._options.once or isinstance(error, db.errors.WrongAddressError)):
+                    if listener is None and (self._options.once or isinstance(error, db.errors.WrongAddressError)):
                         raise
                     seconds = self._pause * random.uniform(1, 1.5)  # noqa: S311  # jitter, no secret
-                    what = "Lost the database" if bell else "There is no database yet"
+                    what = "Lost the database" if listener else "There is no database yet"
                     logger.warning("%s, trying again in %.1f s: %s", what, seconds, error)
                     self._metrics.lose_database()
                     self._sleep(seconds)
                     self._pause = min(2 * self._pause, LONGEST_RECONNECT)
         finally:
             pipeline.close()
-            if bell:
-                bell.close()
+            if listener:
+                listener.close()
 
-    def _serve(self, connection: Connection, pipeline: Pipeline, bell: Doorbell) -> None:
+    def _serve(self, connection: Connection, pipeline: Pipeline, listener: Listener) -> None:
         busy_at = time.monotonic()
         next_step = STEP / self._options.compare_rate if self._options.compare_rate else math.inf
         while not self._stopping:
@@ -119,16 +121,16 @@ class Worker:
             self._metrics.look(connection)
             if done:
                 logger.info("Embedded %d rows.", done)
-                bell.was_busy()
+                listener.was_busy()
                 busy_at = time.monotonic()
             idle_exit = self._options.idle_exit
             if self._options.once or (idle_exit is not None and time.monotonic() - busy_at >= idle_exit):
                 self._stopping = True
             elif not self._stopping and not self._compare(connection):
-                bell.wait(connection, min(pipeline.seconds_to_next(connection), next_step), self._keeps_on)
+                listener.wait(connection, min(pipeline.seconds_to_next(connection), next_step), self._keeps_on)
 
     def _compare(self, connection: Connection) -> int:
-        """Compare some rows with their vectors, if it is time to; return how many were found to differ."""
+        """Compare some rows with their vectors, if it is time to; return the number of stale ones."""
         found = 0
         for embedder in self._embedders if self._options.compare_rate else ():
             query = "select aisle._compare(%s, %s)"
@@ -136,16 +138,16 @@ class Worker:
                 mended = db.fetch_value(connection, query, (embedder.task, self._options.compare_rate))
             except queue.LOST:
                 raise
-            except psycopg.Error as error:  # the relation is gone, may not be read, or is locked
+            except psycopg.Error as error:  # the relation is gone, unreadable or locked
                 self._complain(f"{embedder.task}: rows are not compared with their vectors: {queue.text_of(error)}")
                 continue
             if mended:
-                logger.warning("%s: rows that had changed without a trigger's word: %d", embedder.task, mended)
+                logger.warning("%s: rows that changed without a trigger: %d", embedder.task, mended)
             found += mended or 0
         return found
 
     def _complain(self, message: str) -> None:
-        """Log a warning, unless it is the last one again."""
+        """Log a warning, unless it repeats the last one."""
         if message != self._last_complaint:
             logger.warning(message)
         self._last_complaint = message

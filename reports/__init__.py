@@ -1,10 +1,8 @@
-"""What is known of a task, as one HTML file that needs nothing else: `aisle report TASK -o FILE`.
+"""A report on a task, as one self-contained HTML file: `aisle report TASK -o FILE`.
 
-    topics/                                     what each page holds
-    pages                                       what a page is made of; the model's facts
-    figures                                     draws, as SVG
-    page.html.jinja                             puts it together
-    korean                                      translates it
+    topics/                                     the contents of each page pages
+    the elements of a page; the model's facts figures                                     draws, as SVG page.html.jinja
+    puts it together korean                                      translates it
 
 A page is read in one snapshot and drawn afterwards, so that no transaction stays open meanwhile.
 """
@@ -22,11 +20,11 @@ OF_ALL_TASKS = "freshness"
 
 
 def write(connection: Connection, topic: str, path: Path, model_id: int | None = None, *, language: str = "en") -> None:
-    """Write the report on a task's model, by default the live one, to a file, which appears when it is complete.
+    """Write the report on a task's model, by default the live one, to a file; it appears when it is complete.
 
     The language is "en" or "ko". The topic is one of TOPICS: a task, or freshness, which is about the vectors of all
-    tasks. Raises NoLiveModelError, ModelStateError for a model that is not there or of another task,
-    InvalidArgumentError for a model where none is wanted, and MissingExtraError.
+    tasks. Raises NoLiveModelError, ModelStateError for an unknown model or one of another task, InvalidArgumentError
+    for a model with the topic freshness, and MissingExtraError.
     """
     from aisle.files import import_export
 
@@ -39,7 +37,7 @@ def write(connection: Connection, topic: str, path: Path, model_id: int | None =
             "A report needs the packages Jinja2 and matplotlib.", hint="Run: pip install '.[report]'"
         ) from error
     with contextlib.ExitStack() as stack:
-        # A snapshot may be older than the catalogue: who may read what is asked, and kept so, beside it.
+        # A snapshot may be older than the catalogue: another connection checks rights and holds the guard's locks.
         stack.enter_context(db.guarded(stack.enter_context(db.connect(db.address_of(connection)))))
         stack.enter_context(connection.transaction())
         connection.execute("set transaction isolation level repeatable read, read only")
@@ -49,7 +47,7 @@ def write(connection: Connection, topic: str, path: Path, model_id: int | None =
             page = module.read(connection)
         else:
             raise errors.InvalidArgumentError(
-                "Freshness is that of every task's vectors, not of one model.", hint="Leave --model out."
+                "Freshness covers the vectors of all tasks, not one model.", hint="Leave --model out."
             )
     html = pages.render(page, language)
     with import_export.replacing(path) as file:

@@ -1,7 +1,7 @@
-"""Draws figures as SVG that stands in an HTML page: text stays text, in the page's font, whatever script it is in.
+"""Draws figures as SVG for an HTML page: text stays text, in the page's font and any script.
 
-Each function returns an <svg> element. Margins are computed here, not measured: no font of this machine need have the
-letters of a label, and the reader's browser chooses another anyway.
+Each function returns an <svg> element. Margins are computed, not measured: this machine's fonts may lack a label's
+letters, and the reader's browser uses another font anyway.
 """
 
 import functools
@@ -31,13 +31,13 @@ FONT_SIZE = 8.5  # points
 POINTS = 72  # an inch
 LONGEST_LABEL = 36  # characters
 INK, FAINT, MAIN, OTHER, WRONG = "#20242a", "#d9dde2", "#2f5d8a", "#a9b7c6", "#c4582f"
-# Okabe and Ito's colours, which people of any colour vision tell apart, and two more.
+# Okabe and Ito's colours, distinct in any colour vision, and two more.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#6a4c93", "#8c564b")
-BINS = 15  # of confidence, as the calibration error has
+BINS = 15  # of confidence, as in the calibration error
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a product may cost $5, and another $6
+    "text.parse_math": False,  # $ is a dollar sign, not a formula
     "font.size": FONT_SIZE,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -58,12 +58,12 @@ P = ParamSpec("P")
 
 
 def _drawn(draw: Callable[P, Figure]) -> Callable[P, str]:
-    """Turn what returns a figure into what returns its SVG, in our style."""
+    """Make a function that returns a figure return its SVG, in our style."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> str:
         with mpl.rc_context(STYLE), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the browser's fonts have it
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the browser's fonts have the glyph
             return _svg(draw(*args, **kwargs))
 
     return drawn
@@ -71,7 +71,7 @@ def _drawn(draw: Callable[P, Figure]) -> Callable[P, str]:
 
 @_drawn
 def reliability(confidence: Array, correct: Array) -> Figure:
-    """Draw how often answers are right by how sure they are, and how many are how sure; both are (rows,)."""
+    """Draw accuracy and number of answers by confidence; both arguments are (rows,)."""
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     filled = np.unique(place)
     right = [float(correct[place == b].mean()) for b in filled]
@@ -96,7 +96,7 @@ def reliability(confidence: Array, correct: Array) -> Figure:
 def bars(
     labels: Sequence[str], values: Sequence[float], *, notes: Sequence[str] = (), ours: Sequence[str] = ()
 ) -> Figure:
-    """Draw a bar a label, each with its value and note; those of `ours` stand out (all do where there are none)."""
+    """Draw a bar for each label, with its value and note; those of `ours` stand out (by default all)."""
     figure, axes = _rows(labels, bottom=0.05)
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
@@ -112,7 +112,7 @@ def bars(
 
 @_drawn
 def intervals(labels: Sequence[str], means: Sequence[float], sds: Sequence[float | None], axis: str) -> Figure:
-    """Draw the mean of each label, with a standard deviation to either side."""
+    """Draw the mean of each label, with a standard deviation on either side."""
     figure, axes = _rows(labels, bottom=0.45)
     spread = [sd or 0.0 for sd in sds]
     axes.errorbar(means, np.arange(len(labels)), xerr=spread, fmt="o", color=MAIN, markersize=5, capsize=3, linewidth=1)
@@ -126,13 +126,13 @@ def intervals(labels: Sequence[str], means: Sequence[float], sds: Sequence[float
 
 @_drawn
 def confusion(labels: Sequence[str], counts: Array) -> Figure:
-    """Draw how many rows of each category (down) got which answer (across): counts is (categories, categories)."""
+    """Draw the confusion matrix, `counts`: rows by category (down) and answer (across), (categories, categories)."""
     size = len(labels)
     numbered = [f"{_label(label)}  {number}" for number, label in enumerate(labels, 1)]
     figure = Figure(figsize=(WIDTH, 0.55 + 0.28 * size))
     axes = figure.add_subplot()
     wrong = np.where(np.eye(size, dtype=bool) | (counts == 0), np.nan, counts)
-    # Half of the colours are dark enough for a number in ink.
+    # Dark cells get white numbers.
     axes.pcolormesh(wrong, cmap="Oranges", norm=Normalize(0, 2 * np.nanmax(wrong)), edgecolors=FAINT, linewidth=0.5)
     for row, column in zip(*np.nonzero(counts), strict=True):
         is_right = row == column
@@ -150,7 +150,7 @@ def confusion(labels: Sequence[str], counts: Array) -> Figure:
 
 @_drawn
 def heat_map(columns: Sequence[str], rows: Sequence[str], values: Array, across: str, down: str) -> Figure:
-    """Draw a value for each pair of settings, (rows, columns); NaN stays empty, and the best has a frame."""
+    """Draw a value for each pair of settings, (rows, columns); NaN stays empty, the best has a frame."""
     figure = Figure(figsize=(WIDTH, 0.75 + 0.32 * len(rows)))
     axes = figure.add_subplot()
     axes.pcolormesh(values, cmap="Blues", norm=Normalize(*_stretched(values)))
@@ -171,7 +171,7 @@ def heat_map(columns: Sequence[str], rows: Sequence[str], values: Array, across:
 
 @_drawn
 def scatter(points: Array, groups: Mapping[str, Array], axes_labels: tuple[str, str]) -> Figure:
-    """Draw points, (n, 2), in a colour a group; each group marks its own, (n,), and the last is grey."""
+    """Draw points, (n, 2), in a colour for each group; a group is a mask, (n,), and the last is grey."""
     figure = Figure(figsize=(WIDTH, 4.4))
     axes = figure.add_subplot()
     names = list(groups)
@@ -199,7 +199,7 @@ def scatter(points: Array, groups: Mapping[str, Array], axes_labels: tuple[str, 
 
 @_drawn
 def curve(x: Sequence[float], y: Sequence[float], across: str, down: str, *, chosen: float | None = None) -> Figure:
-    """Draw a line, and where on it training was stopped."""
+    """Draw a line, and mark the chosen epoch."""
     figure, axes = _axes(2.4)
     axes.plot(x, y, "o-", color=MAIN, markersize=3.5, linewidth=1.2)
     if chosen is not None:
@@ -214,7 +214,7 @@ def curve(x: Sequence[float], y: Sequence[float], across: str, down: str, *, cho
 def percentiles(
     times: Sequence[datetime], lines: Mapping[str, Sequence[float]], rows: Sequence[int], step: timedelta
 ) -> Figure:
-    """Draw seconds over time, a line a percentile, above the rows of each step."""
+    """Draw seconds over time, a line for each percentile, above the rows of each step."""
     figure, (seconds, embedded) = _axes(3.4, rows=2)
     for colour, (name, values) in zip((OTHER, MAIN, WRONG), lines.items(), strict=True):
         seconds.plot(times, values, "o-", color=colour, markersize=2.5, linewidth=1.2, label=name)
@@ -249,7 +249,7 @@ def _axes(height: float, *, rows: int = 1, columns: int = 1) -> tuple[Figure, An
 
 
 def _rows(labels: Sequence[str], bottom: float) -> tuple[Figure, Axes]:
-    """Return a figure with a row a label, the first on top, and so many inches below."""
+    """Return a figure with a row for each label, the first on top, and a margin of `bottom` inches."""
     figure = Figure(figsize=(WIDTH, 0.05 + 0.22 * len(labels) + bottom))
     axes = figure.add_subplot()
     axes.set_yticks(range(len(labels)), list(map(_label, labels)))
@@ -269,7 +269,7 @@ def _grid(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
 
 
 def _place(figure: Figure, labels: Sequence[str], *, top: float, bottom: float, extra: float = 0) -> None:
-    """Leave so many inches above and below, and to the left what the labels need."""
+    """Set the margins above and below, in inches, and the left one by the labels."""
     height = float(figure.get_figheight())
     figure.subplots_adjust(
         left=(_width(labels) + 0.15 + extra) / WIDTH, right=0.97, top=1 - top / height, bottom=bottom / height
@@ -277,13 +277,13 @@ def _place(figure: Figure, labels: Sequence[str], *, top: float, bottom: float, 
 
 
 def _label(text: str) -> str:
-    """Return what fits beside a figure: of a longer path, the end, which tells most."""
+    """Return a label that fits beside a figure: of a long path, the end, which says most."""
     text = clip(text, 2000)
     return text if len(text) <= LONGEST_LABEL else f"…{text[1 - LONGEST_LABEL :]}"
 
 
 def _width(labels: Sequence[str]) -> float:
-    """Return about how many inches the widest label takes; a Hangul syllable is as wide as it is high."""
+    """Return the estimated width of the widest label, in inches; a Hangul syllable is as wide as it is high."""
     return max(
         sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.58 for letter in _label(label))
         for label in labels
@@ -291,13 +291,13 @@ def _width(labels: Sequence[str]) -> float:
 
 
 def _stretched(values: Array) -> tuple[float, float]:
-    """Return bounds of the colours between which all values can be told apart, and none is white."""
+    """Return bounds of the colour scale that keep all values distinct, and none white."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     return low - 0.25 * (high - low) - 1e-9, high + 1e-9
 
 
 def _svg(figure: Figure) -> str:
-    """Return the figure as an element without what only a file of its own needs."""
+    """Return the figure as an <svg> element without the header of a file."""
     buffer = io.StringIO()
     figure.savefig(
         buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -305,5 +305,5 @@ def _svg(figure: Figure) -> str:
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     used = set(re.findall(r"#([\w.-]+)", text))
-    # Ids that nothing refers to are the same in each figure, and a page may have none twice.
+    # Unused ids are the same in each figure, and a page must not repeat ids.
     return re.sub(r' id="([\w.-]+)"', lambda match: match[0] if match[1] in used else "", text).strip()

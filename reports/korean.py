@@ -1,7 +1,7 @@
-"""A report in Korean: the headings, labels and sentences of an English page, translated in its HTML by korean.toml.
+"""Translates a report's headings, labels and sentences to Korean, in its HTML, by korean.toml.
 
-What the shop wrote stays as it is: texts are looked up in the elements below, and in table cells and figures only in
-the file's part `cells`. A sentence that the file lacks stays English; tests/integration/test_report.py finds it.
+The shop's own words stay: the elements below are translated, and table cells and figures only by the file's part
+`cells`. A sentence that the file lacks stays English; tests/integration/test_report.py finds it.
 """
 
 import html
@@ -25,7 +25,7 @@ def page(english: str) -> str:
 
 
 def sentence(english: str) -> str:
-    """Return a text in Korean; one that is unknown stays as it is."""
+    """Return a text in Korean; an unknown one stays as it is."""
     sentences = _texts()["sentences"]
     if english in sentences:
         return sentences[english]
@@ -42,7 +42,7 @@ def _texts() -> dict[str, dict[str, str]]:
 
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    """Return the texts of which something varies, the longest first: it says most exactly what it is for."""
+    """Return the texts with placeholders, the longest and most specific first."""
     return [
         (re.compile("(.+?)".join(map(re.escape, english.split("{}"))), re.DOTALL), korean)
         for english, korean in sorted(_texts()["sentences"].items(), key=lambda pair: -len(pair[0]))

@@ -1,4 +1,4 @@
-"""What a page is made of, the facts that every model has, and the way from a page to HTML."""
+"""The elements of a page, the facts of every model, and the rendering as HTML."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ MOST_CHARACTERS = 300  # of a cell; a product's name may be a megabyte
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture; it is drawn when the page is rendered."""
+    """A figure; it is drawn when the page is rendered."""
 
     title: str
     draw: Callable[[], str]  # returns an <svg> element
@@ -29,20 +29,20 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with a heading; what is no number is text, whatever it contains."""
+    """Rows with a heading; a value that is not a number is text."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     title: str = ""
 
     def is_number(self, column: int) -> bool:
-        """Say whether numbers are in a column, counted from 0."""
+        """Return whether a column, counted from 0, has numbers."""
         return any(is_number(row[column]) for row in self.rows)
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, and what is below it; a text is a paragraph."""
+    """A heading and its parts; a text is a paragraph."""
 
     title: str
     parts: Sequence[str | Figure | Table]
@@ -53,14 +53,14 @@ class Page:
     """A report."""
 
     title: str
-    facts: Mapping[str, Any]  # stand above all else
+    facts: Mapping[str, Any]  # at the top
     sections: Sequence[Section]
     read_at: datetime
 
 
 @dataclass(frozen=True)
 class Model(model_registry.Model):
-    """A row of aisle.models: a model, and what has become of it."""
+    """A row of aisle.models."""
 
     environment: dict[str, Any]
     created_at: datetime
@@ -69,12 +69,12 @@ class Model(model_registry.Model):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the training was told."""
+        """The options of the training."""
         return self.parameters.get("options", {})  # type: ignore[no-any-return]
 
     @property
     def name(self) -> str:
-        """What tables and figures call it."""
+        """The model's name in tables and figures."""
         return f"model {self.model_id}"
 
 
@@ -96,7 +96,7 @@ def find_model(connection: Connection, task: str, model_id: int | None) -> Model
 
 
 def of_model(connection: Connection, model: Model, sections: Sequence[Section]) -> Page:
-    """Return the page on a model: its facts, the sections, and last how it was trained."""
+    """Return the page on a model: its facts, the sections, and the training."""
     facts = {
         "model": model.model_id,
         "task": model.task,
@@ -119,7 +119,7 @@ def of_model(connection: Connection, model: Model, sections: Sequence[Section]) 
         )
         if values
     ]
-    trained = Section("How it was trained", parts or ["Nothing is stored of that."])
+    trained = Section("How it was trained", parts or ["No details are stored."])
     return Page(
         f"{model.task.capitalize()}: {model.name}",
         {name: value for name, value in facts.items() if value is not None},
@@ -134,7 +134,7 @@ def now(connection: Connection) -> datetime:
 
 
 def measures(model: Model) -> dict[str, dict[str, float]]:
-    """Return the metrics by who reached them: the model, and what it was measured beside."""
+    """Return the metrics of the model and of its rivals, by name."""
     name = f"recall@{model.options.get('top', 10)}"
     beside = {rival(who, m): m for who, m in model.metrics.items() if isinstance(m, dict) and name in m}
     own = {metric: model.metrics[metric] for metric in next(iter(beside.values()), {}) if metric in model.metrics}
@@ -143,14 +143,14 @@ def measures(model: Model) -> dict[str, dict[str, float]]:
 
 
 def rival(who: str, metrics: Mapping[str, Any]) -> str:
-    """Return what tables and figures call that which a model was measured beside."""
+    """Return a rival's name in tables and figures."""
     if who != "live":
         return who
     return f"model {metrics['model_id']}, live before" if "model_id" in metrics else "live before"
 
 
 def is_number(value: Any) -> bool:
-    """Say whether a value is shown as a number."""
+    """Return whether a value is shown as a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -164,7 +164,7 @@ def flatten(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, st
 
 
 def render(page: Page, language: str = "en") -> str:
-    """Draw the figures, and return the page as HTML in which everything that is not ours is escaped."""
+    """Draw the figures, and return the page as HTML, with the shop's texts escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -179,7 +179,7 @@ def render(page: Page, language: str = "en") -> str:
 
 
 def cell(value: Any) -> str:
-    """Return a value as people read it."""
+    """Return a value formatted for people."""
     match value:
         case None:
             return ""
@@ -199,7 +199,7 @@ def cell(value: Any) -> str:
 
 
 def clip(text: str, characters: int = MOST_CHARACTERS) -> str:
-    """Return a text on one line, and no longer than that."""
+    """Return a text on one line, of at most this length."""
     text = " ".join(text[: 2 * characters].split())
     return text if len(text) <= characters else f"{text[: characters - 1]}…"
 

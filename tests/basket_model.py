@@ -1,4 +1,4 @@
-"""Reads a stored basket model back into what was fitted, to hold SQL's answers against the trainer's."""
+"""Reads a stored basket model back as the trainer's objects, to compare SQL's answers with the trainer's."""
 
 import numpy as np
 from scipy import sparse
@@ -10,7 +10,7 @@ from aisle.trainers.basket.score import Fitted, Learned, Weights
 
 
 def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple[Learned, Weights]:
-    """Return what was stored, for the products of `baskets`, which the model must know."""
+    """Return the stored model, for the products of `baskets`, which it must know."""
     parameters = model_registry.get(connection, model_id).parameters
     generation = CustomerEmbedder().load(connection, model_id)
     places = [generation.numbers[item_id] for item_id in baskets.item_ids]
@@ -20,7 +20,7 @@ def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple
         (model_id,),
     ).fetchall()
     learned = Learned(
-        item_tastes=generation.item_tastes[places],
+        item_vectors=generation.item_vectors[places],
         popularity=np.array([row[1] for row in rows])[places],
         gap=np.array([row[2] for row in rows])[places],
         average_gap=parameters["gap"],

@@ -263,12 +263,12 @@ TINY_WORDS = {"녹차": (LN4, 0.0), "커피": (0.0, LN4), "식빵": (-LN4, -LN4)
 
 
 @pytest.fixture
-def publish(connection: db.Connection) -> Callable[..., TinyModel]:
-    """`publish(dimensions=3, encoder="minilm", deploy=False)` stores one more tiny model, zero-padded."""
-    return lambda **options: publish_tiny_model(connection, **options)
+def load_model(connection: db.Connection) -> Callable[..., TinyModel]:
+    """`load_model(dimensions=3, encoder="minilm", deploy=False)` stores one more tiny model, zero-padded."""
+    return lambda **options: load_tiny_model(connection, **options)
 
 
-def publish_tiny_model(
+def load_tiny_model(
     connection: db.Connection,
     *,
     dimensions: int = 2,
@@ -307,15 +307,15 @@ def publish_tiny_model(
 
 
 @pytest.fixture
-def tiny_model(publish: Callable[..., TinyModel]) -> TinyModel:
+def tiny_model(load_model: Callable[..., TinyModel]) -> TinyModel:
     """The deployed tiny model."""
-    return publish()
+    return load_model()
 
 
 TINY_REPEATS = {"seen": 1, "count": 0, "recency": 0, "decay": 0, "context": {"meal_time": 10}}
 
 
-def publish_tiny_recommender(
+def load_tiny_recommender(
     connection: db.Connection,
     items: Mapping[int, tuple[str | None, tuple[float, float], tuple[float, float]]],
 ) -> int:
@@ -393,14 +393,14 @@ def tiny_weights(**of: float) -> dict[str, dict[str, float]]:
 TINY_WEIGHTS = tiny_weights(recency=1, new_neighbours=1)
 
 
-def publish_tiny_basket(
+def load_tiny_basket(
     connection: db.Connection,
     items: Mapping[str, tuple[float, float]],
     customers: Mapping[str, tuple[tuple[float, float] | None, Sequence[str]]] | None = None,
     dimensions: int = 2,
     **parameters: Any,
 ) -> int:
-    """Deploy a basket model of two dimensions, from items' tastes and, of customers, the taste and what came next."""
+    """Deploy a basket model of two dimensions, from item vectors and, for customers, the vector and the next order."""
     given = {
         "model": "taste", "weights": TINY_WEIGHTS, "bounds": BOUNDS, "decay": [0.5, 0.25], "logit": 0, "gap": 10,
         "rarest": 0.01, "size": 2, "companions": 0, "neighbours": 10, "nearest": 10, "time": "days", "top": 10,
@@ -459,12 +459,12 @@ def documented_shop(connection: db.Connection, tiny_model: TinyModel) -> Iterato
         "select aisle.attach_interactions('shop.visits', 'customer_id', 'product_id', 'visited_at',"
         " context_columns => array['meal_time'])"
     )
-    publish_tiny_recommender(shop.connection, {41: (None, (1, 0), (0, 1)), 42: (None, (0, 1), (1, 0))})
+    load_tiny_recommender(shop.connection, {41: (None, (1, 0), (0, 1)), 42: (None, (0, 1), (1, 0))})
     shop.execute(
         "select aisle.attach_orders('shop.order_lines', 'order_id', 'product_id', 'customer_id', 'ordered_at');"
         " insert into shop.order_lines values (1, 'ann', 41, now())"
     )
-    publish_tiny_basket(shop.connection, {"41": (1, 0), "42": (0, 1)}, {"bob": ((1, 0), ["42"])})
+    load_tiny_basket(shop.connection, {"41": (1, 0), "42": (0, 1)}, {"bob": ((1, 0), ["42"])})
     yield shop
     for role in ("shop_app", "shop_watch", "shop_http", "web_anon"):
         if shop.execute("select from pg_roles where rolname = %s", [role]).fetchone() is not None:

@@ -1,6 +1,6 @@
 """Trainers: read the shop's rows, fit, load a model, measure it through SQL. A folder below is a task.
 
-Each has its options in `options.py`, which loads nothing heavy, and its class in `task.py`, which loads all it needs.
+`options.py` has a task's options and loads nothing heavy; `task.py` has its class and loads the libraries.
 """
 
 import pkgutil

@@ -18,7 +18,7 @@ UNDEFINED_TABLE = psycopg.errors.UndefinedTable.sqlstate
 def record_batches(connection: Connection, query: str) -> Iterator[Any]:
     """Stream a query's rows as Arrow record batches, over a connection of their own.
 
-    Raises AisleError with what the database says.
+    Raises AisleError with the database's message.
     """
     try:
         import pyarrow  # noqa: F401  # the driver hands out its objects
@@ -31,7 +31,7 @@ def record_batches(connection: Connection, query: str) -> Iterator[Any]:
         for name, value in settings.items()
     )
     try:
-        # The settings hold in the transaction that it opens by itself. Ours keeps the guard's locks meanwhile.
+        # The driver opens the transaction in which the settings hold. Ours keeps the guard's locks meanwhile.
         with connection.transaction(), dbapi.connect(_address(connection)) as adbc, adbc.cursor() as cursor:
             connection.execute("select aisle._guard()")
             cursor.execute("set transaction isolation level read committed read only")
@@ -46,16 +46,16 @@ def record_batches(connection: Connection, query: str) -> Iterator[Any]:
 
 
 def _address(connection: Connection) -> str:
-    """Return the address for Arrow's driver, which asks for types before it can be told how."""
+    """Return the address for Arrow's driver, with settings for the queries about types that it sends on connecting."""
     address = db.address_of(connection)
-    if isinstance(connection, sessions.PooledConnection):  # which may refuse options
+    if isinstance(connection, sessions.PooledConnection):  # a pooler may refuse options
         return address
     options = conninfo_to_dict(address).get("options") or ""
     return make_conninfo(address, options=f"{options} {sessions.STARTUP} -c quote_all_identifiers=off".strip())
 
 
 def read_columns(connection: Connection, query: str) -> dict[str, npt.NDArray[Any]]:
-    """Return a query's columns: numbers as they are, all else as objects; none where there are no rows."""
+    """Return a query's columns: numbers as they are, other types as objects; no columns if there are no rows."""
     parts: dict[str, list[npt.NDArray[Any]]] = {}
     for batch in record_batches(connection, query):
         for name in batch.schema.names:
@@ -69,7 +69,7 @@ def read_columns(connection: Connection, query: str) -> dict[str, npt.NDArray[An
 
 
 def numbered(values: npt.NDArray[Any]) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """Return the distinct values in order of appearance, and each value's place among them, -1 for None."""
+    """Return the distinct values in order of appearance, and the index of each value among them, -1 for None."""
     places: dict[str, int] = {}
     numbers = np.array([-1 if v is None else places.setdefault(v, len(places)) for v in values], dtype=np.int64)
     return list(places), numbers

@@ -9,7 +9,7 @@ from psycopg import sql as compose
 from aisle.db import Connection
 
 LONGEST_KEY = 2600  # bytes of a text; no index could hold a longer one
-SMALLEST = 1e-20  # of a vector's numbers; pgvector raises an error where a product of two others rounds to 0
+SMALLEST = 1e-20  # of a vector's numbers; if two numbers' product rounds to 0, pgvector raises an error
 
 
 def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

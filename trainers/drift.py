@@ -10,14 +10,14 @@ from aisle.trainers.task import Drift, Task
 TEXTS = {
     "new_rows": "{:.1%} of the rows are new or gone",
     "mix": "the mix of categories has moved by {:.3f}",
-    "confidence": "it is less sure of new items by {:.3f}",
+    "confidence": "its mean confidence in new items is lower by {:.3f}",
 }
 
 
 def examine(task: Task[Any, Any, Any, Any], connection: Connection) -> Drift:
-    """Compare what the newest model of a task learned from with what is there now; raises NoLiveModelError.
+    """Compare the training rows of a task's newest model with the present rows; raises NoLiveModelError.
 
-    The newest one, live or not: what it could not improve upon, another training on the same rows will not either.
+    The newest model counts even if it is not live: training again on the same rows would not improve on it.
     """
     model_registry.require_live(connection, task.name)
     task.check_attached(connection)
@@ -28,7 +28,7 @@ def examine(task: Task[Any, Any, Any, Any], connection: Connection) -> Drift:
 
 
 def reasons(drift: Drift, limits: Limits) -> list[str]:
-    """Return what is beyond the limits, in words; empty for a model that is not stale."""
+    """Return a sentence for each limit that is exceeded; empty: the model is not stale."""
     return [
         f"{text.format(value)} (limit: {limit:g})"
         for name, text in TEXTS.items()

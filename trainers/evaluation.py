@@ -7,11 +7,11 @@ from aisle.trainers.task import Metrics, Task
 
 
 def evaluate(task: Task[Any, Any, Any, Any], connection: Connection, *, baselines: bool) -> list[dict[str, Any]]:
-    """Ask the live model for its held-out rows again; return a row for each answer, and one for each baseline.
+    """Query the live model for its held-out rows again; return a row for each SQL function and each baseline.
 
-    A row has what answers, `answer`, the number of rows or users asked about, and the metrics. A baseline that has too
-    little to learn from says so in place of its figures. Raises NoLiveModelError, NotAttachedError, TrainingDataError
-    where nothing of the held-out rows is left, and what the database says if an answer is an error.
+    A row has the name of the function or baseline (`answer`), the number of rows or users, and the metrics. A baseline
+    with too little data has a reason instead. Raises NoLiveModelError, NotAttachedError, TrainingDataError if no
+    held-out row is left, and the database's error if a query fails.
     """
     model_id = model_registry.require_live(connection, task.name)
     task.check_attached(connection)

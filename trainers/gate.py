@@ -6,23 +6,23 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says of a model."""
+    """The gate's decision on a model."""
 
-    passed: bool | None  # whether it beat everything that it was compared with; None: that was nothing
+    passed: bool | None  # whether it beat all that it was compared with; None: there was nothing
     reason: str
-    deploys: bool  # whether it goes live unless told otherwise
+    deploys: bool  # whether it goes live by default
 
 
 def better_than_all(metrics: dict[str, Any], name: str) -> Verdict:
-    """Let a model go live if its metric is better than that of everything it stands beside."""
+    """Let a model go live if its metric beats the live model's and every baseline's."""
     passed, reason = beats_all(metrics, name)
     return Verdict(passed, reason, passed)
 
 
 def beats_all(metrics: dict[str, Any], name: str) -> tuple[bool, str]:
-    """Return whether a model's metric is better than that of everything that has metrics of its own, and a sentence.
+    """Return whether a model's metric beats those of all nested entries of `metrics`, and the reason.
 
-    A rival that was measured on other rows carries as `against` what the model comes to on these.
+    If a rival was measured on other rows, its entry `against` has the model's metrics on these rows.
     """
     rivals = {other: m for other, m in metrics.items() if isinstance(m, dict) and name in m}
 

@@ -1,4 +1,4 @@
-"""Compares what a generation's indexes find with exact searches."""
+"""Measures the recall of a generation's indexes against exact search."""
 
 from collections import Counter
 from typing import Any
@@ -13,13 +13,13 @@ from aisle.trainers.task import Task
 K = 10
 QUERIES = 50
 SELECTIVITIES = {"0.1 %": 0.001, "1 %": 0.01, "10 %": 0.1}  # share of the items that a category has
-NEAR = 3.0  # a category's share may be so many times as large or as small
+NEAR = 3.0  # factor by which a category's share may differ
 
 
 def recall(connection: Connection, task: Task[Any, Any, Any, Any], model_id: int) -> dict[str, float]:
-    """Return recall@10 against exact search by the share of items asked for; empty where all searches are exact.
+    """Return recall@10 against exact search, by share of the items searched; empty if all searches are exact.
 
-    Shares below all are those of categories, which a model is asked for whose items have a `category_key`.
+    Shares below 100 % are those of categories; a model has them if its items have a `category_key`.
     """
     if task.recall_query is None:
         return {}
@@ -48,7 +48,7 @@ def _recall(connection: Connection, query: str, model_id: int, category: str | N
 
 
 def _keys(connection: Connection, model_id: int) -> tuple[str, dict[str, int]]:
-    """Return the separator, and how many items each category has, ancestors included, by its key."""
+    """Return the separator, and the number of items of each category and ancestor, by key."""
     separator: str = db.fetch_value(
         connection, "select coalesce((select category_separator from aisle._attachments where kind = 'items'), ' > ')"
     )

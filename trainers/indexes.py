@@ -1,4 +1,4 @@
-"""Builds the HNSW indexes of a model's vectors: those that `aisle._tasks` names, where an index pays."""
+"""Builds the HNSW indexes that `aisle._tasks` names, for models large enough to need them."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from aisle import db
 from aisle.db import Connection, sessions
 
 INDEX_FROM = db.INDEX_FROM
-EF_CONSTRUCTION = 128  # pgvector's default is 64; longer to build, and fewer candidates for the same recall
-GRAPH = 1000  # bytes that an item takes in the graph of an index while that is built, beside its vector
-CONNECTIONS = 16  # of a vector in the graph, pgvector's default for m
-MOST_MEMORY = 8 * 1024 * 1024  # kB that a build is given at most, unless the server's own setting is higher
+EF_CONSTRUCTION = 128  # pgvector's default is 64; a slower build, but fewer candidates for the same recall
+GRAPH = 1000  # bytes an item in the graph during the build, without the vector
+CONNECTIONS = 16  # pgvector's m, at its default
+MOST_MEMORY = 8 * 1024 * 1024  # kB for a build, unless the server's own setting is higher
 OPERATOR_CLASSES = {"<=>": "halfvec_cosine_ops", "<#>": "halfvec_ip_ops"}
 
 
 def searched(connection: Connection, task: str) -> list[dict[str, Any]]:
-    """Return what of a task is searched for the nearest vectors: table, column and operator of each search."""
+    """Return the table, column and operator of each of a task's nearest-vector searches."""
     parts: list[dict[str, Any]] = db.fetch_value(
         connection, "select searched from aisle._tasks where task = %s", (task,)
     )
@@ -25,9 +25,9 @@ def searched(connection: Connection, task: str) -> list[dict[str, Any]]:
 
 
 def index_generation(connection: Connection, task: str, model_id: int) -> list[str]:
-    """Index a generation's vectors where that pays, and count its rows for the planner; return the indexes' names.
+    """Index a generation's vectors if it is large enough, and analyze its tables; return the indexes' names.
 
-    An index that is there is built anew and takes the old one's place when it is ready; queries go on all the while.
+    An existing index is rebuilt beside the old one and then replaces it; queries go on meanwhile.
     """
     names = []
     for part in searched(connection, task):
@@ -61,7 +61,7 @@ def create_index(
 ) -> None:
     """Build an HNSW index over half-precision vectors; `operators` is a class such as halfvec_ip_ops.
 
-    The build is given the memory that the graph takes: without it, it goes on on the disk, ten times as slow.
+    The build gets as much memory as the graph needs: with less, it continues on disk, ten times slower.
     """
     connection.execute(
         compose.SQL(
@@ -77,7 +77,7 @@ def create_index(
     try:
         _build_index(connection, partition, dimensions, operators, column, connections)
     except psycopg.errors.DiskFull:
-        # Several processes build in shared memory, of which a container has little; one builds in its own.
+        # A parallel build needs shared memory, of which a container has little; a single process uses its own.
         connection.execute("set max_parallel_maintenance_workers = 0")
         _build_index(connection, partition, dimensions, operators, column, connections)
     finally:
@@ -91,7 +91,7 @@ def _build_index(
     vector_schema = db.vector_schema(connection)
     name = f"{partition}_{column}"
     old, new = compose.Identifier("aisle", name), compose.Identifier("aisle", f"{name}_new")
-    # A build that fails leaves an index behind that serves nobody.
+    # A failed build leaves an invalid index behind.
     sessions.outside_transaction(connection, compose.SQL("drop index concurrently if exists {}").format(new))
     sessions.outside_transaction(
         connection,

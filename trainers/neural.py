@@ -1,4 +1,4 @@
-"""What the neural models share: losses over all items, sparse products, and when to stop."""
+"""Common parts of the neural models: losses over all items, sparse products, early stopping."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from accelerate.utils import AutocastKwargs  # type: ignore[import-untyped]
 from scipy import sparse
 from torch import Tensor, nn
 
-EXCLUDED = -1e4  # logit of an item that may not be answered
+EXCLUDED = -1e4  # logit of an excluded item
 
 Progress = Callable[[int, float, float | None], None]  # epoch, loss, validation metric
 ModelT = TypeVar("ModelT")
@@ -21,14 +21,14 @@ ModelT = TypeVar("ModelT")
 
 @dataclass
 class EarlyStopping(Generic[ModelT]):
-    """Keeps the model that validation found best, and says when that is `patience` evaluations ago."""
+    """Keeps the model that is best on validation, and says when that was `patience` evaluations ago."""
 
     patience: int
     history: list[float] = field(default_factory=list)  # of the metric
     best: ModelT | None = None
 
     def saw(self, metric: float, model: Callable[[], ModelT]) -> None:
-        """Note an evaluation, and take a copy of the model if it is the best."""
+        """Record an evaluation, and copy the model if it is the best so far."""
         self.history.append(metric)
         if metric >= max(self.history):
             self.best = model()
@@ -40,7 +40,7 @@ class EarlyStopping(Generic[ModelT]):
 
 
 class _Total(torch.autograd.Function):
-    """Keeps of the logits only what the gradient needs, in half precision where they are many."""
+    """Keeps only those logits that the gradient needs, in half precision if they are many."""
 
     @staticmethod
     def forward(
@@ -56,7 +56,7 @@ class _Total(torch.autograd.Function):
             if excluded is not None:
                 logits[excluded] = EXCLUDED
             share = torch.softmax(logits, dim=1)
-            # Any item will do, since logit - log share is the same for all; the best of some has no share of 0.
+            # Logit - log share is the same for all items. Among several, the best has no share of 0.
             total = logits[:, :256].amax(1).float() - share[:, :256].amax(1).float().log()
         else:
             total, share = F.softplus(logits), torch.sigmoid(logits)
@@ -85,8 +85,8 @@ def total_over_items(
 ) -> Tensor:
     """Return Σ over all items, (positions,): log Σ exp(z) of the soft-max, or Σ log(1 + exp(z)) of BCE.
 
-    z = states · rows, (positions, items). `correction` is the log of how many items each row stands for; `excluded` are
-    (position, item) pairs that take no part. Above `most_logits` the logits are bfloat16.
+    z = states · rows, (positions, items). `correction` is the log of the number of items that each row stands for;
+    `excluded` are (position, item) pairs left out of the sum. Above `most_logits` the logits are bfloat16.
     """
     total: Tensor = _Total.apply(states, rows, correction, excluded, softmax, most_logits)  # type: ignore[no-untyped-call]
     return total
@@ -128,15 +128,30 @@ def multiply(matrix: Matrix, dense: Tensor, *, transposed: bool = False) -> Tens
     return product
 
 
+def sample_candidates(
+    targets: npt.NDArray[np.int64], items: int, sampled: int, random: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Return the items of a sampled soft-max, and the log of how many items each stands for.
+
+    The targets come first, in order. Each stands for itself, a sample of the others for all others: the sum is unbiased
+    (the log-Q correction of sampled soft-max; Bengio and Senécal, 2008).
+    """
+    targets = np.unique(targets)
+    others = np.setdiff1d(random.choice(items, sampled, replace=False), targets)
+    correction = np.zeros(len(targets) + len(others), dtype=np.float32)
+    correction[len(targets) :] = np.log(max(1, items - len(targets)) / max(1, len(others)))
+    return np.concatenate([targets, others]), correction
+
+
 def starts(lengths: npt.NDArray[np.int64]) -> Tensor:
-    """Return where each bag starts, (bags,), from how long they are."""
+    """Return each bag's start, (bags,), from the bags' lengths."""
     return torch.from_numpy(np.cumsum(lengths) - lengths)
 
 
 def plain_accelerator() -> Accelerator:
-    """Return an accelerator that leaves precision alone: half of it only pays in `total_over_items`.
+    """Return an accelerator without mixed precision: half precision helps only in `total_over_items`.
 
-    Whatever `accelerate launch`, or an encoder that was trained in the same process, has chosen, stands.
+    It keeps other settings of `accelerate launch`, or of an encoder that was trained in the same process.
     """
     return Accelerator(kwargs_handlers=[AutocastKwargs(enabled=False)])
 

@@ -1,7 +1,7 @@
-"""Rows whose numbers or times no model can read: how many there are, and what becomes of them.
+"""Reports rows with odd numbers or times, which no model can use.
 
-The views over the attached tables pass over them (sql/functions/attach/attach_*.sql), so that one odd row stops
-nothing; a training says so.
+The views over the attached tables skip or correct them (sql/functions/attach/attach_*.sql), so one odd row stops
+nothing. Training reports how many there are.
 """
 
 from typing import Any
@@ -12,14 +12,14 @@ from aisle import db
 from aisle.db import Connection
 from aisle.trainers.task import Report
 
-LARGEST = 10**9  # of a weight or a quantity; what the views take
+LARGEST = 10**9  # of a weight or a quantity, as in the views
 YEARS = ("0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00")
-NUMBERS = (-700_000, 100_000_000)  # of orders, which stand for days since 1970
+NUMBERS = (-700_000, 100_000_000)  # of orders, used as days since 1970
 WHOLE = ("smallint", "integer", "bigint")
 
 
-def report_oddities(connection: Connection, kind: str, report: Report) -> None:
-    """Say how many rows of the attached `kind`, interactions or orders, have a time or a number that cannot be read."""
+def report_odd_values(connection: Connection, kind: str, report: Report) -> None:
+    """Report the number of rows of `kind`, interactions or orders, with an odd time or number."""
     attached = connection.execute(
         "select relation::text, coalesce(lines, relation)::text, columns ->> 'at', "
         "coalesce(columns ->> 'weight', columns ->> 'quantity'), time_type from aisle._attachments where kind = %s",
@@ -38,7 +38,7 @@ def report_oddities(connection: Connection, kind: str, report: Report) -> None:
 
 
 def _outside(connection: Connection, relation: Any, column: str, first: Any, last: Any) -> int:
-    # `relation` is a regclass as text: quoted by the server where it needs to be.
+    # `relation` is a regclass as text: the server has quoted it.
     query = compose.SQL("select count(*) from {} e where not e.{} between {} and {}").format(
         compose.SQL(relation), compose.Identifier(column), first, last
     )

@@ -1,4 +1,4 @@
-"""Measures rankings of all items, not of a sample, and says whether one is shown to be better than another."""
+"""Measures rankings of all items, not of a sample, and tests whether one is better than another."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from aisle.db import errors
 
 SAMPLES = 10_000  # of the bootstrap
-LEVEL = 0.05  # a difference with a smaller p is shown
+LEVEL = 0.05  # a difference with a smaller p is significant
 CHUNK = 4_000_000  # numbers drawn at once
 PADDING = -1
 
@@ -20,11 +20,11 @@ Ranked = npt.NDArray[np.int64] | Sequence[Sequence[Any]]
 
 @dataclass(frozen=True)
 class Measures:
-    """One number a user for each metric, in the order of the rankings."""
+    """The metrics of each user, in the order of the rankings."""
 
     k: int
     recall: Array  # (users,), share of the relevant items that are among the first k
-    hit: Array  # (users,), 1 where at least one is
+    hit: Array  # (users,), 1 if at least one is
     ndcg: Array  # (users,)
 
     def means(self) -> dict[str, float]:
@@ -34,13 +34,13 @@ class Measures:
 
 @dataclass(frozen=True)
 class BasketMeasures(Measures):
-    """The same for orders, with what only they have."""
+    """The metrics of predicted orders."""
 
-    ndcg_whole: Array  # (users,), divided by the ideal over the whole order, even where that has more than k items
+    ndcg_whole: Array  # (users,), divided by the ideal over the whole order, even if that has more than k items
     precision: Array  # (users,)
     f1: Array  # (users,)
-    repeat_recall: Array  # (users,), of what the customer had bought before; NaN where the order has none of that
-    explore_recall: Array  # (users,), of what was new to the customer; NaN likewise
+    repeat_recall: Array  # (users,), of items bought before; NaN if the order has none
+    explore_recall: Array  # (users,), of items new to the customer; NaN if the order has none
     f1_micro: float  # over all pairs of a customer and an item
 
     def means(self) -> dict[str, float]:
@@ -52,19 +52,19 @@ class BasketMeasures(Measures):
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is known of the mean difference of two paired lists of numbers."""
+    """The mean difference of two paired lists of numbers."""
 
     difference: float
-    low: float  # with `high`, an interval that has the true difference in it with probability 1 - LEVEL
+    low: float  # with `high`, a confidence interval of level 1 - LEVEL
     high: float
     p: float  # two-sided
     users: int
 
 
 def top(scores: npt.NDArray[np.floating[Any]], k: int) -> npt.NDArray[np.int64]:
-    """Return the columns of each row's k best scores, best first, the first of equals first.
+    """Return the columns of each row's k best scores, best first; of equal scores, the first column first.
 
-    The result is (rows, min(k, columns)), padded with -1: a column whose score is -∞ is left out.
+    The result is (rows, min(k, columns)), padded with -1: columns with a score of -∞ are left out.
     """
     rows, columns = scores.shape
     k = min(k, columns)
@@ -82,8 +82,8 @@ def measure(ranked: Ranked, relevant: Sequence[Collection[Any]], k: int) -> Meas
     """Measure the first k of each user's ranked items, best first; a two-dimensional array may be padded with -1.
 
     NDCG has binary gains and is divided by the ideal over min(k, |relevant|) places (Järvelin and Kekäläinen, 2002, as
-    LightGCN uses it: He et al., SIGIR 2020, §4.1). Recall is divided by |relevant|, even where that is more than k.
-    Raise InvalidArgumentError if a user has no relevant item or an item is ranked twice.
+    LightGCN uses it: He et al., SIGIR 2020, §4.1). Recall is divided by |relevant|, even if that is more than k. Raise
+    InvalidArgumentError if a user has no relevant item or an item is ranked twice.
     """
     if k < 1 or len(ranked) != len(relevant) or not len(ranked):
         raise errors.InvalidArgumentError(
@@ -109,8 +109,8 @@ def measure_baskets(
 ) -> BasketMeasures:
     """Measure the first k of each customer's ranked items against the next order; `seen` are the items bought before.
 
-    Recall is told apart for what was bought before and for what is new, each over the customers who ordered any such
-    (as in Li et al., A next basket recommendation reality check, TOIS 2023, §3.4).
+    Recall is also split into items bought before and new items, each over the customers who ordered any (as in Li et
+    al., A next basket recommendation reality check, TOIS 2023, §3.4).
     """
     base = measure(ranked, relevant, k)
     sizes = np.array([len(set(items)) for items in relevant])
@@ -153,8 +153,8 @@ def measure_sets(answered: Sequence[Collection[Any]], relevant: Sequence[Collect
 def compare(ours: Array, theirs: Array, *, samples: int = SAMPLES, seed: int = 0) -> Comparison:
     """Compare two lists of numbers about the same users, (users,) each, by a paired bootstrap over users.
 
-    p is the share of resamples of the centred differences whose mean is as far from 0 as the mean that was seen (Efron
-    and Tibshirani, An Introduction to the Bootstrap, 1993, §16.4), with 1 added above and below so that it is never 0
+    p is the share of resamples of the centred differences whose mean is as far from 0 as the observed mean (Efron and
+    Tibshirani, An Introduction to the Bootstrap, 1993, §16.4), with 1 added above and below so that it is never 0
     (Davison and Hinkley, 1997, §4.2). The interval is the percentile interval (§13.3 of the former).
     """
     if ours.shape != theirs.shape or ours.ndim != 1 or not len(ours):
@@ -166,19 +166,19 @@ def compare(ours: Array, theirs: Array, *, samples: int = SAMPLES, seed: int = 0
     for start in range(0, samples, step):
         chosen = random.integers(users, size=(min(step, samples - start), users))  # (resamples, users)
         means[start : start + step] = differences[chosen].mean(axis=1)
-    # The tolerance lets a sum that rounds differently count as the equal that it is.
+    # The tolerance makes equal sums equal if they round differently.
     as_far = int(np.sum(np.abs(means - mean) >= abs(mean) - 1e-12))
     low, high = np.quantile(means, [LEVEL / 2, 1 - LEVEL / 2])
     return Comparison(mean, float(low), float(high), (as_far + 1) / (samples + 1), users)
 
 
 def _mean(values: Array) -> float:
-    """Return the mean of what is there; 0 if nothing is."""
+    """Return the mean of the values that are not NaN; 0 if there are none."""
     there = values[~np.isnan(values)]
     return float(there.mean()) if len(there) else 0.0
 
 
 def verdict(comparison: Comparison, *, level: float = LEVEL) -> str:
-    """Say in words whether a difference is shown."""
+    """Return in words whether a difference is significant."""
     found = f"{comparison.difference:+.4f}, p = {comparison.p:.2g}"
     return f"shown: {found}" if comparison.p < level else f"not shown at this size: {found}"

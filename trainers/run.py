@@ -1,4 +1,4 @@
-"""One training run, whatever the task: read, hold out, fit, load, measure through SQL, decide, deploy."""
+"""One training run of any task: read, hold out, fit, load, measure through SQL, decide, deploy."""
 
 import contextlib
 import os
@@ -22,11 +22,11 @@ from aisle.trainers.task import Metrics, OptionsT, Report, Task
 
 @dataclass(frozen=True)
 class Result:
-    """What a training run came to."""
+    """The outcome of a training run."""
 
     model_id: int
     metrics: Metrics
-    passed: bool | None  # whether it was better than what it was compared with; None: that was nothing
+    passed: bool | None  # whether it beat all that it was compared with; None: there was nothing
     deployed: bool
     reason: str  # why it was deployed, or why not
     seconds: float
@@ -35,9 +35,9 @@ class Result:
 def train(
     task: Task[OptionsT, Any, Any, Any], url: str, options: OptionsT, report: Report = lambda line: None
 ) -> Result:
-    """Train a task on what is attached, load the model, measure it through SQL, and deploy it if it passes the gate.
+    """Train a task on the attached tables, load the model, measure it through SQL, deploy it if it passes the gate.
 
-    Raises TrainingDataError when there is too little to learn from. No failure touches the live model.
+    Raises TrainingDataError when there are too few rows. No failure touches the live model.
     """
     started = time.monotonic()
     with (
@@ -93,12 +93,12 @@ def conclude(
     metrics: Metrics,
     data: dict[str, Any],
     verdict: Verdict,
-    told: bool | None,
+    deploy: bool | None,
     seconds: float,
 ) -> Result:
-    """Mark a model as ready, with what there is to know about it, and deploy it if the gate or the user says so.
+    """Mark a model as ready, store its metrics and facts, and deploy it if the gate or the user says so.
 
-    Unless told otherwise, it only takes the place of the model that it was compared with.
+    Unless `deploy` is given, it replaces only the model that it was compared with.
     """
     passed, reason, deploys = verdict.passed, verdict.reason, verdict.deploys
     for name, share in metrics.get("shadow", {}).items():
@@ -110,23 +110,25 @@ def conclude(
             "environment = %s || jsonb_build_object('finished_at', clock_timestamp()) where model_id = %s",
             (Jsonb(metrics), Jsonb(data), passed, reason, Jsonb(environment(seconds)), model_id),
         )
-    if told is not None:
-        deploys, reason = told, f"as told; {reason}"
+    if deploy is not None:
+        deploys, reason = deploy, f"as the option says; {reason}"
     elif deploys and not passed:
         reason = f"it is the first of its task, although {reason}"
     if deploys:
         compared_with = metrics.get("live", {}).get("model_id")
         changed = f"another model has been deployed since it was compared; {reason}"
-        if not model_registry.patiently(lambda: _take_place(connection, task.name, model_id, compared_with, told)):
+        if not model_registry.patiently(lambda: _take_place(connection, task.name, model_id, compared_with, deploy)):
             deploys, reason = False, changed
     return Result(model_id, metrics, passed, deploys, reason, seconds)
 
 
-def _take_place(connection: Connection, task: str, model_id: int, compared_with: int | None, told: bool | None) -> bool:
+def _take_place(
+    connection: Connection, task: str, model_id: int, compared_with: int | None, deploy: bool | None
+) -> bool:
     with connection.transaction():
         connection.execute("set local lock_timeout = '2s'")
         connection.execute("select aisle._lock_deployments()")
-        if told is None and model_registry.live(connection, task) != compared_with:
+        if deploy is None and model_registry.live(connection, task) != compared_with:
             return False
         connection.execute("select aisle.deploy(%s, force => true)", (model_id,))
     return True
@@ -137,33 +139,33 @@ def retrain(
 ) -> Result:
     """Train a task again with the options of its live model; raises NoLiveModelError.
 
-    With `warm_start` it starts from that model's weights or, where it cannot, from scratch.
+    With `warm_start` it starts from that model's weights if possible, else from scratch.
     """
     model = model_registry.get(connection, model_registry.require_live(connection, task.name))
     if warm_start:
         try:
             return train(task, url, task.options_of(model, warm_start=True), report)
         except errors.WarmStartError as error:
-            report(f"{error} From scratch, then.")
+            report(f"{error} Training from scratch.")
     return train(task, url, task.options_of(model), report)
 
 
 def is_leader() -> bool:
-    """Return whether this process publishes: `torchrun` and `accelerate launch` start others, to share in fitting."""
+    """Return whether this process loads the model: `torchrun` and `accelerate launch` start others that only fit."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def leave_unless_leader() -> None:
-    """End a process that has nothing more to share in: what all have fitted, the leader publishes."""
+    """End a process that only helped to fit: the leader loads the model."""
     if not is_leader():
         sys.exit()
 
 
 @contextlib.contextmanager
 def only_trainer(connection: Connection, task: str, *, shared: bool = False) -> Iterator[None]:
-    """Hold the training lock, and clear away what a run of the task that was killed left behind.
+    """Hold the training lock, and remove the leftovers of killed runs of the task.
 
-    In a run that processes share, the leader does this for all. It must then end the others by `leave_unless_leader`.
+    In a run of several processes, the leader does this for all. `leave_unless_leader` must then end the others.
     """
     if shared and not is_leader():
         yield
@@ -177,7 +179,7 @@ def _clear_away(connection: Connection, task: str) -> None:
     left = connection.execute(
         "select model_id from aisle._models where task = %s and state in ('loading', 'filling', 'failed')", (task,)
     ).fetchall()
-    # What somebody still looks at stays until the next run; it shows in `aisle models` and is in nobody's way.
+    # A model that somebody still queries stays until the next run. `aisle models` shows it; it does no harm.
     with contextlib.suppress(errors.BusyError):
         for (model_id,) in left:
             model_registry.drop(connection, model_id)
@@ -195,7 +197,7 @@ def failing(connection: Connection, model_id: int) -> Iterator[None]:
 
 
 def environment(seconds: float) -> dict[str, Any]:
-    """Return versions, hardware, and how long it took."""
+    """Return versions, hardware and duration."""
     packages = ("aisle", "numpy", "torch", "sentence-transformers", "transformers")
     return {
         "versions": {package: version(package) for package in packages},

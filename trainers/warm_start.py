@@ -1,8 +1,8 @@
-"""What `--warm-start` starts from: a model's weights, as they were before they learned from what measured them.
+"""The weights for `--warm-start`: those of a model's first fit, before it learned from its validation rows.
 
-A model that is published has learned from its validation rows as well. A run that started from it would be stopped and
-calibrated by rows that its weights know. So with each model are kept the weights of its first fit, which knew neither
-validation nor held-out rows, and from whom they learned: a later run measures itself on nobody of these.
+A loaded model has learned from its validation rows too. If a run started from it, rows that its weights know would stop
+and calibrate the run. So each model also stores the weights of its first fit, which saw neither validation nor held-out
+rows, and the keys of the rows that this fit saw. A later run measures itself only on other rows.
 """
 
 import hashlib
@@ -26,19 +26,19 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Seen:
-    """From whom weights have learned, and until when: groups of texts, users, customers."""
+    """The text groups, users or customers that weights have learned from, and until when."""
 
     keys: npt.NDArray[np.uint64]  # (keys,), hashes in ascending order
     until: Doubles  # (keys,)
 
     @classmethod
     def of(cls, keys: Sequence[str], until: Doubles | None = None) -> "Seen":
-        """Keep these keys; without a time, of all times."""
+        """Keep these keys; without `until`, for all time."""
         times = np.full(len(keys), np.inf) if until is None else until
         return cls._latest(_hashes(keys), np.asarray(times, dtype=np.float64))
 
     def until_of(self, keys: Sequence[str]) -> Doubles:
-        """Return until when the weights have learned from each, (keys,); -inf: never."""
+        """Return until when the weights learned from each key, (keys,); -inf: never."""
         if not len(self.keys):
             return np.full(len(keys), -np.inf)
         hashes = _hashes(keys)
@@ -46,7 +46,7 @@ class Seen:
         return np.where(self.keys[place] == hashes, self.until[place], -np.inf)
 
     def __or__(self, other: "Seen") -> "Seen":
-        """Return what either has seen."""
+        """Return the union."""
         return self._latest(np.concatenate([self.keys, other.keys]), np.concatenate([self.until, other.until]))
 
     @classmethod
@@ -57,21 +57,21 @@ class Seen:
         return cls(keys, latest)
 
 
-NOBODY = Seen(np.zeros(0, dtype=np.uint64), np.zeros(0))
+NOTHING_SEEN = Seen(np.zeros(0, dtype=np.uint64), np.zeros(0))
 
 
 @dataclass(frozen=True)
 class Start:
-    """Weights to start from."""
+    """The weights for a warm start."""
 
     arrays: Mapping[str, npt.NDArray[Any]]
-    names: Mapping[str, Sequence[str]]  # array → what its rows are of, where rows have names
+    names: Mapping[str, Sequence[str]]  # array → the names of its rows, if they have names
     seen: Seen
-    model_id: int | None = None  # the model that they are of
-    digest: str = ""  # of all of that model's files
+    model_id: int | None = None  # the model that has these weights
+    digest: str = ""  # hash of all of that model's files
 
     def rows(self, array: str, names: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return an array's rows by these names, (names, any); zeros for a name that it lacks."""
+        """Return an array's rows by these names, (names, any); zeros for an unknown name."""
         table, places = self.arrays[array], {name: row for row, name in enumerate(self.names[array])}
         found = np.array([places.get(name, -1) for name in names], dtype=np.int64)
         rows = np.zeros((len(names), *table.shape[1:]), dtype=np.float32)
@@ -79,7 +79,7 @@ class Start:
         return rows
 
     def store(self, connection: Connection, model_id: int) -> None:
-        """Keep it with a model."""
+        """Store the weights with a model."""
         with model_folder() as folder:
             below = folder / model_registry.START
             below.mkdir()
@@ -90,13 +90,13 @@ class Start:
 
     @classmethod
     def read(cls, connection: Connection, model_id: int) -> "Start":
-        """Return what is kept with a model; raises WarmStartError if it is nothing."""
+        """Return the weights stored with a model; raises WarmStartError if there are none."""
         with model_folder() as folder:
             model_registry.read_files(connection, model_id, folder, start=True)
             below = folder / model_registry.START
             if not (below / ARRAYS).exists():
                 raise errors.WarmStartError(
-                    f"Model {model_id} has kept no weights to start from.", hint="Train without --warm-start."
+                    f"Model {model_id} stores no weights for a warm start.", hint="Train without --warm-start."
                 )
             arrays = load_file(below / ARRAYS)
             names = json.loads((below / NAMES).read_text(encoding="utf-8"))
@@ -111,30 +111,30 @@ class Start:
 
 
 def of_live(connection: Connection, task: str) -> tuple[model_registry.Model, Start]:
-    """Return the live model and what it has kept; raises NoLiveModelError, or WarmStartError if it has kept nothing."""
+    """Return the live model and its weights; raises NoLiveModelError, or WarmStartError if it has none."""
     model_id = model_registry.require_live(connection, task)
     return model_registry.get(connection, model_id), Start.read(connection, model_id)
 
 
 def check_same(model: model_registry.Model, what: str, theirs: object, ours: object) -> None:
-    """Raise WarmStartError unless model and run agree in something that weights depend on."""
+    """Raise WarmStartError unless model and run agree on a setting that the weights depend on."""
     if theirs != ours:
         raise errors.WarmStartError(
-            f"Model {model.model_id}, which is live, has another {what}: {theirs}, not {ours}.",
+            f"The live model {model.model_id} has another {what}: {theirs}, not {ours}.",
             hint="Give the same, or train without --warm-start.",
         )
 
 
 def check_unseen(start: Start, left: int, everybody: int, who: str) -> None:
-    """Raise WarmStartError where the weights have learned from all those who would be held out."""
+    """Raise WarmStartError if the weights have learned from every row that would be held out."""
     if everybody and not left:
         raise errors.WarmStartError(
-            f"Model {start.model_id}, which is live, has learned what was to be held out of all {everybody:,} {who}.",
-            hint="Hold out what came later, or train without --warm-start.",
+            f"The live model {start.model_id} has learned from the rows to be held out of all {everybody:,} {who}.",
+            hint="Hold out later rows, or train without --warm-start.",
         )
 
 
 def _hashes(keys: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """Return 8 bytes of each key's SHA-256, which no two of a shop's keys have in common."""
+    """Return 8 bytes of each key's SHA-256: enough that no two keys of a shop collide."""
     digests = b"".join(hashlib.sha256(key.encode()).digest()[:8] for key in keys)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)

@@ -1,1 +1,1 @@
-"""What each page holds: a module a task, and one about the freshness of all vectors."""
+"""The contents of the pages: a module for each task, and one for the freshness of all vectors."""

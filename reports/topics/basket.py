@@ -1,4 +1,4 @@
-"""The page on a basket model: beside what it was measured, its best sets, and what a grid of networks came to."""
+"""The page on a basket model: its metrics beside its rivals', its best sets, and experiments with networks."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -36,11 +36,11 @@ def read(connection: Connection, model: pages.Model) -> pages.Page:
 def _best_sets(model: pages.Model) -> list[str | Figure | Table]:
     sets = model.metrics.get("f1-optimal")
     if not sets:
-        return ["It was not measured; a model that is trained now has it."]
+        return ["Not measured; train a new model to measure it."]
     rows: list[tuple[Any, ...]] = [("each customer's own: k => null", None, sets["f1"])]
     rules = [(name, of) for name, of in sets.items() if isinstance(of, dict)]
     rows += [
-        (f"{name.removeprefix('best ')} for all, the best afterwards", str(of["value"]), of["f1"])
+        (f"{name.removeprefix('best ')} for all, the best in hindsight", str(of["value"]), of["f1"])
         for name, of in sorted(rules, key=lambda rule: -rule[1]["f1"])
     ]
     return [
@@ -54,13 +54,13 @@ def _completion(model: pages.Model) -> list[str | Figure | Table]:
     found = dict(model.metrics.get("completion") or {})
     carts = found.pop("carts", None)
     if not found:
-        return ["It was not measured: no held-out order has two products."]
+        return ["Not measured: no held-out order has two products."]
     names = sorted(found, key=lambda name: -found[name])
     return [
-        f"Of {int(carts or 0):,} held-out orders one product was hidden, and looked for among the first "
+        f"One product of each of {int(carts or 0):,} held-out orders was hidden, and searched among the first "
         f"{model.options.get('top', 10)} of complete_basket.",
         Figure(
-            "Share of carts that got it back",
+            "Share of carts in which it was found",
             partial(figures.bars, names, [found[name] for name in names], ours=["complete_basket"]),
         ),
     ]
@@ -83,7 +83,7 @@ def _grids(connection: Connection) -> list[str | Figure | Table]:
 
 
 def _heat_maps(arms: Sequence[Arm], measure: str, title: str) -> list[str | Figure | Table]:
-    """Return a map of pos_weight and threshold for each combination of the other settings; the best arms come first."""
+    """Return a map of pos_weight and threshold for each combination of the other settings; the best come first."""
     groups: dict[tuple[tuple[str, Any], ...], list[Arm]] = {}
     for arm in arms:
         settings = arm.get("settings", {})
@@ -107,7 +107,7 @@ def _heat_maps(arms: Sequence[Arm], measure: str, title: str) -> list[str | Figu
             )
         )
     if len(maps) > MOST_MAPS:
-        return [*maps[:MOST_MAPS], f"{len(maps) - MOST_MAPS} more maps, of worse combinations, are left out."]
+        return [*maps[:MOST_MAPS], f"{len(maps) - MOST_MAPS} more maps of worse combinations are left out."]
     return maps
 
 
@@ -132,7 +132,7 @@ def _table(arms: Sequence[Arm], measure: str, title: str) -> Table:
 
 
 def _setting(value: Any) -> str:
-    """Return a setting as it was given: 5, not 5.0000."""
+    """Return a setting as given: 5, not 5.0000."""
     return "" if value is None else str(value)
 
 

@@ -1,7 +1,7 @@
-"""The page on a category model: what it gets right, where it errs, how well it knows, and how products lie.
+"""The page on a category model: metrics, calibration, confusions, mistakes, and a map of products.
 
-What is said of held-out rows is what aisle.confusion, aisle.category_report and aisle.category_review say of the live
-model; here it can be any.
+The sections on held-out rows show the same as aisle.confusion, aisle.category_report and aisle.category_review, but of
+any model, not only the live one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,26 +32,26 @@ OTHERS = "others"
 
 @dataclass(frozen=True)
 class Answers:
-    """What the model said of rows that it was not trained on, (rows,) each."""
+    """The model's answers for held-out rows, (rows,) each."""
 
     item_id: Strings
     category: Strings
     predicted: Strings
     confidence: npt.NDArray[np.float64]
-    given_confidence: npt.NDArray[np.float64]  # in the row's own category
+    given_confidence: npt.NDArray[np.float64]  # confidence in the row's own category
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
-        """Where the model says what the row says."""
+        """Mark the rows whose category was predicted."""
         return np.asarray(self.category == self.predicted, dtype=np.bool_)
 
     def surest(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """Return the places of the chosen rows, the surest answer first."""
+        """Return the indexes of the chosen rows, the most confident answer first."""
         places = np.flatnonzero(chosen)
         return places[np.argsort(-self.confidence[places], kind="stable")]
 
     def mislabelled(self) -> npt.NDArray[np.bool_]:
-        """Mark what aisle.category_review calls probably mislabelled (its file says why)."""
+        """Mark the rows that aisle.category_review calls probably mislabelled (its file says why)."""
         categories, place = np.unique(self.category, return_inverse=True)
         usual = dict(
             zip(categories, np.bincount(place, self.given_confidence) / np.bincount(place), strict=True)
@@ -66,11 +66,11 @@ def read(connection: Connection, model: pages.Model) -> pages.Page:
     separator = model.parameters.get("category_separator", " > ")
     sections = [Section("Metrics", _metrics(model))]
     if answers is None:
-        sections.append(Section("Held-out rows", ["No row was held out, so nothing is known of its mistakes."]))
+        sections.append(Section("Held-out rows", ["No row was held out, so its mistakes are unknown."]))
     else:
         sections += [
-            Section("How well it knows", _calibration(model, answers)),
-            Section("What it takes for what", _confusion(connection, answers)),
+            Section("Calibration", _calibration(model, answers)),
+            Section("Confusions", _confusion(connection, answers)),
             Section("Categories", _by_category(answers, separator)),
             Section("Worst mistakes", _mistakes(connection, answers)),
             Section("Probably mislabelled", _mislabelled(connection, answers)),
@@ -96,7 +96,7 @@ def _read_answers(connection: Connection, model_id: int) -> Answers | None:
 def _metrics(model: pages.Model) -> list[str | Figure | Table]:
     m = model.metrics
     if "accuracy" not in m:
-        return ["None are stored: aisle evaluate category"]
+        return ["No metrics are stored: aisle evaluate category"]
     beside = {pages.rival(who, r): r for who, r in m.items() if isinstance(r, dict) and "accuracy" in r}
     rows = [
         ("item_category: a row's vector", m["held_out_rows"], m["accuracy"], m["macro_f1"], m["ece"]),
@@ -108,14 +108,14 @@ def _metrics(model: pages.Model) -> list[str | Figure | Table]:
     ]
     return [
         Table(("on the held-out rows", "rows", "accuracy", "macro F1", "calibration error"), rows),
-        *([] if beside else ["Beside TF-IDF with a linear SVM on the same rows: aisle evaluate category --baseline"]),
+        *([] if beside else ["With TF-IDF + linear SVM on the same rows: aisle evaluate category --baseline"]),
     ]
 
 
 def _calibration(model: pages.Model, answers: Answers) -> list[str | Figure | Table]:
     said = f" The expected calibration error is {model.metrics['ece']:.4f}." if "ece" in model.metrics else ""
     return [
-        f"On the dashed line, 80 % of the answers with confidence 0.8 would be right.{said}",
+        f"On the dashed line, 80 % of the answers with confidence 0.8 are right.{said}",
         Figure(
             "Reliability, and the distribution of confidence",
             partial(figures.reliability, answers.confidence, answers.correct),
@@ -126,7 +126,7 @@ def _calibration(model: pages.Model, answers: Answers) -> list[str | Figure | Ta
 def _confusion(connection: Connection, answers: Answers) -> list[str | Figure | Table]:
     wrong = np.flatnonzero(~answers.correct)
     if not len(wrong):
-        return ["Every held-out row got its own category."]
+        return ["All held-out rows were classified correctly."]
     pairs: dict[tuple[str, str], list[int]] = {}
     for place in answers.surest(~answers.correct).tolist():
         pairs.setdefault((str(answers.category[place]), str(answers.predicted[place])), []).append(place)
@@ -180,7 +180,7 @@ def _by_category(answers: Answers, separator: str) -> list[str | Figure | Table]
 
 
 def _scores(category: Strings, predicted: Strings) -> list[tuple[str, float, int]]:
-    """Return F1 and support of each category that a held-out row has, the largest first."""
+    """Return F1 and support of the held-out rows' categories, the largest first."""
     names, support = np.unique(category, return_counts=True)
     answered = dict(zip(*np.unique(predicted, return_counts=True), strict=True))
     right = dict(zip(*np.unique(category[category == predicted], return_counts=True), strict=True))
@@ -200,19 +200,19 @@ def _mistakes(connection: Connection, answers: Answers) -> list[str | Figure | T
     places = answers.surest(~answers.correct)[:MOST_ROWS]
     if not len(places):
         return ["There are none."]
-    return ["Held-out rows whose answer is wrong and sure.", _products(connection, answers, places)]
+    return ["Held-out rows with a confident wrong answer.", _products(connection, answers, places)]
 
 
 def _mislabelled(connection: Connection, answers: Answers) -> list[str | Figure | Table]:
     places = answers.surest(answers.mislabelled())
     current = _items(connection, answers.item_id[places].tolist())
-    # Who has corrected a row since need not look at it again.
+    # Leave out rows that have been corrected since.
     places = places[[current.get(str(answers.item_id[p]), ("", None))[1] == answers.category[p] for p in places]]
     if not len(places):
-        return ["No held-out row looks as if its category were wrong."]
+        return ["No held-out row looks mislabelled."]
     return [
-        f"{len(places):,} held-out rows are given another category, as surely as rows of that category are on average. "
-        "The live model's: aisle.category_review",
+        f"{len(places):,} held-out rows are predicted another category, as confidently as rows of that category on "
+        "average. Of the live model: aisle.category_review",
         _products(connection, answers, places[:MOST_ROWS]),
     ]
 
@@ -246,7 +246,7 @@ def _map(connection: Connection, model: pages.Model, separator: str) -> list[str
     points, shares = project(vectors)
     labels = [f"{shares[axis]:.0%} of the variance" for axis in (0, 1)]
     return [
-        f"The vectors of {len(rows):,} products, in the plane in which they vary most (principal components).",
+        f"The vectors of {len(rows):,} products on their first two principal components.",
         Figure("Products by category", partial(figures.scatter, points, _groups(firsts), (labels[0], labels[1]))),
     ]
 
@@ -256,7 +256,7 @@ def project(vectors: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], 
     centred = vectors - vectors.mean(axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
     coordinates = u * s
-    # Which way a component points is chance; its farthest point is to be on the positive side.
+    # A component's sign is arbitrary; make its farthest point positive.
     coordinates *= np.sign(coordinates[np.abs(coordinates).argmax(axis=0), np.arange(len(s))])
     shares = s**2 / max(float((s**2).sum()), 1e-12)
     return (
@@ -266,7 +266,7 @@ def project(vectors: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], 
 
 
 def _groups(categories: Strings) -> dict[str, npt.NDArray[np.bool_]]:
-    """Return the products of the largest categories, and last those of all others and of none."""
+    """Return masks of the products of the largest categories, and last of all others."""
     names, counts = np.unique(categories, return_counts=True)
     largest = [str(name) for name in names[np.argsort(-counts, kind="stable")] if name != NO_CATEGORY][:MOST_GROUPS]
     groups = {name: categories == name for name in largest}
@@ -278,7 +278,7 @@ def _groups(categories: Strings) -> dict[str, npt.NDArray[np.bool_]]:
 
 
 def _items(connection: Connection, item_ids: Sequence[str]) -> Mapping[str, tuple[str, str | None]]:
-    """Return the name and the category of items as they are now."""
+    """Return the items' present names and categories."""
     rows: Sequence[Any] = connection.execute(
         "select item_id, name, category from aisle._read_items(%s)", (list(item_ids),)
     ).fetchall()

@@ -1,4 +1,4 @@
-"""The page on freshness: how far vectors lag behind the shop's rows, over the last hours, and what was given up."""
+"""The page on freshness: how far vectors lag behind the shop's rows, over the last hours, and dead letters."""
 
 from datetime import timedelta
 from functools import partial
@@ -22,7 +22,7 @@ def read(connection: Connection) -> pages.Page:
         [
             Section("Now", [_present(connection)]),
             Section("From commit to visible", _over_time(connection)),
-            Section("Rows that were given up", _failures(connection)),
+            Section("Dead letters", _failures(connection)),
             Section("Warnings", _warnings(connection)),
             Section("Live models", [_models(connection)] if live else ["None. Train one: aisle train category"]),
         ],
@@ -39,16 +39,16 @@ def _present(connection: Connection) -> Table:
 def _over_time(connection: Connection) -> list[str | Figure | Table]:
     rows = connection.execute(db.read("queries/waits_over_time"), {"step": STEP}).fetchall()
     if not rows:
-        return ["No row that changed has been embedded in the last hours, by aisle worker or aisle embed."]
+        return ["No changed row has been embedded in the last hours, by aisle worker or aisle embed."]
     parts: list[str | Figure | Table] = [
-        "Seconds from the commit of a change to its vector, in half, 95 and 99 of 100 cases, by five minutes."
+        "Seconds from a change's commit to its vector: 50th, 95th and 99th percentiles of five minutes each."
     ]
     for task in sorted({row[0] for row in rows}):
         times, embedded, *waits = zip(*(row[1:] for row in rows if row[0] == task), strict=True)
         lines = dict(zip(("p50", "p95", "p99"), waits, strict=True))
         parts.append(
             Figure(
-                f"{task.capitalize()}: seconds, and rows that changed",
+                f"{task.capitalize()}: seconds, and changed rows",
                 partial(figures.percentiles, times, lines, embedded, STEP),
             )
         )
@@ -65,7 +65,7 @@ def _failures(connection: Connection) -> list[str | Figure | Table]:
     ).fetchall()
     return [
         f"{count:,}{f', of which these are the latest {MOST_FAILURES}' if count > len(rows) else ''}. "
-        "Another round: aisle failures --requeue",
+        "To retry: aisle failures --requeue",
         Table(("task", "id", "attempts", "last error", "changed"), rows),
     ]
 

@@ -1,4 +1,4 @@
-"""The page on a recommender: beside what it was measured, what experiments showed, how validation went."""
+"""The page on a recommender: its metrics beside its rivals', experiments, validation."""
 
 from functools import partial
 
@@ -25,18 +25,18 @@ def read(connection: Connection, model: pages.Model) -> pages.Page:
 
 
 def comparison(model: pages.Model, who: str, what: str) -> list[str | Figure | Table]:
-    """Return the metrics of a model beside those of all that was measured on the same held-out users or customers."""
+    """Return the metrics of a model and of its rivals on the same held-out users or customers."""
     measured = pages.measures(model)
     if model.name not in measured:
-        return [f"None are stored: aisle evaluate {model.task}"]
+        return [f"No metrics are stored: aisle evaluate {model.task}"]
     top = model.options.get("top", 10)
     name = f"recall@{top}"
-    metrics = sorted(measured[model.name], key=lambda metric: metric != name)  # this one first
+    metrics = sorted(measured[model.name], key=lambda metric: metric != name)  # recall first
     best = sorted(measured, key=lambda other: -measured[other].get(name, 0.0))
     rows = [model.name, *(other for other in best if other != model.name)]
     held_out = model.metrics.get(who)
     return [
-        *([f"The last {what} of {held_out:,} {who} was held out, and asked for through SQL."] if held_out else []),
+        *([f"The last {what} of {held_out:,} {who} was held out, and predicted through SQL."] if held_out else []),
         Figure(
             f"{name} on the held-out {who}",
             partial(figures.bars, best, [measured[b].get(name, 0.0) for b in best], ours=[model.name]),
@@ -46,7 +46,7 @@ def comparison(model: pages.Model, who: str, what: str) -> list[str | Figure | T
             [(other, *(measured[other].get(metric) for metric in metrics)) for other in rows],
             f"Of the first {top}",
         ),
-        *([] if len(measured) > 1 else [f"It was measured beside nothing: aisle evaluate {model.task} --baseline"]),
+        *([] if len(measured) > 1 else [f"To compare with baselines: aisle evaluate {model.task} --baseline"]),
     ]
 
 
@@ -81,22 +81,22 @@ def _experiments(connection: Connection) -> list[str | Figure | Table]:
 
 
 def _features(text: str) -> str:
-    """Return an arm's features as they are given on the command line; they are stored as a JSON array."""
+    """Return an arm's features as on the command line; they are stored as a JSON array."""
     return text.strip("[]").replace('"', "").replace(", ", ",") if text.startswith("[") else text
 
 
 def _validation(model: pages.Model) -> list[str | Figure | Table]:
     recalls, tried = model.parameters.get("validation"), model.parameters.get("tried", {})
     if tried and not recalls:
-        title = f"What was tried; {model.parameters['kind']} answers"
+        title = f"Kinds tried; {model.parameters['kind']} was chosen"
         return [Table(("kind of model", "recall on validation users"), list(tried.items()), title)]
     if not recalls:
-        return ["It is not stored how validation went; a model that is trained now has it."]
+        return ["No validation is stored; train a new model to store it."]
     every, k = model.options.get("towers", {}).get("evaluate_every", 1), model.options.get("top", 10)
     epochs = [every * (place + 1) for place in range(len(recalls))]
     return [
         Figure(
-            f"Recall@{k} on validation users; the dashed line is the epoch that was chosen",
+            f"Recall@{k} on validation users; the dashed line is the chosen epoch",
             partial(figures.curve, epochs, recalls, "epoch", f"recall@{k}", chosen=model.parameters.get("epochs")),
         )
     ]

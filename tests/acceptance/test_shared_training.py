@@ -36,7 +36,7 @@ def visited(aisle: Aisle) -> Aisle:
     return aisle
 
 
-def test_processes_that_share_a_training_publish_one_model(visited: Aisle) -> None:
+def test_processes_that_share_a_training_load_one_model(visited: Aisle) -> None:
     done = share(visited, "train", "recommender", "--model", "towers", "--epochs", "2", "--deploy")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("is live") == 1, "One process tells what came of it."

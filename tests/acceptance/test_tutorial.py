@@ -39,7 +39,7 @@ DECIMAL = re.compile(r"-?\d*\.\d+")
 
 @dataclass(frozen=True)
 class Step:
-    """A command or a block of SQL, and what the page says that it prints."""
+    """A command or a block of SQL, and its output on the page."""
 
     text: str
     output: str
@@ -90,7 +90,7 @@ def is_as_shown(step: Step, printed: str) -> bool:
 
 
 def run(step: Step, url: str, psql: Path, folder: Path) -> str:
-    """Run a step, which must succeed; return what it printed on stdout."""
+    """Run a step, which must succeed; return its stdout."""
     arguments = [str(psql), "-X", "-v", "ON_ERROR_STOP=1", url] if step.is_sql else shlex.split(step.text)
     if not step.is_sql:
         assert arguments[0] == "aisle"

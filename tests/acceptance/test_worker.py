@@ -1,4 +1,4 @@
-"""The real worker process, and what happens when it, or a training run, is killed."""
+"""The real worker process, and kills of workers and training runs."""
 
 import contextlib
 import json
@@ -39,7 +39,7 @@ def is_caught_up(shop: Aisle) -> bool:
 
 @contextlib.contextmanager
 def locked(shop: Aisle, table: str, mode: str) -> Iterator[None]:
-    """Hold whoever wants to write to a table, so that it can be killed at just that point."""
+    """Block writers of a table, so that a test can kill a process just there."""
     with psycopg.connect(shop.url) as connection:
         connection.execute(f"lock table {table} in {mode} mode".encode())
         yield
@@ -64,7 +64,7 @@ def listeners(shop: Aisle) -> list[tuple[int]]:
 
 
 def end(process: "subprocess.Popen[str]", number: signal.Signals) -> tuple[int, str]:
-    """Send a signal; return the exit code and what was said on stderr."""
+    """Send a signal; return the exit code and stderr."""
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE)
     return process.returncode, said
@@ -72,7 +72,7 @@ def end(process: "subprocess.Popen[str]", number: signal.Signals) -> tuple[int, 
 
 @pytest.mark.trap(18)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_embeds_what_is_inserted_and_leaves_when_told(
+def test_a_worker_embeds_what_is_inserted_and_stops_on_a_signal(
     shop: Aisle, insert: str, number: signal.Signals
 ) -> None:
     worker = shop.start("-v", "worker")
@@ -175,7 +175,7 @@ def test_once_drains_and_leaves(shop: Aisle, insert: str) -> None:
     assert is_caught_up(shop)
 
 
-def test_an_idle_worker_leaves_when_told_to(shop: Aisle, insert: str) -> None:
+def test_an_idle_worker_stops_on_a_signal(shop: Aisle, insert: str) -> None:
     worker = shop.start("worker", "--idle-exit", "1.5")
     wait_until(lambda: listeners(shop), "it listens")
     shop.query(insert)
@@ -216,7 +216,7 @@ def test_metrics_are_served_for_prometheus(shop: Aisle, insert: str) -> None:
     assert shown <= documented, "docs/operations/monitoring.md lists what a worker shows."
 
 
-def test_the_log_is_json_where_it_is_asked_for(shop: Aisle, server: Server, insert: str) -> None:
+def test_the_log_is_json_on_request(shop: Aisle, server: Server, insert: str) -> None:
     shop.query(insert)
     outcome = shop.run("-v", "worker", "--once", "--log-format", "json")
     assert outcome.code == 0, outcome.errors

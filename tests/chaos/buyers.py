@@ -1,4 +1,4 @@
-"""Orders on which two transactions work at once: whoever commits first, the customers' vectors follow."""
+"""Orders that two transactions change at once: in any order of commits, the customers' vectors follow."""
 
 import contextlib
 import random
@@ -12,7 +12,7 @@ import psycopg
 from aisle.db import Connection
 from aisle.embedder.customer_vectors import CustomerEmbedder
 from tests.chaos.clients import INJECTED
-from tests.conftest import publish_tiny_basket
+from tests.conftest import load_tiny_basket
 
 ORDERS, CUSTOMERS, ITEMS = 30, 8, ("41", "42", "43", "44")
 REFUSALS = (  # PostgreSQL itself lets these two not pass each other
@@ -24,7 +24,7 @@ REFUSALS = (  # PostgreSQL itself lets these two not pass each other
 
 
 def open_orders(connection: Connection) -> None:
-    """Create orders and their lines, attach them, and publish a model of baskets."""
+    """Create orders and their lines, attach them, and load a basket model."""
     connection.execute(
         "create table shop.orders (id bigint primary key, customer text not null, at timestamptz not null);"
         "create table shop.lines (id bigint generated always as identity primary key, order_id bigint not null"
@@ -35,7 +35,7 @@ def open_orders(connection: Connection) -> None:
         "select aisle.attach_orders('shop.orders', 'id', 'item', 'customer', 'at', quantity => 'quantity',"
         " lines => 'shop.lines', line_order_id => 'order_id')"
     )
-    publish_tiny_basket(connection, dict(zip(ITEMS, [(1, 0), (0, 1), (1, 1), (2, 1)], strict=True)))
+    load_tiny_basket(connection, dict(zip(ITEMS, [(1, 0), (0, 1), (1, 1), (2, 1)], strict=True)))
 
 
 class Buyer(threading.Thread):
@@ -70,7 +70,7 @@ class Buyer(threading.Thread):
                 time.sleep(0.1)
 
     def _recover(self) -> None:
-        """Commit what a crash has left prepared, as a transaction manager does."""
+        """Commit prepared transactions after a crash, as a transaction manager does."""
         with psycopg.connect(self.url, autocommit=True, application_name="shop") as session:
             left = session.execute("select gid from pg_prepared_xacts where gid like %s", (f"{id(self)}-%",)).fetchall()
             for (name,) in left:

@@ -1,4 +1,4 @@
-"""A shop that never rests: who writes, who asks, and who looks for waits and losses meanwhile."""
+"""The shop's clients: writers, readers, and observers of waits and losses."""
 
 import contextlib
 import random
@@ -235,7 +235,7 @@ class Asker(threading.Thread):
 
 
 class Watcher(threading.Thread):
-    """Looks at the database all the time: what must hold after a run must hold at every moment of it."""
+    """Checks the database all the time: the invariants must hold at every moment."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""What must hold after any chaos: one function an invariant, each a question to the database itself.
+"""The invariants: one function each, a query of the database itself.
 
 Every message names rows and says what it means that they are there.
 """
@@ -37,7 +37,7 @@ def _ids(connection: Connection, query: str, parameters: Sequence[Any] = ()) -> 
 
 
 def lost(connection: Connection) -> list[str]:
-    """Rows that lack a current vector in some generation, and that nobody will ever take up or explain."""
+    """Rows without a current vector in some generation, without a job or a dead letter."""
     return _ids(
         connection,
         "select item_id from content where item_id not in (select id from waiting) and exists ("
@@ -48,7 +48,7 @@ def lost(connection: Connection) -> list[str]:
 
 
 def orphans(connection: Connection) -> list[str]:
-    """Vectors and predictions whose rows are gone, and that nobody will ever remove."""
+    """Vectors and predictions of deleted rows, without a job to remove them."""
     return _ids(
         connection,
         "select item_id from (select item_id from aisle.item_vectors union select item_id from aisle._item_predictions)"
@@ -157,7 +157,7 @@ def _typical_distance(vectors: npt.NDArray[np.float32]) -> float:
 
 
 def check_nothing_was_passed_by(connection: Connection) -> None:
-    """The workers' comparison found nothing: whatever changed had told of itself."""
+    """The workers' comparison found nothing: triggers logged every change."""
     mended = connection.execute("select task, mended from aisle._comparisons where mended > 0").fetchall()
     assert mended == [], (
         f"Vectors were out of step with their rows, and nothing waited that would have mended them: {mended}"
@@ -188,7 +188,7 @@ def check_only_the_live_generation_answers(connection: Connection, *, seed: int 
 
 
 def check_only_rows_at_fault_were_charged(connection: Connection, first_poison_id: int) -> None:
-    """I4. The queue forgets what is done, so this is asked of what the shop noted."""
+    """I4. The queue forgets finished jobs, so this reads the test's own log."""
     charged = connection.execute("select distinct id, error from chaos.charges").fetchall()
     innocent = [f"{id_}: {error}" for id_, error in charged if int(id_) < first_poison_id]
     assert not innocent, f"Attempts were charged to rows that have no fault of their own: {innocent[:SHOWN]}"

@@ -1,4 +1,4 @@
-"""Starts `aisle` without the seconds in which it imports torch: a process that has done that forks.
+"""Starts `aisle` without the seconds of importing torch: a process that has imported it forks.
 
     python nursery.py        # reads orders, one JSON object a line, and answers each with a number
 

@@ -58,7 +58,7 @@ def running_server(numbers: Iterator[int]) -> Iterator[CrashableServer]:
 
 
 class Wire:
-    """A TCP address that leads to the server's socket, until `mute()`: then nothing passes, and nobody is told.
+    """A TCP address that leads to the server's socket, until `mute()`: then it silently drops everything.
 
     It mutes itself when a client says `at`.
     """

@@ -36,7 +36,7 @@ MAKERS = (None, "tea", "coffee", "우유")
 
 
 def open_shop(connection: Connection, rows: int = 0) -> None:
-    """Create the shop's table, with so many rows, and attach it. What happens to jobs and leases is noted."""
+    """Create the shop's table, with this number of rows, and attach it. Triggers log all jobs and leases."""
     connection.execute("create schema shop")
     connection.execute(
         "create table shop.products (id bigint primary key, name text, maker text, category text, specs text, "
@@ -117,7 +117,7 @@ def build_encoder(folder: Path, *, dimensions: int = DIMENSIONS, seed: int = 7) 
     return whole
 
 
-def publish(
+def load_model(
     connection: Connection, name: str, *, encoder: Path | None = None, dimensions: int = DIMENSIONS, deploy: bool = True
 ) -> int:
     """Store a generation with random vectors, whose categories are called `name > …`; return the model's id."""

@@ -1,4 +1,4 @@
-"""Who injects the faults, and what was seen meanwhile.
+"""Injects the faults, and records the observations.
 
 Every fault is counted only when it was seen to have happened, so that a run whose faults missed is a failed run.
 """
@@ -30,7 +30,7 @@ from tests.chaos.workers import LEASE, Staff, WorkerProcess
 
 @dataclass(frozen=True)
 class Weather:
-    """What a run is to be exposed to."""
+    """The faults of a run."""
 
     seconds: float = 25
     seed: int = 7
@@ -48,7 +48,7 @@ class Weather:
 
 @dataclass
 class Report:
-    """What happened, and what was seen meanwhile."""
+    """The faults and the observations of a run."""
 
     kills: int = 0  # of processes that lived
     kills_in_flight: int = 0  # … and had leased rows that nobody had finished
@@ -293,7 +293,7 @@ def check_that_the_faults_happened(report: Report, weather: Weather) -> None:
 
 
 def check_what_was_seen_meanwhile(report: Report) -> None:
-    """What had to hold at every moment of the run, and of every answer and every process."""
+    """Check the observations: what must hold at every moment, for every answer and every process."""
     assert report.violations == [], f"Rows were lost or orphaned at some moment of the run: {report.violations[:5]}"
     assert report.mixed == [], f"Answers mixed two generations: {report.mixed[:5]}"
     assert report.read_failures == [], f"Queries failed: {report.read_failures[:5]}"

@@ -23,8 +23,8 @@ def test_no_row_is_lost_stale_or_orphaned(
 ) -> None:
     with db.connect(database_url) as connection:
         small_shop.open_shop(connection, weather.rows)
-        small_shop.publish(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
-        small_shop.publish(connection, "encoder", encoder=encoder)
+        small_shop.load_model(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
+        small_shop.load_model(connection, "encoder", encoder=encoder)
         buyers.open_orders(connection)
     report = storm.expose(crashable, database_url, staff, weather)
     print(report.percentiles(), report)
@@ -34,7 +34,7 @@ def test_no_row_is_lost_stale_or_orphaned(
 
 
 def check_all(connection: db.Connection, report: Report, weather: Weather) -> None:
-    """I1 to I5, at every moment where that can be asked, and now that the queue is empty."""
+    """I1 to I5, during the run where possible, and after it, with an empty queue."""
     storm.check_what_was_seen_meanwhile(report)
     invariants.check_every_row_is_current_or_accounted_for(connection)
     invariants.check_vectors_are_those_of_the_committed_rows(connection, seed=weather.seed)

@@ -1,4 +1,4 @@
-"""One fault at a time, with real workers: what it may cost is time, and how much is said here."""
+"""One fault at a time, with real workers: it may only cost time, up to a limit given here."""
 
 import contextlib
 import signal
@@ -23,7 +23,7 @@ SLACK = 4  # seconds that a busy machine may add to a poll
 def models(connection: Connection) -> int:
     """An open shop and a live generation that needs no encoder; its model's id."""
     small_shop.open_shop(connection, rows=50)
-    return small_shop.publish(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
+    return small_shop.load_model(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_without_any_notification_a_poll_finds_the_work(
 def test_deploys_and_rollbacks_disturb_neither_queries_nor_workers(
     connection: Connection, database_url: str, models: int, staff: Staff
 ) -> None:
-    newer = small_shop.publish(connection, "newer", deploy=False)
+    newer = small_shop.load_model(connection, "newer", deploy=False)
     staff.hire()
     askers = [Asker(database_url) for _ in range(2)]
     shopper = Shopper(database_url, number=0, of=1, seed=5, poison=False)
@@ -210,7 +210,7 @@ def test_workers_from_before_and_after_a_new_generation_fill_both(
 ) -> None:
     older = staff.hire()
     wait_until(lambda: caught_up(connection) and leased_by(connection) == {older.name}, "the first is at work")
-    small_shop.publish(connection, "newer", deploy=False)
+    small_shop.load_model(connection, "newer", deploy=False)
     younger = staff.hire()
     wait_until(lambda: caught_up(connection) and listens(younger), "the second is there")
     connection.execute("truncate chaos.leases")
@@ -242,7 +242,7 @@ def leased_by(connection: Connection) -> set[str]:
 
 def test_one_poison_row_among_a_thousand_stalls_nobody(connection: Connection, encoder: object, staff: Staff) -> None:
     small_shop.open_shop(connection)
-    small_shop.publish(connection, "encoder", encoder=encoder)  # type: ignore[arg-type]
+    small_shop.load_model(connection, "encoder", encoder=encoder)  # type: ignore[arg-type]
     poison = small_shop.FIRST_POISON_ID
     connection.execute(
         "insert into shop.products (id, name) select case i when 500 then %s else i end, "

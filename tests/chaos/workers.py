@@ -149,7 +149,7 @@ class Staff:
         return name, self.folder / f"{name}.log"
 
     def _environment(self, name: str, url: str) -> dict[str, str]:
-        """What a worker finds beside what we do. Its name goes with the address; what it leaves stays with us."""
+        """The environment of a worker: its name is in the address, and it leaves its files with us."""
         named = f"{url}{'&' if '?' in url else '?'}options={quote(f'-c chaos.worker={name}')}"
         return THREADS | {"AISLE_DATABASE_URL": named, "TMPDIR": str(self.folder)}
 

@@ -100,7 +100,7 @@ def attach_and_train(url: str, attach: tuple[str, ...] = ATTACH) -> None:
     train(basket.TASK, url, basket.Options(deploy=True))
 
 
-def keep_in_step(url: str) -> None:
+def update_vectors(url: str) -> None:
     """Let a real worker do what there is to do."""
     command = [
         sys.executable,

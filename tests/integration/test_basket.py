@@ -1,4 +1,4 @@
-"""From orders to the next one: SQL answers what the trainer computed, and only what is better is deployed."""
+"""From orders to the next one: SQL answers equal the trainer's, and only a better model is deployed."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -27,7 +27,7 @@ from tests.basket_model import read_model
 from tests.conftest import Server, Shop, TinyModel
 
 CUSTOMERS = 1200
-ASKED = 1000
+QUERIED = 1000
 TOP = 50
 
 # A checkerboard: customers and products are black or white; each customer buys its own colour, some things often.
@@ -89,9 +89,9 @@ def test_sql_and_python_give_the_same_scores(orders: Connection, trained: run.Re
     )
     orders.execute("set aisle.now = '2024-06-01 00:00+09'")
     try:
-        customers = np.sort(np.random.default_rng(7).choice(baskets.customers, ASKED, replace=False))
-        nothing = np.zeros(ASKED + 1, dtype=np.int64)
-        targets = Targets(customers, np.full(ASKED, float(now)), nothing, nothing[:0])
+        customers = np.sort(np.random.default_rng(7).choice(baskets.customers, QUERIED, replace=False))
+        nothing = np.zeros(QUERIED + 1, dtype=np.int64)
+        targets = Targets(customers, np.full(QUERIED, float(now)), nothing, nothing[:0])
         found = basket_score.candidates(
             baskets, targets, learned, basket_score.neighbours_of(baskets, learned),
             neighbours=options.neighbours, nearest=options.nearest, by_time=False,
@@ -100,7 +100,7 @@ def test_sql_and_python_give_the_same_scores(orders: Connection, trained: run.Re
         rows = answers(orders, [baskets.customer_ids[c] for c in customers], TOP)
     finally:
         orders.execute("reset aisle.now")
-    assert len(rows) == ASKED
+    assert len(rows) == QUERIED
     assert model.parameters["time"] == "days"
     number = {item: n for n, item in enumerate(baskets.item_ids)}
     for customer, (items, given) in zip(customers, rows, strict=True):
@@ -221,7 +221,7 @@ def test_too_few_orders_are_said(database_url: str, connection: Connection) -> N
         run.train(basket.TASK, database_url, basket.Options())
 
 
-# Six customers who order every six days, and hardly anything that differs between them.
+# Six customers who order every six days and hardly differ.
 REGULAR = """
 create table lines (order_id int, who text, item int, at timestamptz);
 insert into lines
@@ -249,7 +249,7 @@ def test_a_small_shop_whose_customers_are_regular_gets_answers(database_url: str
 def test_a_model_that_cannot_answer_is_not_measured(database_url: str, connection: Connection) -> None:
     connection.execute(REGULAR)
     run.train(basket.TASK, database_url, basket.Options(deploy=True))
-    connection.execute("set aisle.now = 'no time at all'")  # which only a question of this moment reads
+    connection.execute("set aisle.now = 'no time at all'")  # which only a query as of now reads
     with pytest.raises(psycopg.Error, match="no time at all"):
         evaluation.evaluate(basket.TASK, connection, baselines=False)
     connection.execute("reset aisle.now")
@@ -273,7 +273,7 @@ def test_an_experiment_goes_on_where_it_was(orders_url: str, orders: Connection)
     assert sorted(mean for _, mean in rows) == pytest.approx(sorted(arm.means["f1_micro"] for arm in table))
     with pytest.raises(errors.InvalidArgumentError, match="no option weight"):
         basket_experiment.try_networks(orders_url, {"weight": [1]}, 1, options)
-    with pytest.raises(errors.InvalidArgumentError, match="less than 1"):
+    with pytest.raises(errors.InvalidArgumentError, match="between 0 and 1"):
         basket_experiment.try_networks(orders_url, {"threshold": [0.5, 1]}, 1, options)
 
 
@@ -283,7 +283,7 @@ def test_a_value_that_an_option_cannot_have_is_said_first(grid: str) -> None:
         experiment._grid((grid,))
 
 
-def test_a_networks_states_are_published_and_kept_by_the_worker(orders_url: str, orders: Connection) -> None:
+def test_a_networks_states_are_loaded_and_kept_by_the_worker(orders_url: str, orders: Connection) -> None:
     network = NetworkOptions(epochs=1, hidden=8, dimensions=8, product_epochs=1)
     result = run.train(basket.TASK, orders_url, basket.Options(model="attention-gru", network=network, deploy=False))
     assert 0 < result.metrics["network alone"]["recall@10"] < 1
@@ -334,7 +334,7 @@ def test_where_nobody_has_two_orders_baskets_are_completed(database_url: str, co
 
     (*rows,) = evaluation.evaluate(basket.TASK, connection, baselines=True)
     if find_spec("xgboost"):
-        assert rows[-1]["answer"] == "xgboost: This baseline learns from customers with two orders, and there are none."
+        assert rows[-1]["answer"] == "xgboost: This baseline needs customers with two orders; there are none."
         assert rows[-1].keys() == rows[0].keys()
 
 

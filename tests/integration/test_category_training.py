@@ -1,4 +1,4 @@
-"""`aisle train category` and `aisle evaluate category`: which rows teach, and which measure what."""
+"""`aisle train category` and `aisle evaluate category`: which rows train, and which measure."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ QUICK = category.Options(
 
 @pytest.fixture
 def products(shop: Shop) -> Shop:
-    """240 products of two categories, of which every fifth measures and every sixth of the others calibrates."""
+    """240 products of two categories: every fifth measures, every sixth of the others calibrates."""
     shop.create()
     shop.execute("alter table shop.products add split text")
     shop.execute(
@@ -66,7 +66,7 @@ def test_a_live_model_that_cannot_be_measured_stays() -> None:
     metrics: dict[str, Any] = {"accuracy": 0.9, "TF-IDF + linear SVM": {"accuracy": 0.8}, "live": {"model_id": 1}}
     verdict = category.TASK.verdict(metrics, QUICK)
     assert (verdict.passed, verdict.deploys) == (None, False)
-    assert "live model has learned from all held-out rows" in verdict.reason
+    assert "live model, which has learned from all held-out rows" in verdict.reason
     metrics["live"]["accuracy"] = 0.8
     assert category.TASK.verdict(metrics, QUICK).passed
     metrics["accuracy"] = 0.7
@@ -79,7 +79,7 @@ def test_the_baseline_answers_for_held_out_rows_that_have_a_category_and_learns_
 ) -> None:
     model_id = run.train(category.TASK, database_url, QUICK).model_id
     held_out = len(loading.heldout_of(products.connection, model_id))
-    # Half of the rows that measure are not labelled any more, the others have a new label and are to train on.
+    # Half of the held-out rows lose their label; the others get a new one and train.
     products.execute("update shop.products set category = null where id % 10 = 0")
     products.execute("update shop.products set category = 'cake', split = 'train' where id % 10 = 5")
     rows = {row["answer"]: row for row in evaluation.evaluate(category.TASK, products.connection, baselines=True)}
@@ -96,12 +96,12 @@ def test_a_baseline_that_cannot_be_fitted_is_no_reason_not_to_train(
     result = run.train(category.TASK, database_url, replace(QUICK, baseline=True))
     assert model_registry.live(products.connection, "category") == result.model_id
     svm = evaluation.evaluate(category.TASK, products.connection, baselines=True)[-1]
-    assert "nothing in these texts to learn from" in svm["answer"]
+    assert "no features in these texts" in svm["answer"]
     assert svm["accuracy"] is None
 
 
 def test_a_long_text_without_spaces_is_no_ngram_of_a_model(products: Shop, database_url: str) -> None:
-    # A thousand syllables of three bytes, which cannot be compressed to what an index takes.
+    # A thousand syllables of three bytes do not compress to the size of an index entry.
     products.execute(
         "update shop.products set maker ="
         " (select string_agg(chr(44032 + abs(hashint4(i) % 11172)), '') from generate_series(1, 1000) i)"

@@ -13,14 +13,14 @@ from aisle.embedder.customer_vectors import CustomerEmbedder
 from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
 from tests.acceptance.conftest import wait_until
-from tests.conftest import Shop, publish_tiny_basket, publish_tiny_model
+from tests.conftest import Shop, load_tiny_basket, load_tiny_model
 
 RATE = 100  # rows a second: 500 a step
 
 
 @pytest.fixture
 def products(shop: Shop) -> Shop:
-    publish_tiny_model(shop.connection)
+    load_tiny_model(shop.connection)
     shop.create()
     shop.attach()
     shop.execute("insert into shop.products (id, name) select i, 'tea ' || i from generate_series(1, 1200) i")
@@ -55,7 +55,7 @@ def compare(shop: Shop, task: str = "category", rate: int = RATE) -> list[int]:
     raise AssertionError(f"The pass does not end: {found}")
 
 
-def test_what_no_trigger_told_of_is_mended_within_a_pass(products: Shop) -> None:
+def test_what_no_trigger_logged_is_mended_within_a_pass(products: Shop) -> None:
     assert compare(products) == [0, 0, 0], "1,200 rows in steps of 500."
     silently(products, "update shop.products set name = '커피' where id in (3, 777)")
     silently(products, "insert into shop.products (id, name) values (5000, 'tea')")
@@ -106,7 +106,7 @@ def test_customers_are_compared_with_their_orders(shop: Shop) -> None:
         " from generate_series(1, 200) i; create index on shop.orders (customer)"
     )
     shop.execute("select aisle.attach_orders('shop.orders', 'id', 'item', 'customer', 'at')")
-    publish_tiny_basket(shop.connection, {"41": (1, 0), "42": (0, 1)})
+    load_tiny_basket(shop.connection, {"41": (1, 0), "42": (0, 1)})
     shop.execute("select aisle._enqueue_stale()")
     drain(shop.connection, [CustomerEmbedder()])
     assert sum(compare(shop, "basket", 4)) == 0
@@ -120,7 +120,7 @@ def test_customers_are_compared_with_their_orders(shop: Shop) -> None:
     assert sum(compare(shop, "basket", 4)) == 0
 
 
-def test_a_view_is_kept_in_step_by_comparing_it_once_a_pass(products: Shop) -> None:
+def test_a_view_is_kept_up_to_date_by_comparing_it_once_a_pass(products: Shop) -> None:
     products.execute("select aisle.detach('items')")
     products.execute("create view shop.listed as select * from shop.products where price is null")
     products.attach("shop.listed")
@@ -143,4 +143,4 @@ def test_a_real_worker_compares_and_mends(products: Shop, database_url: str) -> 
         wait_until(lambda: products.value(query) == "음료 > 커피", "the row that nothing told of is mended")
         os.kill(worker.pid, signal.SIGTERM)
         _, said = worker.communicate(timeout=30)
-    assert "category: rows that had changed without a trigger's word: 1" in said
+    assert "category: rows that changed without a trigger: 1" in said

@@ -17,7 +17,7 @@ from aisle.cli import aisle
 from aisle.db import Connection, doctor, embedded, grants
 from aisle.db.doctor import Finding
 from aisle.trainers import indexes
-from tests.conftest import Server, Shop, TinyModel, publish_tiny_basket, publish_tiny_recommender
+from tests.conftest import Server, Shop, TinyModel, load_tiny_basket, load_tiny_recommender
 
 ITEMS = 12_000  # enough for an index
 
@@ -38,8 +38,8 @@ def healthy(shop: Shop, tiny_model: TinyModel) -> Shop:
         " line_order_id => 'order_id')"
     )
     shop.execute("insert into shop.products (id, name) values (41, 'tea'), (42, '커피')")
-    publish_tiny_recommender(shop.connection, {41: (None, (1, 0), (0, 1)), 42: (None, (0, 1), (1, 0))})
-    publish_tiny_basket(shop.connection, {"41": (1, 0)}, {"bob": ((1, 0), ["41"])})
+    load_tiny_recommender(shop.connection, {41: (None, (1, 0), (0, 1)), 42: (None, (0, 1), (1, 0))})
+    load_tiny_basket(shop.connection, {"41": (1, 0)}, {"bob": ((1, 0), ["41"])})
     shop.forget_jobs()
     return shop
 

@@ -1,4 +1,4 @@
-"""Draining the queue: the vector that is stored is always that of the committed row, whatever happened meanwhile."""
+"""Draining the queue: the stored vector always belongs to the committed row, whatever happened meanwhile."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,13 +22,13 @@ LN4 = round(float(np.float16(np.log(4))), 3)  # n-grams are stored in half preci
 
 
 def vector_of(text: str, dimensions: int) -> list[float]:
-    """What the fake encoder makes of a text: its length, and 1."""
+    """The fake encoder's vector of a text: its length, and 1."""
     return [float(len(text)), 1.0, *[0.0] * (dimensions - 2)]
 
 
 @dataclass
 class FakeEncoder:
-    """Stands for a transformer: notes what it is given, and lets a test act while the model runs."""
+    """A fake transformer: records its inputs, and lets a test act while the model runs."""
 
     dimensions: int = 2
     batches: list[list[str]] = field(default_factory=list)
@@ -62,16 +62,16 @@ def other(database_url: str) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def products(shop: Shop, publish: Callable[..., TinyModel]) -> Shop:
+def products(shop: Shop, load_model: Callable[..., TinyModel]) -> Shop:
     """An attached table, and a live model whose rows have vectors of an encoder that only the worker can run."""
     shop.create()
     shop.attach()
-    publish(encoder="fake")
+    load_model(encoder="fake")
     return shop
 
 
 def load(shop: Shop, encoder: FakeEncoder, model_id: int | None = None) -> Generation:
-    """Return a generation with the fake encoder in place of the one that the database would hold."""
+    """Return a generation with the fake encoder in place of a stored one."""
     model_id = model_id or shop.value("select max(model_id) from aisle._models")
     shop.execute("update aisle._models set encoder = null where model_id = %s", [model_id])
     generation = Generation.load(shop.connection, model_id)
@@ -94,7 +94,7 @@ def test_an_empty_queue_is_no_work(products: Shop) -> None:
     assert encoder.batches == []
 
 
-def test_without_a_model_there_is_nothing_to_keep_in_step(shop: Shop) -> None:
+def test_without_a_model_there_is_nothing_to_keep_up_to_date(shop: Shop) -> None:
     shop.create()
     shop.attach()
     shop.insert("녹차")
@@ -122,10 +122,10 @@ def test_the_ngram_vector_is_added_to_the_encoder_at_its_scale(products: Shop) -
     assert products.vectors() == {"1": [round(2 + 2 * float(np.float16(np.log(4))), 3), 1]}
 
 
-def test_the_encoder_reads_name_manufacturer_and_details(shop: Shop, publish: Callable[..., TinyModel]) -> None:
+def test_the_encoder_reads_name_manufacturer_and_details(shop: Shop, load_model: Callable[..., TinyModel]) -> None:
     shop.create()
     shop.attach(text_columns=["specs"])
-    publish(encoder="fake")
+    load_model(encoder="fake")
     shop.execute(
         "insert into shop.products values (1, ' 녹차 ', 'M', '빵', '100g', 5), (2, '커피', null, null, ' ', 6)"
     )
@@ -143,7 +143,7 @@ def test_any_text_has_a_vector(products: Shop, name: str | None) -> None:
     assert products.vectors() == {"1": [len((name or "").strip()), 1]}
 
 
-def test_batches_are_of_the_size_asked_for(products: Shop) -> None:
+def test_batches_are_of_the_size_given(products: Shop) -> None:
     products.insert(*["tea"] * 7)
     encoder = FakeEncoder()
     done: list[int] = []
@@ -171,7 +171,7 @@ def test_a_batch_gets_the_vector_that_each_row_would_get_alone(products: Shop) -
     assert products.vectors() == together
 
 
-# ---- the shop goes on while the model runs ----
+# ---- the shop writes while the model runs ----
 
 
 @pytest.mark.trap(17)
@@ -232,7 +232,7 @@ def test_a_row_that_is_deleted_meanwhile_leaves_nothing_behind(products: Shop, o
 
 def test_a_prediction_without_a_vector_goes_with_its_row(products: Shop) -> None:
     model = products.value("select model_id from aisle._live_models where task = 'category'")
-    products.execute(  # as a training that copies vectors first, then predictions, leaves of a row deleted in between
+    products.execute(  # training copies vectors, then predictions: so does a row deleted in between remain
         "insert into aisle._item_predictions values (%s, '77', 'x', 1, 'x', 1, '')", [model]
     )
     products.execute("select aisle._enqueue_stale()")
@@ -267,12 +267,12 @@ def test_a_row_that_is_deleted_and_comes_back_has_the_vector_of_what_came_back(
 
 
 def test_a_view_that_changed_without_a_trigger_is_not_given_an_older_vector(
-    shop: Shop, publish: Callable[..., TinyModel], other: Connection
+    shop: Shop, load_model: Callable[..., TinyModel], other: Connection
 ) -> None:
     shop.create(table="shop.stock")
     shop.execute("create view shop.products as select * from shop.stock where name is not null")
     shop.attach()
-    publish(encoder="fake")
+    load_model(encoder="fake")
     shop.execute("insert into shop.stock (id, name) values (1, 'tea')")
     shop.execute("select aisle._enqueue_stale()")
     encoder = FakeEncoder()
@@ -307,7 +307,7 @@ def test_no_transaction_is_open_while_the_model_runs(products: Shop, other: Conn
 def test_a_shop_that_locks_its_table_never_deadlocks_with_the_worker(
     products: Shop, other: Connection, database_url: str, statement: str
 ) -> None:
-    """The shop has the table and wants the jobs; the worker, which wants to read the table, must not have them."""
+    """The shop locks the table and waits for the jobs; the worker waits for the table, so it must not hold them."""
     products.insert("tea", "커피")
     encoder = FakeEncoder()
     errors: list[Exception] = []
@@ -329,7 +329,7 @@ def test_a_shop_that_locks_its_table_never_deadlocks_with_the_worker(
     with other.transaction():
         other.execute("lock table shop.products in access exclusive mode")
         locked.set()
-        while not db.fetch_value(  # the worker wants to write
+        while not db.fetch_value(  # the worker waits to write
             products.connection, "select count(*) from pg_locks where not granted and pid <> pg_backend_pid()"
         ):
             assert worker.is_alive(), f"The worker ended without waiting: {errors}"
@@ -407,9 +407,9 @@ def test_running_out_of_memory_charges_no_row_and_gives_the_lease_back(products:
 # ---- generations ----
 
 
-def test_two_generations_are_kept_in_step(products: Shop, publish: Callable[..., TinyModel]) -> None:
+def test_two_generations_are_kept_up_to_date(products: Shop, load_model: Callable[..., TinyModel]) -> None:
     products.insert("tea", "커피")
-    newer = publish(dimensions=3, encoder="fake", deploy=False)
+    newer = load_model(dimensions=3, encoder="fake", deploy=False)
     generations = [
         load(products, FakeEncoder(dimensions), model_id)
         for model_id, dimensions in products.execute("select model_id, dimensions from aisle._models").fetchall()
@@ -428,13 +428,13 @@ def test_two_generations_are_kept_in_step(products: Shop, publish: Callable[...,
 
 
 def test_a_generation_that_is_dropped_is_forgotten_and_a_new_one_is_loaded(
-    products: Shop, publish: Callable[..., TinyModel]
+    products: Shop, load_model: Callable[..., TinyModel]
 ) -> None:
     embedder = ItemEmbedder()
     older = products.value("select model_id from aisle._models")
     products.execute("update aisle._models set encoder = null")
     assert embedder.generations(products.connection) == [older]
-    newer = publish(dimensions=3)
+    newer = load_model(dimensions=3)
     assert embedder.generations(products.connection) == [older, newer.model_id]
     products.execute("select aisle._drop_model(%s)", [older])
     assert embedder.generations(products.connection) == [newer.model_id]

@@ -65,7 +65,7 @@ def products(connection: db.Connection) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for checkpoints that no other run shares."""
+    """A folder for this run's checkpoints."""
     monkeypatch.setenv("AISLE_HOME", str(tmp_path))
     return tmp_path
 
@@ -92,7 +92,7 @@ def test_rows_get_the_weighted_sum_of_encoder_and_ngrams(trained: run.Result, co
     expected = generation.embed(
         generation.tokenise([(row[2], None, None) for row in rows]), np.array([row[3] for row in rows], np.float32)
     )
-    # bfloat16 keeps eight bits, and a batch of other texts rounds elsewhere.
+    # bfloat16 keeps eight bits, and another batch rounds differently.
     assert np.array([row[1] for row in rows]) == pytest.approx(expected, abs=0.05 * float(np.abs(expected).max()))
     assert trained.metrics["accuracy"] > 0.8, "words tell these categories apart; something is not learned"
 
@@ -116,7 +116,7 @@ def test_sql_confidences_equal_torchs(trained: run.Result, connection: db.Connec
 def test_training_starts_from_the_live_encoder(
     trained: run.Result, connection: db.Connection, database_url: str, tiny_encoder: Path, home: Path
 ) -> None:
-    """At a learning rate of nothing, the transformer and the head stay those of the live model."""
+    """With a learning rate near 0, transformer and head stay those of the live model."""
     before = set((home / "training").iterdir())
     still = replace(QUICK, epochs=1, learning_rate=1e-12, head_learning_rate=0.0)
     ngrams = NgramOptions(dimensions=16, epochs=1)
@@ -205,7 +205,7 @@ def test_killed_fine_tuning_goes_on_from_its_last_epoch(
     )
     again = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert again.returncode == 0, again.stderr
-    assert "Going on from the last epoch of an earlier run." in again.stderr
+    assert "Continuing from the last epoch of an earlier run." in again.stderr
     assert "epoch 1/11" not in again.stderr
 
 
@@ -236,7 +236,7 @@ def _set_nan(folder: Path) -> None:
 
 
 def _forget_words(folder: Path) -> None:
-    """Leave vectors for ten tokens of the tokenizer's many."""
+    """Leave vectors for only ten of the tokenizer's tokens."""
 
     def cut(weights: dict[str, torch.Tensor]) -> None:
         weights["embeddings.word_embeddings.weight"] = weights["embeddings.word_embeddings.weight"][:10].clone()
@@ -280,7 +280,7 @@ def _remove_pad_token(folder: Path) -> None:
         (_remove_weights, "cannot be loaded: OSError"),
         (_spoil_tokenizer, "cannot be loaded"),
         (_widen, "cannot be loaded"),
-        (_set_nan, "hold NaN or infinity, in encoder.layer.0.output.dense.weight"),
+        (_set_nan, "contain NaN or infinity, in encoder.layer.0.output.dense.weight"),
         (_forget_words, r"has \d+ tokens, and the model vectors for 10"),
         (_remove_pad_token, "no token to pad texts with"),
         (_remove_tokenizer, "does not know 100% of the catalogue's words"),
@@ -324,7 +324,7 @@ def test_an_encoder_reads_no_more_than_it_has_positions_for(
 
 
 def test_a_decoder_whose_tokenizer_has_no_token_to_pad_with(tmp_path: Path) -> None:
-    """GPT-2's tokenizer has none, and makes no tokens of an empty text."""
+    """GPT-2's tokenizer has no padding token, and returns no tokens for an empty text."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import GPT2Config, GPT2Model, PreTrainedTokenizerFast
 
@@ -353,7 +353,7 @@ def test_a_texts_vector_does_not_depend_on_longer_neighbours(
     longer = ["녹차 커피 우유 주스 식빵 머핀", "쿠키 팝콘 감자칩 비스킷 단팥빵 바게트 쿠키 팝콘"]
     among_equals = encoder.encode_texts(short)
     assert (encoder.encode_texts([*longer, *short])[len(longer) :] == among_equals).all()
-    # How many texts of one length there are may change the rounding: docs/how-it-works.md names the bound.
+    # The number of texts of one length may change the rounding: docs/how-it-works.md gives the bound.
     alone = np.concatenate([encoder.encode_texts([text]) for text in short])
     assert np.abs(alone - among_equals).max() < 0.01, "The vectors have length 1."
 
@@ -384,7 +384,7 @@ def test_fit_in_freezes_word_embeddings_only_where_it_must(tiny_encoder: Path) -
     assert "word embeddings frozen" in lines[1]
     with pytest.raises(errors.InvalidArgumentError, match="even with frozen"):
         fine_tuning.fit_in_memory(model, FineTuningOptions(fit_in="1GB"), lines.append)
-    with pytest.raises(errors.InvalidArgumentError, match="no size"):
+    with pytest.raises(errors.InvalidArgumentError, match="not a size"):
         fine_tuning.fit_in_memory(model, FineTuningOptions(fit_in="much"), lines.append)
 
 
@@ -420,7 +420,7 @@ def test_what_a_killed_worker_left_of_an_encoder_is_removed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A worker that is killed again and again while it loads fills no disk."""
+    """A worker that is killed repeatedly while it loads does not fill the disk."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     code = (

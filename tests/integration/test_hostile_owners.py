@@ -18,7 +18,7 @@ from aisle.embedder.pipeline import drain
 from aisle.embedder.worker import Options, Worker
 from aisle.trainers.category.products import read_catalogue
 from aisle.trainers.recommender.events import read_events
-from tests.conftest import Server, Shop, publish_tiny_basket, publish_tiny_model, publish_tiny_recommender
+from tests.conftest import Server, Shop, load_tiny_basket, load_tiny_model, load_tiny_recommender
 
 # A sequence keeps what a transaction that is rolled back does.
 SPY = """
@@ -135,7 +135,7 @@ def do_everything(hostile: Hostile) -> None:
 def test_a_value_of_a_type_of_the_owners_is_written_by_its_output_function(
     hostile: Hostile, kind: str, role: str
 ) -> None:
-    publish_tiny_model(hostile.connection)
+    load_tiny_model(hostile.connection)
     value = own_type(hostile, kind)
     hostile.as_keeper(
         "create table shop.products (id bigint generated always as identity primary key, name text, maker text, "
@@ -150,8 +150,8 @@ def test_a_value_of_a_type_of_the_owners_is_written_by_its_output_function(
         assert isinstance(errors.translate(refused.value), errors.UnsuitableRelationError)
         return
     hostile.attach(**given)
-    publish_tiny_basket(hostile.connection, {"1": (1, 0)})
-    publish_tiny_recommender(hostile.connection, {1: ("x", (1, 0), (0, 1))})
+    load_tiny_basket(hostile.connection, {"1": (1, 0)})
+    load_tiny_recommender(hostile.connection, {1: ("x", (1, 0), (0, 1))})
     hostile.as_keeper(
         "insert into shop.products (name, category) values ('tea', 'x'), ('bread', 'y');"
         "update shop.products set name = 'another tea' where id = 1;"
@@ -165,7 +165,7 @@ def test_a_value_of_a_type_of_the_owners_is_written_by_its_output_function(
 @pytest.mark.trap(41)
 @pytest.mark.parametrize("table", ["items", "orders", "lines"])
 def test_a_column_that_becomes_one_of_another_type(hostile: Hostile, table: str) -> None:
-    publish_tiny_model(hostile.connection)
+    load_tiny_model(hostile.connection)
     own_type(hostile, "enum")
     hostile.as_keeper(
         "create table shop.products (id bigint primary key, name text, maker text, category text);"
@@ -214,7 +214,7 @@ def test_events_of_the_owners_types(hostile: Hostile) -> None:
         "select aisle.attach_interactions('shop.visits', 'visitor', 'product', 'at', context_columns => array['mood'],"
         " review => 'note', rating => 'stars')"
     )
-    publish_tiny_recommender(hostile.connection, {1: ("x", (1, 0), (0, 1)), 2: ("y", (0, 1), (1, 0))})
+    load_tiny_recommender(hostile.connection, {1: ("x", (1, 0), (0, 1)), 2: ("y", (0, 1), (1, 0))})
     assert read_events(hostile.connection, ["user", "item", "mood"]).context_values == {"mood": ["tea"]}
     hostile.execute("select * from aisle.recommend('ann', exclude_seen => false)")
     hostile.execute("select review, rating from aisle._interactions")
@@ -288,7 +288,7 @@ def test_a_view_of_somebody_who_is_trusted_is_attached(viewed: Hostile) -> None:
 def test_code_that_comes_after_attaching_is_not_run(
     viewed: Hostile, server: Server, database_url: str, change: str
 ) -> None:
-    publish_tiny_model(viewed.connection)
+    load_tiny_model(viewed.connection)
     if change == "view":
         viewed.execute("create view shop.products as select id, name, maker, category from shop.base")
     else:
@@ -373,7 +373,7 @@ def test_an_administrator_cannot_point_attachments_at_another_table(
 def test_nobody_holds_up_deploys_and_trainings_without_a_right(shop: Shop, login: Callable[..., Connection]) -> None:
     from aisle.trainers.run import only_trainer
 
-    model = publish_tiny_model(shop.connection, deploy=False)
+    model = load_tiny_model(shop.connection, deploy=False)
     roles = [login(), login(), login()]
     grants.grant(shop.connection, "reader", roles[1].info.user)
     grants.grant(shop.connection, "worker", roles[2].info.user)
@@ -416,7 +416,7 @@ def test_row_security_that_is_switched_on_for_every_new_table(empty_url: str, lo
         )
     migrations.migrate(empty_url)
     with db.connect(empty_url) as connection:
-        model = publish_tiny_model(connection)
+        model = load_tiny_model(connection)
         secured = "select relname from pg_class where relnamespace = 'aisle'::regnamespace and relrowsecurity"
         assert connection.execute(secured).fetchall() == [], "Nobody would see a row of ours."
         connection.execute(f"alter table aisle.item_vectors_{model.model_id} enable row level security".encode())

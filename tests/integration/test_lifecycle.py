@@ -33,12 +33,12 @@ from tests.conftest import (
     Server,
     Shop,
     TinyModel,
-    publish_tiny_basket,
-    publish_tiny_model,
-    publish_tiny_recommender,
+    load_tiny_basket,
+    load_tiny_model,
+    load_tiny_recommender,
 )
 
-Publish = Callable[..., TinyModel]
+LoadModel = Callable[..., TinyModel]
 CLIENTS, SWAPS = 4, 20
 REVISIONS = migrations.revisions()
 
@@ -81,14 +81,14 @@ def open_tiny_shop(shop: Shop) -> None:
     shop.insert("녹차", "커피", "식빵", "녹차 커피")
     shop.execute("insert into shop.visits values ('ann', 1, '2024-01-01'), ('bob', 3, '2024-01-02')")
     shop.execute("insert into shop.lines values ('a', 'ann', '2024-01-01', 1), ('b', 'bob', '2024-01-02', 2)")
-    publish_tiny_model(shop.connection, dimensions=3, scale=2)
-    publish_tiny_model(shop.connection)
+    load_tiny_model(shop.connection, dimensions=3, scale=2)
+    load_tiny_model(shop.connection)
     shop.execute("select aisle._enqueue_stale()")
     drain(shop.connection, [ItemEmbedder()])
-    publish_tiny_recommender(
+    load_tiny_recommender(
         shop.connection, {1: (None, (1, 0), (0, 1)), 2: (None, (0.3, 2), (1, 0)), 3: (None, (0.1, 1), (1, 1))}
     )
-    publish_tiny_basket(shop.connection, {"1": (1, 0), "2": (0.6, 0.8), "3": (0, 1)}, {"bob": ((0.6, 0.8), ("2", "3"))})
+    load_tiny_basket(shop.connection, {"1": (1, 0), "2": (0.6, 0.8), "3": (0, 1)}, {"bob": ((0.6, 0.8), ("2", "3"))})
 
 
 # ---- deploys ----
@@ -99,7 +99,7 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
     """Four clients ask and the shop writes, while an encoder's generation takes over and is taken back, many times."""
     connection = shop.connection
     small_shop.open_shop(connection, rows=60)
-    old = small_shop.publish(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
+    old = small_shop.load_model(connection, "ngram", dimensions=small_shop.OTHER_DIMENSIONS)
     drain(connection, [ItemEmbedder()])
     stop, asked, rounds = threading.Event(), threading.Semaphore(0), [0] * CLIENTS
 
@@ -142,7 +142,7 @@ def test_a_model_of_another_size_takes_over_unnoticed(shop: Shop, database_url: 
     with ThreadPoolExecutor() as threads:
         running: list[Future[Any]] = [threads.submit(ask, client) for client in range(CLIENTS)]
         try:
-            new = small_shop.publish(connection, "encoder", encoder=small_shop.build_encoder(tmp_path), deploy=False)
+            new = small_shop.load_model(connection, "encoder", encoder=small_shop.build_encoder(tmp_path), deploy=False)
             drain(connection, [ItemEmbedder()])
             running += [threads.submit(write), threads.submit(embed)]
             for swap in range(SWAPS):
@@ -183,7 +183,9 @@ def test_what_is_not_attached_any_more_cannot_be_stale(models: Shop, kind: str) 
     if kind == "interactions":
         models.execute("select aisle.detach('orders')")  # which would serve
     models.execute("select aisle.detach(%s)", [kind])
-    with pytest.raises(errors.NotAttachedError, match=f"What the {task} model learned from is not attached any more"):
+    with pytest.raises(
+        errors.NotAttachedError, match=f"The table that the {task} model learned from is no longer attached"
+    ):
         drift.examine(task_of(task), models.connection)
 
 
@@ -200,7 +202,7 @@ def test_one_task_that_cannot_be_trained_again_stops_no_other(models: Shop, data
     assert done.exit_code == 1
     assert "category: not stale." in done.output
     for task in ("recommender", "basket"):
-        assert done.output.count(f"{task}: What the {task} model learned from is not attached any more") == 1
+        assert done.output.count(f"{task}: The table that the {task} model learned from is no longer attached") == 1
 
 
 def test_one_task_whose_table_cannot_be_read_stops_no_other(models: Shop, database_url: str) -> None:
@@ -219,7 +221,7 @@ def test_one_task_whose_table_cannot_be_read_stops_no_other(models: Shop, databa
 @pytest.mark.trap(21)
 def test_after_a_rollback_the_answers_are_those_from_before(models: Shop) -> None:
     before = answers(models.connection)
-    other = publish_tiny_model(models.connection, dimensions=4, scale=3, deploy=False)
+    other = load_tiny_model(models.connection, dimensions=4, scale=3, deploy=False)
     models.execute("select aisle._enqueue_stale()")
     drain(models.connection, [ItemEmbedder()])
     assert answers(models.connection) == before, "A generation that is filled is not asked."
@@ -230,8 +232,8 @@ def test_after_a_rollback_the_answers_are_those_from_before(models: Shop) -> Non
     assert answers(models.connection) == before
 
 
-def test_a_deploy_of_what_is_live_asks_for_no_force(shop: Shop, publish: Publish) -> None:
-    model_id = publish().model_id
+def test_a_deploy_of_what_is_live_asks_for_no_force(shop: Shop, load_model: LoadModel) -> None:
+    model_id = load_model().model_id
     shop.execute("update aisle._models set passed_gate = false")
     assert shop.value("select aisle.deploy(%s)", [model_id]) == f"Model {model_id} answers for category already."
 
@@ -268,13 +270,13 @@ def test_what_was_learned_from_events_outlives_a_reload_of_the_table(models: Sho
     drain(models.connection, [ItemEmbedder(), FactorEmbedder()])
     assert models.execute(learned).fetchall() == before != []
     assert answers(models.connection)[QUESTIONS[5]] == asked[QUESTIONS[5]]
-    publish_tiny_recommender(models.connection, {1: (None, (1, 0), (0, 1))})
+    load_tiny_recommender(models.connection, {1: (None, (1, 0), (0, 1))})
     models.execute("select aisle.prune('recommender', 1)")
     assert models.value("select count(*) from aisle._learned_factors") == 0
 
 
-def test_a_model_that_is_compared_replaces_only_what_it_was_compared_with(shop: Shop, publish: Publish) -> None:
-    first, better, by_hand = publish(), publish(deploy=False), publish(deploy=False)
+def test_a_model_that_is_compared_replaces_only_what_it_was_compared_with(shop: Shop, load_model: LoadModel) -> None:
+    first, better, by_hand = load_model(), load_model(deploy=False), load_model(deploy=False)
     metrics = {"accuracy": 0.9, "live": {"model_id": first.model_id, "accuracy": 0.8}}
 
     def end(told: bool | None) -> tuple[bool, str]:
@@ -307,10 +309,10 @@ def test_a_category_model_is_compared_on_rows_that_neither_has_learned_from() ->
     assert (verdict.passed, verdict.deploys) == (None, False), "There was no such row."
 
 
-def test_a_candidate_is_asked_what_the_live_model_is_asked(models: Shop) -> None:
+def test_a_candidate_gets_the_queries_of_the_live_model(models: Shop) -> None:
     """A candidate of the same vectors answers alike; one that knows other categories, users and items does not."""
     connection = models.connection
-    twin = publish_tiny_model(connection, deploy=False).model_id
+    twin = load_tiny_model(connection, deploy=False).model_id
     live = model_registry.require_live(connection, "category")
     assert overlap.compare(connection, category.TASK, live, twin, 2, exclude_seen=True) == {"asked": 4, "overlap@2": 1}
     models.execute(
@@ -322,7 +324,7 @@ def test_a_candidate_is_asked_what_the_live_model_is_asked(models: Shop) -> None
     assert compared == {"asked": 4, "overlap@3": pytest.approx(1 / 3)}
 
     live = model_registry.require_live(connection, "recommender")
-    other = publish_tiny_recommender(connection, {2: (None, (1, 0), (0, 1)), 3: (None, (0.1, 1), (1, 1))})
+    other = load_tiny_recommender(connection, {2: (None, (1, 0), (0, 1)), 3: (None, (0.1, 1), (1, 1))})
     # Ann has seen 1 and is told 2 and 3 by both; Bob, who has seen 3, is told 1 and 2 by the one and 2 by the other.
     assert overlap.compare(connection, recommender.TASK, live, other, 5, exclude_seen=True) == {
         "asked": 2,
@@ -340,7 +342,7 @@ def test_a_category_model_is_stale_when_the_shop_has_moved_on(shop: Shop) -> Non
     """40 items, tea and coffee by halves, of which the model was sure; then 60 of bread come, of which it is not."""
     shop.create()
     shop.attach()
-    model = publish_tiny_model(shop.connection)
+    model = load_tiny_model(shop.connection)
 
     def insert(first: int, last: int, kind: str) -> None:
         shop.execute(
@@ -370,7 +372,7 @@ def test_a_category_model_is_stale_when_the_shop_has_moved_on(shop: Shop) -> Non
     assert stale.confidence == pytest.approx(0.9 - 0.5, abs=1e-4), "Tea or coffee: it does not know."
     assert len(drift.reasons(stale, Limits())) == 3
     loose = Limits(new_rows=0.7, mix=0.7)
-    assert drift.reasons(stale, loose) == ["it is less sure of new items by 0.400 (limit: 0.05)"]
+    assert drift.reasons(stale, loose) == ["its mean confidence in new items is lower by 0.400 (limit: 0.05)"]
 
 
 def test_a_basket_model_is_stale_when_orders_have_come(models: Shop) -> None:

@@ -28,7 +28,7 @@ from aisle.trainers.recommender import task as recommender
 from aisle.trainers.recommender.events import read_events, read_items
 from aisle.trainers.recommender.options import TowerOptions
 from tests.basket_model import read_model
-from tests.conftest import Server, Shop, publish_tiny_basket, publish_tiny_model, publish_tiny_recommender
+from tests.conftest import Server, Shop, load_tiny_basket, load_tiny_model, load_tiny_recommender
 
 LARGEST, SMALLEST = 1e9, 1e-30  # of a weight or a quantity
 NO_NUMBERS = ["NaN", "Infinity", "-Infinity", "1e39", "-1e39", "1e300", "1001000000", None]
@@ -160,7 +160,7 @@ def test_odd_events_stop_no_training_and_are_counted(database_url: str, connecti
     assert [line for line in lines if "eft out" in line or "Counted" in line] == [
         "Left out: 2 rows of public.visits, whose column at holds no time in the years 1 to 9999.",
         "Counted as 1: 3 rows of public.visits, whose column weight holds NaN, infinity, or more than 10^9.",
-        "Events left out, about items that are not attached: 1.",
+        "Events left out because their items are not attached: 1.",
     ]
     for user in range(1, 6):
         assert connection.execute("select item_id from aisle.recommend(%s, 5)", [user]).rowcount == 5
@@ -188,7 +188,7 @@ def test_odd_orders_stop_no_training_and_are_counted(database_url: str, connecti
 
 def test_numbers_of_vectors_that_make_products_round_to_0_are_0(shop: Shop) -> None:
     """pgvector raises an error for such a product, and answers multiply what is stored."""
-    model_id = publish_tiny_recommender(shop.connection, {})
+    model_id = load_tiny_recommender(shop.connection, {})
     copy_rows(
         shop.connection,
         "user_vectors",
@@ -228,10 +228,10 @@ def any_shop(server: Server, template: str) -> Iterator[Shop]:
             "select aisle.attach_interactions('visits', 'who', 'product', 'at', 'weight', time_zone => 'Asia/Seoul');"
             "select aisle.attach_orders('lines', 'id', 'product', 'who', 'at', quantity => 'quantity');"
         )
-        publish_tiny_model(connection)
+        load_tiny_model(connection)
         shop.execute("insert into products values ('1', 'tea', null, 'drinks'), ('2', 'jam', null, 'food')")
-        publish_tiny_recommender(connection, {1: ("drinks", (1, 0), (0, 1)), 2: ("food", (0, 1), (1, 0))})
-        publish_tiny_basket(connection, {"1": (1, 0), "2": (0, 1)}, {"bob": ((1, 0), ["2"])})
+        load_tiny_recommender(connection, {1: ("drinks", (1, 0), (0, 1)), 2: ("food", (0, 1), (1, 0))})
+        load_tiny_basket(connection, {"1": (1, 0), "2": (0, 1)}, {"bob": ((1, 0), ["2"])})
         yield shop
 
 
@@ -319,7 +319,7 @@ def test_a_long_history_has_a_score_however_it_decays(shop: Shop, decay: float) 
     events(shop)
     shop.execute("create table products (id text primary key, name text); insert into products values ('1', 'tea')")
     shop.execute("select aisle.attach_items('products', 'id', 'name')")
-    model_id = publish_tiny_recommender(shop.connection, {1: (None, (1, 0), (0, 1))})
+    model_id = load_tiny_recommender(shop.connection, {1: (None, (1, 0), (0, 1))})
     repeats = {"seen": 1, "count": 0, "recency": 1, "decay": decay, "context": {}}
     shop.execute(
         "update aisle._models set parameters = parameters || jsonb_build_object('repeats', %s::jsonb)"

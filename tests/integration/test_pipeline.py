@@ -1,4 +1,4 @@
-"""Batches under way: whose fault a failure is, what a lease outlives, and one loop for every task."""
+"""The pipeline: failures of rows and of models, leases, and one loop for every task."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ from aisle import db
 from aisle.cli import aisle
 from aisle.db import Connection
 from aisle.embedder import queue
-from aisle.embedder.backoff import is_outage
+from aisle.embedder.backoff import is_unusable
 from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import Pipeline, drain
 from tests.conftest import Shop, TinyModel
@@ -32,11 +32,11 @@ def other(database_url: str) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def products(shop: Shop, publish: Callable[..., TinyModel]) -> Shop:
-    """An attached table with rows, and a live model whose vectors only the worker can make."""
+def products(shop: Shop, load_model: Callable[..., TinyModel]) -> Shop:
+    """An attached table with rows, and a live model whose vectors only the worker can compute."""
     shop.create()
     shop.attach()
-    publish(encoder="fake")
+    load_model(encoder="fake")
     return shop
 
 
@@ -46,7 +46,7 @@ def charged(shop: Shop) -> dict[str, int]:
 
 
 def breaking(error: Exception) -> FakeEncoder:
-    """An encoder that raises whatever it is given."""
+    """An encoder that raises the given error."""
 
     def fail() -> None:
         raise error
@@ -54,10 +54,10 @@ def breaking(error: Exception) -> FakeEncoder:
     return FakeEncoder(meanwhile=fail)
 
 
-# ---- whose fault it is ----
+# ---- failures of rows and of models ----
 
 
-OUTAGES = [
+UNUSABLE = [
     MemoryError(),
     RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to …"),
@@ -68,9 +68,9 @@ OUTAGES = [
 
 
 @pytest.mark.trap(15)
-@pytest.mark.parametrize("error", OUTAGES, ids=lambda error: type(error).__name__)
-def test_an_outage_costs_no_attempt_and_the_rows_wait(products: Shop, error: Exception) -> None:
-    assert is_outage(error)
+@pytest.mark.parametrize("error", UNUSABLE, ids=lambda error: type(error).__name__)
+def test_an_unusable_model_costs_no_attempt_and_the_rows_wait(products: Shop, error: Exception) -> None:
+    assert is_unusable(error)
     products.insert("tea")
     assert run(products, breaking(error)) == 0
     assert charged(products) == {"1": 0}
@@ -120,13 +120,13 @@ def test_a_model_that_never_worked_is_not_blamed_on_many_rows(products: Shop) ->
 
 @pytest.mark.trap(2)
 @pytest.mark.parametrize("others", ["changed to poison, too", "gone behind the triggers' back"])
-def test_a_model_is_not_judged_by_a_row_that_is_no_longer_what_it_embedded(
-    shop: Shop, publish: Callable[..., TinyModel], others: str
+def test_a_model_is_not_tested_on_a_row_that_is_no_longer_what_it_embedded(
+    shop: Shop, load_model: Callable[..., TinyModel], others: str
 ) -> None:
-    """The row that the model once could do is itself the poison now, or gone: that is no outage."""
+    """The row that the model embedded before is now the failing one, or gone: the model is usable."""
     shop.create()
-    shop.attach(draft_rows=0)  # so that no draft shows that the vector is out of date
-    publish(encoder="fake")
+    shop.attach(draft_rows=0)  # so that no draft marks the vector as stale
+    load_model(encoder="fake")
     shop.insert("tea", "커피")
     run(shop, FakeEncoder())
     if others.startswith("gone"):
@@ -156,14 +156,14 @@ def test_an_error_of_the_write_back_is_recorded_although_its_transaction_is_lost
 
 
 def test_a_row_that_cannot_be_read_is_charged_alone(
-    shop: Shop, publish: Callable[..., TinyModel], other: Connection
+    shop: Shop, load_model: Callable[..., TinyModel], other: Connection
 ) -> None:
     shop.create(table="shop.stock")
     shop.execute(
         "create view shop.products as select id, name, maker, category, (1 / price)::text as specs from shop.stock"
     )
     shop.attach(text_columns=["specs"])
-    publish(encoder="fake")
+    load_model(encoder="fake")
     shop.execute("insert into shop.stock (id, name, price) select i, 'tea', i - 3 from generate_series(1, 5) i")
     shop.execute("select aisle._enqueue('category', array['1', '2', '3', '4', '5'])")
     assert run(shop, FakeEncoder()) == 4
@@ -208,10 +208,10 @@ def test_what_keeps_all_rows_from_being_written_is_said_and_not_blamed_on_them(
 
 
 @pytest.mark.trap(16)
-def test_one_broken_model_does_not_stop_the_others(products: Shop, publish: Callable[..., TinyModel]) -> None:
-    """The newer generation says that it has an encoder, but no file of one is in the database."""
+def test_one_broken_model_does_not_stop_the_others(products: Shop, load_model: Callable[..., TinyModel]) -> None:
+    """The newer generation has an encoder by its row, but the database has no file of it."""
     working = load(products, FakeEncoder())
-    broken = publish(dimensions=3, encoder="lost", deploy=False)
+    broken = load_model(dimensions=3, encoder="lost", deploy=False)
     products.insert("tea", "커피")
     pipeline = Pipeline([ItemEmbedder([working])])
     pipeline.drain(products.connection)
@@ -226,9 +226,9 @@ def test_one_broken_model_does_not_stop_the_others(products: Shop, publish: Call
 
 
 def test_embed_says_by_its_exit_code_that_rows_wait_for_a_model(
-    shop: Shop, tiny_model: TinyModel, publish: Callable[..., TinyModel], database_url: str
+    shop: Shop, tiny_model: TinyModel, load_model: Callable[..., TinyModel], database_url: str
 ) -> None:
-    broken = publish(dimensions=3, encoder="lost", deploy=False)
+    broken = load_model(dimensions=3, encoder="lost", deploy=False)
     shop.create()
     shop.attach()
     shop.insert("tea")
@@ -240,13 +240,13 @@ def test_embed_says_by_its_exit_code_that_rows_wait_for_a_model(
 
 
 def test_a_model_that_recovers_while_a_batch_waits_for_it_stops_nobody(
-    products: Shop, publish: Callable[..., TinyModel]
+    products: Shop, load_model: Callable[..., TinyModel]
 ) -> None:
-    """Of two models one runs out of memory in a batch, is left out of the next but one, and works in between."""
+    """One of two models runs out of memory in a batch, works in the next, and is left out of the third."""
     products.insert(*["tea"] * 6)
     live = load(products, FakeEncoder())
     encoder = FakeEncoder(dimensions=3)
-    weak = load(products, encoder, publish(dimensions=3, encoder="fake", deploy=False).model_id)
+    weak = load(products, encoder, load_model(dimensions=3, encoder="fake", deploy=False).model_id)
 
     def run_out_of_memory() -> None:
         if len(encoder.batches) <= 2:  # the first batch, and one of its rows alone
@@ -262,13 +262,13 @@ def test_a_model_that_recovers_while_a_batch_waits_for_it_stops_nobody(
 
 @pytest.mark.trap(18)
 def test_a_stop_between_two_models_of_a_batch_lets_the_batch_end(
-    products: Shop, publish: Callable[..., TinyModel]
+    products: Shop, load_model: Callable[..., TinyModel]
 ) -> None:
-    """The second batch is with its first model when the worker is told to stop, and waits for its second."""
+    """The worker gets the signal to stop while the second batch is in its first model and waits for the second."""
     products.insert(*["tea"] * 4)
     first, second = FakeEncoder(), FakeEncoder(dimensions=3)
     generations = [load(products, first)]
-    generations.append(load(products, second, publish(dimensions=3, encoder="fake", deploy=False).model_id))
+    generations.append(load(products, second, load_model(dimensions=3, encoder="fake", deploy=False).model_id))
     is_stopping = False
     has_begun, may_end = threading.Event(), threading.Event()
 
@@ -280,7 +280,7 @@ def test_a_stop_between_two_models_of_a_batch_lets_the_batch_end(
     first.meanwhile = pause
 
     class Slow(ItemEmbedder):
-        """Reads the second batch for its second model when the first model is at it."""
+        """Reads the second batch for its second model while the first model runs."""
 
         reads = 0
 
@@ -343,7 +343,7 @@ def test_a_worker_that_slept_through_its_lease_cannot_write(products: Shop, othe
 def test_a_batch_whose_reading_alone_takes_longer_than_its_lease_comes_to_an_end(
     products: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Otherwise it would be read again and again, and never written."""
+    """Otherwise the worker would read it again and again, and never write it."""
     products.insert("tea")
 
     class Slow(ItemEmbedder):
@@ -400,18 +400,18 @@ def test_what_was_under_way_when_the_database_went_is_given_back_first(products:
     pipeline.close()
 
 
-# ---- the shop goes first ----
+# ---- the worker gives way to the shop ----
 
 
 @pytest.mark.trap(17)
 def test_a_shop_that_holds_rows_is_never_waited_for_and_never_the_victim(products: Shop, other: Connection) -> None:
-    """Drafts of an open transaction hold the rows that the worker wants to write, and then want the worker's."""
+    """Drafts of an open transaction lock rows that the worker waits for, then wait for the worker's."""
     products.insert(*["tea"] * 40)
     encoder = FakeEncoder()
     generation = load(products, encoder)
     with other.transaction():
         other.execute("update shop.products set name = 'green tea' where id <= 20")
-        # Whatever drafts there was time for.
+        # The drafts that there was time for.
         other.execute("select from aisle.item_vectors where item_id::integer <= 20 for update")
         started = time.monotonic()
         done = drain(products.connection, [ItemEmbedder([generation])])
@@ -442,7 +442,7 @@ def test_a_repeatable_read_of_the_shops_can_delete_what_a_worker_embedded_meanwh
 
 @dataclass
 class Visitor:
-    """A row of a task that the queue has never heard of."""
+    """A row of a task that the queue does not know."""
 
     id: str
     visits: int
@@ -450,7 +450,7 @@ class Visitor:
 
 
 class VisitorEmbedder:
-    """All that a new task takes: no line of the queue, the pipeline or the worker changes."""
+    """All that a new task needs: queue, pipeline and worker stay unchanged."""
 
     task = "visitors"
 
@@ -478,7 +478,7 @@ class VisitorEmbedder:
         return {id_ for id_, _ in results}
 
     def forget(self, connection: Connection, ids: Sequence[str]) -> None:
-        """Nothing is derived from a visitor that is gone."""
+        """A deleted visitor has no vectors."""
 
     def still_works(self, connection: Connection, generation: int) -> bool:
         return True
@@ -506,12 +506,12 @@ def test_another_task_needs_one_class_and_shares_the_worker_in_turn(products: Sh
 
 
 def test_a_generation_is_filled_in_the_background_and_resumed(
-    products: Shop, publish: Callable[..., TinyModel], other: Connection
+    products: Shop, load_model: Callable[..., TinyModel], other: Connection
 ) -> None:
     products.insert(*["tea"] * 50)
     live = load(products, FakeEncoder())
     drain(products.connection, [ItemEmbedder([live])])
-    newer = publish(dimensions=3, encoder="fake", deploy=False)
+    newer = load_model(dimensions=3, encoder="fake", deploy=False)
     encoder = FakeEncoder(dimensions=3)
     generations = [live, load(products, encoder, newer.model_id)]
     assert products.value("select aisle._enqueue_stale()") == 50
@@ -534,15 +534,15 @@ def test_a_generation_is_filled_in_the_background_and_resumed(
 
 
 def test_a_generation_that_comes_while_a_batch_is_under_way_misses_none_of_its_rows(
-    products: Shop, publish: Callable[..., TinyModel]
+    products: Shop, load_model: Callable[..., TinyModel]
 ) -> None:
-    """Its backfill finds the job leased by a worker that knows nothing of it, and leaves the job alone."""
+    """Its backfill skips the job, which a worker has leased without knowing the new generation."""
     products.insert("tea")
     encoder, newer = FakeEncoder(), 0
 
     def train() -> None:
         nonlocal newer
-        newer = publish(dimensions=3, encoder="fake", deploy=False).model_id
+        newer = load_model(dimensions=3, encoder="fake", deploy=False).model_id
         products.execute("select aisle._enqueue_stale()")
 
     encoder.once(train)
@@ -558,12 +558,12 @@ def test_a_generation_that_comes_while_a_batch_is_under_way_misses_none_of_its_r
 
 
 def test_a_generation_that_is_dropped_while_a_batch_is_under_way_is_no_fault_of_the_rows(
-    products: Shop, publish: Callable[..., TinyModel]
+    products: Shop, load_model: Callable[..., TinyModel]
 ) -> None:
     products.insert("tea", "커피")
     live = load(products, FakeEncoder())
     encoder = FakeEncoder(dimensions=3)
-    older = load(products, encoder, publish(dimensions=3, encoder="fake", deploy=False).model_id)
+    older = load(products, encoder, load_model(dimensions=3, encoder="fake", deploy=False).model_id)
     encoder.once(lambda: products.execute("select aisle._drop_model(%s)", [older.model_id]))
     assert drain(products.connection, [ItemEmbedder([live, older])]) == 2
     assert products.vectors() == {"1": [3, 1], "2": [2, 1]}
@@ -571,7 +571,7 @@ def test_a_generation_that_is_dropped_while_a_batch_is_under_way_is_no_fault_of_
 
 
 class SlowToLoad(ItemEmbedder):
-    """Lets a test act while a model is loaded, and fails then as what is read of it in part does."""
+    """Lets a test act while a model is loaded, then fails as on a partial read."""
 
     def __init__(self, loaded: list[Any], meanwhile: Callable[[int], object]) -> None:
         super().__init__(loaded)
@@ -582,30 +582,30 @@ class SlowToLoad(ItemEmbedder):
         raise ValueError("matmul: Input operand 1 has a mismatch in its core dimension")
 
 
-def test_a_model_that_is_removed_while_it_is_loaded_is_gone_and_no_outage(
-    products: Shop, publish: Callable[..., TinyModel], caplog: pytest.LogCaptureFixture
+def test_a_model_that_is_removed_while_it_is_loaded_is_gone_and_not_unusable(
+    products: Shop, load_model: Callable[..., TinyModel], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     products.insert("tea", "커피")
     live = load(products, FakeEncoder())
-    older = publish(dimensions=3, encoder="fake", deploy=False)
+    older = load_model(dimensions=3, encoder="fake", deploy=False)
     embedder = SlowToLoad([live], lambda model_id: products.execute("select aisle._drop_model(%s)", [model_id]))
     assert drain(products.connection, [embedder]) == 2
     assert products.execute("select from aisle._embedding_jobs").fetchall() == [], "Nothing waits for it."
-    assert f"Model {older.model_id} is gone" in caplog.text
+    assert f"Model {older.model_id} was removed" in caplog.text
     assert "matmul" not in caplog.text
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
-@pytest.mark.parametrize("error", [ValueError("matmul: a mismatch"), MemoryError()], ids=["rows", "outage"])
-def test_a_model_that_fails_because_it_was_removed_is_gone_and_no_outage(
-    products: Shop, publish: Callable[..., TinyModel], caplog: pytest.LogCaptureFixture, error: Exception
+@pytest.mark.parametrize("error", [ValueError("matmul: a mismatch"), MemoryError()], ids=["rows", "unusable"])
+def test_a_model_that_fails_because_it_was_removed_is_gone_and_not_unusable(
+    products: Shop, load_model: Callable[..., TinyModel], caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     caplog.set_level("INFO")
     products.insert("tea", "커피")
     live = load(products, FakeEncoder())
     encoder = FakeEncoder(dimensions=3)
-    older = load(products, encoder, publish(dimensions=3, encoder="fake", deploy=False).model_id)
+    older = load(products, encoder, load_model(dimensions=3, encoder="fake", deploy=False).model_id)
 
     def remove_and_fail() -> None:
         if products.value("select exists (select from aisle._models where model_id = %s)", [older.model_id]):
@@ -615,15 +615,15 @@ def test_a_model_that_fails_because_it_was_removed_is_gone_and_no_outage(
     encoder.meanwhile = remove_and_fail
     assert drain(products.connection, [ItemEmbedder([live, older])]) == 2
     assert products.execute("select from aisle._embedding_jobs").fetchall() == []
-    assert f"Model {older.model_id} is gone" in caplog.text
+    assert f"Model {older.model_id} was removed" in caplog.text
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
-# ---- what can be seen of it ----
+# ---- monitoring ----
 
 
 def test_freshness_weighs_waits_by_the_rows_that_they_stand_for(connection: Connection) -> None:
-    """90 rows that waited 1 s, in one batch of which 2 waits are kept, and 10 single rows that waited 9 s."""
+    """90 rows that waited 1 s, in one batch that stores 2 waits, and 10 single rows that waited 9 s."""
     record = "insert into aisle._embedding_batches values ('category', aisle._now(), %s, %s)"
     connection.execute(record, (90, [1, 1]))
     for _ in range(10):

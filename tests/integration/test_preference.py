@@ -1,4 +1,4 @@
-"""From reviews to labels, and from labels to a recommender that foresees what people like."""
+"""From reviews to labels, and from labels to a recommender that predicts liked items."""
 
 from dataclasses import replace
 from itertools import islice
@@ -26,14 +26,14 @@ from tests.reviews import Review, make_review, make_reviews
 REVIEWS = 1200
 RATED = 0.6  # share of the reviews
 WRONG = 0.03  # share of the ratings that say the opposite of the text
-# What is generated has no more to tell than a few words, so the n-gram model may believe them.
+# Generated texts differ in a few words only, so the n-gram model may rely on them.
 NGRAM = NgramOptions(dimensions=16, epochs=30, members=2, ngram_dropout=0.2)
 STARS = preference.Options(liked_from=4, ngram=NGRAM)
 
 
 @pytest.fixture
 def reviews(shop: Shop) -> list[Review]:
-    """Generated reviews, of which some have stars, attached."""
+    """Attached, generated reviews, some with stars."""
     made = list(islice(make_reviews(Random(7)), REVIEWS))
     create(shop, "numeric")
     random = Random(8)
@@ -76,7 +76,7 @@ def attach(shop: Shop, **columns: str | None) -> None:
 
 
 def labels(shop: Shop) -> dict[str, bool]:
-    """Return what the live model's labels say of texts."""
+    """Return the live model's labels of texts."""
     return dict(
         shop.execute(
             "select distinct e.review, l.is_liked from aisle._interactions e "
@@ -128,7 +128,7 @@ def test_the_same_seed_gives_the_same_model_and_evaluation_finds_the_same_review
     assert {**first.metrics, "live": {"model_id": first.model_id}} == second.metrics
     assert first.deployed
     assert not second.deployed, "A model is live already."
-    assert "labels of the model that is live would no longer count" in second.reason
+    assert "live model's labels would no longer count" in second.reason
     table = evaluation.evaluate(preference.TASK, shop.connection, baselines=True)
     assert [row["answer"] for row in table] == ["aisle label reviews", "majority", linear_svm.NAME]
     assert table[0]["auc"] == pytest.approx(first.metrics["auc"])
@@ -267,11 +267,11 @@ def test_what_is_missing_is_said(shop: Shop, database_url: str) -> None:
 
 COLOURS = 2
 ITEMS = 8  # of a colour
-LIKES = 4  # of a user's; as many of the other colour disappoint
+LIKES = 4  # of a user's; as many of the other colour are disliked
 
 
-def taste(shop: Shop) -> None:
-    """A checkerboard: users have to do with either colour as often, and like only their own; half of them say it."""
+def like_and_dislike(shop: Shop) -> None:
+    """A checkerboard: users have as many events of either colour, and like only their own; half of them rate."""
     random = Random(3)
     create(shop, "integer")
     shop.attach()
@@ -294,8 +294,8 @@ def colour(item: str) -> int:
     return (int(item) - 1) // ITEMS
 
 
-def test_a_recommender_of_liked_events_foresees_what_people_like(shop: Shop, database_url: str) -> None:
-    taste(shop)
+def test_a_recommender_of_liked_events_predicts_what_people_like(shop: Shop, database_url: str) -> None:
+    like_and_dislike(shop)
     options = recommender.Options(
         features=("user", "item"),
         liked_only=True,

@@ -1,4 +1,4 @@
-"""From visits to recommendations: SQL answers what the trainer computed, and only what is better is deployed."""
+"""From visits to recommendations: SQL answers equal the trainer's, and only a better model is deployed."""
 
 import json
 from collections.abc import Iterator
@@ -59,10 +59,10 @@ def demo(demo_url: str) -> Iterator[Connection]:
         yield connection
 
 
-def published(
+def trained(
     connection: Connection, *, repeats: bool, model: str = "towers", **changes: Any
 ) -> tuple[int, Events, Events, towers.Factors]:
-    """Train for a moment, publish and deploy; return the model, all events, those learned from, and the factors."""
+    """Train for a moment, load and deploy; return the model, all events, those learned from, and the factors."""
     given = replace(QUICK, **changes)
     options = recommender.Options(repeats=repeats, model=model, features=given.features, towers=given)
     events = read_events(connection, given.features)
@@ -75,7 +75,7 @@ def published(
 
 
 def test_how_validation_went_is_stored_with_the_model(demo: Connection) -> None:
-    model_id, _, _, _ = published(demo, repeats=False, epochs=3)
+    model_id, _, _, _ = trained(demo, repeats=False, epochs=3)
     parameters = model_registry.get(demo, model_id).parameters
     recalls = parameters["validation"]
     assert len(recalls) >= parameters["epochs"] >= 1
@@ -93,7 +93,7 @@ def test_how_validation_went_is_stored_with_the_model(demo: Connection) -> None:
     ],
 )
 def test_sql_and_the_trainer_give_the_same_scores(demo: Connection, repeats: bool, changes: dict[str, Any]) -> None:
-    _, events, learned_from, factors = published(demo, repeats=repeats, **changes)
+    _, events, learned_from, factors = trained(demo, repeats=repeats, **changes)
     users = np.random.default_rng(7).choice(len(events.user_ids), USERS, replace=False)
     users.sort()
     meals, days = ("lunch", "dinner"), ("1", "7")
@@ -142,7 +142,7 @@ def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
     assert any("validation recall@10" in line for line in lines)
 
     again = run.train(recommender.TASK, demo_url, options)
-    # An approximate index may miss another item each time; what it looks in is the same.
+    # An approximate index may miss different items; the vectors are the same.
     assert again.metrics["recall@10"] == pytest.approx(result.metrics["recall@10"], abs=0.005)
     live = again.metrics["live"]
     assert live.pop("model_id") == result.model_id
@@ -153,7 +153,7 @@ def test_training_through_to_an_answer(demo_url: str, demo: Connection) -> None:
     np.testing.assert_allclose(list(second.values()), list(first.values()), atol=1e-3, err_msg="Same seed, same model")
 
 
-def test_what_finds_more_on_validation_is_published(
+def test_what_finds_more_on_validation_is_loaded(
     demo_url: str, demo: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = recommender.Options(features=("item", "category"), towers=QUICK, deploy=False)
@@ -169,7 +169,7 @@ def test_what_finds_more_on_validation_is_published(
         assert bool(parameters["validation"]) == (best == "towers")
     alone = run.train(recommender.TASK, demo_url, replace(options, model="ials"))
     assert model_registry.get(demo, alone.model_id).parameters["tried"].keys() == {"ials"}
-    with pytest.raises(errors.InvalidArgumentError, match="ials knows no contexts, and cannot learn from meal_time"):
+    with pytest.raises(errors.InvalidArgumentError, match="ials has no contexts, so it cannot learn from meal_time"):
         run.train(recommender.TASK, demo_url, replace(options, model="ials", features=("item", "meal_time")))
 
 
@@ -209,7 +209,7 @@ def test_an_experiment_needs_two_different_sets(demo_url: str) -> None:
 
 
 def test_a_new_item_gets_the_towers_vectors_from_the_worker(demo: Connection) -> None:
-    model_id, events, _, factors = published(demo, repeats=False)
+    model_id, events, _, factors = trained(demo, repeats=False)
     category = next(path for path in events.items.categories if path)
     demo.execute(
         "insert into shop.products (id, name, category) values (900001, 'new', %s), (900002, 'new', null)",
@@ -291,7 +291,7 @@ def test_each_users_last_moment_is_held_out() -> None:
     assert held(hold_out(events, None, exclude_seen=False)) == (
         [(0, 3.0), (2, 3.0)], {(0, 3), (0, 4), (2, 1)}, 5,
     )  # fmt: skip
-    # Where seen items are not recommended, c's last new item counts, and nothing later is left to learn from.
+    # If seen items are not recommended, c's last new item counts, and no later event trains.
     assert held(hold_out(events, None, exclude_seen=True)) == (
         [(0, 3.0), (2, 2.0)], {(0, 3), (0, 4), (2, 2)}, 4,
     )  # fmt: skip
@@ -299,25 +299,25 @@ def test_each_users_last_moment_is_held_out() -> None:
 
 def test_what_came_from_a_date_on_is_held_out() -> None:
     events = events_of([(0, 1, 1), (0, 1, 2), (0, 2, 3), (1, 1, 2), (1, 2, 3), (2, 1, 1)])
-    # b was not there before the date: it cannot be asked, and stays.
+    # b has no event before the date, so b is not held out.
     assert held(hold_out(events, 2, exclude_seen=True)) == ([(0, 2.0)], {(0, 2)}, 4)
     assert held(hold_out(events, 2, exclude_seen=False)) == ([(0, 2.0)], {(0, 1), (0, 2)}, 4)
 
 
-def test_a_moment_that_holds_out_nobody_is_said() -> None:
+def test_a_moment_that_holds_out_nobody_is_refused() -> None:
     events = events_of([(0, 1, 1), (0, 2, 2), (1, 1, 2), (1, 2, 3)])
-    with pytest.raises(errors.TrainingDataError, match=r"Nobody has an event that counts from 1970-01-01 00:01 on"):
+    with pytest.raises(errors.TrainingDataError, match=r"No user has events before 1970-01-01 00:01"):
         check(hold_out(events, 60, exclude_seen=True), 60)
-    with pytest.raises(errors.TrainingDataError, match="Nobody has an event") as raised:
+    with pytest.raises(errors.TrainingDataError, match="No user has events before") as raised:
         fit(events, 60, QUICK, 7, lambda line: None)
     assert "--validate-from" in (raised.value.hint or "")
 
 
 def test_users_whose_events_have_one_moment_each_are_said() -> None:
     events = events_of([(user, item, 1) for user in range(3) for item in range(3)])
-    with pytest.raises(errors.TrainingDataError, match="No user has an event to foresee") as raised:
+    with pytest.raises(errors.TrainingDataError, match="No event can be held out") as raised:
         check(hold_out(events, None, exclude_seen=True), None)
-    assert "Do times differ" in (raised.value.hint or "")
+    assert "different times" in (raised.value.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_too_little_to_learn_from_is_said(shop: Shop, database_url: str) -> None
     shop.execute("insert into shop.visits values ('ann', '1', '2026-01-01')")
     refused("1 users with 1 items")
     shop.execute("insert into shop.visits values ('bob', '2', '2026-01-01')")
-    refused("No user has an event to foresee")
+    refused("No event can be held out")
 
 
 def test_a_feature_that_there_is_not_is_named(shop: Shop, database_url: str) -> None:
@@ -385,10 +385,10 @@ def test_a_feature_that_there_is_not_is_named(shop: Shop, database_url: str) -> 
 
 @pytest.mark.parametrize("text_model", [False, True])
 def test_a_tiny_shop_learns_and_its_items_without_events_are_there(
-    shop: Shop, database_url: str, publish: Any, text_model: bool
+    shop: Shop, database_url: str, load_model: Any, text_model: bool
 ) -> None:
     if text_model:
-        publish()
+        load_model()
     create_visits(shop)
     shop.insert("tea", "tea", "tea", "식빵", "식빵", "식빵", "tea")  # 7 has no event
     attach_visits(shop)
@@ -427,9 +427,11 @@ def test_where_stores_are_is_learned_from_and_checked(shop: Shop, database_url: 
         train("user", "item", "location")
     shop.execute("select aisle.detach('items')")
     shop.attach(latitude="lat", longitude="lon")
-    train()  # where nothing is anywhere yet
+    train()  # without any place yet
     shop.execute("update shop.products set lat = 127 + (id - 1) / 8 * 0.1, lon = 37 + (id - 1) % 8 * 0.001")
-    with pytest.raises(errors.TrainingDataError, match="40 items are nowhere on earth, such as 1 at latitude 127") as e:
+    with pytest.raises(
+        errors.TrainingDataError, match="40 items have impossible coordinates, such as 1 at latitude 127"
+    ) as e:
         train()
     assert "exchanged" in (e.value.hint or "")
     shop.execute("update shop.products set lat = lon, lon = lat")
@@ -446,7 +448,7 @@ def test_where_stores_are_is_learned_from_and_checked(shop: Shop, database_url: 
     near = shop.execute("select item_id::int from aisle.recommend('new', 7)").fetchall()
     assert {item for (item,) in near} != set(range(2, 9))
     shop.execute("update shop.products set lat = 99 where id > 37")
-    train()  # a few may be nowhere
+    train()  # a few may have impossible coordinates
 
 
 def test_an_experiment_asks_the_same_whatever_the_shop_writes_meanwhile(shop: Shop, database_url: str) -> None:

@@ -1,4 +1,4 @@
-"""What `aisle report` writes: one HTML file, with what the database says, in which a shop's own text does nothing."""
+"""`aisle report` writes one HTML file that agrees with the database and escapes the shop's texts."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ from aisle.cli import aisle
 from aisle.db import Connection, errors
 from aisle.reports import figures, korean
 from aisle.reports.topics import category
-from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_recommender
+from tests.conftest import Shop, TinyModel, load_tiny_basket, load_tiny_recommender
 
 SCRIPT = "<script>alert(1)</script>"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -36,7 +36,7 @@ HELD_OUT = (
 
 
 class Parsed(HTMLParser):
-    """A page as a reader of HTML sees it: sections with tables and paragraphs, figures with the text in them."""
+    """A parsed page: sections with tables and paragraphs, figures with their texts."""
 
     VOID = ("meta", "br", "link", "img", "input", "hr")
 
@@ -84,7 +84,7 @@ class Parsed(HTMLParser):
             self.drawn.setdefault(self.captions[-1], []).append(data)
 
     def figure(self, beginning: str) -> list[str]:
-        """Return what is written in the figure whose caption begins so."""
+        """Return the texts in the figure whose caption begins with `start`."""
         (texts,) = [texts for caption, texts in self.drawn.items() if caption.startswith(beginning)]
         return texts
 
@@ -109,7 +109,7 @@ def run(url: str, *arguments: str) -> Result:
 
 
 def untranslated(page: Parsed) -> list[str]:
-    """Return headings, labels and sentences of a Korean page that are English; single words may be names of metrics."""
+    """Return the English headings, labels and sentences of a Korean page; single words may be metrics."""
     texts = [match[2] for match in korean.PROSE.finditer(page.html)]
     return [text for text in texts if " " in text.strip() and not re.search("[가-힣]", text)]
 
@@ -166,7 +166,7 @@ def test_the_page_on_a_category_model(report: Callable[..., Parsed], held_out: T
 def test_the_page_says_what_the_views_say(report: Callable[..., Parsed], held_out: TinyModel, shop: Shop) -> None:
     page = report("category")
     confusions = shop.execute("select category, predicted, items, mean_confidence from aisle.confusion").fetchall()
-    found = [(row[0], row[1], int(row[2]), float(row[3])) for row in page.rows["What it takes for what"][1:]]
+    found = [(row[0], row[1], int(row[2]), float(row[3])) for row in page.rows["Confusions"][1:]]
     assert found == [(a, b, n, pytest.approx(float(mean), abs=1e-3)) for a, b, n, mean in confusions]
     review = shop.execute(
         "select item_id, confidence from aisle.category_review where reason = 'probably mislabelled' order by 2 desc"
@@ -215,13 +215,13 @@ def test_the_file_needs_nothing_else(report: Callable[..., Parsed], held_out: Ti
 
 
 def test_a_model_that_is_not_live(
-    report: Callable[..., Parsed], publish: Callable[..., TinyModel], held_out: TinyModel
+    report: Callable[..., Parsed], load_model: Callable[..., TinyModel], held_out: TinyModel
 ) -> None:
-    other = publish(deploy=False)
+    other = load_model(deploy=False)
     page = report("category", "--model", str(other.model_id))
     assert "ready" in page.html
-    assert page.texts["Metrics"] == ["None are stored: aisle evaluate category"]
-    assert page.texts["Held-out rows"] == ["No row was held out, so nothing is known of its mistakes."]
+    assert page.texts["Metrics"] == ["No metrics are stored: aisle evaluate category"]
+    assert page.texts["Held-out rows"] == ["No row was held out, so its mistakes are unknown."]
     assert page.texts["Map of products"] == ["There are too few products with a vector to draw."]
     assert page.captions == [], "There is nothing to draw."
 
@@ -229,7 +229,7 @@ def test_a_model_that_is_not_live(
 def test_a_model_without_mistakes(report: Callable[..., Parsed], held_out: TinyModel, shop: Shop) -> None:
     shop.execute("update aisle._heldout_predictions set category = predicted")
     page = report("category")
-    assert page.texts["What it takes for what"] == ["Every held-out row got its own category."]
+    assert page.texts["Confusions"] == ["All held-out rows were classified correctly."]
     assert page.texts["Worst mistakes"] == ["There are none."]
 
 
@@ -239,7 +239,7 @@ def test_a_model_without_mistakes(report: Callable[..., Parsed], held_out: TinyM
         (("recommender",), "No recommender model is live."),
         (("category", "--model", "99"), "There is no model 99."),
         (("basket", "--model", "1"), "Model 1 is one of category, not of basket."),
-        (("freshness", "--model", "1"), "Freshness is that of every task's vectors, not of one model."),
+        (("freshness", "--model", "1"), "Freshness covers the vectors of all tasks, not one model."),
     ],
 )
 def test_what_cannot_be_reported(
@@ -300,11 +300,11 @@ def test_without_matplotlib_the_error_names_the_extra() -> None:
 
 @pytest.fixture
 def recommender(shop: Shop, tiny_model: TinyModel) -> int:
-    """A recommender with what training stores."""
+    """A recommender with the metrics of a training."""
     shop.create()
     shop.attach()
     shop.insert("tea", "커피")
-    model_id = publish_tiny_recommender(shop.connection, {1: (None, (1, 0), (0, 1)), 2: (None, (0, 1), (1, 0))})
+    model_id = load_tiny_recommender(shop.connection, {1: (None, (1, 0), (0, 1)), 2: (None, (0, 1), (1, 0))})
     shop.execute(
         "update aisle._models set parameters = parameters || %s, metrics = %s where model_id = %s",
         [
@@ -335,7 +335,7 @@ def test_the_page_on_a_recommender(report: Callable[..., Parsed], recommender: i
         ["", "recall"], [f"model {recommender}", "0.2500"], ["model 1, live before", "0.2200"], ["ials", "0.2000"],
         ["popularity", "0.0625"],
     ]  # fmt: skip
-    assert page.texts["Metrics"] == ["The last event of 50 users was held out, and asked for through SQL."]
+    assert page.texts["Metrics"] == ["The last event of 50 users was held out, and predicted through SQL."]
     assert {f"model {recommender}", "ials", "popularity", "0.250", "0.062"} <= set(page.figure("recall@10 on"))
     assert page.rows["Experiments"][1:] == [
         ["user,item", "0.2000 ± 0.0100", "", "", "the others are compared with it"],
@@ -348,7 +348,7 @@ def test_the_page_on_a_recommender(report: Callable[..., Parsed], recommender: i
 
 @pytest.fixture
 def basket(shop: Shop) -> int:
-    model_id = publish_tiny_basket(shop.connection, {"1": (1, 0), "2": (0, 1)})
+    model_id = load_tiny_basket(shop.connection, {"1": (1, 0), "2": (0, 1)})
     metrics = {
         "customers": 40, "recall@10": 0.4, "phr@10": 0.6, "network alone": {"recall@10": 0.3, "phr@10": 0.5},
         "p-top": {"recall@10": 0.35, "phr@10": 0.55},
@@ -383,10 +383,10 @@ def test_the_page_on_a_basket_model(report: Callable[..., Parsed], basket: int, 
     ]  # fmt: skip
     assert page.rows["The best set"][1:] == [
         ["each customer's own: k => null", "", "0.3100"],
-        ["fixed size for all, the best afterwards", "8", "0.2800"],
-        ["threshold for all, the best afterwards", "0.14", "0.2700"],
+        ["fixed size for all, the best in hindsight", "8", "0.2800"],
+        ["threshold for all, the best in hindsight", "0.14", "0.2700"],
     ]
-    assert "0.200" in page.figure("Share of carts that got it back")
+    assert "0.200" in page.figure("Share of carts in which it was found")
     maps = [caption for caption in page.captions if caption.startswith("Experiment 1: f1_micro on 40 customers")]
     assert [caption.rpartition("; ")[2] for caption in maps] == ["model cnn-gru", "model attention-gru"]
     assert {"pos_weight", "threshold", "0.170"} <= set(page.drawn[maps[0]])
@@ -399,8 +399,8 @@ def test_the_page_on_a_basket_model(report: Callable[..., Parsed], basket: int, 
 
 def test_the_page_on_freshness(report: Callable[..., Parsed], shop: Shop, tiny_model: TinyModel) -> None:
     page = report("freshness")
-    assert page.texts["From commit to visible"][0].startswith("No row that changed has been embedded")
-    assert page.texts["Rows that were given up"] == ["There are none."]
+    assert page.texts["From commit to visible"][0].startswith("No changed row has been embedded")
+    assert page.texts["Dead letters"] == ["There are none."]
     assert page.texts["Warnings"] == ["There are none."]
     shop.execute(
         "insert into aisle._embedding_batches values ('category', aisle._now() - %s, 90, '{1}'),"
@@ -420,7 +420,7 @@ def test_the_page_on_freshness(report: Callable[..., Parsed], shop: Shop, tiny_m
     now = dict(zip(*page.rows["Now"][:2], strict=True))
     assert (now["task"], now["pending"], now["p50 seconds"]) == ("category", "1", "1.0000")
     assert {"p50", "p95", "p99", "seconds", "rows"} <= set(page.figure("Category: seconds"))
-    assert page.rows["Rows that were given up"][1][:4] == ["category", "7", "5", f"너무 길다 {SCRIPT}"]
+    assert page.rows["Dead letters"][1][:4] == ["category", "7", "5", f"너무 길다 {SCRIPT}"]
     assert page.rows["Warnings"][1][0].startswith("1 rows wait")
     assert page.rows["Warnings"][1][1] == "Is a worker running? aisle worker"
     assert page.rows["Live models"][1][:2] == ["category", str(tiny_model.model_id)]

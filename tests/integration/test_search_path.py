@@ -97,7 +97,7 @@ def test_all_works_wherever_pgvector_is_and_whatever_is_planted(planted: str, tm
             grants.grant(owner, kind, f"{kind}_role")
             assert grants.missing_on_the_shop(owner, f"{kind}_role") == []
     life.write(make_conninfo(planted, user="keeper"))
-    life.keep_in_step(make_conninfo(planted, user="worker_role"))
+    life.update_vectors(make_conninfo(planted, user="worker_role"))
     with psycopg.connect(make_conninfo(planted, user="reader_role"), autocommit=True) as reader:
         said = life.answers(reader)
     with psycopg.connect(planted, autocommit=True) as owner:
@@ -125,7 +125,7 @@ def test_a_plain_role_may_own_it_all(server: Server, roles: None, tmp_path: Path
         migrations.migrate(house)
         life.attach_and_train(house)
         life.write(make_conninfo(url, user="keeper"))
-        life.keep_in_step(house)
+        life.update_vectors(house)
         with psycopg.connect(house, autocommit=True) as connection:
             life.answers(connection)
         life.look(house, tmp_path)

@@ -51,7 +51,7 @@ def live_through(url: str, folder: Path) -> dict[str, Any]:
     """Live a shop's whole life in a migrated database; return the answers that an application gets in the end."""
     life.attach_and_train(url)
     life.write(url)
-    life.keep_in_step(url)
+    life.update_vectors(url)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("select set_config('statement_timeout', '0', false)")  # the machine may be busy
         said = life.answers(connection)

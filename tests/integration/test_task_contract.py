@@ -1,4 +1,4 @@
-"""What holds for every task, whatever it learns: one test of each promise, run over all of them."""
+"""The contract of all tasks: one test for each promise, run over all of them."""
 
 import json
 from collections.abc import Iterator
@@ -124,7 +124,7 @@ def tables_of(connection: Connection, task: str) -> list[str]:
 
 
 def strip(rows: list[Any]) -> list[str]:
-    """Return rows without their model and the moment when they were made."""
+    """Return rows without their model and creation time."""
     return sorted(str(row[0]).partition(",")[2].rpartition(",")[0] for row in rows)
 
 
@@ -134,7 +134,7 @@ def test_too_little_to_learn_from_is_said_and_leaves_nothing(own_url: str, name:
     task = trainers.task_of(name)
     with db.connect(own_url) as connection:
         connection.execute(EMPTY[change].encode())
-        if (name, change) == ("basket", "one class"):  # who sells one thing sells it again
+        if (name, change) == ("basket", "one class"):  # customers repeat their purchases
             run.train(task, own_url, QUICK[name])
             assert evaluation.evaluate(task, connection, baselines=False)[0][task.metric_of(QUICK[name])] == 1
             return

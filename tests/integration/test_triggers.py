@@ -239,9 +239,9 @@ def test_truncate(shop: Shop) -> None:
     assert shop.jobs() == shop.vectors() == {}
 
 
-def test_a_delete_forgets_in_every_generation(shop: Shop, publish: Callable[..., TinyModel]) -> None:
+def test_a_delete_forgets_in_every_generation(shop: Shop, load_model: Callable[..., TinyModel]) -> None:
     shop.insert("tea")
-    publish(dimensions=3)
+    load_model(dimensions=3)
     shop.execute("update shop.products set name = '커피'")
     assert shop.value("select count(*) from aisle.item_vectors") == 2
     shop.execute("delete from shop.products")
@@ -286,15 +286,15 @@ def test_no_statement_makes_more_drafts_than_draft_rows(shop: Shop) -> None:
 
 @pytest.mark.parametrize(("encoder", "is_draft"), [("minilm", True), (None, False)])
 def test_the_ngram_vector_is_a_draft_only_where_an_encoder_follows(
-    shop: Shop, publish: Callable[..., TinyModel], encoder: str | None, is_draft: bool
+    shop: Shop, load_model: Callable[..., TinyModel], encoder: str | None, is_draft: bool
 ) -> None:
-    publish(encoder=encoder)
+    load_model(encoder=encoder)
     shop.insert("tea")
     assert shop.value("select is_draft from aisle.item_vectors") is is_draft
 
 
-def test_an_encoders_vector_stays_while_its_text_does(shop: Shop, publish: Callable[..., TinyModel]) -> None:
-    publish(encoder="minilm")
+def test_an_encoders_vector_stays_while_its_text_does(shop: Shop, load_model: Callable[..., TinyModel]) -> None:
+    load_model(encoder="minilm")
     shop.insert("tea")
     shop.execute("update aisle.item_vectors set embedding = '[7,7]', is_draft = false")
     with shop.connection.transaction():

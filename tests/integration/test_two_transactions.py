@@ -17,8 +17,8 @@ from aisle.embedder.customer_vectors import CustomerEmbedder
 from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from tests.conftest import Server, Shop, publish_tiny_basket, publish_tiny_model
-from tests.integration.life import ATTACH, SHOP, attach_and_train, keep_in_step
+from tests.conftest import Server, Shop, load_tiny_basket, load_tiny_model
+from tests.integration.life import ATTACH, SHOP, attach_and_train, update_vectors
 
 # Order 1 is guest's with two lines, order 2 is ann's with one.
 ORDERS = """
@@ -55,7 +55,7 @@ def orders_url(request: pytest.FixtureRequest, server: Server, template: str) ->
             "select aisle.attach_orders('shop.orders', 'id', 'item', 'customer', 'at', quantity => 'quantity',"
             " lines => 'shop.lines', line_order_id => 'order_id')"
         )
-        publish_tiny_basket(connection, {"41": (1, 0), "42": (0, 1), "43": (1, 1), "44": (2, 1)})
+        load_tiny_basket(connection, {"41": (1, 0), "42": (0, 1), "43": (1, 1), "44": (2, 1)})
         yield url
 
 
@@ -132,7 +132,7 @@ ITEM_WRITES = {
 def products_url(server: Server, template: str) -> Iterator[str]:
     with server.database(f"template {template} strategy file_copy") as url, db.connect(url) as connection:
         shop = Shop(connection)
-        publish_tiny_model(connection)
+        load_tiny_model(connection)
         shop.create()
         shop.attach()
         yield url
@@ -229,10 +229,10 @@ def test_triggers_add_no_conflicts_at_strict_isolation(server: Server, template:
             without = failures(0) + failures(1)
             # Without columns that only the worker reads as text, so that the triggers make drafts.
             attach_and_train(url, ("attach items shop.products --manufacturer maker --category category", *ATTACH[1:]))
-            keep_in_step(url)
+            update_vectors(url)
             with_triggers = failures(2) + failures(3)
             assert with_triggers <= without + 0.01 * 480, (with_triggers, without)
-            keep_in_step(url)
+            update_vectors(url)
             unlike = """
                 select 'items', count(*) from aisle._items i
                 left join aisle.item_vectors v on v.item_id = i.item_id and v.model_id = aisle._live_model('category')
@@ -249,7 +249,7 @@ def test_triggers_add_no_conflicts_at_strict_isolation(server: Server, template:
 
 
 def test_the_server_ends_a_worker_that_freezes_in_a_transaction(shop: Shop, database_url: str) -> None:
-    model = publish_tiny_model(shop.connection)
+    model = load_tiny_model(shop.connection)
     shop.create()
     shop.attach()
     shop.insert("tea")
@@ -265,7 +265,7 @@ def test_the_server_ends_a_worker_that_freezes_in_a_transaction(shop: Shop, data
 
 
 def test_a_session_that_freezes_holds_the_shop_up_for_a_moment(shop: Shop, database_url: str) -> None:
-    model = publish_tiny_model(shop.connection)
+    model = load_tiny_model(shop.connection)
     shop.create()
     shop.attach()
     shop.insert(*["tea"] * 300)

@@ -1,6 +1,6 @@
-"""Training that starts from the live model's weights, and is measured on nothing that these have learned from.
+"""Warm starts: training starts from the live model's weights, and is measured only on rows that these have not seen.
 
-A learning rate of nothing leaves weights where they started, which shows where that was.
+With a learning rate near 0, weights stay at their initial values, which shows these.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ from aisle.trainers.category.products import read_catalogue
 from aisle.trainers.preference import task as preference
 from aisle.trainers.recommender import task as recommender
 from aisle.trainers.recommender.options import TowerOptions
-from aisle.trainers.warm_start import NOBODY, Seen, Start
+from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
 from tests.conftest import Shop
 
 NOTHING = 1e-12  # a learning rate
-TINY = 1e-3  # what is kept is rounded to 16 bits
+TINY = 1e-3  # stored weights are rounded to 16 bits
 
 TEXTS = category.Options(ngram=NgramOptions(dimensions=8, epochs=2, members=1), baseline=False, deploy=True)
 TOWERS = TowerOptions(dimensions=4, epochs=1, history=5)
@@ -38,7 +38,7 @@ ORDERS = basket.Options(model="cnn-gru", network=NETWORK, deploy=True)
 
 @pytest.fixture
 def products(shop: Shop) -> Shop:
-    """240 products of three categories, whose names tell, and are no two of them near-equal."""
+    """240 products of three categories; names tell the category, and no two are near-equal."""
     shop.create()
     shop.attach()
     add_products(shop, range(240))
@@ -52,7 +52,7 @@ def add_products(shop: Shop, numbers: range, categories: tuple[str, ...] = ("tea
 
 
 def word(number: int) -> str:
-    """Return a word of its own for each number."""
+    """Return a different word for each number."""
     return "".join(chr(ord("a") + int(digit)) * 2 for digit in f"{number:03}")
 
 
@@ -73,14 +73,14 @@ def count_models(shop: Shop) -> int:
     return int(shop.value("select count(*) from aisle._models"))
 
 
-# ---- whom weights have learned from ----
+# ---- the keys that weights have learned from ----
 
 
 def test_who_was_learned_from_is_known_by_hash_with_the_latest_moment() -> None:
     seen = Seen.of(["ann", "bob"], np.array([3.0, 5.0])) | Seen.of(["bob", "cid"], np.array([4.0, 6.0]))
     assert seen.until_of(["ann", "bob", "cid", "dan"]).tolist() == [3, 5, 6, -np.inf]
     assert Seen.of(["ann"]).until_of(["ann"]).tolist() == [np.inf]
-    assert NOBODY.until_of(["ann"]).tolist() == [-np.inf]
+    assert NOTHING_SEEN.until_of(["ann"]).tolist() == [-np.inf]
 
 
 # ---- category ----
@@ -111,7 +111,7 @@ def test_a_category_model_starts_from_what_it_knows(products: Shop, database_url
 def test_what_is_kept_of_a_category_model_has_not_seen_what_calibrates_and_measures(
     products: Shop, database_url: str
 ) -> None:
-    """Other labels of those rows change the model that serves, but not what a later run may start from."""
+    """Other labels of these rows change the served model, but not the weights for a warm start."""
     splits = {}
     models = []
     for labels in ("as they are", "changed"):
@@ -145,7 +145,7 @@ def test_a_category_model_is_not_started_from_where_that_means_nothing(products:
             run.train(category.TASK, database_url, warm(TEXTS, **changes))
         assert "without --warm-start" in str(refusal.value.hint)
     products.execute("delete from aisle._model_files where model_id = %s", [first.model_id])
-    with pytest.raises(errors.WarmStartError, match="kept no weights"):
+    with pytest.raises(errors.WarmStartError, match="stores no weights"):
         run.train(category.TASK, database_url, warm(TEXTS))
     assert count_models(products) == 1
     result = CliRunner().invoke(aisle, ["--database-url", database_url, "train", "category", "--warm-start"])
@@ -195,7 +195,7 @@ def test_a_preference_model_starts_from_the_live_one(shop: Shop, database_url: s
 
 @pytest.fixture
 def visits(products: Shop) -> Shop:
-    """48 users, each of whom came to eight products, one a day."""
+    """48 users, each with events of eight products, one a day."""
     products.execute(
         "create table shop.visits (who text, what bigint, seen_at timestamptz);"
         "create index on shop.visits (who, seen_at); create index on shop.visits (seen_at);"
@@ -249,7 +249,7 @@ def test_what_is_kept_of_a_recommender_has_not_seen_what_validates_and_measures(
 
 
 def test_nobody_is_held_out_from_whom_the_weights_have_learned(visits: Shop, database_url: str) -> None:
-    """Where a user's last events are deleted, the last that is left may be one that was learned."""
+    """If a user's last events are deleted, the last remaining one may be in the weights."""
     first = run.train(recommender.TASK, database_url, EVENTS)
     assert set(held_out_days(visits, first.model_id).values()) == {9}
     assert kept(visits.connection, first.model_id).seen.until_of(["user 1"]).tolist() == [
@@ -354,7 +354,7 @@ def test_no_order_is_held_out_that_the_network_has_learned_from(orders: Shop, da
     assert 50 < len(learned) < 80, "Of a fifth and a quarter of the rest, the last order is not learned from."
     assert not learned & chosen_of(orders)
 
-    # Whoever is in the draw of another seed was learned from, unless there has been an order since.
+    # The weights have learned from all customers that another seed chooses, except those with a later order.
     new = sorted(learned)[0]
     orders.execute("insert into shop.lines values (9001, %s, '2026-04-01', 1)", [int(new)])
     other = basket.Options(**{**vars(ORDERS), "seed": 11, "test_share": 1.0})
@@ -386,15 +386,15 @@ def test_what_is_kept_of_a_basket_network_has_not_seen_what_measures(orders: Sho
 def test_a_basket_without_a_network_or_of_another_shape_is_no_start(
     orders: Shop, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    taste = run.train(basket.TASK, database_url, basket.Options(deploy=True))
+    without_network = run.train(basket.TASK, database_url, basket.Options(deploy=True))
     with pytest.raises(errors.WarmStartError, match="taste has no network"):
         run.train(basket.TASK, database_url, basket.Options(warm_start=True))
     with pytest.raises(errors.WarmStartError, match="another model: taste, not cnn-gru"):
         run.train(basket.TASK, database_url, warm(ORDERS))
     lines: list[str] = []
     again = run.retrain(basket.TASK, orders.connection, database_url, lines.append, warm_start=True)
-    assert again.model_id > taste.model_id, "A nightly training goes on without."
-    assert any("From scratch" in line for line in lines)
+    assert again.model_id > without_network.model_id, "A nightly training goes on without."
+    assert any("from scratch" in line for line in lines)
     run.train(basket.TASK, database_url, ORDERS)
     with pytest.raises(errors.WarmStartError, match="another hidden: 4, not 8"):
         run.train(basket.TASK, database_url, warm(ORDERS, network=replace(NETWORK, hidden=8)))

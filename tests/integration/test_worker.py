@@ -1,4 +1,4 @@
-"""The worker's own loop, in this process: when it looks at the queue, what it says, and what it leaves behind."""
+"""The worker's loop, in this process: polling, logging, and what it leaves behind."""
 
 import re
 import signal
@@ -17,7 +17,7 @@ from tests.conftest import Shop, TinyModel
 
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
-    """A worker takes the signals for itself, and a process has but one worker."""
+    """A worker handles the process's signals, so a process has one worker."""
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in kept.items():
@@ -25,17 +25,17 @@ def _signals() -> Iterator[None]:
 
 
 @pytest.fixture
-def products(shop: Shop, publish: Callable[..., TinyModel]) -> Shop:
-    """An attached table with a row that waits."""
+def products(shop: Shop, load_model: Callable[..., TinyModel]) -> Shop:
+    """An attached table with a pending row."""
     shop.create()
     shop.attach()
-    publish()
+    load_model()
     shop.insert("tea")
     return shop
 
 
 class Embedder(ItemEmbedder):
-    """Counts how often it is asked."""
+    """Counts its calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def test_a_worker_does_not_spin_at_a_job_that_somebody_holds(
 def test_a_server_that_takes_no_writes_for_a_while_is_waited_for(
     products: Shop, database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As in a failover: the server that is reached was the primary until just now."""
+    """As in a failover: the server was the primary until just now."""
     monkeypatch.setitem(sessions.SESSION_ONLY, "default_transaction_read_only", "on")
     recovery = threading.Timer(
         3, lambda: monkeypatch.setitem(sessions.SESSION_ONLY, "default_transaction_read_only", "off")
@@ -94,5 +94,5 @@ def test_a_worker_that_is_never_idle_says_how_things_stand(
     monkeypatch.setattr(metrics, "LOOK_INTERVAL", 0)
     with caplog.at_level("INFO"):
         Worker(database_url, Options(once=True, batch_size=1)).run()
-    waiting = [int(count) for text in caplog.messages for count in re.findall(r"category: (\d+) waiting", text)]
-    assert waiting == [2, 1, 0], "After each batch, and not only in the end: filling a generation may take hours."
+    pending = [int(count) for text in caplog.messages for count in re.findall(r"category: (\d+) pending", text)]
+    assert pending == [2, 1, 0], "After each batch, and not only in the end: filling a generation may take hours."

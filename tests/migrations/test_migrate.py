@@ -18,7 +18,7 @@ from aisle import db, migrations
 from aisle.db import errors, model_registry
 from aisle.migrations import objects
 from aisle.trainers.run import only_trainer
-from tests.conftest import Server, Shop, publish_tiny_model
+from tests.conftest import Server, Shop, load_tiny_model
 
 # Everything that a migration can make, as the server describes it.
 CATALOGUE = {
@@ -81,8 +81,8 @@ def test_down_with_data_and_an_attached_table(vector_url: str) -> None:
         shop.create()
         before = catalogue(vector_url)
         migrations.migrate(vector_url)
-        publish_tiny_model(connection)
-        publish_tiny_model(connection, dimensions=3)
+        load_tiny_model(connection)
+        load_tiny_model(connection, dimensions=3)
         shop.attach()
         shop.insert("tea", "커피")
         migrations.migrate(vector_url, "base")
@@ -98,7 +98,7 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
 
 
 def test_migrating_keeps_grants_data_and_an_attached_table(database_url: str, shop: Shop) -> None:
-    publish_tiny_model(shop.connection)
+    load_tiny_model(shop.connection)
     shop.create()
     shop.attach()
     migrations.migrate(database_url)
@@ -228,7 +228,7 @@ def test_percent_signs_and_slices_survive(empty_url: str) -> None:
 @pytest.fixture
 def shop_metadata(shop: Shop) -> sqlalchemy.MetaData:
     """What a shop declares of its attached table; it has forgotten to declare another."""
-    publish_tiny_model(shop.connection)
+    load_tiny_model(shop.connection)
     shop.create()
     shop.attach()
     shop.execute("create table public.forgotten (id int)")

@@ -8,7 +8,7 @@ import pytest
 
 from aisle import db, migrations
 from aisle.db import Connection
-from tests.conftest import Server, Shop, publish_tiny_model
+from tests.conftest import Server, Shop, load_tiny_model
 
 READ = {
     "predict_category", "item_category", "similar_items", "search_items", "embed_text", "recommend", "next_basket",
@@ -125,7 +125,7 @@ GRANTED_TO_PUBLIC = """
 
 @pytest.mark.trap(24)
 def test_nothing_is_granted_to_public(shop: Shop) -> None:
-    publish_tiny_model(shop.connection)
+    load_tiny_model(shop.connection)
     shop.create()
     shop.attach()
     assert shop.execute(GRANTED_TO_PUBLIC).fetchall() == [], "See aisle._secure."
@@ -169,7 +169,7 @@ def anywhere(request: pytest.FixtureRequest, server: Server) -> Any:
 
 def test_all_works_with_an_empty_search_path_and_pgvector_anywhere(anywhere: Shop) -> None:
     shop = anywhere
-    model = publish_tiny_model(shop.connection)
+    model = load_tiny_model(shop.connection)
     shop.create()
     shop.attach()
     shop.insert("tea", "커피", "tea")

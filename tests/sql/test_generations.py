@@ -11,9 +11,9 @@ import pytest
 from aisle import db
 from aisle.db import Connection, errors, model_registry
 from aisle.trainers.run import only_trainer
-from tests.conftest import Shop, TinyModel, publish_tiny_recommender
+from tests.conftest import Shop, TinyModel, load_tiny_recommender
 
-Publish = Callable[..., TinyModel]
+LoadModel = Callable[..., TinyModel]
 # The number of dimensions tells which generation answered.
 ANSWERED_BY = "select public.vector_dims(aisle.embed_text('녹차'))"
 
@@ -26,13 +26,13 @@ def dimensions(connection: Connection) -> int:
 
 @pytest.mark.trap(20)
 def test_a_deploy_and_a_rollback_are_visible_to_prepared_statements_at_once(
-    connection: Connection, database_url: str, publish: Publish
+    connection: Connection, database_url: str, load_model: LoadModel
 ) -> None:
-    publish(dimensions=2)
+    load_model(dimensions=2)
     with db.connect(database_url) as application:
         for _ in range(12):  # long enough for the server to settle on one plan
             assert dimensions(application) == 2
-        publish(dimensions=3)
+        load_model(dimensions=3)
         assert dimensions(application) == 3
         connection.execute("select aisle.rollback('category')")
         assert dimensions(application) == 2
@@ -40,10 +40,10 @@ def test_a_deploy_and_a_rollback_are_visible_to_prepared_statements_at_once(
 
 @pytest.mark.trap(21)
 def test_a_deploy_that_is_rolled_back_leaves_the_old_generation(
-    connection: Connection, database_url: str, publish: Publish
+    connection: Connection, database_url: str, load_model: LoadModel
 ) -> None:
-    publish(dimensions=2)
-    later = publish(dimensions=3, deploy=False)
+    load_model(dimensions=2)
+    later = load_model(dimensions=3, deploy=False)
     with db.connect(database_url) as application:
         with connection.transaction(force_rollback=True):
             connection.execute("select aisle.deploy(%s)", [later.model_id])
@@ -53,9 +53,9 @@ def test_a_deploy_that_is_rolled_back_leaves_the_old_generation(
 
 
 @pytest.mark.trap(21)
-def test_rollback_goes_down_the_stack_and_does_not_swing(shop: Shop, publish: Publish) -> None:
+def test_rollback_goes_down_the_stack_and_does_not_swing(shop: Shop, load_model: LoadModel) -> None:
     for size in (2, 3, 4):
-        publish(dimensions=size)
+        load_model(dimensions=size)
     for size in (3, 2):
         assert "answers for category again" in shop.value("select aisle.rollback('category')")
         assert dimensions(shop.connection) == size
@@ -65,8 +65,8 @@ def test_rollback_goes_down_the_stack_and_does_not_swing(shop: Shop, publish: Pu
     assert dimensions(shop.connection) == 2
 
 
-def test_a_model_can_be_deployed_again_after_a_rollback(shop: Shop, publish: Publish) -> None:
-    first, second = publish(dimensions=2), publish(dimensions=3)
+def test_a_model_can_be_deployed_again_after_a_rollback(shop: Shop, load_model: LoadModel) -> None:
+    first, second = load_model(dimensions=2), load_model(dimensions=3)
     shop.execute("select aisle.rollback('category')")
     shop.execute("select aisle.deploy(%s)", [second.model_id])
     assert dimensions(shop.connection) == 3
@@ -77,8 +77,8 @@ def test_a_model_can_be_deployed_again_after_a_rollback(shop: Shop, publish: Pub
 
 
 @pytest.mark.parametrize("state", ["loading", "filling", "failed"])
-def test_only_a_ready_model_can_be_deployed(shop: Shop, publish: Publish, state: str) -> None:
-    model = publish(deploy=False)
+def test_only_a_ready_model_can_be_deployed(shop: Shop, load_model: LoadModel, state: str) -> None:
+    model = load_model(deploy=False)
     shop.execute("update aisle._models set state = %s", [state])
     with pytest.raises(psycopg.Error, match=f"is {state}, not ready") as caught:
         shop.execute("select aisle.deploy(%s)", [model.model_id])
@@ -93,8 +93,8 @@ def test_deploying_an_unknown_model(shop: Shop) -> None:
 
 @pytest.mark.trap(19)
 @pytest.mark.parametrize("table", ["item_vectors", "category_vectors", "ngram_vectors"])
-def test_a_generation_refuses_other_dimensions(shop: Shop, publish: Publish, table: str) -> None:
-    model = publish(dimensions=2)
+def test_a_generation_refuses_other_dimensions(shop: Shop, load_model: LoadModel, table: str) -> None:
+    model = load_model(dimensions=2)
     values = {
         "item_vectors": "(model_id, item_id, embedding, content_hash, is_draft) values (%s, 'x', %s, '', false)",
         "category_vectors": "(model_id, category_id, category, path, embedding, bias, support) "
@@ -110,12 +110,12 @@ def test_a_generation_refuses_other_dimensions(shop: Shop, publish: Publish, tab
 
 
 @pytest.mark.trap(19)
-def test_generations_of_the_same_dimensions_are_not_mixed(shop: Shop, publish: Publish) -> None:
+def test_generations_of_the_same_dimensions_are_not_mixed(shop: Shop, load_model: LoadModel) -> None:
     shop.create()
     shop.attach()
-    old = publish()
+    old = load_model()
     shop.insert("녹차", "커피")
-    new = publish()
+    new = load_model()
     answers = {
         "similar_items(1)": shop.execute("select * from aisle.similar_items(1)").fetchall(),
         "search_items('tea')": shop.execute("select * from aisle.search_items('tea')").fetchall(),
@@ -131,8 +131,8 @@ def test_generations_of_the_same_dimensions_are_not_mixed(shop: Shop, publish: P
     assert shop.value("select category from aisle.predict_category('녹차')") == TinyModel.tea
 
 
-def test_a_generation_can_be_dropped_unless_it_is_live(shop: Shop, publish: Publish) -> None:
-    old, new = publish(dimensions=2), publish(dimensions=3)
+def test_a_generation_can_be_dropped_unless_it_is_live(shop: Shop, load_model: LoadModel) -> None:
+    old, new = load_model(dimensions=2), load_model(dimensions=3)
     with pytest.raises(psycopg.Error, match="is live") as caught:
         shop.execute("select aisle._drop_model(%s)", [new.model_id])
     assert caught.value.sqlstate == "AIS07"
@@ -146,14 +146,14 @@ def test_a_generation_can_be_dropped_unless_it_is_live(shop: Shop, publish: Publ
 
 def test_the_search_of_a_generation_goes_with_it(shop: Shop) -> None:
     search = "select array_agg(proname::text) from pg_proc where proname ~ '^_nearest_factors_'"
-    old, new = (publish_tiny_recommender(shop.connection, {}) for _ in range(2))
+    old, new = (load_tiny_recommender(shop.connection, {}) for _ in range(2))
     assert set(shop.value(search)) == {f"_nearest_factors_{old}", f"_nearest_factors_{new}"}
     shop.execute("select aisle._drop_model(%s)", [old])
     assert shop.value(search) == [f"_nearest_factors_{new}"]
 
 
-def test_a_model_that_lost_is_deployed_only_by_force(shop: Shop, publish: Publish) -> None:
-    live, lost = publish(dimensions=2), publish(dimensions=3, deploy=False)
+def test_a_model_that_lost_is_deployed_only_by_force(shop: Shop, load_model: LoadModel) -> None:
+    live, lost = load_model(dimensions=2), load_model(dimensions=3, deploy=False)
     shop.execute(
         "update aisle._models set passed_gate = false, verdict = 'its accuracy is lower' where model_id = %s",
         [lost.model_id],
@@ -167,17 +167,17 @@ def test_a_model_that_lost_is_deployed_only_by_force(shop: Shop, publish: Publis
     assert dimensions(shop.connection) == lost.dimensions
 
 
-def test_a_second_deploy_of_the_same_model_is_none(shop: Shop, publish: Publish) -> None:
-    old, new = publish(dimensions=2), publish(dimensions=3)
+def test_a_second_deploy_of_the_same_model_is_none(shop: Shop, load_model: LoadModel) -> None:
+    old, new = load_model(dimensions=2), load_model(dimensions=3)
     assert (
         shop.value("select aisle.deploy(%s)", [new.model_id]) == f"Model {new.model_id} answers for category already."
     )
     assert shop.value("select aisle.rollback('category')") == f"Model {old.model_id} answers for category again."
 
 
-def test_a_rollback_leads_to_another_model(shop: Shop, publish: Publish) -> None:
+def test_a_rollback_leads_to_another_model(shop: Shop, load_model: LoadModel) -> None:
     """Of the deployments 1, 2, 3, 2, the third went with its model."""
-    one, two, three = publish(dimensions=2), publish(dimensions=3), publish(dimensions=4)
+    one, two, three = load_model(dimensions=2), load_model(dimensions=3), load_model(dimensions=4)
     shop.execute("select aisle.deploy(%s)", [two.model_id])
     shop.execute("select aisle._drop_model(%s)", [three.model_id])
     assert shop.value("select aisle.rollback('category')") == f"Model {one.model_id} answers for category again."
@@ -193,13 +193,13 @@ def left(shop: Shop) -> set[int]:
     return {row[0] for row in shop.execute("select model_id from aisle._models").fetchall()}
 
 
-def test_prune_keeps_what_answers_what_a_rollback_leads_to_and_the_newest(shop: Shop, publish: Publish) -> None:
+def test_prune_keeps_what_answers_what_a_rollback_leads_to_and_the_newest(shop: Shop, load_model: LoadModel) -> None:
     """Models 1 to 3 have answered, and 4, which was rolled back; 5 to 7 are ready; 8 is failed."""
     for _ in range(4):
-        publish(dimensions=2)
+        load_model(dimensions=2)
     shop.execute("select aisle.rollback('category')")
     for _ in range(4):
-        publish(dimensions=3, deploy=False)
+        load_model(dimensions=3, deploy=False)
     shop.execute("update aisle._models set state = 'failed' where model_id = 8")
     said = [row[0] for row in shop.execute("select aisle.prune('category')").fetchall()]
     assert left(shop) == {2, 3, 6, 7}
@@ -229,11 +229,11 @@ def test_a_task_that_there_is_not_is_refused(shop: Shop, call: str) -> None:
     assert "category, recommender" in str(caught.value.diag.message_hint)
 
 
-def test_prune_keeps_the_model_by_which_a_recommender_reads_texts(shop: Shop, publish: Publish) -> None:
-    texts, *_ = publish(), publish()
+def test_prune_keeps_the_model_by_which_a_recommender_reads_texts(shop: Shop, load_model: LoadModel) -> None:
+    texts, *_ = load_model(), load_model()
     shop.create()
     shop.attach()
-    recommender = publish_tiny_recommender(shop.connection, {})
+    recommender = load_tiny_recommender(shop.connection, {})
     shop.execute(
         "update aisle._models set parameters = parameters || jsonb_build_object('text_model', %s::int)"
         " where model_id = %s",
@@ -242,8 +242,8 @@ def test_prune_keeps_the_model_by_which_a_recommender_reads_texts(shop: Shop, pu
     assert shop.execute("select aisle.prune(keep => 1)").fetchall() == []
 
 
-def test_prune_leaves_what_a_training_run_is_loading(shop: Shop, database_url: str, publish: Publish) -> None:
-    loading = publish(deploy=False)
+def test_prune_leaves_what_a_training_run_is_loading(shop: Shop, database_url: str, load_model: LoadModel) -> None:
+    loading = load_model(deploy=False)
     shop.execute("update aisle._models set state = 'loading'")
     with db.connect(database_url) as other, only_trainer(other, "recommender"):
         assert shop.execute("select aisle.prune()").fetchall() == []
@@ -253,10 +253,10 @@ def test_prune_leaves_what_a_training_run_is_loading(shop: Shop, database_url: s
 
 
 def test_a_long_query_is_not_stopped_and_stops_nobody(
-    shop: Shop, database_url: str, publish: Publish, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, database_url: str, load_model: LoadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To drop a partition is to lock the whole table: who waited for that would hold up everybody else."""
-    old, live = publish(dimensions=2), publish(dimensions=3)
+    old, live = load_model(dimensions=2), load_model(dimensions=3)
     monkeypatch.setattr(model_registry, "PATIENCE", 0.3)
     with db.connect(database_url, application_name="report") as other, other.transaction():
         other.execute("select count(*) from aisle.item_vectors")
@@ -270,9 +270,9 @@ def test_a_long_query_is_not_stopped_and_stops_nobody(
 
 
 def test_what_of_a_model_is_in_use_goes_later(
-    shop: Shop, database_url: str, publish: Publish, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, database_url: str, load_model: LoadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old, live = publish(dimensions=2), publish(dimensions=3)
+    old, live = load_model(dimensions=2), load_model(dimensions=3)
     monkeypatch.setattr(model_registry, "PATIENCE", 0)
     timeout = shop.value("show lock_timeout")
     with db.connect(database_url) as other, other.transaction():
@@ -294,10 +294,10 @@ def test_what_of_a_model_is_in_use_goes_later(
     "tables", list(itertools.permutations(("item_vectors", "category_vectors", "ngram_vectors"), 2))
 )
 def test_a_model_is_removed_while_clients_never_stop_asking(
-    tables: tuple[str, str], shop: Shop, database_url: str, publish: Publish
+    tables: tuple[str, str], shop: Shop, database_url: str, load_model: LoadModel
 ) -> None:
     """A question takes one table after the other; who waits for the one with the other in hand is never done."""
-    old, live = publish(dimensions=2), publish(dimensions=3)
+    old, live = load_model(dimensions=2), load_model(dimensions=3)
     stop = threading.Event()
 
     def ask() -> None:
@@ -319,9 +319,9 @@ def test_a_model_is_removed_while_clients_never_stop_asking(
 
 
 def test_of_two_deploys_the_second_waits_and_says_for_whom(
-    shop: Shop, database_url: str, publish: Publish, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, database_url: str, load_model: LoadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = publish(dimensions=2, deploy=False), publish(dimensions=3, deploy=False)
+    first, second = load_model(dimensions=2, deploy=False), load_model(dimensions=3, deploy=False)
     monkeypatch.setattr(model_registry, "PATIENCE", 0)
     with db.connect(database_url, application_name="aisle deploy") as other:
         with other.transaction():

@@ -16,7 +16,7 @@ from aisle.embedder.customer_vectors import CustomerEmbedder
 from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.embedder.pipeline import drain
-from tests.conftest import Shop, TinyModel, publish_tiny_basket, publish_tiny_model, publish_tiny_recommender
+from tests.conftest import Shop, TinyModel, load_tiny_basket, load_tiny_model, load_tiny_recommender
 
 QUESTIONS = (
     "predict_category('녹차', 'maker', 3, 1)", "embed_text('xyzzy')", "item_category(42)", "item_category('44')",
@@ -85,8 +85,8 @@ def full(shop: Shop, tiny_model: TinyModel) -> Shop:
         "insert into shop.visits values ('ann', 41, now(), 'dinner');"
         "insert into shop.order_lines values (1, 'ann', 41, now() - interval '1 day'), (2, 'ann', 42, now())"
     )
-    publish_recommender(shop)
-    publish_basket(shop)
+    load_recommender(shop)
+    load_basket(shop)
     shop.execute(
         "update aisle._models set parameters = parameters || jsonb_build_object('text_model', %s::integer)"
         " where task = 'recommender'",
@@ -95,12 +95,12 @@ def full(shop: Shop, tiny_model: TinyModel) -> Shop:
     return shop
 
 
-def publish_recommender(shop: Shop) -> None:
-    publish_tiny_recommender(shop.connection, {41: ("음료", (1, 0), (0, 1)), 42: (None, (0, 1), (1, 0))})
+def load_recommender(shop: Shop) -> None:
+    load_tiny_recommender(shop.connection, {41: ("음료", (1, 0), (0, 1)), 42: (None, (0, 1), (1, 0))})
 
 
-def publish_basket(shop: Shop) -> None:
-    publish_tiny_basket(shop.connection, {"41": (1, 0), "42": (0, 1)}, {"bob": ((1, 0), ["42"])})
+def load_basket(shop: Shop) -> None:
+    load_tiny_basket(shop.connection, {"41": (1, 0), "42": (0, 1)}, {"bob": ((1, 0), ["42"])})
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def test_a_reader_was_granted_nothing_that_no_question_needs(full: Shop, granted
 
 
 @pytest.mark.trap(24)
-def test_a_worker_may_keep_vectors_in_step_and_nothing_else(full: Shop, granted: Callable[..., Connection]) -> None:
+def test_a_worker_may_keep_vectors_up_to_date_and_nothing_else(full: Shop, granted: Callable[..., Connection]) -> None:
     worker = granted("worker")
     item_factors.store(full.connection, model_registry.require_live(full.connection, "recommender"), [])
     full.execute("update shop.products set name = 'tea'; insert into shop.order_lines values (3, 'cat', 41, now())")
@@ -267,7 +267,7 @@ def test_an_administrator_may_use_all_of_ours(full: Shop, granted: Callable[...,
     for relation in objects(full.connection, RELATIONS):
         if relation.kind in "rp":
             assert not may(admin, triggers.format(compose.Identifier("aisle", relation.name))), relation.name
-    second = publish_tiny_model(full.connection, deploy=False).model_id
+    second = load_tiny_model(full.connection, deploy=False).model_id
     admin.execute("select aisle.deploy(%s)", (second,))
     assert model_registry.live(full.connection, "category") == second
     admin.execute("select aisle.rollback('category')")
@@ -285,9 +285,9 @@ def test_a_generation_and_an_attachment_that_come_later_need_no_new_grant(
 ) -> None:
     role = granted(kind)
     before = {r.name: allowed(role, r) for r in objects(full.connection, RELATIONS)}
-    publish_tiny_model(full.connection)
-    publish_recommender(full)
-    publish_basket(full)
+    load_tiny_model(full.connection)
+    load_recommender(full)
+    load_basket(full)
     for attached in ("items", "interactions", "orders"):
         full.execute("select aisle.detach(%s)", [attached])
     full.attach(text_columns=["specs"])
@@ -314,7 +314,7 @@ PUBLIC_RIGHTS = """
 @pytest.mark.trap(24)
 def test_default_privileges_of_the_database_give_public_no_generation(full: Shop) -> None:
     full.execute("alter default privileges grant select on tables to public")
-    publish_tiny_model(full.connection)
+    load_tiny_model(full.connection)
     full.execute("select aisle.detach('items')")
     full.attach()
     assert full.execute(PUBLIC_RIGHTS).fetchall() == []
@@ -323,7 +323,7 @@ def test_default_privileges_of_the_database_give_public_no_generation(full: Shop
 def test_what_is_taken_back_does_not_come_back_with_a_new_model(full: Shop, granted: Callable[..., Connection]) -> None:
     reader = granted("reader")
     full.execute(f"revoke select on aisle.item_vectors from {reader.info.user}")
-    new = publish_tiny_model(full.connection).model_id
+    new = load_tiny_model(full.connection).model_id
     assert not may(reader, compose.SQL(f"select from aisle.item_vectors_{new}"))
 
 
@@ -398,7 +398,7 @@ def items(connection: Connection, question: str) -> list[str]:
 
 
 def test_what_a_policy_hides_is_no_answer(full: Shop, policed: Connection) -> None:
-    publish_tiny_recommender(
+    load_tiny_recommender(
         full.connection,
         {
             41: (None, (2, 0), (0, 1)),
@@ -407,7 +407,7 @@ def test_what_a_policy_hides_is_no_answer(full: Shop, policed: Connection) -> No
             44: (None, (0, 0), (0, 0)),
         },
     )
-    publish_tiny_basket(full.connection, {"43": (1, 0), "41": (1, 0), "42": (0, 1)}, {"bob": ((1, 0), ["42", "43"])})
+    load_tiny_basket(full.connection, {"43": (1, 0), "41": (1, 0), "42": (0, 1)}, {"bob": ((1, 0), ["42", "43"])})
     full.execute("update aisle.basket_items set co_purchase = taste")
     for question in (
         "similar_items(41, 2)", "similar_items(41, 2, 'basket')", "search_items('녹차', 2)",

@@ -56,15 +56,15 @@ def test_a_deleted_item_is_found_no_more(shop: Shop) -> None:
     assert [item for _, item, _ in found(shop, "similar_items(1)")] == ["2", "3"]
 
 
-def test_scores_do_not_depend_on_the_length_of_vectors(shop: Shop, publish: Callable[..., TinyModel]) -> None:
+def test_scores_do_not_depend_on_the_length_of_vectors(shop: Shop, load_model: Callable[..., TinyModel]) -> None:
     before = found(shop, "similar_items(1)")
-    publish(scale=3)
+    load_model(scale=3)
     shop.execute("update shop.products set name = name || ' xyzzy'")  # a draft in the new generation for each
     assert found(shop, "similar_items(1)") == before
 
 
-def test_the_index_of_a_generation_answers_where_there_is_one(shop: Shop, publish: Callable[..., TinyModel]) -> None:
-    model = publish(dimensions=8)
+def test_the_index_of_a_generation_answers_where_there_is_one(shop: Shop, load_model: Callable[..., TinyModel]) -> None:
+    model = load_model(dimensions=8)
     partition = f"aisle.item_vectors_{model.model_id}"
     shop.execute("set maintenance_work_mem = '64MB'")
     shop.execute(

@@ -9,7 +9,7 @@ import pytest
 
 from aisle import db
 from aisle.db import Connection
-from tests.conftest import Shop, publish_tiny_basket, scans, tiny_weights
+from tests.conftest import Shop, load_tiny_basket, scans, tiny_weights
 
 ITEMS = {"tea": (1.0, 0.0), "milk": (1.0, 0.0), "bread": (0.0, 1.0), "jam": (0.0, 1.0), "salt": (0.0, 0.0)}
 CUSTOMERS = {"bob": ((1.0, 0.0), ["milk", "jam"]), "cid": ((0.0, 1.0), ["bread", "salt"])}
@@ -32,7 +32,7 @@ def orders(shop: Shop) -> Shop:
     """Ann's two orders, and a live model."""
     shop.execute(LINES)
     shop.execute(ATTACH)
-    publish_tiny_basket(shop.connection, ITEMS, CUSTOMERS)
+    load_tiny_basket(shop.connection, ITEMS, CUSTOMERS)
     shop.execute("set aisle.now = '2024-01-21'")
     return shop
 
@@ -79,7 +79,7 @@ def test_scores_of_any_size_have_a_probability(shop: Shop, weight: float) -> Non
     shop.execute(LINES)
     shop.execute(ATTACH)
     weights = tiny_weights(constant=weight, new_constant=-weight)
-    publish_tiny_basket(shop.connection, ITEMS, CUSTOMERS, weights=weights)
+    load_tiny_basket(shop.connection, ITEMS, CUSTOMERS, weights=weights)
     for k in (10, None):
         rows = shop.execute("select score, probability from aisle.next_basket('ann', %s)", [k]).fetchall()
         assert rows
@@ -101,7 +101,7 @@ def test_a_new_order_counts_from_the_next_statement_on(orders: Shop) -> None:
 
 
 def test_time_since_the_last_purchase_is_compared_with_the_usual_gap(orders: Shop) -> None:
-    publish_tiny_basket(orders.connection, ITEMS, weights=tiny_weights(late=1))
+    load_tiny_basket(orders.connection, ITEMS, weights=tiny_weights(late=1))
     # Tea: 10 days since; 10 between the two, mixed with the item's usual 10. Bread: 20 days since, usually 10.
     assert scores(orders) == pytest.approx({"tea": 0, "bread": round(math.log(2), 3)})
 
@@ -178,7 +178,7 @@ def test_a_column_that_no_trigger_sees_is_refused(shop: Shop) -> None:
 
 
 def test_nobody_is_a_neighbour_to_themselves(orders: Shop) -> None:
-    publish_tiny_basket(orders.connection, ITEMS, {**CUSTOMERS, "ann": ((1.0, 0.0), ["salt"])})
+    load_tiny_basket(orders.connection, ITEMS, {**CUSTOMERS, "ann": ((1.0, 0.0), ["salt"])})
     assert scores(orders)["salt"] < math.log(0.2)
 
 
@@ -201,7 +201,7 @@ def test_bigint_and_text_ids_answer_alike(shop: Shop) -> None:
         "update shop.lines set customer = '7'; alter table shop.lines alter customer type int using customer::int"
     )
     shop.execute(ATTACH)
-    publish_tiny_basket(shop.connection, ITEMS, CUSTOMERS)
+    load_tiny_basket(shop.connection, ITEMS, CUSTOMERS)
     assert answer(shop, 7) == answer(shop, "7")
     assert [item for item, *_ in answer(shop, "no number", 1)] == ["tea"]
 
@@ -445,7 +445,7 @@ def test_names_are_quoted(shop: Shop) -> None:
         " quantity => 'qty')"
     )
     assert history(shop) == [("tea", 0)]
-    publish_tiny_basket(shop.connection, ITEMS)
+    load_tiny_basket(shop.connection, ITEMS)
     shop.execute("""update "x""; drop table y; --" set item = 'milk'""")
     assert changed(shop) == {"ann"}
 
@@ -481,13 +481,13 @@ def test_what_no_model_reads_logs_nothing(orders: Shop) -> None:
     assert orders.value("select count(*) from aisle._changes") == 0
 
 
-def test_an_order_that_ends_after_a_model_is_published_is_not_missed(shop: Shop, database_url: str) -> None:
+def test_an_order_that_ends_after_a_model_is_loaded_is_not_missed(shop: Shop, database_url: str) -> None:
     """Its transaction began when there was no model, and nothing but the log tells of it."""
     shop.execute(LINES)
     shop.execute(ATTACH)
     with db.connect(database_url) as other, other.transaction():
         other.execute("insert into shop.lines values (3, 'ann', 'salt', '2024-01-20', 1)")
-        publish_tiny_basket(shop.connection, {"salt": (1, 0)}, {})
+        load_tiny_basket(shop.connection, {"salt": (1, 0)}, {})
         shop.execute("select aisle._enqueue_stale()")
         shop.execute("delete from aisle._embedding_jobs")
     assert changed(shop) == {"ann"}
@@ -500,7 +500,7 @@ def test_lines_in_a_table_of_their_own_are_logged_for_whom_the_order_is(shop: Sh
         " select aisle.attach_orders('orders', 'id', 'item', 'who', 'at', lines => 'lines',"
         " line_order_id => 'order_id')"
     )
-    publish_tiny_basket(shop.connection, ITEMS)
+    load_tiny_basket(shop.connection, ITEMS)
     shop.execute("insert into orders values (1, 'ann', '2024-01-01'), (2, 'bob', '2024-01-01')")
     assert changed(shop) == {"ann", "bob"}
     shop.execute("insert into lines values (1, 'tea')")
@@ -530,7 +530,7 @@ def test_a_customers_orders_are_found_by_the_shops_own_indexes(connection: Conne
         "select aisle.attach_orders('orders', 'id', 'item', 'who', 'at', lines => 'lines', line_order_id => 'order_id')"
     )
     assert message == "Attached public.orders and public.lines.", "There is nothing to advise."
-    publish_tiny_basket(shop.connection, {"1": (1, 0), "2": (0, 1)})
+    load_tiny_basket(shop.connection, {"1": (1, 0), "2": (0, 1)})
     before = [scans(shop, table) for table in ("orders", "lines")]
     for user in range(20):
         assert len(answer(shop, user)) == 4

@@ -7,7 +7,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from aisle import db
-from tests.conftest import Shop, TinyModel, publish_tiny_recommender, scans
+from tests.conftest import Shop, TinyModel, load_tiny_recommender, scans
 
 # item: category, out-vector, in-vector
 ITEMS: dict[int, tuple[str | None, tuple[float, float], tuple[float, float]]] = {
@@ -30,7 +30,7 @@ def visits(shop: Shop) -> Shop:
     shop.attach()
     create_visits(shop)
     shop.forget_jobs()
-    publish_tiny_recommender(shop.connection, ITEMS)
+    load_tiny_recommender(shop.connection, ITEMS)
     return shop
 
 
@@ -109,7 +109,7 @@ def test_an_uncommitted_event_counts_for_its_own_transaction_only(visits: Shop, 
         assert "4" not in row[0]
 
 
-def test_seen_items_come_again_if_asked_for(visits: Shop) -> None:
+def test_seen_items_come_again_on_request(visits: Shop) -> None:
     visit(visits, "ann", 4)
     # the score of 4 is -1 · 1 + 1 · 1.5, and 1 for having been there
     assert recommend(visits, "ann", exclude_seen=False) == {2: 1.5, 4: 1.5, 3: 1.25, 1: 1, 5: -2.5}
@@ -212,7 +212,7 @@ def test_user_ids_of_any_type(shop: Shop, user_type: str, user: Any, others: lis
     shop.execute("insert into shop.products (id, name) select i, 'item ' || i from generate_series(1, 5) i")
     shop.attach()
     create_visits(shop, user_type)
-    publish_tiny_recommender(shop.connection, ITEMS)
+    load_tiny_recommender(shop.connection, ITEMS)
     visit(shop, user, 1)
     assert 1 not in recommend(shop, str(user))
     if user_type == "bigint":
@@ -262,7 +262,7 @@ def test_a_moment_means_the_same_in_every_style_of_dates(visits: Shop) -> None:
     assert list(recommend(visits, "bob", k=1)) == [2], "What is yet to come does not count."
 
 
-def test_a_category_is_asked_for_as_the_model_has_it_whatever_is_attached(visits: Shop) -> None:
+def test_a_category_is_queried_as_the_model_has_it_whatever_is_attached(visits: Shop) -> None:
     visit(visits, "zoe", 1, 3, 4)
     visits.execute("select aisle.detach('items')")
     assert list(recommend(visits, "ann", category="음료 > 커피")) == [3, 2]

@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from aisle import db
 from aisle.db import addresses, errors
-from aisle.embedder.listener import Doorbell
+from aisle.embedder.listener import Listener
 
 SECRET = "s3cr3t"
 
@@ -71,12 +71,12 @@ def test_an_address_without_a_password_is_explained_as_before() -> None:
 
 
 @pytest.mark.parametrize("url", WRONG[:5])
-def test_the_doorbell_logs_no_password(url: str) -> None:
+def test_the_listener_logs_no_password(url: str) -> None:
     logged: queue.Queue[logging.LogRecord] = queue.Queue()
     handler = QueueHandler(logged)
     logger = logging.getLogger("aisle.embedder.listener")
     logger.addHandler(handler)
-    bell = Doorbell(url, 5.0)
+    bell = Listener(url, 5.0)
     try:
         line = logged.get(timeout=60).getMessage()
     finally:

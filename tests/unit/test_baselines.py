@@ -1,4 +1,4 @@
-"""The recommenders to beat: what each ranks first, and what all have in common."""
+"""The recommender's baselines: their rankings, and their common behaviour."""
 
 import sys
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def events_of(rows: Sequence[Row], users: int, items: int) -> Events:
 def checkerboard() -> Events:
     """Users and items of two colours, even and odd: a user has chosen its own colour's items, all but one.
 
-    The user after the last has chosen nothing, and nobody the item after the last.
+    One more user has chosen nothing, and no user has chosen one more item.
     """
     numbers = range(2 * SQUARES)
     rows = [(u, i, float(i), u % 2) for u in numbers for i in numbers if u % 2 == i % 2 and i != u]
@@ -99,7 +99,7 @@ def test_a_user_without_events_is_recommended_what_is_popular(name: str) -> None
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_the_same_events_give_the_same_answer_alone_and_in_a_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Without symmetry, so that no equal scores are told apart by how a sum was rounded.
+    # Without symmetry, so that rounding breaks no ties.
     random = np.random.default_rng(0)
     rows = [(int(u), int(i), float(u + i), int(u) % 2) for u, i in random.integers(12, size=(60, 2))]
     events = events_of(rows, users=12, items=12)
@@ -124,7 +124,7 @@ HABITS = [
         ("recent-popularity", 0, 0, [3, 2, 0, 1]),  # after day 3: 2, 1, 0, 0
         ("context-popularity", 0, 0, [0, 2, 1, 3]),
         ("context-popularity", 0, 1, [1, 3, 0, 2]),
-        ("context-popularity", 0, -1, [0, 1, 2, 3]),  # where no meal is known: popularity
+        ("context-popularity", 0, -1, [0, 1, 2, 3]),  # without a meal: popularity
         ("own-history", 0, 0, [0, 1, 2, 3]),
         ("own-history", 1, 0, [3, 2, 0, 1]),
         ("own-context-history", 0, 0, [0, 1, 2, 3]),
@@ -145,7 +145,7 @@ def test_what_is_yet_to_come_is_not_popular() -> None:
     assert ranked.tolist() == [[3, 2, 0, 1]]
 
 
-def test_a_user_may_be_asked_for_in_several_contexts() -> None:
+def test_a_user_may_be_queried_in_several_contexts() -> None:
     model = baselines.OwnContextHistory(feature="meal").fit(events_of(HABITS, users=2, items=4))
     ranked = model.recommend(np.array([0, 0]), 1, context={"meal": np.array([1, 0])}, exclude_seen=False)
     assert ranked.tolist() == [[1], [0]]
@@ -222,7 +222,7 @@ def test_tuning_picks_by_recall_on_validation() -> None:
     board = checkerboard()
     left_out = events_of([(u, u, 99.0, u % 2) for u in range(2 * SQUARES)], 2 * SQUARES + 1, 2 * SQUARES + 1)
     trials = baselines.tune("item-knn", board, left_out, k=1, grid={"neighbours": (1, SQUARES)})
-    # One neighbour is the item itself, which says nothing of what the user has not chosen.
+    # The only neighbour is the item itself, so other items get no score.
     assert [trial.options for trial in trials] == [{"neighbours": SQUARES}, {"neighbours": 1}]
     assert trials[0].recall == 1
     assert trials[1].recall < 0.2

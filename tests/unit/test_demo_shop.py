@@ -1,4 +1,4 @@
-"""The demo shop: the same for the same seed, whole, and neither trivial nor hopeless to classify."""
+"""The demo shop: repeatable, consistent, and neither trivial nor impossible to classify."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where items are: who is near whom, and what both kinds of recommender make of it."""
+"""Items' places: neighbourhoods, and their effect on both kinds of recommender."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ STREETS, SHOPS = 6, 8  # shops of a street
 
 
 def everywhere(places: np.ndarray, visited: np.ndarray | None = None) -> Events:
-    """Make one user who went to all of the places, or to these."""
+    """Make one user with events at all of the places, or at these."""
     item = np.arange(len(places)) if visited is None else visited
     return Events(
         user=np.zeros(len(item), dtype=np.int64),
@@ -68,7 +68,7 @@ def test_what_is_put_where_nothing_is_known_is_nowhere() -> None:
 
 
 def town() -> Events:
-    """Make users who each went to two shops of one street, and to no shop that anybody else went to."""
+    """Make users with events at two shops of one street each, and no shop in common."""
     random, item = np.random.default_rng(3), np.arange(STREETS * SHOPS)
     places = np.stack([37.5 + 0.1 * (item // SHOPS), 127 + random.normal(0, 0.001, len(item))], axis=1)
     return replace(everywhere(places), user=item // 2, user_ids=[str(u) for u in range(len(item) // 2)])

@@ -1,4 +1,4 @@
-"""The next basket's networks on a checkerboard: customers of one colour buy products of that colour only."""
+"""The basket model's networks on a checkerboard: customers buy only products of their own colour."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Orders in memory, and the rules that a basket model has to beat; small enough to check in the head."""
+"""Orders in memory, and the baselines of the basket model; small enough to check in the head."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from aisle.embedder.orders import Baskets, Ints, group, recency, tastes
+from aisle.embedder.orders import Baskets, Ints, customer_vectors, group, recency
 from aisle.trainers import ranking
 from aisle.trainers.basket import baselines as basket_baselines
 from aisle.trainers.basket import cart_completion
@@ -61,11 +61,11 @@ def test_customers_and_items_can_be_numbered_anew(some: Baskets) -> None:
     assert fewer.orders_of.tolist() == [2, 0]
 
 
-def test_recency_and_taste(some: Baskets) -> None:
+def test_recency_and_customer_vectors(some: Baskets) -> None:
     assert recency(some, 0.5).toarray().tolist() == [[1, 1.5, 0], [0, 0, 1]]
-    taste = tastes(some, np.array([[1.0, 0], [0, 1], [0, 0]], dtype=np.float32), 0.5)
-    assert taste[0] == pytest.approx(np.log([2, 2.5]) / np.linalg.norm(np.log([2, 2.5])))
-    assert taste[1].tolist() == [0, 0]
+    vectors = customer_vectors(some, np.array([[1.0, 0], [0, 1], [0, 0]], dtype=np.float32), 0.5)
+    assert vectors[0] == pytest.approx(np.log([2, 2.5]) / np.linalg.norm(np.log([2, 2.5])))
+    assert vectors[1].tolist() == [0, 0]
 
 
 def test_measures_of_baskets() -> None:

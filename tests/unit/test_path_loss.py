@@ -1,4 +1,4 @@
-"""What categories that are paths are trained to; figures small enough to check in the head."""
+"""The loss of category paths; figures small enough to check in the head."""
 
 import math
 

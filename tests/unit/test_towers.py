@@ -1,4 +1,4 @@
-"""The recommender's towers on a checkerboard: even users touch even items only, odd users odd ones."""
+"""The recommender's towers on a checkerboard: even users have events with even items only, odd users with odd ones."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ from aisle.trainers.recommender.towers import Factors, Queries, Repeat
 from aisle.trainers.recommender.validation import recall
 
 USERS, ITEMS, EACH = 40, 60, 12
-COLD = ITEMS - 2  # two items that nobody touches, one a colour
+COLD = ITEMS - 2  # two items without events, one of each colour
 BY_TIME = TowerOptions(
     features=("user", "item", "category", "meal"),
     order="time",
@@ -34,7 +34,7 @@ AS_SETS = TowerOptions(order="set", history=None, dimensions=8, epochs=6, batch_
 
 
 def board(*, favourite: bool = False) -> Events:
-    """Make events; with a favourite, a user's every second event is one and the same item."""
+    """Make events; with a favourite, a user's every second event has the same item."""
     random = np.random.default_rng(0)
     user = np.repeat(np.arange(USERS), EACH)
     item = np.concatenate([random.choice(COLD // 2, EACH, replace=False) * 2 + u % 2 for u in range(USERS)])
@@ -54,7 +54,7 @@ def board(*, favourite: bool = False) -> Events:
 
 
 def pairs(users: int, each: int) -> Events:
-    """Make users who have `each` items, each of its own."""
+    """Make users with `each` different items."""
     rows = np.arange(users * each)
     items = Items([str(row) for row in rows], [None] * len(rows))
     ids = [str(user) for user in range(users)]
@@ -216,7 +216,7 @@ def test_popular_items_get_longer_vectors_where_that_finds_more() -> None:
 def test_repeat_follows_its_formula(by_time: Factors) -> None:
     events = board(favourite=True)
     repeat = Repeat(constant=1.0, count=2.0, recent=3.0, decay=0.5, context={"meal": 4.0})
-    queries = everyone(events)[np.array([5])]  # lunch is what user 5 asks for
+    queries = everyone(events)[np.array([5])]  # user 5's query is for lunch
     added = dict(zip(*repeat.scores(queries)[1:], strict=True))
     mine = events.user == 5
     items, meals = events.item[mine][::-1], events.context["meal"][mine][::-1]

@@ -1,4 +1,4 @@
-"""What is known to go wrong in systems that keep vectors in step with rows; a test bears the mark of each."""
+"""Known failures of systems that keep vectors up to date with rows; each has a test with its mark."""
 
 import re
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""The basket model: orders → next order, and what completes a cart."""
+"""The basket model: orders → next order, and cart completion."""

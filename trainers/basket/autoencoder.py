@@ -1,7 +1,7 @@
 """Products' vectors: an autoencoder over co-purchase.
 
-In goes what share of its orders' other products each product is; through a code of `dimensions` numbers, which is the
-vector; out come the same shares again.
+The input is the share of each product among the products bought with one; a code of `dimensions` numbers is its vector;
+the output predicts the same shares.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from aisle.trainers.basket.options import NetworkOptions
 from aisle.trainers.neural import Progress, part_of_process, plain_accelerator, set_rate, total_over_items
 
 HALF_PRECISION = 2_000_000  # logits of a step; beyond that they are bfloat16
-PAIRS = 100_000_000  # of products in one order, at most, that are counted: the newest orders'
+PAIRS = 100_000_000  # of products in one order, at most; those of the newest orders count
 PRODUCTS = 256  # of a step
 PRODUCT_RATE = 0.01  # learning rate
-PRODUCT_DROPOUT = 0.5  # share of a product's companions that the autoencoder is not shown
+PRODUCT_DROPOUT = 0.5  # share of a product's co-purchased products that is dropped from the input
 
 
 @dataclass(frozen=True)
 class ProductVectors:
-    """What the autoencoder learns of the products."""
+    """The vectors that the autoencoder learns."""
 
     codes: Floats  # (items, dimensions), the products' vectors
     rows: Floats  # (items, dimensions), the decoder's: ⟨code_i, row_j⟩ says how well j goes with i
@@ -45,10 +45,10 @@ def product_vectors(
 ) -> ProductVectors:
     """Learn products' vectors by an autoencoder over co-purchase, started from `texts`, (items, any), where given.
 
-    A product that was never bought with another one keeps the vector that it started from.
+    A product that was never bought with another one keeps its initial vector.
     """
     if not len(baskets):
-        raise errors.TrainingDataError("There is no order to learn from.")
+        raise errors.TrainingDataError("There are no orders to learn from.")
     shares = co_purchase(baskets)
     bought = np.flatnonzero(np.diff(shares.indptr))
     with torch.random.fork_rng():
@@ -63,7 +63,7 @@ def product_vectors(
             order = random.permutation(bought)
             for start in range(0, len(order), PRODUCTS):
                 set_rate(optimiser, PRODUCT_RATE * (1 - step / steps))
-                batch = _companions(shares, part_of_process(order[start : start + PRODUCTS], accelerator))
+                batch = _co_purchased(shares, part_of_process(order[start : start + PRODUCTS], accelerator))
                 loss = model(*send_to_device(batch, accelerator.device))
                 optimiser.zero_grad()
                 accelerator.backward(loss)
@@ -73,17 +73,17 @@ def product_vectors(
     return plain.vectors(shares)
 
 
-class _Companions(NamedTuple):
-    """Some products and what they are bought with, as bags."""
+class _CoPurchased(NamedTuple):
+    """Some products and their co-purchased products, as bags."""
 
     product: Tensor  # (products,)
-    companion: Tensor  # (pairs,)
-    start: Tensor  # (products,), where each one's pairs start
-    share: Tensor  # (pairs,), those of a product add up to 1
+    other: Tensor  # (pairs,)
+    start: Tensor  # (products,), the start of each one's pairs
+    share: Tensor  # (pairs,), the sum of a product is 1
 
 
 class _Autoencoder(nn.Module):
-    """Shares of companions → code → shares of companions; `forward` is the loss, the cross-entropy of the shares."""
+    """Co-purchase shares → code → the same shares; `forward` is the loss, the cross-entropy of the shares."""
 
     def __init__(self, shares: sparse.csr_array, start: Tensor) -> None:
         super().__init__()
@@ -92,28 +92,28 @@ class _Autoencoder(nn.Module):
         self.rows = nn.Parameter(start.clone())
         self.bias = nn.Parameter(torch.from_numpy(np.log(total / total.sum())).float())
 
-    def encode(self, product: Tensor, companion: Tensor, start: Tensor, share: Tensor) -> Tensor:
-        """Return codes, (products, dimensions): the product's own entry and the mean of its companions'."""
-        bags = F.embedding_bag(companion, self.enter, start, mode="sum", per_sample_weights=share)
+    def encode(self, product: Tensor, other: Tensor, start: Tensor, share: Tensor) -> Tensor:
+        """Return codes, (products, dimensions): the product's own entry plus the mean of its co-purchased products'."""
+        bags = F.embedding_bag(other, self.enter, start, mode="sum", per_sample_weights=share)
         return self.enter[product] + bags
 
-    def forward(self, product: Tensor, companion: Tensor, start: Tensor, share: Tensor) -> Tensor:
-        code = F.pad(self.encode(product, companion, start, F.dropout(share, PRODUCT_DROPOUT)), (0, 1), value=1.0)
+    def forward(self, product: Tensor, other: Tensor, start: Tensor, share: Tensor) -> Tensor:
+        code = F.pad(self.encode(product, other, start, F.dropout(share, PRODUCT_DROPOUT)), (0, 1), value=1.0)
         rows = torch.cat([self.rows, self.bias[:, None]], dim=1)
-        mean = F.embedding_bag(companion, rows, start, mode="sum", per_sample_weights=share)
+        mean = F.embedding_bag(other, rows, start, mode="sum", per_sample_weights=share)
         return (total_over_items(code, rows, most_logits=HALF_PRECISION) - (code * mean).sum(1)).mean()
 
     @torch.no_grad()
     def vectors(self, shares: sparse.csr_array) -> ProductVectors:
         """Return the codes of all products, and the decoder's rows."""
-        batch = send_to_device(_companions(shares, np.arange(shares.shape[0])), self.enter.device)
+        batch = send_to_device(_co_purchased(shares, np.arange(shares.shape[0])), self.enter.device)
         return ProductVectors(self.encode(*batch).numpy(force=True).copy(), self.rows.numpy(force=True).copy())
 
 
 def co_purchase(baskets: Baskets) -> sparse.csr_array:
-    """Return what share of each product's companions each other product is, (items, items).
+    """Return the share of each other product among a product's co-purchased products, (items, items).
 
-    An order of n products is n - 1 companions for each of them, and counts 1 for each.
+    An order of n products gives each of them n - 1 co-purchased products, which together count 1.
     """
     size = np.diff(baskets.order_start)  # (orders,)
     newest = np.argsort(-baskets.at, kind="stable")
@@ -132,14 +132,14 @@ def co_purchase(baskets: Baskets) -> sparse.csr_array:
     return sparse.csr_array((together / total[row], (row, column)), shape=(baskets.items,) * 2, dtype=np.float32)
 
 
-def _companions(shares: sparse.csr_array, products: Ints) -> _Companions:
+def _co_purchased(shares: sparse.csr_array, products: Ints) -> _CoPurchased:
     part = shares[products]
-    start, companion = part.indptr[:-1].astype(np.int64), part.indices.astype(np.int64)
-    return _Companions(*map(torch.from_numpy, (products, companion, start, part.data)))
+    start, other = part.indptr[:-1].astype(np.int64), part.indices.astype(np.int64)
+    return _CoPurchased(*map(torch.from_numpy, (products, other, start, part.data)))
 
 
 def _start(texts: Floats | None, items: int, dimensions: int) -> Tensor:
-    """Return vectors to start from, (items, dimensions): random, or the main directions of the texts' vectors."""
+    """Return initial vectors, (items, dimensions): random, or the main directions of the texts' vectors."""
     start = torch.randn(items, dimensions) * SPREAD
     if texts is not None:
         given = np.flatnonzero(texts.any(axis=1))

@@ -1,6 +1,6 @@
-"""What the basket model has to beat, behind one small interface.
+"""The baselines of the basket model, behind one small interface.
 
-Each is fitted on orders and ranks all items for a customer. Equal scores are ranked by popularity, then by number.
+Each learns from orders and ranks all items for a customer. Equal scores are ranked by popularity, then by number.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from aisle.db import errors
 from aisle.embedder.orders import Baskets, Ints
 from aisle.trainers import ranking
 
-BATCH = 1_000_000  # scores of items, or of customers, held at once
+BATCH = 1_000_000  # scores of items, or of customers, in memory at once
 RARE = 5  # orders
 
 Scores = npt.NDArray[np.floating[Any]]
@@ -27,7 +27,7 @@ class BasketBaseline(ABC):
     """A predictor of the next order; the fields of a subclass are its options."""
 
     def fit(self, history: Baskets) -> Self:
-        """Learn from orders; the next order after the last is what will be asked for."""
+        """Learn from orders; the target is the next order after the last."""
         self._history = history
         self._popularity = np.bincount(history.item, minlength=history.items)  # (items,), orders
         self._popular_first = np.argsort(-self._popularity, kind="stable")
@@ -46,12 +46,12 @@ class BasketBaseline(ABC):
 
     @abstractmethod
     def _score(self, customers: Ints) -> Scores:
-        """Return new scores, (customers, items); -∞ for what is not to be ranked."""
+        """Return new scores, (customers, items); -∞ for items not to rank."""
 
 
 @dataclass
 class Popular(BasketBaseline):
-    """G-TopFreq: what is in most orders."""
+    """G-TopFreq: ranks items by their number of orders."""
 
     def _score(self, customers: Ints) -> Scores:
         return np.tile(self._popularity.astype(np.float64), (len(customers), 1))
@@ -59,7 +59,7 @@ class Popular(BasketBaseline):
 
 @dataclass
 class Personal(BasketBaseline):
-    """P-TopFreq: what is in most of the customer's own orders, and nothing else."""
+    """P-TopFreq: ranks the customer's own items by the number of the customer's orders."""
 
     def fit(self, history: Baskets) -> Self:
         super().fit(history)
@@ -75,7 +75,7 @@ class Personal(BasketBaseline):
 
 @dataclass
 class PersonalThenPopular(Personal):
-    """GP-TopFreq: what is in most of the customer's own orders, then what is in most orders."""
+    """GP-TopFreq: P-TopFreq, then G-TopFreq."""
 
     def _score(self, customers: Ints) -> Scores:
         return np.asarray(self._counts[customers].toarray())
@@ -85,12 +85,12 @@ class PersonalThenPopular(Personal):
 class TifuKnn(BasketBaseline):
     """Hu et al., Modeling personalized item frequency information for next-basket recommendation, SIGIR 2020, §4.
 
-    The defaults are those that the paper gives for Ta-Feng.
+    The defaults are the paper's for Ta-Feng.
     """
 
     groups: int = 7
-    within: float = 0.9  # r_b, with each order inside a group
-    between: float = 0.7  # r_g, with each group
+    within: float = 0.9  # r_b, decay with each order inside a group
+    between: float = 0.7  # r_g, decay with each group
     neighbours: int = 300
     own: float = 0.7  # α
 
@@ -128,7 +128,7 @@ class TifuKnn(BasketBaseline):
 class UpCf(Personal):
     """Faggioli et al., Recency aware collaborative filtering for next basket recommendation, UMAP 2020, §3.
 
-    A customer's share of the last `recent` orders that contain an item; customers are alike by the asymmetric cosine of
+    An item's share of the customer's last `recent` orders; the similarity of customers is the asymmetric cosine of
     those shares, raised to the power of `locality`.
     """
 
@@ -160,8 +160,7 @@ class UpCf(Personal):
 class XgBoost(BasketBaseline):
     """Gradient-boosted trees over counts, recency, gaps and streaks of a customer and an item.
 
-    Fitted to each customer's last order from those before it; candidates are the customer's own items and what is
-    popular.
+    It is fitted to each customer's last order from earlier ones; candidates are the customer's own and popular items.
     """
 
     popular: int = 50
@@ -180,7 +179,7 @@ class XgBoost(BasketBaseline):
         self._xgboost = xgboost
         before, last = history.hold_out_last()
         if not len(last):
-            raise errors.TrainingDataError("This baseline learns from customers with two orders, and there are none.")
+            raise errors.TrainingDataError("This baseline needs customers with two orders; there are none.")
         random = np.random.default_rng(self.seed)
         chosen = np.sort(random.choice(len(last), min(self.customers, len(last)), replace=False))
         wanted = last.select(chosen)
@@ -219,7 +218,7 @@ class XgBoost(BasketBaseline):
         last = np.append(first[1:], len(key))[: len(first)] - 1
         ago = own.customer_start[1:][key // own.items] - 1 - order
         follows = np.append(False, (key[1:] == key[:-1]) & (order[1:] == order[:-1] + 1))[: len(key)]
-        # Length of the run of consecutive orders that ends at each line.
+        # Length of the streak of orders that ends at each line.
         run = np.arange(len(key)) - np.maximum.accumulate(np.where(follows, 0, np.arange(len(key)))) + 1
         times = last - first + 1
         known = np.column_stack(
@@ -247,12 +246,12 @@ class XgBoost(BasketBaseline):
 
 
 def complete_by_cosine(history: Baskets, carts: Sequence[Ints], k: int) -> Ints:
-    """Return what completes carts by the sum of the cosines of items' columns of orders, (carts, k)."""
+    """Return the k best completions of each cart, (carts, k), by the sum of cosines of items' columns of orders."""
     return _complete(history, carts, k, own=-0.5, other=-0.5)
 
 
 def complete_by_lift(history: Baskets, carts: Sequence[Ints], k: int) -> Ints:
-    """The same by the sum of lifts; of items in fewer than RARE orders as if they were in so many."""
+    """Return the k best completions of each cart, (carts, k), by the sum of lifts; an item has at least RARE orders."""
     return _complete(history, carts, k, own=-1.0, other=-1.0)
 
 

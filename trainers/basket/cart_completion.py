@@ -1,10 +1,10 @@
-"""Learns what completes an open cart: two vectors a product, of what it adds to a cart and of what carts ask for.
+"""Learns cart completion: two vectors for each product, one to add to a cart's and one to compare with carts.
 
     logit(cart, i) = ⟨Σ_{j in cart} cart_j / √|cart|, completion_i⟩ + bias_i
 
-One product of each order is hidden, and to be told from the others; each epoch hides another one. The loss is the
-soft-max over all products, or, where they are many, over some that are drawn by popularity, each counted for as many as
-it stands for (Bengio and Senécal, Adaptive importance sampling, IEEE TNN 2008, §3).
+Each epoch hides one product of each order, to predict from the others. The loss is the soft-max over all products or,
+if there are many, over a sample drawn by popularity and weighted by the inverse of its chance (Bengio and Senécal,
+Adaptive importance sampling, IEEE TNN 2008, §3).
 """
 
 from collections.abc import Callable
@@ -21,15 +21,15 @@ from aisle.trainers.basket.score import COSINE_FLOOR
 
 DIMENSIONS = 64
 SAMPLED = 2048  # products drawn for a step's soft-max
-SMOOTHING = 0.75  # power of the popularity by which they are drawn
-LONGEST = 40  # products of an order that are read in a step
-MOST_STEPS = 4000  # of training, however many the orders are
-MOST_COMPANIONS = 100  # of a product
-WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of companions, to be tried
+SMOOTHING = 0.75  # exponent of the popularity in drawing them
+LONGEST = 40  # products of an order that a step reads
+MOST_STEPS = 4000  # of training, even with many orders
+MOST_CO_PURCHASED = 100  # of a product
+WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of the co-purchase cosines, to try
 CHUNK = 250  # rows
-HIDDEN = 0.2  # share of the cart's products that are left out, besides the target
+HIDDEN = 0.2  # share of the cart's products that are left out beside the target
 
-Progress = Callable[[int, float, float | None], None]  # epoch, loss, nothing
+Progress = Callable[[int, float, float | None], None]  # epoch, loss, None
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Completion:
-    """What was learned."""
+    """The fitted vectors."""
 
     cart: Floats  # (items, DIMENSIONS)
     completion: Floats  # (items, DIMENSIONS + 1), the last component a bias
@@ -92,7 +92,7 @@ def fit(
                 candidates, correction = np.arange(baskets.items), np.zeros(baskets.items)
             else:
                 candidates = np.unique(np.searchsorted(up_to, random.random(SAMPLED)).clip(max=baskets.items - 1))
-                # The chance to be among so many draws; a product stands for 1 / chance of its kind.
+                # The chance to be drawn; a drawn product stands for 1 / chance products.
                 correction = -np.log(-np.expm1(SAMPLED * np.log1p(-drawn[candidates])))
             left = np.add.reduceat(lines < baskets.items, offsets)
             sums = cart(torch.from_numpy(lines), torch.from_numpy(offsets))  # (orders, DIMENSIONS)
@@ -115,8 +115,8 @@ def fit(
     return Completion(cart.weight[:-1].numpy(force=True), rows.numpy(force=True))
 
 
-def companions(baskets: Baskets) -> sparse.csr_array:
-    """Return the cosines of items' columns of orders, of each item the MOST_COMPANIONS largest: (items, items)."""
+def co_purchased(baskets: Baskets) -> sparse.csr_array:
+    """Return the cosines of items' columns of orders, of each item the MOST_CO_PURCHASED largest: (items, items)."""
     ones = np.ones(len(baskets.item), dtype=np.float32)
     orders = sparse.csr_array((ones, baskets.item, baskets.order_start), shape=(len(baskets), baskets.items))
     length = np.sqrt(np.maximum(np.bincount(baskets.item, minlength=baskets.items), 1))
@@ -131,14 +131,14 @@ def companions(baskets: Baskets) -> sparse.csr_array:
         other = columns != start + rows
         rows, columns, cosine = rows[other], columns[other], cosine[other]
         place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-        best = place < MOST_COMPANIONS
+        best = place < MOST_CO_PURCHASED
         shape = (together.shape[0], baskets.items)
         parts.append(sparse.csr_array((cosine[best], (rows[best], columns[best])), shape=shape))
     return sparse.csr_array(sparse.vstack(parts, format="csr"))
 
 
-def companion_weight(learned: Completion, cosines: sparse.csr_array, carts: list[Ints], hidden: Ints, k: int) -> float:
-    """Return by how much the log of the summed cosines should count beside the logit, to give back hidden items."""
+def cosine_weight(learned: Completion, cosines: sparse.csr_array, carts: list[Ints], hidden: Ints, k: int) -> float:
+    """Return the weight of the log of the summed cosines, beside the logit, that finds most hidden items."""
     found = dict.fromkeys(WEIGHTS, 0)
     for start in range(0, len(carts), CHUNK):
         batch = carts[start : start + CHUNK]
@@ -155,14 +155,14 @@ def companion_weight(learned: Completion, cosines: sparse.csr_array, carts: list
 
 
 def _hide(baskets: Baskets, orders: Ints, random: np.random.Generator) -> tuple[Ints, Ints, Ints]:
-    """Return the orders' products one after another, where each order begins, and one of each, which is hidden.
+    """Return the orders' products one after another, each order's start, and each order's hidden product.
 
-    Hidden products have a number that none has.
+    Hidden products get a number that no product has.
     """
     size = np.diff(baskets.order_start)[orders]
     length = np.minimum(size, LONGEST)
     offsets = np.cumsum(length) - length
-    # Of a long order, some products that follow one another.
+    # Of a long order, consecutive products.
     first = baskets.order_start[orders] + random.integers(size - length + 1)
     lines = baskets.item[np.repeat(first - offsets, length) + np.arange(int(length.sum()))]
     hidden = offsets + random.integers(length)

@@ -1,8 +1,8 @@
-"""Tries networks of the next basket: `aisle experiment basket --grid pos_weight=5,10 --grid threshold=.1,.2 --seeds 3`.
+"""Compares networks: `aisle experiment basket --grid pos_weight=5,10 --grid threshold=.1,.2 --seeds 3`.
 
 Every combination is fitted with several seeds to the same orders and measured on the same held-out customers: the first
-k by logit, and the set of all products whose probability is above the threshold. A threshold needs no fit of its own.
-What is finished is stored, and an experiment that was stopped goes on where it was.
+k by logit, and the set of all products whose probability is above the threshold. Thresholds share one fit. Finished
+combinations are stored, and a stopped experiment continues after them.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ Grid = Mapping[str, Sequence[Any]]  # option → values; `threshold` and the opt
 
 @dataclass(frozen=True)
 class Arm:
-    """One combination: what its seeds came to, by metric."""
+    """One combination: its metrics, a list over seeds each."""
 
     settings: dict[str, Any]
     seeds: dict[str, dict[str, float]]
@@ -53,7 +53,7 @@ class Arm:
         }
 
     def row(self) -> dict[str, Any]:
-        """Return what is stored, with what the view `experiments` shows."""
+        """Return the stored JSON, with the values that the view `experiments` shows."""
         values = [m[MEASURE] for m in self.seeds.values()]
         return {
             "features": " ".join(f"{name}={value}" for name, value in self.settings.items()),
@@ -73,8 +73,7 @@ def try_networks(
 ) -> list[Arm]:
     """Fit and measure every combination with seeds `options.seed`, + 1, …; store the table, and return it, best first.
 
-    Nothing is published. Raises InvalidArgumentError for an option that the networks do not have, and for a threshold
-    that is no probability.
+    Nothing is loaded. Raises InvalidArgumentError for an unknown option, and for a threshold that is not a probability.
     """
     known = {f.name for f in fields(NetworkOptions)} | {"threshold"}
     if unknown := set(grid) - known:
@@ -83,7 +82,7 @@ def try_networks(
         )
     thresholds = list(grid.get("threshold", [THRESHOLD]))
     if not all(0 < threshold < 1 for threshold in thresholds):
-        raise errors.InvalidArgumentError("A threshold is a probability, more than 0 and less than 1.")
+        raise errors.InvalidArgumentError("A threshold is a probability between 0 and 1.")
     fitted = {name: values for name, values in grid.items() if name != "threshold"}
     started = time.monotonic()
     with (
@@ -153,12 +152,12 @@ def _name(settings: Mapping[str, Any], threshold: float) -> str:
 
 
 def _key(baskets: Baskets, options: Options) -> str:
-    told = [baskets.fingerprint(), dump(options)]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    facts = [baskets.fingerprint(), dump(options)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _resume(connection: Connection, key: str) -> dict[str, Arm]:
-    """Return the arms of an experiment on the same orders with the same options, whatever its grid was."""
+    """Return the finished arms of an experiment on the same orders with the same options and any grid."""
     row = connection.execute("select arms from aisle._experiments where key = %s", (key,)).fetchone()
     arms = {}
     for arm in row[0] if row else ():

@@ -1,4 +1,4 @@
-"""Fits a basket model: what is bought together, products' vectors, a network, and the weights of the score."""
+"""Fits a basket model: cart completion, products' vectors, a network, and the weights of the score."""
 
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -23,23 +23,23 @@ from aisle.trainers.basket.score import (
     neighbours_of,
 )
 from aisle.trainers.task import Report
-from aisle.trainers.warm_start import NOBODY, Seen, Start
+from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
 
 if TYPE_CHECKING:
     from aisle.trainers.basket.autoencoder import ProductVectors
     from aisle.trainers.basket.fit_order_network import NetworkStart
 
-WEIGHTS_SHARE = 0.25  # of the customers who are not held out: their last orders fit the weights
+WEIGHTS_SHARE = 0.25  # share of the customers who are not held out; their last orders fit the weights
 MOST_FOR_WEIGHTS = 20_000  # customers; more change nothing
-MOST_COMPLETED = 4000  # carts that are completed to measure that
+MOST_COMPLETED = 4000  # carts to complete for the weight of co-purchase
 
 
 def read_start(connection: Connection, task: str, baskets: Baskets, options: Options) -> "tuple[Start, NetworkStart]":
-    """Return what the live model has kept, and its network; raises NoLiveModelError, and WarmStartError without one."""
+    """Return the live model's keys and its network; raises NoLiveModelError, and WarmStartError without a network."""
     from aisle.trainers.basket import fit_order_network
 
     if options.model not in NETWORKS:
-        raise errors.WarmStartError(f"The model {options.model} has no network, whose weights could be started from.")
+        raise errors.WarmStartError(f"The model {options.model} has no network to start from.")
     live = model_registry.get(connection, model_registry.require_live(connection, task))
     warm_start.check_same(live, "model", live.parameters["model"], options.model)
     generation = CustomerEmbedder().load(connection, live.model_id)
@@ -66,9 +66,9 @@ def fit(
     start: Start | None = None,
     network: "NetworkStart | None" = None,
 ) -> tuple[Learned, Weights, Seen]:
-    """Learn from the customers who are not held out, or, where all are, from all orders before the held-out ones.
+    """Fit to the customers who are not held out; if all are, to all orders before the held-out ones.
 
-    Return from whom a network has learned, too.
+    Also return the keys that a network has learned from.
     """
     learners = np.ones(history.customers, dtype=bool)
     learners[test.customer] = False
@@ -79,7 +79,7 @@ def fit(
     if not len(several):
         before, wanted = hold_out_orders(own, WEIGHTS_SHARE, options.seed)
         fitted = fit_networks(before, wanted, replace(options, model="taste"), report, texts)
-        return learn(own, fitted, options.seed), UNKNOWING, NOBODY
+        return learn(own, fitted, options.seed), UNKNOWING, NOTHING_SEEN
     size = min(max(1, round(WEIGHTS_SHARE * len(several))), MOST_FOR_WEIGHTS)
     before, wanted = own.hold_out_last(choose(own, several, size, options.seed, start))
     fitted = fit_networks(before, wanted, options, report, texts, network)
@@ -89,13 +89,13 @@ def fit(
     found = candidates(
         before, wanted, learned, pool, neighbours=options.neighbours, nearest=options.nearest, by_time=by_time
     )
-    # An open cart is completed by whatever has been bought together, by whomever.
-    fitted = replace(fitted, companions=cart_completion.companions(history))
+    # Cart completion learns from the orders of all customers.
+    fitted = replace(fitted, co_purchased=cart_completion.co_purchased(history))
     seen = Seen.of(before.customer_ids, before.at[before.customer_start[1:] - 1])
     return (
         learn(own, fitted, options.seed),
         fit_weights(found, wanted),
-        seen | (NOBODY if start is None else start.seen),
+        seen | (NOTHING_SEEN if start is None else start.seen),
     )
 
 
@@ -107,7 +107,7 @@ def fit_networks(
     texts: Floats | None,
     start: "NetworkStart | None" = None,
 ) -> Fitted:
-    """Fit what completes a cart, products' vectors, and the network asked for, stopped by the wanted orders."""
+    """Fit cart completion, products' vectors, and the network of the options, stopped by the wanted orders."""
     from aisle.trainers.basket import fit_order_network
     from aisle.trainers.basket.autoencoder import product_vectors
 
@@ -115,7 +115,7 @@ def fit_networks(
         shown = "" if metric is None else f", validation recall {metric:.4f}"
         report(f"  epoch {epoch}: loss {loss:.3f}{shown}")
 
-    report("Fitting what is bought together …")
+    report("Fitting cart completion …")
     completed = cart_completion.fit(before, cart_completion.Options(), seed=options.seed, progress=progress)
     report("Fitting products' vectors …")
     vectors = product_vectors(before, options.network, seed=options.seed, texts=texts, progress=progress)
@@ -126,16 +126,16 @@ def fit_networks(
             before, wanted, replace(options.network, model=options.model), seed=options.seed, progress=progress,
             vectors=vectors, start=start,
         )  # fmt: skip
-    cosines = cart_completion.companions(before)
+    cosines = cart_completion.co_purchased(before)
     orders = [items for items in map(wanted.basket, range(len(wanted))) if len(items) > 1][:MOST_COMPLETED]
     hidden = np.array([items[place % len(items)] for place, items in enumerate(orders)], dtype=np.int64)
     carts = [items[items != one] for items, one in zip(orders, hidden, strict=True)]
-    weight = cart_completion.companion_weight(completed, cosines, carts, hidden, options.top)
+    weight = cart_completion.cosine_weight(completed, cosines, carts, hidden, options.top)
     return Fitted(network, completed.cart, completed.completion, cosines, weight, _known(vectors, before, texts))
 
 
 def _known(vectors: "ProductVectors", baskets: Baskets, texts: Floats | None) -> Floats:
-    """Return products' vectors, (items, d); zeros for those of which neither a companion nor a text tells."""
+    """Return products' vectors, (items, d); zeros for those without co-purchases and text."""
     known = np.zeros(baskets.items, dtype=bool)
     if texts is not None:
         known |= texts.any(axis=1)

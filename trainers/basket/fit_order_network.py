@@ -1,4 +1,4 @@
-"""Fits the networks of the next basket: order encoders, CNN or attention; a GRU over the last orders; a memory.
+"""Fits the basket model's networks: an order encoder, CNN or attention; a GRU over the last orders; a memory.
 
 `fit` starts a network from the products' vectors of autoencoder.py and learns each customer's next order from the
 orders before it, all orders of a customer in one pass. The network itself is in `aisle.embedder.order_network`.
@@ -27,28 +27,29 @@ from aisle.trainers.neural import (
     Progress,
     part_of_process,
     plain_accelerator,
+    sample_candidates,
     set_rate,
     total_over_items,
 )
 
 MODELS = {"cnn-gru": "cnn", "attention-gru": "attention"}  # → the order encoder
 CHUNK = 512  # targets whose logits are computed at once
-FULL = 50_000  # items; beyond that only some are in a step's loss
-SAMPLED = 8192  # items of such a step that are not targets
+FULL = 50_000  # items; beyond that a step's loss has a sample
+SAMPLED = 8192  # sampled items of a step that are not targets
 HALF_PRECISION = 2_000_000  # logits of a step; beyond that they are bfloat16
-WARM_UP = 0.1  # share of the steps over which the learning rate rises; afterwards it falls to 0
-LARGEST_GRADIENT = 1.0  # its norm is cut to that
-POOL = 32  # batches that are filled together, by length
+WARM_UP = 0.1  # share of the steps in which the learning rate rises; then it falls to 0
+LARGEST_GRADIENT = 1.0  # norm that gradients are clipped to
+POOL = 32  # batches filled together, by length
 SMALLEST_BATCH = 4  # customers
-STEPS = 20  # an epoch, at least, where there are customers enough
+STEPS = 20  # an epoch, at least, if there are enough customers
 
 
 @dataclass(frozen=True)
 class NetworkStart:
-    """A trained network to begin with."""
+    """A trained network for a warm start."""
 
     model: StateModel
-    rows: Ints  # (items,), the row of each product of this run in that network's tables; -1: it does not know it
+    rows: Ints  # (items,), each product's row in that network's tables; -1: unknown
 
 
 def fit(
@@ -64,9 +65,8 @@ def fit(
     """Fit on all orders of `baskets`; same seed and machine, same model.
 
     `validation` are held-out next orders of customers whose earlier orders are in `baskets`: they stop the training. To
-    fit on everything afterwards, pass none, and `stop_after` = the best epoch found. `vectors` are what the network
-    starts from; where none are given, `product_vectors` makes them. With `start` it starts from another network of its
-    shape.
+    fit on everything afterwards, pass none, and `stop_after` = the best epoch found. `vectors` are the network's
+    initial vectors, by default those of `product_vectors`. With `start` it starts from another network of its shape.
     """
     _check(baskets, options)
     if vectors is None and options.product_epochs:
@@ -87,10 +87,10 @@ def recall(products: Floats, states: Floats, targets: Targets, k: int) -> float:
 
 
 class _Batch(NamedTuple):
-    """Some customers' orders, each after the first one or before it a target."""
+    """Some customers' orders; each but the first is a target."""
 
     orders: Padded  # all but each customer's last
-    position: Tensor  # (positions,), which of the states foresees it: row × (steps + 1) + orders before
+    position: Tensor  # (positions,), the state that predicts it: row × (steps + 1) + earlier orders
     target: Tensor  # (lines,), the products of the positions' orders: their columns in the loss
     line: Tensor  # (lines,), the position of each
     size: Tensor  # (positions,), products of each
@@ -134,7 +134,7 @@ def _fit(
 ) -> StateModel:
     network = _network(baskets, options, vectors)
     if start is not None:
-        _begin_with(start, network, baskets)
+        _copy_start(start, network, baskets)
     accelerator = plain_accelerator()
     fused = accelerator.num_processes == 1
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), fused=fused)
@@ -167,7 +167,7 @@ def _fit(
 
 
 def shape_of(options: NetworkOptions, items: int) -> Shape:
-    """Return what a network with these options, for so many products, is made of."""
+    """Return the shape of a network with these options, for this number of products."""
     return Shape(
         items=items,
         encoder=MODELS[options.model],
@@ -183,10 +183,10 @@ def shape_of(options: NetworkOptions, items: int) -> Shape:
 
 
 @torch.no_grad()
-def _begin_with(start: NetworkStart, network: OrderNetwork, baskets: Baskets) -> None:
-    """Copy what the start has learned; a product that it does not know is the mean of what it is bought with.
+def _copy_start(start: NetworkStart, network: OrderNetwork, baskets: Baskets) -> None:
+    """Copy the start's weights; a new product gets the mean of its co-purchased products' vectors.
 
-    One that is bought with nothing that it knows stays as it is, as do new products' biases.
+    Without known ones, its vectors stay as they are, as do new products' biases.
     """
     known, new = np.flatnonzero(start.rows >= 0), np.flatnonzero(start.rows < 0)
     shares = co_purchase(baskets)[new][:, known] if len(new) else sparse.csr_array((0, len(known)))
@@ -203,7 +203,7 @@ def _begin_with(start: NetworkStart, network: OrderNetwork, baskets: Baskets) ->
 
 
 def _network(baskets: Baskets, options: NetworkOptions, vectors: ProductVectors | None) -> OrderNetwork:
-    """Return a network that has learned nothing yet but the products' vectors and how often each is bought."""
+    """Return a network with the products' vectors, and biases from the products' frequencies."""
     network = OrderNetwork(
         shape_of(options, baskets.items), dropout=options.dropout, memory_dropout=options.memory_dropout
     )
@@ -220,17 +220,17 @@ def _network(baskets: Baskets, options: NetworkOptions, vectors: ProductVectors 
                 length = np.linalg.norm(given, axis=1).mean()
                 table.copy_(torch.from_numpy(given / max(float(length), 1e-9)))
         if options.memory:
-            network.memory.weight[:-1] = network.rows  # so a product that was bought speaks for itself
+            network.memory.weight[:-1] = network.rows  # so a bought product raises its own logit
     return network
 
 
 class _Batches:
-    """Cuts the customers into steps of customers with about as many orders."""
+    """Cuts the customers into steps, each of customers with a similar number of orders."""
 
     def __init__(self, baskets: Baskets, options: NetworkOptions) -> None:
         self.baskets, self.options = baskets, options
         self.customers = np.flatnonzero(baskets.orders_of)
-        # However few the customers are, an epoch is to be some steps.
+        # Even with few customers, an epoch has several steps.
         self.size = min(options.batch_size, max(SMALLEST_BATCH, len(self.customers) // STEPS))
         self.sampled = options.negatives or (SAMPLED if baskets.items > FULL else None)
 
@@ -250,7 +250,7 @@ class _Batches:
     def _batch(self, customers: Ints, random: np.random.Generator) -> _Batch:
         b, limit = self.baskets, self.options.n_orders + 1
         count = np.minimum(b.orders_of[customers], limit)
-        # Of more orders than are read, any that follow one another.
+        # If a customer has more orders than are read, take consecutive ones at random.
         first = b.customer_start[customers] + random.integers(b.orders_of[customers] - count + 1)
         orders = pad(b.order_start, b.item, first, first + count - 1, b.items)
         row = np.repeat(np.arange(len(customers)), count)  # (positions,)
@@ -272,19 +272,13 @@ class _Batches:
         )
 
     def _candidates(self, target: Ints, random: np.random.Generator) -> tuple[Tensor | None, Tensor | None, Ints]:
-        """Return the products of a step's loss, the log of how many each stands for, and the targets' columns.
-
-        All of the batch's targets stand for themselves, some others for all others: the sum is unbiased (the log-Q
-        correction of sampled soft-max; Bengio and Senécal, 2008).
-        """
+        """Return the products of a step's loss, the log of how many each stands for, and the targets' columns."""
         items = self.baskets.items
         if self.sampled is None or self.sampled >= items:
             return None, None, target
-        targets, column = np.unique(target, return_inverse=True)
-        others = np.setdiff1d(random.choice(items, self.sampled, replace=False), targets)
-        correction = np.zeros(len(targets) + len(others), dtype=np.float32)
-        correction[len(targets) :] = np.log(max(1, items - len(targets)) / max(1, len(others)))
-        return torch.from_numpy(np.concatenate([targets, others])), torch.from_numpy(correction), column
+        candidates, correction = sample_candidates(target, items, self.sampled, random)
+        column = np.unique(target, return_inverse=True)[1]
+        return torch.from_numpy(candidates), torch.from_numpy(correction), column
 
 
 def _check(baskets: Baskets, options: NetworkOptions) -> None:
@@ -295,4 +289,4 @@ def _check(baskets: Baskets, options: NetworkOptions) -> None:
     if options.hidden % options.heads and options.model == "attention-gru":
         raise errors.InvalidArgumentError(f"{options.heads} heads do not divide {options.hidden} hidden units.")
     if not len(baskets):
-        raise errors.TrainingDataError("There is no order to learn from.")
+        raise errors.TrainingDataError("There are no orders to learn from.")

@@ -1,4 +1,4 @@
-"""Holds out what a basket model is measured on: the last order of some customers."""
+"""Holds out the orders that measure a basket model: some customers' last orders."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ FEWEST = 10  # customers with two orders
 
 
 def hold_out(baskets: Baskets, options: Options, start: Start | None = None) -> tuple[Baskets, Targets]:
-    """Hold out the last order of some customers who have two at least; raise TrainingDataError if nothing is left."""
+    """Hold out the last order of some customers with at least two; raise TrainingDataError if nothing is left."""
     several = np.flatnonzero(baskets.orders_of >= 2)
     if len(several) < FEWEST and options.test_customers is None:
         return hold_out_orders(baskets, options.test_share, options.seed)
@@ -25,15 +25,15 @@ def hold_out(baskets: Baskets, options: Options, start: Start | None = None) -> 
         size = len(several)
     history, test = baskets.hold_out_last(choose(baskets, several, size, options.seed, start))
     if not len(test):
-        raise errors.TrainingDataError("None of the customers to be tested has two orders.")
+        raise errors.TrainingDataError("None of the customers to test has two orders.")
     return history, test
 
 
 def choose(baskets: Baskets, customers: Ints, size: int, seed: int, start: Start | None) -> Bools:
-    """Mark so many of these customers, but none whose last order the weights that are started from have learned from.
+    """Mark `size` of these customers, but none whose last order the warm start's weights have learned from.
 
-    A hash of the id decides, so that later runs, with other customers, choose the same. Raises WarmStartError where
-    there are none to choose.
+    A hash of the id decides, so later runs, with more customers, choose the same. Raises WarmStartError if there are
+    none to choose.
     """
     ids = [baskets.customer_ids[c] for c in customers]
     if start is not None:
@@ -46,16 +46,16 @@ def choose(baskets: Baskets, customers: Ints, size: int, seed: int, start: Start
 
 
 def hold_out_orders(baskets: Baskets, share_of_orders: float, seed: int) -> tuple[Baskets, Targets]:
-    """Hold out whole orders, where nobody has two: all that can be learned is what is bought together."""
+    """Hold out whole orders, if no customer has two: such a shop can learn only cart completion."""
     orders = np.flatnonzero(np.diff(baskets.order_start) >= 2)
     if len(orders) < FEWEST or baskets.items < 2:
         raise errors.TrainingDataError(
             f"There are {int((baskets.orders_of >= 2).sum())} customers with two orders or more, and {len(orders)} "
-            f"orders of two products or more; {FEWEST} of the ones or the others are the least.",
+            f"orders of two products or more; at least {FEWEST} of either are needed.",
             hint="Attach a table with more orders.",
         )
     size = max(1, round(min(share_of_orders, 0.5) * len(orders)))
-    # By a hash of the customers, for the reason that `choose` has: a live model has not learned from what it held out.
+    # A hash of the customers decides, as in `choose`: so the live model has not learned from these orders.
     hashes = [share(baskets.customer_ids[c], seed) for c in baskets.customer_of_order[orders]]
     chosen = np.sort(orders[np.argsort(hashes, kind="stable")[:size]])
     kept = np.ones(len(baskets), dtype=bool)
@@ -65,7 +65,7 @@ def hold_out_orders(baskets: Baskets, share_of_orders: float, seed: int) -> tupl
 
 
 def read_held_out(connection: Connection, model_id: int, baskets: Baskets) -> tuple[Baskets, Targets]:
-    """Return what a published model was measured on: the orders before its moments, and those that followed."""
+    """Return a loaded model's held-out orders: the orders before its moments, and those that followed."""
     moments = np.full(baskets.customers, np.inf)
     numbers = {user_id: c for c, user_id in enumerate(baskets.customer_ids)}
     rows = connection.execute(db.read("queries/heldout_users"), {"model_id": model_id, "kind": "orders"}).fetchall()
@@ -73,6 +73,6 @@ def read_held_out(connection: Connection, model_id: int, baskets: Baskets) -> tu
         if user_id in numbers:
             moments[numbers[user_id]] = moment / DAY
     after = baskets.at >= moments[baskets.customer_of_order]
-    # The first of the orders since, should there be others.
+    # The first of the later orders.
     first = np.append(True, ~after[:-1]) | np.isin(np.arange(len(baskets)), baskets.customer_start)
     return baskets.select_orders(~after), baskets.targets(np.flatnonzero(after & first))

@@ -22,7 +22,7 @@ def load(
     connection: Connection, task: str, baskets: Baskets, test: Targets, learned: Learned, weights: Weights,
     hashes: Mapping[str, bytes], seen: Seen, parameters: Mapping[str, Any],
 ) -> int:  # fmt: skip
-    """Load products and customers, and let the embedder add what changed; return the model's id."""
+    """Load products and customers, and embed those that changed meanwhile; return the model's id."""
     model_id = model_registry.create(
         connection,
         task,
@@ -34,7 +34,7 @@ def load(
             "bounds": BOUNDS,
             "logit": weights.logit,
             "decay": DECAY,
-            "companions": learned.fitted.companion_weight,
+            "companions": learned.fitted.cosine_weight,
             "gap": learned.average_gap,
             "rarest": learned.rarest,
             "size": learned.size,
@@ -42,7 +42,7 @@ def load(
     )
     if learned.fitted.network:
         customer_files.store(connection, model_id, learned.fitted.network)
-        Start({}, {}, seen).store(connection, model_id)  # the network has learned from nobody who measured it
+        Start({}, {}, seen).store(connection, model_id)  # the network has not learned from customers who measured it
     copy_rows(
         connection,
         "basket_items",
@@ -64,10 +64,10 @@ def load(
             for row in zip(
                 baskets.item_ids,
                 learned.products,
-                learned.item_tastes,
+                learned.item_vectors,
                 learned.fitted.cart,
                 learned.fitted.completion,
-                *_companions(learned.fitted.companions, baskets.item_ids),
+                *_co_purchased(learned.fitted.co_purchased, baskets.item_ids),
                 [row if row.any() else None for row in learned.fitted.co_purchase],
                 learned.popularity,
                 learned.gap,
@@ -76,7 +76,7 @@ def load(
         ),
     )
     numbers = {item_id: i for i, item_id in enumerate(baskets.item_ids)}
-    generation = CustomerGeneration(model_id, numbers, learned.item_tastes, DECAY[0], learned.fitted.network)
+    generation = CustomerGeneration(model_id, numbers, learned.item_vectors, DECAY[0], learned.fitted.network)
     made = columns(generation, baskets)
     copy_rows(
         connection,
@@ -100,15 +100,15 @@ def load(
         },
     )
     index_generation(connection, task, model_id)
-    # From here on the worker keeps this generation in step.
+    # From now on the worker keeps this generation up to date.
     connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))
     connection.execute("select aisle._enqueue_stale()")
     drain(connection, [CustomerEmbedder([generation])])
     return model_id
 
 
-def _companions(cosines: sparse.csr_array, item_ids: Sequence[str]) -> tuple[list[list[str]], list[list[float]]]:
-    """Return each item's companions, and how near they are."""
+def _co_purchased(cosines: sparse.csr_array, item_ids: Sequence[str]) -> tuple[list[list[str]], list[list[float]]]:
+    """Return each item's co-purchased items, and their cosines."""
     names, values = [], []
     for start, stop in pairwise(cosines.indptr.tolist()):
         names.append([item_ids[i] for i in cosines.indices[start:stop]])

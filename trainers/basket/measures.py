@@ -1,4 +1,4 @@
-"""Measures a basket model through SQL: next orders, sets of the best size, and carts that are completed."""
+"""Measures a basket model through SQL: next orders, sets of the best size, and completed carts."""
 
 from itertools import pairwise
 from typing import Any
@@ -14,41 +14,41 @@ from aisle.trainers import ranking
 from aisle.trainers.basket import baselines as basket_baselines
 from aisle.trainers.basket.score import Learned
 
-LONGEST_SET = 50  # products of a customer, of which the best sets of other kinds are cut
-THRESHOLDS = tuple(np.linspace(0.02, 0.6, 59).round(2).tolist())  # of a probability, for the same
+LONGEST_SET = 50  # products of a customer, from which the best sets of other rules are cut
+THRESHOLDS = tuple(np.linspace(0.02, 0.6, 59).round(2).tolist())  # of a probability, for these sets
 CHUNK = 500  # customers whose logits are computed at once
-MOST_COMPLETED = 4000  # carts that are completed to measure that
+MOST_COMPLETED = 4000  # carts to complete
 NETWORK_ALONE = "network alone"
-LIVE = "live model"  # among what completes them
-CHECKED = 20  # customers who are asked for at this moment
+LIVE = "live model"  # the live model's name in the metrics
+CHECKED = 20  # customers queried as of now
 
 
 def answers(
     connection: Connection, model_id: int, heldout_of: int, history: Baskets, test: Targets, k: int | None
 ) -> list[tuple[list[str], list[float]]]:
-    """Ask a model, in SQL, for the customers that another was held out from, at their moments.
+    """Query a model, in SQL, for the held-out customers of model `heldout_of`, at their moments.
 
-    Return the products that it ranks for each, and how likely it says that they are. What the worker would have had as
-    their states before those moments is computed anew.
+    Return each customer's ranked products and their probabilities. The customers' states before those moments are
+    computed again.
     """
     generation = CustomerEmbedder().load(connection, model_id)
-    asked = history.select_customers(test.customer).renumber(list(generation.numbers))
+    queried = history.select_customers(test.customer).renumber(list(generation.numbers))
     return connection.execute(
         db.read("queries/next_baskets_heldout"),
         {
             "model_id": model_id,
             "heldout_of": heldout_of,
             "k": k,
-            "user_ids": list(asked.customer_ids),
-            "states": [Vector(state) for state in generation.states.states(asked)],
+            "user_ids": list(queried.customer_ids),
+            "states": [Vector(state) for state in generation.states.states(queried)],
         },
     ).fetchall()
 
 
 def check_answers(connection: Connection, model_id: int, history: Baskets, test: Targets) -> None:
-    """Ask for some of the held-out customers as a shop does, at this moment; raises what the database says, if it errs.
+    """Query some of the held-out customers as of now, as a shop does; raises the database's error, if any.
 
-    The moment to come may be unlike those that were held out.
+    The present may differ from the held-out moments.
     """
     users = [history.customer_ids[c] for c in test.customer[:CHECKED]]
     with db.guarded(connection):
@@ -61,7 +61,7 @@ def measure(
     connection: Connection, model_id: int, history: Baskets, test: Targets, learned: Learned, k: int, seed: int,
     live: int | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure a new model on the held-out customers: its first k products, its best sets, and carts it completes."""
+    """Measure a new model on the held-out customers: its first k products, its best sets, and completed carts."""
     check_answers(connection, model_id, history, test)
     wanted, seen = names_of(history, test), seen_by(history, test)
     metrics: dict[str, Any] = {
@@ -79,9 +79,9 @@ def measure(
 
 
 def best_rules(answered: list[tuple[list[str], list[float]]], wanted: list[set[str]]) -> dict[str, dict[str, float]]:
-    """Return what two simpler sets come to: of one size for all, and of all products above one probability.
+    """Return the metrics of two simpler rules: one size for all, and all products above one probability.
 
-    Size and probability are the best for these very customers, which is more than one can know.
+    Size and probability are the best for these very customers: an upper bound.
     """
     sizes = {k: [items[:k] for items, _ in answered] for k in range(1, LONGEST_SET + 1)}
     above = {p: [[i for i, q in zip(*a, strict=True) if q >= p] for a in answered] for p in THRESHOLDS}
@@ -94,7 +94,7 @@ def best_rules(answered: list[tuple[list[str], list[float]]], wanted: list[set[s
 
 
 def measure_states(learned: Learned, history: Baskets, test: Targets, k: int) -> dict[str, float]:
-    """Measure what the states alone would rank: what a network brings, without the other terms of the score."""
+    """Measure rankings by the states alone: the network without the other terms of the score."""
     states = learned.states.states(history.select_customers(test.customer))  # (customers, d)
     ranked: list[list[str]] = []
     for start in range(0, len(states), CHUNK):
@@ -112,9 +112,9 @@ def measure_completion(
     seed: int,
     live: int | None = None,
 ) -> dict[str, float]:
-    """Hide a product of each held-out order; return the share of carts that get it back.
+    """Hide a product of each held-out order; return the share of carts whose completion finds it.
 
-    Beside it stand the live model, should there be one, and two simple rules.
+    The live model, if any, and two simple rules are measured too.
     """
     random = np.random.default_rng(seed)
     orders = [items for items in map(test.basket, range(len(test))) if len(items) > 1]
@@ -125,10 +125,10 @@ def measure_completion(
     carts = [items[items != one] for items, one in zip(orders, hidden, strict=True)]
     named = [db.array([history.item_ids[i] for i in items]) for items in carts]
     found = {"carts": float(len(carts))}
-    for name, asked in {"complete_basket": model_id, LIVE: live}.items():
-        if asked is not None:
+    for name, queried in {"complete_basket": model_id, LIVE: live}.items():
+        if queried is not None:
             rows = connection.execute(
-                db.read("queries/complete_heldout"), {"model_id": asked, "k": k, "carts": named}
+                db.read("queries/complete_heldout"), {"model_id": queried, "k": k, "carts": named}
             ).fetchall()
             found[name] = float(np.mean([history.item_ids[i] in row[0] for i, row in zip(hidden, rows, strict=True)]))
     for name, baseline in basket_baselines.COMPLETIONS.items():
@@ -143,7 +143,7 @@ def names_of(history: Baskets, test: Targets) -> list[set[str]]:
 
 
 def seen_by(history: Baskets, test: Targets) -> list[set[str]]:
-    """Return the ids of what each customer bought before the target."""
+    """Return the ids of each customer's items before the target."""
     own = history.select_customers(test.customer)
     return [
         {history.item_ids[i] for i in own.item[own.order_start[start] : own.order_start[stop]]}
@@ -152,7 +152,7 @@ def seen_by(history: Baskets, test: Targets) -> list[set[str]]:
 
 
 def measure_baseline(name: str, history: Baskets, test: Targets, k: int) -> ranking.BasketMeasures:
-    """Fit a baseline on what is not held out, and measure it on what is."""
+    """Fit a baseline on the orders before the held-out ones, and measure it on these."""
     ranked = basket_baselines.BASELINES[name]().fit(history).rank(test.customer, k)
     ids = [[history.item_ids[i] for i in row if i >= 0] for row in ranked.tolist()]
     return ranking.measure_baskets(ids, names_of(history, test), seen_by(history, test), k)

@@ -1,7 +1,7 @@
-"""The score of a product as a customer's next: a weighted sum of what is known of both. What next_basket() does in SQL.
+"""The score of a customer's next product: a weighted sum of features, as next_basket() computes it in SQL.
 
-candidates = what the customer bought ∪ what neighbours bought next ∪ what is nearest to the customer's state
-score      = constant + Σ weight × term, apart for products bought before and new ones
+candidates = bought before ∪ bought next by neighbours ∪ nearest to the customer's state score      = constant + Σ
+weight × term, with separate weights for products bought before and new ones
 """
 
 from dataclasses import dataclass
@@ -11,64 +11,64 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from aisle.embedder.customer_vectors import States, TasteStates
-from aisle.embedder.orders import Baskets, Bools, Doubles, Floats, Ints, Targets, recency, tastes
+from aisle.embedder.customer_vectors import States, WeightedSumStates
+from aisle.embedder.orders import Baskets, Bools, Doubles, Floats, Ints, Targets, customer_vectors, recency
 
-if TYPE_CHECKING:  # torch is loaded only for a model that has a network
+if TYPE_CHECKING:  # torch is loaded only for models with a network
     from aisle.embedder.order_network import StateModel
 
-TASTE = 128  # dimensions
-DECAY = (0.9, 0.6)  # of what a purchase counts, with each order since
-FORGOTTEN = 200  # orders; what is longer ago counts as this long ago: higher powers of DECAY would be 0
-SHRINKAGE = 5.0  # purchases' worth of the average gap that are mixed into an item's own
-BATCH = 20_000_000  # scores of items, or of neighbours, held at once
+DIMENSIONS = 128  # of a customer vector
+DECAY = (0.9, 0.6)  # of a purchase's count, with each later order
+FORGOTTEN = 200  # orders; older purchases count as this old: higher powers of DECAY would be 0
+SHRINKAGE = 5.0  # weight, in purchases, of the average gap in an item's own
+BATCH = 20_000_000  # scores of items, or of neighbours, in memory at once
 RIDGE = 1.0  # of the weights, on standardised columns
-LEAST_SPREAD = 0.05  # a column that differs less is scaled by this: a weight for next to nothing would be huge later
+LEAST_SPREAD = 0.05  # lower bound of a column's scale: a nearly constant column would get a huge weight
 LATEST, LATE = 0.04, 4.0  # least time since a purchase (days: an hour), and the bound of the logarithm of lateness
 NEAR_FLOOR = 0.001  # share of neighbours
 COSINE_FLOOR = 0.001  # of co-purchase
-# The names by which next_basket() and complete_basket() find these constants in the model's parameters.
+# The names of these constants in the model's parameters, which next_basket() and complete_basket() read.
 BOUNDS = {"orders": FORGOTTEN, "time": LATEST, "late": LATE, "share": NEAR_FLOOR, "cosine": COSINE_FLOOR}
 
-# The terms that are weighted, after the constant; products that are new to the customer have only the first five.
+# The weighted terms, after the constant; products new to the customer have only the first five.
 NEW_TERMS = ("neighbours", "popularity", "logit", "size", "orders")
 TERMS = (*NEW_TERMS, "recency", "fast_recency", "last", "late", "late_squared")
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What is fitted once, by gradient descent."""
+    """The parts that are fitted once, by gradient descent."""
 
     network: "StateModel | None"
-    cart: Floats  # (items, d), what each product adds to an open cart
-    completion: Floats  # (items, d + 1), what an open cart is compared with
-    companions: sparse.csr_array  # (items, items), cosines of co-purchase
-    companion_weight: float
-    co_purchase: Floats  # (items, any), near where products are bought with the same ones; zeros: not known
+    cart: Floats  # (items, d), a product's vector in a cart
+    completion: Floats  # (items, d + 1), a product's vector to compare with carts
+    co_purchased: sparse.csr_array  # (items, items), cosines of co-purchase
+    cosine_weight: float
+    co_purchase: Floats  # (items, any), similar for products bought with the same ones; zeros: unknown
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What is known of products, and how states come about: all but the weights."""
+    """All that is learned but the weights: facts about products, and the states' model."""
 
-    item_tastes: Floats  # (items, ≤ TASTE)
+    item_vectors: Floats  # (items, ≤ DIMENSIONS)
     popularity: Doubles  # (items,), share of the orders
     gap: Doubles  # (items,), usual time between two purchases
     average_gap: float
-    rarest: float  # a share of the orders that nothing is below, for a logarithm
+    rarest: float  # lower bound of `popularity`, for its logarithm
     size: float  # of an order, on average
     fitted: Fitted
-    products: Floats  # (items, dimensions), what states are compared with
+    products: Floats  # (items, dimensions), to compare with states
 
     @property
     def states(self) -> States:
-        """What makes states."""
-        return self.fitted.network or TasteStates(self.item_tastes, DECAY[0])
+        """The network, or the weighted sum."""
+        return self.fitted.network or WeightedSumStates(self.item_vectors, DECAY[0])
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Products that a customer may order next, with what is known of both."""
+    """Products that a customer may order next, with the terms of the score."""
 
     customer: Ints  # (candidates,), ascending
     item: Ints  # (candidates,)
@@ -78,11 +78,11 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Weights:
-    """Of a constant and the terms."""
+    """The weights of a constant and the terms."""
 
     again: Doubles  # (1 + TERMS,)
     new: Doubles  # (1 + NEW_TERMS,)
-    logit: float  # what stands in for the logit of a customer without a state, or of a product that the model lacks
+    logit: float  # default for a customer without a state, or a product that the model lacks
 
     def named(self) -> dict[str, dict[str, float]]:
         """Return the weights by term, as the model's parameters hold them."""
@@ -108,23 +108,23 @@ class Weights:
         return np.asarray(np.where(candidates.again, again, new))
 
 
-# Where nobody has two orders: what was bought before may come again, and what is popular may come.
+# If no customer has two orders: favour products bought before, and popular ones.
 UNKNOWING = Weights(np.array([-3.0, *np.zeros(len(TERMS))]), np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]), 0.0)
 
 
 def learn(baskets: Baskets, fitted: Fitted, seed: int) -> Learned:
-    """Learn what there is to know of products from orders."""
-    # How much an item tells about a customer: tf-idf as for words, with log(1 + decayed count) for the frequency.
+    """Learn vectors, popularity and gaps of products from orders."""
+    # Tf-idf of items, as for words, with log(1 + decayed count) for the frequency.
     pairs = np.unique(baskets.customer_of_order[baskets.order_of_line] * baskets.items + baskets.item)
     buyers = np.bincount(pairs % baskets.items, minlength=baskets.items)
     rarity = np.log((1 + baskets.customers) / (1 + buyers))
     counts = recency(baskets, DECAY[0])
     counts.data = np.log1p(counts.data) * rarity[counts.indices]
     directions = principal_directions(counts, seed)  # (items, d)
-    item_tastes = (directions * rarity[:, None]).astype(np.float32)
+    item_vectors = (directions * rarity[:, None]).astype(np.float32)
     gap, average_gap = gaps(baskets)
     return Learned(
-        item_tastes=item_tastes,
+        item_vectors=item_vectors,
         popularity=np.bincount(baskets.item, minlength=baskets.items) / max(len(baskets), 1),
         gap=gap,
         average_gap=average_gap,
@@ -136,15 +136,15 @@ def learn(baskets: Baskets, fitted: Fitted, seed: int) -> Learned:
 
 
 def principal_directions(matrix: sparse.csr_array, seed: int) -> Doubles:
-    """Return the first right singular vectors, (columns, ≤ TASTE)."""
+    """Return the first right singular vectors, (columns, ≤ DIMENSIONS)."""
     from sklearn.utils.extmath import randomized_svd
 
-    dimensions = min(TASTE, *matrix.shape)
+    dimensions = min(DIMENSIONS, *matrix.shape)
     return np.asarray(randomized_svd(sparse.csr_matrix(matrix), dimensions, n_iter=4, random_state=seed)[2].T)
 
 
 def gaps(baskets: Baskets) -> tuple[Doubles, float]:
-    """Return the usual time between two purchases of each item by a customer, (items,), and of any."""
+    """Return the usual time between two purchases of each item by a customer, (items,), and that of all items."""
     customer = baskets.customer_of_order[baskets.order_of_line]
     at = baskets.at[baskets.order_of_line]
     rows = np.lexsort((at, baskets.item, customer))
@@ -160,29 +160,29 @@ def gaps(baskets: Baskets) -> tuple[Doubles, float]:
 
 @dataclass(frozen=True)
 class Pool:
-    """Neighbours: each customer's taste before the last order, and what that contained."""
+    """Possible neighbours: each customer's vector before the last order, and that order's products."""
 
     customer: Ints  # (neighbours,)
-    taste: Floats  # (neighbours, d)
+    vectors: Floats  # (neighbours, d)
     bought: sparse.csr_array  # (neighbours, items), 0 or 1
     known_at: Doubles  # (neighbours,)
 
 
 def neighbours_of(baskets: Baskets, learned: Learned) -> Pool:
-    """Return the customers who can be neighbours: those with two orders."""
+    """Return the possible neighbours: the customers with two orders."""
     before, last = baskets.hold_out_last()
-    taste = tastes(before, learned.item_tastes, DECAY[0])[last.customer]
-    there = taste.any(axis=1)
+    vectors = customer_vectors(before, learned.item_vectors, DECAY[0])[last.customer]
+    there = vectors.any(axis=1)
     ones = np.ones(len(last.item))
     bought = sparse.csr_array((ones, last.item, last.start), shape=(len(last), baskets.items))
-    return Pool(last.customer[there], taste[there], bought[there], last.at[there])
+    return Pool(last.customer[there], vectors[there], bought[there], last.at[there])
 
 
-def shares(pool: Pool, customers: Ints, taste: Floats, moments: Doubles | None, neighbours: int) -> sparse.csr_array:
+def shares(pool: Pool, customers: Ints, vectors: Floats, moments: Doubles | None, neighbours: int) -> sparse.csr_array:
     """Return the share of each customer's neighbours who bought an item next, by squared cosine: (customers, items)."""
     if not len(pool.customer):
         return sparse.csr_array((len(customers), pool.bought.shape[1]))
-    cosine = taste @ pool.taste.T  # (customers, pool)
+    cosine = vectors @ pool.vectors.T  # (customers, pool)
     cosine[customers[:, None] == pool.customer[None, :]] = -1
     if moments is not None:
         cosine[pool.known_at[None, :] >= moments[:, None]] = -1
@@ -198,7 +198,7 @@ def shares(pool: Pool, customers: Ints, taste: Floats, moments: Doubles | None, 
 def candidates(
     history: Baskets, targets: Targets, learned: Learned, pool: Pool, *, neighbours: int, nearest: int, by_time: bool
 ) -> Candidates:
-    """Return what each target's customer may order at its time, from the history as `Baskets` has it."""
+    """Return the candidates of each target's customer at its time, from the orders in `history`."""
     size = max(1, BATCH // max(history.items, len(pool.customer)))  # customers
     parts = [
         _candidates(
@@ -235,8 +235,8 @@ def _candidates(
     items = own.items
     states = learned.states.states(own)  # (customers, dimensions)
     logits = states @ learned.products.T  # (customers, items)
-    taste = tastes(own, learned.item_tastes, DECAY[0])
-    near = shares(pool, customers, taste, moments if by_time else None, neighbours)
+    vectors = customer_vectors(own, learned.item_vectors, DECAY[0])
+    near = shares(pool, customers, vectors, moments if by_time else None, neighbours)
 
     bought = _purchases(own)
     keys = [bought.key, *(_best(near, nearest)), *(_best_columns(logits, nearest))]
@@ -264,7 +264,7 @@ def _candidates(
 
 @dataclass(frozen=True)
 class Purchases:
-    """What is known of each pair of a customer and an item bought, (pairs,) each, by ascending key."""
+    """The purchases of each customer and item, (pairs,) each, by ascending key."""
 
     key: Ints  # customer × items + item
     times: Ints
@@ -301,7 +301,7 @@ def _purchases(baskets: Baskets) -> Purchases:
 
 
 def _best(shares: sparse.csr_array, k: int) -> list[Ints]:
-    """Return, as keys, the k items of each row with the largest share, the first of equals first."""
+    """Return, as keys, the k items of each row with the largest share; of equal shares, the first item first."""
     keys = []
     for row in range(shares.shape[0]):
         start, stop = shares.indptr[row], shares.indptr[row + 1]
@@ -317,7 +317,7 @@ def _best_columns(logits: Floats, k: int) -> list[Ints]:
 
 
 def fit_weights(found: Candidates, wanted: Targets) -> Weights:
-    """Fit a logistic regression to what was ordered, apart for products bought before and new ones."""
+    """Fit two logistic regressions to the wanted orders: for products bought before, and for new ones."""
     from sklearn.linear_model import LogisticRegression
 
     items = int(max(found.item.max(), wanted.item.max(initial=0))) + 1
@@ -326,13 +326,13 @@ def fit_weights(found: Candidates, wanted: Targets) -> Weights:
 
     def weigh(rows: Bools, terms: int) -> Doubles:
         x, y = found.terms[rows, :terms], ordered[rows]
-        if y.all() or not y.any():  # as in a shop where nobody comes back to the same things
+        if y.all() or not y.any():  # as in a shop without repeat purchases
             share = (y.sum() + 0.5) / (len(y) + 1)
             return np.array([np.log(share / (1 - share)), *np.zeros(terms)])
         mean, sd = x.mean(axis=0), x.std(axis=0)
-        # The terms are logarithms and counts of 0 or 1; the logit alone has a scale of its own.
+        # The terms are logarithms, or 0 or 1; only the logit has another scale.
         least = np.where(np.array(TERMS[:terms]) == "logit", np.sqrt(np.mean(x**2, axis=0)), 1) * LEAST_SPREAD
-        sd = np.where(sd < 1e-6, np.inf, np.maximum(sd, least))  # below, there is nothing but rounding
+        sd = np.where(sd < 1e-6, np.inf, np.maximum(sd, least))  # below, all differences are rounding
         model = LogisticRegression(C=1 / RIDGE, max_iter=500).fit((x - mean) / sd, y)
         slopes = model.coef_[0] / sd
         return np.array([model.intercept_[0] - slopes @ mean, *slopes])

@@ -4,9 +4,9 @@
            ──▶ customers' vectors, popularity, gaps, a network ──▶ weights ──▶ load
            ──▶ measure in SQL, beside the live model and the baselines ──▶ deploy if it is better
 
-A customer's next order is most of all made of what was bought before, and then of what similar customers ordered next.
-The served score is a weighted sum of what is known of both, and of the network's logit: next_basket() adds it up from
-the rows that are there now.
+A customer's next order consists mostly of products bought before, then of those that similar customers ordered next.
+The score is a weighted sum of features of both, and of the network's logit: next_basket() computes it from the present
+rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ from aisle.trainers.basket.options import Options
 from aisle.trainers.basket.read_orders import check_attached, read_baskets
 from aisle.trainers.basket.score import Learned, Weights
 from aisle.trainers.gate import Verdict, beats_all
-from aisle.trainers.odd_values import report_oddities
+from aisle.trainers.odd_values import report_odd_values
 from aisle.trainers.recommender.events import read_items
 from aisle.trainers.task import Metrics, Report, Task
 from aisle.trainers.warm_start import Seen, Start
@@ -37,22 +37,22 @@ from aisle.trainers.warm_start import Seen, Start
 if TYPE_CHECKING:
     from aisle.trainers.basket.fit_order_network import NetworkStart
 
-GATE = ("p-top", "gp-top", "tifu-knn")  # what a model must beat on the held-out customers
+GATE = ("p-top", "gp-top", "tifu-knn")  # the baselines to beat on the held-out customers
 
 
 @dataclass(frozen=True)
 class Orders:
-    """All orders, and what the database says of them."""
+    """All orders, and facts about them from the database."""
 
     baskets: Baskets
     hashes: Mapping[str, bytes]  # of each customer's orders
-    by_time: bool  # whether orders have times; numbers do not say which customer's order was before another's
+    by_time: bool  # whether orders have times; numbers do not order the orders of different customers
     texts: Floats | None  # products' text vectors, (items, any)
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The orders before those that are held out, and these."""
+    """The held-out orders, and the orders before them."""
 
     history: Baskets
     test: Targets
@@ -60,7 +60,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was fitted, from whom it was learned, and which model it started from."""
+    """The fitted model, the keys that it has learned from, and its warm start."""
 
     learned: Learned
     weights: Weights
@@ -85,11 +85,12 @@ class BasketTask(Task[Options, Orders, HeldOut, Fitted]):
 
     def read(self, connection: Connection, options: Options, report: Report) -> Orders:
         """Read the orders."""
-        # Hashes before orders: of a customer whose orders change in between, the hash is that of the older ones.
+        # Hashes before orders: if a customer's orders change in between, the stored hash is stale and the worker
+        # notices.
         check_attached(connection)
         rows = connection.execute("select user_id::text, content_hash from aisle._customers").fetchall()
         baskets = read_baskets(connection)
-        report_oddities(connection, "orders", report)
+        report_odd_values(connection, "orders", report)
         by_time = db.fetch_value(
             connection,
             "select time_type not in ('smallint', 'integer', 'bigint') from aisle._attachments where kind = 'orders'",
@@ -106,11 +107,11 @@ class BasketTask(Task[Options, Orders, HeldOut, Fitted]):
         return HeldOut(*hold_out(data.baskets, options, start and start[0]))
 
     def describe(self, data: Orders, held_out: HeldOut) -> str:
-        """Return how many orders, customers and products there are."""
+        """Return the number of orders, customers and products."""
         baskets = data.baskets
         return (
             f"{len(baskets):,} orders of {baskets.customers:,} customers with {baskets.items:,} products; "
-            f"{len(held_out.test):,} customers' last are held out."
+            f"{len(held_out.test):,} customers' last orders are held out."
         )
 
     def fit(
@@ -146,7 +147,7 @@ class BasketTask(Task[Options, Orders, HeldOut, Fitted]):
     def score(
         self, connection: Connection, model_id: int, held_out: HeldOut, options: Options, *, heldout_of: int
     ) -> Metrics:
-        """Ask for the held-out customers, at their moments."""
+        """Query the held-out customers, at their moments."""
         history, test, k = held_out.history, held_out.test, options.top
         if model_id == heldout_of:
             measures.check_answers(connection, model_id, history, test)
@@ -158,7 +159,7 @@ class BasketTask(Task[Options, Orders, HeldOut, Fitted]):
         self, connection: Connection, model_id: int, held_out: HeldOut, fitted: Fitted, options: Options,
         live: int | None,
     ) -> Metrics:  # fmt: skip
-        """Measure first products, best sets and completed carts."""
+        """Measure the first k products, the best sets and completed carts."""
         return measures.measure(
             connection, model_id, held_out.history, held_out.test, fitted.learned, options.top, options.seed, live
         )
@@ -180,7 +181,7 @@ class BasketTask(Task[Options, Orders, HeldOut, Fitted]):
         }
 
     def verdict(self, metrics: Metrics, options: Options) -> Verdict:
-        """Compare recall or, where no customer has ordered before, completed carts."""
+        """Compare recall or, if no customer has two orders, completed carts."""
         if metrics["repeat customers"]:
             rivals = {who: m for who, m in metrics.items() if who != measures.NETWORK_ALONE}
             passed, reason = beats_all(rivals, self.metric_of(options))
@@ -194,7 +195,7 @@ class BasketTask(Task[Options, Orders, HeldOut, Fitted]):
         return Verdict(passed, reason, passed)
 
     def facts(self, connection: Connection, data: Orders) -> dict[str, Any]:
-        """Return how many orders, customers and products there were, too."""
+        """Return the number of orders, customers and products, too."""
         return super().facts(connection, data) | {
             "orders": len(data.baskets),
             "customers": data.baskets.customers,
@@ -203,15 +204,15 @@ class BasketTask(Task[Options, Orders, HeldOut, Fitted]):
         }
 
     def held_out_of(self, connection: Connection, model_id: int, options: Options) -> HeldOut:
-        """Return the held-out customers whose orders are still there."""
+        """Return the held-out customers whose orders still exist."""
         held_out = HeldOut(*read_held_out(connection, model_id, read_baskets(connection)))
         if not len(held_out.test):
-            raise errors.TrainingDataError("None of the held-out customers' orders is there any more.")
+            raise errors.TrainingDataError("None of the held-out customers' orders exists any more.")
         return held_out
 
 
 def read_texts(connection: Connection, item_ids: Sequence[str]) -> Floats:
-    """Return the text vectors of products, (items, any), by the live category model; zeros for what is not attached."""
+    """Return the text vectors of products, (items, any), by the live category model; zeros: not attached."""
     items = read_items(connection, with_texts=True)
     texts = dict(zip(items.ids, items.texts if items.texts is not None else (), strict=True))
     nothing = np.zeros_like(next(iter(texts.values())))

@@ -1,4 +1,4 @@
-"""Fits the few numbers that turn logits into honest confidences, on validation rows."""
+"""Calibrates confidences: fits the scales of the logits on validation rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from aisle.embedder.encoders import Floats
 
 LARGEST = 5.0  # natural logarithm of the largest multiplier
-PRIOR = 1e-3  # weight of staying near the start: rows without a mistake would ask for infinity
+PRIOR = 1e-3  # weight of the distance from the start: without it, rows without errors would give infinite scales
 MAX_NOISE = 0.3  # share of wrong labels; above it, there is nothing to calibrate
 
 Array = npt.NDArray[np.float64]
@@ -19,9 +19,9 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scales:
-    """Multipliers of logits: the n-gram model's alone, the encoder's and the n-gram model's in their sum, and the bias.
+    """Multipliers of the logits: n-gram model alone (`draft`), encoder and n-gram model in their sum, and bias.
 
-    `noise` is the share of labels that no certainty of the model can foresee; it bounds every confidence.
+    `noise` is the share of wrong labels, even of answers that the model is sure of; it bounds every confidence.
     """
 
     draft: float
@@ -34,9 +34,9 @@ class Scales:
 def fit_scales(ngram: Floats, encoder: Floats | None, bias: Floats, labels: npt.NDArray[np.int64]) -> Scales:
     """Fit the scales to validation labels; `ngram` and `encoder` are logits without bias, (rows, categories).
 
-    First the multipliers, by the likelihood of the label (temperature scaling: Guo et al., ICML 2017); then the noise
-    and one more temperature for each answer, by the likelihood of the best category's being right, which is what a shop
-    reads a confidence as.
+    First the multipliers, by the likelihood of the label (temperature scaling: Guo et al., ICML 2017). Then the noise
+    and one more temperature for each answer, by the likelihood that the best category is right: a shop reads a
+    confidence that way.
     """
 
     def answers(draft: float, encoder_part: float, ngram_part: float, bias_part: float) -> list[Array]:
@@ -73,7 +73,7 @@ def _log_shares(logits: Array) -> Array:
 
 
 def _minimise(loss: Callable[[Array], float], start: list[float]) -> Array:
-    """Search over logarithms, in which multipliers stay positive; without derivatives, because they are few."""
+    """Minimise over logarithms, which keeps multipliers positive; without derivatives, because there are few."""
     origin = np.log(start)
 
     def objective(logarithms: Array) -> float:

@@ -3,7 +3,7 @@
     transformer → mean over tokens → linear to 256 → unit length → linear head
 
 The loop is Hugging Face's Trainer (mixed precision, accumulation, checkpoints, several GPUs under `accelerate launch`).
-A run that was killed is picked up at its last epoch when the same command is given again on the same data.
+After a killed run, the same command on the same data continues from the last epoch.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ BYTES_PER_TRAINED_PARAMETER = 16
 BYTES_PER_FROZEN_PARAMETER = 4
 ACTIVATION_RESERVE = 1.5e9  # bytes, with gradient checkpointing, for MICRO_BATCH texts
 MICRO_BATCH = 16  # texts a step under --fit-in
-COSINE_SCALE = 16.0  # length of a category's vector at the start; the encoder's vectors have length 1
+COSINE_SCALE = 16.0  # initial length of a category's vector; the encoder's vectors have length 1
 SMALL_MODEL = 60e6  # parameters; below it a higher learning rate is stable
 
 
@@ -65,7 +65,7 @@ class FineTuned:
         return self.vectors @ self.weight.T
 
     def store(self, projection: Floats) -> tuple[Path, Floats]:
-        """Append a linear layer, (dimensions, dimensions), as the last; return the folder to store and all vectors."""
+        """Append a last linear layer, (dimensions, dimensions); return the folder to store, and all vectors."""
         from sentence_transformers.sentence_transformer.modules import Dense
 
         width = projection.shape[0]
@@ -80,10 +80,10 @@ class FineTuned:
 
 @dataclass(frozen=True)
 class EncoderStart:
-    """A fine-tuned encoder to begin with."""
+    """A fine-tuned encoder for a warm start."""
 
-    model: "SentenceTransformer"  # as it was stored, the last layer appended
-    weight: Floats  # (categories, dimensions), zeros for a category that is new
+    model: "SentenceTransformer"  # as stored, with the appended last layer
+    weight: Floats  # (categories, dimensions), zeros for a new category
     digest: str  # of its files
 
 
@@ -100,26 +100,26 @@ def fine_tune(
     report: Report,
     start: EncoderStart | None = None,
 ) -> FineTuned:
-    """Train on the rows of `training`, stop by those of `validation`, and encode the whole catalogue.
+    """Train on the rows of `training`, stop early by those of `validation`, and encode the whole catalogue.
 
-    `labels` count `paths`, one a category.
+    `labels` are indexes of `paths`, one path a category.
     """
     from transformers import set_seed
 
     set_seed(seed)
-    model = build(name, options, report) if start is None else begin_with(start.model, options)
+    model = build(name, options, report) if start is None else without_projection(start.model, options)
     options = replace(options, max_length=model.max_seq_length)
     texts = catalogue.encoder_texts()
     check_words(model, name, texts)
     options = fit_in_memory(model, options, report) if options.fit_in else options
-    begun = None if start is None else start.digest
-    key = json.dumps([version("aisle"), name, asdict(options), seed, catalogue.fingerprint(), paths, begun])
+    initial = None if start is None else start.digest
+    key = json.dumps([version("aisle"), name, asdict(options), seed, catalogue.fingerprint(), paths, initial])
     folder = embedded.home() / "training" / hashlib.sha256(key.encode()).hexdigest()[:16]
     classifier = Classifier(model, paths, options)
     if start is not None:
         known = torch.from_numpy(start.weight.any(axis=1))
         classifier.head.weight.data[known] = torch.from_numpy(start.weight)[known]
-    report(f"Fine-tuning {name}; an interrupted run goes on from {folder} …")
+    report(f"Fine-tuning {name}; an interrupted run continues from {folder} …")
     dataset = _tokenise(model, texts, labels)
     _run(classifier, [dataset[i] for i in np.flatnonzero(training)], [dataset[i] for i in np.flatnonzero(validation)],
          options, folder, seed, report)  # fmt: skip
@@ -177,8 +177,8 @@ def build(name: str, options: FineTuningOptions, report: Report = lambda line: N
     )
 
 
-def begin_with(stored: Any, options: FineTuningOptions) -> Any:
-    """Return a stored encoder as `build` would have it: without the layer that `FineTuned.store` appended."""
+def without_projection(stored: Any, options: FineTuningOptions) -> Any:
+    """Return a stored encoder as `build` returns it: without the layer that `FineTuned.store` appended."""
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(
@@ -189,10 +189,10 @@ def begin_with(stored: Any, options: FineTuningOptions) -> Any:
 
 
 def fit_in_memory(model: Any, options: FineTuningOptions, report: Report) -> FineTuningOptions:
-    """Choose what makes training fit into `options.fit_in`, say what was chosen, or say that nothing does."""
+    """Choose settings with which training fits into `options.fit_in`; raises InvalidArgumentError if none do."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*GB?\s*", options.fit_in or "", re.IGNORECASE)
     if not match:
-        raise errors.InvalidArgumentError(f"--fit-in {options.fit_in!r} is no size.", hint="Write it as 8GB.")
+        raise errors.InvalidArgumentError(f"--fit-in {options.fit_in!r} is not a size.", hint="Write it as 8GB.")
     memory = float(match[1]) * 1e9
     everything = sum(p.numel() for p in model.parameters())
     words = sum(p.numel() for p in model[0].auto_model.get_input_embeddings().parameters())
@@ -216,7 +216,7 @@ def fit_in_memory(model: Any, options: FineTuningOptions, report: Report) -> Fin
 
 
 def must_freeze_words(parameters: float, word_parameters: float, memory: float) -> bool:
-    """Return whether an encoder fits into memory (bytes) only if its word embeddings are not trained."""
+    """Return whether an encoder fits into memory (bytes) only with frozen word embeddings."""
     return _training_memory(parameters, word_parameters, False) > memory
 
 
@@ -304,7 +304,7 @@ def _run(
     trainer.pop_callback(PrinterCallback)
     checkpoint = _last_checkpoint(folder / "checkpoints")
     if checkpoint:
-        report("Going on from the last epoch of an earlier run.")
+        report("Continuing from the last epoch of an earlier run.")
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.accelerator.wait_for_everyone()  # another process may be reading a checkpoint
     leave_unless_leader()
@@ -312,7 +312,7 @@ def _run(
 
 
 def _last_checkpoint(folder: Path) -> str | None:
-    """Return the newest checkpoint that is whole; its state is what the Trainer writes last."""
+    """Return the newest complete checkpoint: the Trainer writes its state last."""
     whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
     return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 

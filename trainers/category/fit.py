@@ -1,7 +1,7 @@
-"""Fits a classifier of texts: an n-gram model, an encoder if there is to be one, and the calibration of both.
+"""Fits a text classifier: an n-gram model, optionally an encoder, and the calibration of both.
 
-Without an encoder the n-gram model is the whole. With one, both are brought under one head, in one space, so that a
-row's vector is the encoder's plus the scaled n-gram vector, and a text's alone is its n-gram vector.
+Without an encoder, the n-gram model is all. With one, both share one head and one space: a row's vector is the
+encoder's plus the scaled n-gram vector; a text's vector is its n-gram vector.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -20,14 +20,14 @@ from aisle.trainers.category.ngram_model import NgramModel, fit_ngram_model, sha
 from aisle.trainers.category.options import TextOptions
 from aisle.trainers.category.products import Catalogue, select_ngrams
 from aisle.trainers.task import Report
-from aisle.trainers.warm_start import NOBODY, Seen, Start
+from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
 
-MEMBERS_BESIDE_ENCODER = 3  # n-gram models whose mean is taken; beside an encoder's time theirs is small
+MEMBERS_BESIDE_ENCODER = 3  # n-gram models to average; their time is small beside an encoder's
 
 
 @dataclass(frozen=True)
 class TextStart:
-    """What a classifier of texts starts from."""
+    """The warm start of a text classifier."""
 
     weights: Start
     encoder: Encoder | None
@@ -36,7 +36,7 @@ class TextStart:
 def read_start(
     connection: Connection, task: str, catalogue: Catalogue, options: TextOptions, split_column: str | None = None
 ) -> TextStart:
-    """Return what the live model has kept; raises NoLiveModelError and WarmStartError.
+    """Return the live model's weights; raises NoLiveModelError and WarmStartError.
 
     Refuses weights that have already seen texts now needed for calibration or testing, for example after a change of
     seed.
@@ -52,9 +52,9 @@ def read_start(
     known = start.seen.until_of(catalogue.keys) > -np.inf
     if learned := np.count_nonzero(measured & known):
         raise errors.WarmStartError(
-            f"Model {model.model_id}, which is live, has learned from {learned:,} of the "
-            f"{np.count_nonzero(measured):,} rows that are to calibrate and measure.",
-            hint=f"Hold out what it held out, --seed {theirs['seed']}, or train without --warm-start.",
+            f"The live model {model.model_id} has learned from {learned:,} of the "
+            f"{np.count_nonzero(measured):,} rows that calibrate and measure.",
+            hint=f"Hold out the same rows, --seed {theirs['seed']}, or train without --warm-start.",
         )
     return TextStart(start, Encoder.from_database(connection, model.model_id) if model.encoder else None)
 
@@ -67,12 +67,12 @@ def fit(
     report: Report,
     start: TextStart | None = None,
 ) -> loading.CategoryModel:
-    """Fit the n-gram model and the encoder to a catalogue of texts, calibrate them, and bring them under one head."""
+    """Fit the n-gram model and the encoder to a catalogue of texts, calibrate them, and bring them to one head."""
     paths = [category.split(separator) for category in categories]
     index = {category: i for i, category in enumerate(categories)}
     labels = np.array([index.get(category, -1) for category in catalogue.categories])
     training, validation = rows_of(catalogue, "train", categories), rows_of(catalogue, "valid", categories)
-    visible = catalogue.splits != "test"  # held-out rows have no part in training, not even as texts
+    visible = catalogue.splits != "test"  # held-out rows take no part in training, not even as unlabelled texts
     chosen, ngrams = select_ngrams(catalogue, visible)
     matrix = catalogue.ngrams[:, chosen]
 
@@ -83,7 +83,7 @@ def fit(
             options.encoder, catalogue, labels, training, validation, paths, options.fine_tuning,
             seed=options.seed, report=report, start=_encoder_start(start, categories),
         )  # fmt: skip
-    begun = None if start is None else _ngram_start(start.weights, ngrams, categories)
+    initial = None if start is None else _ngram_start(start.weights, ngrams, categories)
 
     def fit_to(rows: npt.NDArray[np.bool_]) -> NgramModel:
         return fit_ngram_model(
@@ -94,10 +94,11 @@ def fit(
             ngram_options,
             seed=options.seed,
             progress=lambda epoch, loss: report(f"  epoch {epoch}/{ngram_options.epochs}: loss {loss:.3f}"),
-            start=begun,
+            start=initial,
         )
 
-    # Rows that the n-gram model has not seen calibrate it; then it learns from them too, at the same scales.
+    # Validation rows calibrate the n-gram model before it has seen them; then it learns from them, with the same
+    # scales.
     report(f"Fitting the n-gram model, {len(ngrams):,} n-grams, to calibrate it …")
     first = fit_to(training)
     scales = fit_scales(
@@ -117,7 +118,7 @@ def fit(
         final = replace(final, vectors=final.vectors @ (final.weight.T @ head))
         projection = (scales.encoder * encoder.weight.T @ head).astype(np.float32)  # (dimensions, dimensions)
         encoder_folder, encoder_vectors = encoder.store(projection)
-    # Rounded as the table stores them, so that what is computed here is what SQL answers.
+    # Rounded as the table stores them, so that SQL gives the same results.
     ngram_vectors = (final.vectors * scales.draft).astype(np.float16).astype(np.float32)
     return loading.CategoryModel(
         ngrams=ngrams,
@@ -137,7 +138,7 @@ def fit(
         parameters={
             "started_from": None if start is None else start.weights.model_id,
             "calibration": asdict(scales),
-            # With what --fit-in chose.
+            # With the settings of --fit-in.
             **({} if encoder is None else {"fine_tuning": asdict(encoder.options)}),
         },
         start=Start(
@@ -149,7 +150,7 @@ def fit(
             },
             {"ngrams": ngrams, "categories": categories, "bias": categories, "encoder": categories},
             Seen.of([key for key, is_learned in zip(catalogue.keys, training, strict=True) if is_learned])
-            | (NOBODY if start is None else start.weights.seen),
+            | (NOTHING_SEEN if start is None else start.weights.seen),
         ),
     )
 
@@ -167,6 +168,6 @@ def _encoder_start(start: TextStart | None, categories: list[str]) -> EncoderSta
 
 
 def rows_of(catalogue: Catalogue, split: str, categories: list[str]) -> npt.NDArray[np.bool_]:
-    """Mark the rows of a split whose category is one of these."""
+    """Mark the rows of a split with one of these categories."""
     known = set(categories)
     return np.array([s == split and c in known for s, c in zip(catalogue.splits, catalogue.categories, strict=True)])

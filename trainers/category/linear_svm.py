@@ -1,4 +1,4 @@
-"""The baseline of classifiers of texts: TF-IDF of characters and words, and a linear SVM."""
+"""The baseline of text classifiers: TF-IDF of characters and words, and a linear SVM."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ AFFORDABLE = 2_500_000  # rows × categories: about 20 seconds on one core
 def predict(
     catalogue: Catalogue, testing: npt.NDArray[np.bool_], *, training: npt.NDArray[np.bool_] | None = None
 ) -> tuple[Strings, Strings, npt.NDArray[Any]]:
-    """Fit it to these rows, by default to every other labelled one that a model could learn from.
+    """Fit the SVM to these rows, by default to all other labelled rows that a model could learn from.
 
-    Return the held-out rows' categories, its answers, and how sure it is of the first of two categories.
-    Raises TrainingDataError where the texts have nothing that it could learn from.
+    Return the held-out rows' categories, the predictions and, for two categories, the decision values of the first.
+    Raises TrainingDataError if the texts have no usable features.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_union
@@ -33,8 +33,8 @@ def predict(
     )
     try:
         learned = features.fit_transform(texts[training])
-    except ValueError as error:  # names of one syllable have no words, and no two characters in common
-        raise errors.TrainingDataError(f"{NAME} finds nothing in these texts to learn from.") from error
+    except ValueError as error:  # names of one syllable have neither words nor pairs of characters in common
+        raise errors.TrainingDataError(f"{NAME} finds no features in these texts.") from error
     svm = LinearSVC(C=0.5).fit(learned, catalogue.categories[training])
     vectors = features.transform(texts[testing])
     given, predicted = catalogue.categories[testing].astype(str), svm.predict(vectors).astype(str)

@@ -23,11 +23,11 @@ from aisle.trainers.warm_start import Start
 
 @dataclass(frozen=True)
 class CategoryModel:
-    """What training hands over: every array is in its final, calibrated scale."""
+    """A fitted model; every array has its final, calibrated scale."""
 
     ngrams: Sequence[str]
     ngram_vectors: Floats  # (n-grams, dimensions)
-    row_vectors: Floats  # (catalogue, dimensions), by n-grams
+    row_vectors: Floats  # (catalogue, dimensions), of the n-gram model
     head: Head
     support: Sequence[int]  # training rows of each category
     encoder_name: str | None
@@ -35,7 +35,7 @@ class CategoryModel:
     encoder_vectors: Floats | None  # (catalogue, dimensions)
     ngram_scale: float
     parameters: dict[str, Any]
-    start: Start | None = None  # what a later training may start from
+    start: Start | None = None  # weights for a later warm start
 
 
 def load(connection: Connection, task: str, model: CategoryModel, separator: str, parameters: Mapping[str, Any]) -> int:
@@ -84,7 +84,7 @@ def load(connection: Connection, task: str, model: CategoryModel, separator: str
 
 
 def load_items(connection: Connection, generation: Generation, catalogue: Catalogue, model: CategoryModel) -> None:
-    """Copy the vectors of the whole catalogue, index them, then catch up with the rows that changed meanwhile."""
+    """Copy the vectors of the whole catalogue, index them, and embed the rows that changed meanwhile."""
     model_id = generation.model_id
     vectors = generation.combine(model.encoder_vectors, model.row_vectors)
     copy_rows(
@@ -114,14 +114,14 @@ def load_items(connection: Connection, generation: Generation, catalogue: Catalo
     index_generation(connection, "category", model_id)
     for table in ("ngram_vectors", "category_vectors"):
         connection.execute(compose.SQL("analyze {}").format(compose.Identifier("aisle", f"{table}_{model_id}")))
-    # From here on the worker keeps this generation in step; what changed since the rows were read is queued for it.
+    # From now on the worker keeps this generation up to date; rows that changed since they were read are queued.
     connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))
     connection.execute("select aisle._enqueue_stale()")
     drain(connection, [ItemEmbedder([generation])])
 
 
 def measure(connection: Connection, model_id: int, held_out: Sequence[str], *, keep: bool = True) -> dict[str, float]:
-    """Ask the generation for held-out rows, in SQL; return the scores of its answers, which are kept unless told."""
+    """Classify held-out rows in SQL; return the metrics. The answers are stored unless `keep` is false."""
     with connection.transaction(force_rollback=not keep):
         connection.execute("delete from aisle._heldout_predictions where model_id = %s", (model_id,))
         connection.execute(db.read("queries/predict_heldout"), {"model_id": model_id, "item_ids": list(held_out)})
@@ -144,13 +144,13 @@ def measure(connection: Connection, model_id: int, held_out: Sequence[str], *, k
 
 
 def heldout_of(connection: Connection, model_id: int) -> list[str]:
-    """Return the ids of the rows that a model was measured on."""
+    """Return the ids of a model's held-out rows."""
     query = "select item_id from aisle._heldout_predictions where model_id = %s"
     return [row[0] for row in connection.execute(query, (model_id,))]
 
 
 def _half_texts(vectors: Floats) -> Iterator[str]:
-    """Return half-precision vectors as pgvector reads them; a table of all 65,536 numbers spares most of the time."""
+    """Yield half-precision vectors as pgvector's text; a table of all 65,536 numbers saves most of the time."""
     texts = np.array([str(x) for x in np.arange(2**16, dtype=np.uint16).view(np.float16).tolist()], dtype=object)
     for numbers in vectors.astype(np.float16).view(np.uint16):
         yield f"[{','.join(texts[numbers])}]"

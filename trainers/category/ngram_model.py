@@ -1,9 +1,9 @@
-"""The n-gram model: one vector an n-gram, so that SQL can embed any text as a scaled sum.
+"""The n-gram model: one vector for each n-gram, so that SQL can embed any text as a scaled sum.
 
     vector(text) = Σ_g v_g / √n        n: the text's known n-grams        logits = vector · category + bias
 
-It is trained with cross-entropy, of the ancestors as well where categories are paths. Half of a text's n-grams are
-dropped at each step, which keeps the rare ones honest.
+Its loss is cross-entropy, of the ancestors as well if categories are paths. Each step drops half of a text's n-grams,
+which regularises the rare ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from aisle.trainers.category.path_loss import PathLoss
 SMALL = 5_000  # texts
 WARM_UP = 20  # steps
 BETA_1, BETA_2, EPSILON = 0.9, 0.99, 1e-8  # Adam
-# A word says more than a piece of one: how fast an n-gram's vector may grow.
+# How fast an n-gram's vector may grow: a word says more than a piece of one.
 CHARACTER_SCALE, WORD_SCALE, MANUFACTURER_SCALE = 0.5, 1.5, 2.0
 
 Progress = Callable[[int, float], None]
@@ -29,7 +29,7 @@ Progress = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class NgramModel:
-    """What was learned, with the scales of the n-grams multiplied in."""
+    """A fitted model; its vectors include the scales of the n-grams."""
 
     vectors: Floats  # (n-grams, dimensions)
     weight: Floats  # (categories, dimensions)
@@ -61,8 +61,8 @@ def fit_ngram_model(
 ) -> NgramModel:
     """Fit on `texts`, (texts, n-grams) of ones, and their labels; same seed and machine, same model.
 
-    `labels` count `paths`, one a category. `start` is a model of the same n-grams and categories, of as many
-    dimensions or fewer, to begin with; its rows of zeros are of n-grams and categories that it does not know.
+    `labels` are indexes of `paths`, one path a category. `start` is a model for a warm start, of the same n-grams and
+    categories and at most as many dimensions; its rows of zeros are n-grams and categories that it does not know.
     """
     small = texts.shape[0] < SMALL
     size = options.batch_size or (64 if small else 256)
@@ -75,10 +75,10 @@ def fit_ngram_model(
 
 
 def shared_head(logits: Floats, dimensions: int) -> Floats:
-    """Return a head, (categories, dimensions), under which vectors can have these logits, (texts, categories).
+    """Return a head, (categories, dimensions), that can produce these logits, (texts, categories), from vectors.
 
-    Its columns are orthonormal. Exact while there are no more categories than dimensions; else the projection that
-    loses least of the logits' energy (their principal directions: Eckart and Young, 1936).
+    Its columns are orthonormal. It is exact if there are no more categories than dimensions; else it is the projection
+    that loses least of the logits' energy (their principal directions: Eckart and Young, 1936).
     """
     energies, directions = np.linalg.eigh(logits.T.astype(np.float64) @ logits)
     return np.ascontiguousarray(directions[:, np.argsort(-energies)[:dimensions]], dtype=np.float32)
@@ -101,21 +101,21 @@ def _fit_one(
     size: int,
     seed: int,
     progress: Progress,
-    begun: NgramModel | None,
+    initial: NgramModel | None,
 ) -> NgramModel:
     random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     scales = np.array([ngram_scale(ngram) for ngram in ngrams], dtype=np.float32)
     vectors = torch.randn(len(ngrams), options.dimensions, generator=generator) * options.initial_spread
-    # The second moment is one number an n-gram: a table of squares would double the memory.
+    # The second moment is one number for each n-gram: a full table would double the memory.
     moments, squares = torch.zeros_like(vectors), torch.zeros(len(ngrams), 1)
     weight = torch.randn(len(paths), options.dimensions, generator=generator) / options.dimensions**0.5
     bias = torch.zeros(len(paths))
-    if begun is not None:
-        known, width = torch.from_numpy(begun.weight.any(axis=1)), begun.weight.shape[1]
-        vectors.zero_()  # in dimensions that it does not have, and of n-grams that it does not know
-        vectors[:, :width] = torch.from_numpy(begun.vectors / scales[:, None])
-        weight[known, :width] = torch.from_numpy(begun.weight)[known]
-        bias.copy_(torch.from_numpy(begun.bias))
+    if initial is not None:
+        known, width = torch.from_numpy(initial.weight.any(axis=1)), initial.weight.shape[1]
+        vectors.zero_()  # for dimensions and n-grams that the start lacks
+        vectors[:, :width] = torch.from_numpy(initial.vectors / scales[:, None])
+        weight[known, :width] = torch.from_numpy(initial.weight)[known]
+        bias.copy_(torch.from_numpy(initial.bias))
     path_loss = PathLoss(paths, options.label_smoothing)
     optimiser = torch.optim.Adam([weight.requires_grad_(), bias.requires_grad_()], lr=options.learning_rate)
 
@@ -150,7 +150,7 @@ def _fit_one(
 def _drop_and_scale(
     batch: sparse.csr_array, scales: npt.NDArray[np.float32], dropout: float, random: np.random.Generator
 ) -> tuple[torch.Tensor, sparse.csr_array]:
-    """Return the n-grams that are left after dropout, and the matrix that mixes their vectors into texts' vectors."""
+    """Return the n-grams left after dropout, and the matrix from their vectors to the texts' vectors."""
     kept = random.random(batch.nnz) >= dropout
     lines = np.repeat(np.arange(batch.shape[0]), np.diff(batch.indptr))[kept]
     used, columns = np.unique(batch.indices[kept], return_inverse=True)

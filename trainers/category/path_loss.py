@@ -1,4 +1,4 @@
-"""The loss of categories that are paths: a leaf's ancestors are learned too, as sums over the leaves below them.
+"""The loss for category paths: the model also learns a leaf's ancestors, as sums over their leaves.
 
 It is the leaf's cross-entropy + ANCESTOR_WEIGHT · Σ_levels −log Σ_{leaves under the level's ancestor} share(leaf).
 """
@@ -10,11 +10,11 @@ from torch import nn
 from torch.nn import functional as F
 
 ANCESTOR_WEIGHT = 1.0  # of each level above the leaves
-LEAST_SHARE = 1e-7  # below it, only the leaf's own term pulls
+LEAST_SHARE = 1e-7  # below it, only the leaf's own term has a gradient
 
 
 class PathLoss(nn.Module):
-    """Cross-entropy over leaves and over their ancestors; for categories that are no paths, cross-entropy."""
+    """Cross-entropy over leaves and over their ancestors; without paths, plain cross-entropy."""
 
     def __init__(self, paths: Sequence[Sequence[str]], label_smoothing: float) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class PathLoss(nn.Module):
         """Return the mean loss of logits, (batch, categories), given the leaves, (batch,)."""
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         if self.levels:
-            with torch.autocast(logits.device.type, enabled=False):  # a sum of 500 shares needs its digits
+            with torch.autocast(logits.device.type, enabled=False):  # a sum of 500 shares needs full precision
                 shares = logits.softmax(dim=1)
                 for level in range(self.levels):
                     places = self.get_buffer(f"places_{level}")

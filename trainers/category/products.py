@@ -1,4 +1,4 @@
-"""Reads the attached table in bulk (Arrow), cuts its n-grams with the SQL function that serves, and splits it."""
+"""Reads the attached table in bulk (Arrow), with n-grams from the same SQL function as in serving, and splits it."""
 
 import hashlib
 import re
@@ -22,8 +22,8 @@ from aisle.trainers.copy_rows import LONGEST_KEY
 
 MAX_NGRAMS = 200_000
 MIN_OCCURRENCES = 2
-HELD_OUT = 0.1  # share of the labelled rows that measure the model, and no more
-VALIDATION = 0.1  # share of the others that stops and calibrates it
+HELD_OUT = 0.1  # share of the labelled rows, only to measure the model
+VALIDATION = 0.1  # share of the others, for early stopping and calibration
 
 Strings = npt.NDArray[np.object_]
 
@@ -38,8 +38,8 @@ class Catalogue:
     details: Strings
     categories: Strings  # None: a row to predict
     splits: Strings  # train, valid, test; '' for rows without a category
-    hashes: Strings  # what each row's content was when it was read
-    keys: Sequence[str]  # rows of one key are all trained on, or all calibrate, or all measure
+    hashes: Strings  # hash of each row's content as read
+    keys: Sequence[str]  # rows with the same key are in the same split
     ngrams: sparse.csr_array  # (rows, all n-grams) of ones
     vocabulary: list[str]
 
@@ -51,11 +51,11 @@ class Catalogue:
         return list(zip(self.names, self.manufacturers, self.details, strict=True))
 
     def encoder_texts(self) -> list[str]:
-        """Return what an encoder reads of every row."""
+        """Return every row's text for an encoder."""
         return [encoder_text(*text) for text in self.texts()]
 
     def fingerprint(self) -> str:
-        """Return a hash of everything that training can see."""
+        """Return a hash of all training data."""
         digest = hashlib.sha256()
         for column in (self.item_ids, self.names, self.manufacturers, self.details, self.categories, self.splits):
             digest.update("\x1f".join("" if value is None else value for value in column).encode())
@@ -87,16 +87,16 @@ def read_catalogue(connection: Connection, *, split_column: str | None, seed: in
 
 
 def read_reviews(connection: Connection, rule: dict[str, Any], seed: int) -> Catalogue:
-    """Read the reviews whose ratings tell whether they are liked, which become their categories.
+    """Read the reviews whose ratings say liked or not liked; this is their category.
 
-    A review is a name without a manufacturer. Which part it is in depends on its text and the seed alone.
+    A review is a name without a manufacturer. Its split depends on its text and the seed alone.
     """
     query = ClientCursor(connection).mogrify(db.read("queries/rated_reviews"), {"rule": Jsonb(rule)})
     columns, ngrams, vocabulary = _read_arrow(
         connection,
         query,
         errors.TrainingDataError(
-            "No review has both words and a rating that tells.",
+            "No review has both words and a usable rating.",
             hint="--liked-from compares numbers, --liked names ratings as the column holds them.",
         ),
     )
@@ -125,7 +125,7 @@ def _query(connection: Connection, relation: str, id_column: str, split_column: 
     split: compose.Composable = compose.SQL("null::text")
     join: compose.Composable = compose.SQL("")
     if split_column:
-        # `relation` is a regclass as text: quoted by the server where it needs to be.
+        # `relation` is a regclass as text: the server has quoted it.
         found = connection.execute(
             "select from pg_attribute where attrelid = %s::regclass and attname = %s and attnum > 0"
             " and not attisdropped",
@@ -146,7 +146,7 @@ def _query(connection: Connection, relation: str, id_column: str, split_column: 
 def _read_arrow(
     connection: Connection, query: str, nothing: errors.TrainingDataError
 ) -> tuple[dict[str, Strings], sparse.csr_array, list[str]]:
-    """Stream the query as Arrow batches; n-grams become integers batch by batch, so that their texts need not stay.
+    """Stream the query as Arrow batches; n-grams become integers batch by batch, so their texts do not stay in memory.
 
     Raises `nothing` if there are no rows.
     """
@@ -173,14 +173,14 @@ def _read_arrow(
         shape=(sum(map(len, lengths)), len(ids)),
     )
     matrix.sum_duplicates()
-    matrix.data[:] = 1  # an n-gram that comes twice counts once
+    matrix.data[:] = 1  # repeated n-grams count once
     return {name: np.concatenate(parts) for name, parts in columns.items()}, matrix, list(ids)
 
 
 def select_ngrams(catalogue: Catalogue, rows: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Return the n-grams that enough of these rows have, at most the MAX_NGRAMS most frequent: columns and texts.
+    """Return the n-grams that occur in enough of these rows, at most the MAX_NGRAMS most frequent: columns and texts.
 
-    What is longer than LONGEST_KEY is left out.
+    Those longer than LONGEST_KEY are left out.
     """
     counts = np.bincount(catalogue.ngrams[rows].indices, minlength=len(catalogue.vocabulary))
     fitting = np.array([len(ngram.encode()) <= LONGEST_KEY for ngram in catalogue.vocabulary], dtype=bool)
@@ -190,13 +190,13 @@ def select_ngrams(catalogue: Catalogue, rows: npt.NDArray[np.bool_]) -> tuple[np
 
 
 def group_key(name: str | None) -> str:
-    """Return what near-equal names have in common: their words without numbers and units, in any order."""
+    """Return the key of near-equal names: their sorted words, without numbers and units."""
     text = unicodedata.normalize("NFKC", name or "").lower()
     return " ".join(sorted(set(re.findall(r"[^\W\d_]{2,}", text))))
 
 
 def _groups(columns: dict[str, Strings]) -> list[str]:
-    """Return the group of each row; a text without words, a code or one syllable, is one with its equals, or alone."""
+    """Return the group of each row; a text without words, a code or one syllable, groups only with its equals."""
     return [
         group_key(text) or (text or "").strip() or item_id
         for text, item_id in zip(columns["name"], columns["item_id"], strict=True)
@@ -209,9 +209,9 @@ def share(key: str, seed: int) -> float:
 
 
 def _split(keys: Sequence[str], categories: Strings, given: Strings | None, seed: int) -> Strings:
-    """Split labelled rows by groups of near-equal names: none is trained on in one spelling and measured in another.
+    """Split labelled rows by groups of near-equal names: none trains in one spelling and measures in another.
 
-    Values given by the shop stand; where they leave out validation, it is taken from the rows for training.
+    The shop's own splits stand; if they have no validation rows, some training rows become these.
     """
     splits = np.empty(len(keys), dtype=object)
     takes_validation = given is None or "valid" not in given

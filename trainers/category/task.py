@@ -23,12 +23,12 @@ from aisle.trainers.gate import Verdict, beats_all
 from aisle.trainers.metrics import classification_scores
 from aisle.trainers.task import Drift, Metrics, Report, Task
 
-CATEGORIES = 3  # of an item, in which two models' answers are compared
+CATEGORIES = 3  # of an item, to compare two models' answers
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The attached items, and the categories that can be learned."""
+    """The attached items, and the categories with enough rows."""
 
     catalogue: Catalogue
     categories: list[str]
@@ -37,11 +37,11 @@ class Labelled:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The ids of the held-out items; the catalogue is read when a baseline asks for it."""
+    """The ids of the held-out items; the catalogue is read only if a baseline needs it."""
 
     item_ids: list[str]
     catalogue: Callable[[], Catalogue]
-    categories: list[str] | None = None  # that a baseline may learn; None: all
+    categories: list[str] | None = None  # for the baseline; None: all
 
 
 class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
@@ -70,12 +70,12 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
         return read_start(connection, self.name, data.catalogue, options, options.split_column)
 
     def split(self, data: Labelled, options: Options, start: TextStart | None = None) -> HeldOut:
-        """Hold out what `read` has split off, by name or as the split column says."""
+        """Hold out the rows that `read` has split off, by name or by the split column."""
         testing = rows_of(data.catalogue, "test", data.categories)
         return HeldOut(data.catalogue.item_ids[testing].tolist(), lambda: data.catalogue, data.categories)
 
     def describe(self, data: Labelled, held_out: HeldOut) -> str:
-        """Return how many items each part has."""
+        """Return the number of items of each split."""
         labelled = [category is not None for category in data.catalogue.categories]
         counts = Counter(data.catalogue.splits[labelled])
         return (
@@ -103,22 +103,22 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
     def score(
         self, connection: Connection, model_id: int, held_out: HeldOut, options: Options, *, heldout_of: int
     ) -> Metrics:
-        """Ask for the categories of held-out items, by id and by text."""
+        """Predict the categories of held-out items, by id and by text."""
         return loading.measure(connection, model_id, held_out.item_ids, keep=False)
 
     def measure(
         self, connection: Connection, model_id: int, held_out: HeldOut, fitted: loading.CategoryModel,
         options: Options, live: int | None,
     ) -> Metrics:  # fmt: skip
-        """Measure the new model, and keep its answers for reports."""
+        """Measure the new model, and store its answers for reports."""
         return loading.measure(connection, model_id, held_out.item_ids)
 
     def score_live(
         self, connection: Connection, live: int, model_id: int, held_out: HeldOut, options: Options
     ) -> Metrics:
-        """Measure the live model on those of the held-out rows that it did not learn from either."""
+        """Measure the live model on the held-out rows that it did not learn from either."""
         theirs = self.options_of(model_registry.get(connection, live))
-        # By names and the same seed it is the same rows, and new ones beside them; a column's values may have changed.
+        # Splits by name with the same seed hold out the same rows, and new ones; a split column may have changed.
         if (theirs.seed, theirs.split_column, options.split_column) == (options.seed, None, None):
             return loading.measure(connection, live, held_out.item_ids, keep=False)
         unseen = sorted(set(held_out.item_ids) & set(loading.heldout_of(connection, live)))
@@ -126,13 +126,13 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
         return scores and scores | {"against": loading.measure(connection, model_id, unseen, keep=False)}
 
     def overlap(self, options: Options) -> dict[str, Any]:
-        """Compare an item's first categories."""
+        """Compare the first categories of an item."""
         return {"k": CATEGORIES, "exclude_seen": None}
 
     def baselines(
         self, held_out: HeldOut, options: Options, *, all_of_them: bool, report: Report
     ) -> Mapping[str, Callable[[], Metrics]]:
-        """Compare with a linear SVM, in training only where that takes seconds."""
+        """Compare with a linear SVM; in training, only if that takes seconds."""
         if not held_out.item_ids or (options.baseline is False and not all_of_them):
             return {}
         catalogue = held_out.catalogue()
@@ -152,18 +152,18 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
         return {linear_svm.NAME: fit_and_score}
 
     def verdict(self, metrics: Metrics, options: Options) -> Verdict:
-        """Let the first model go live even if the baseline is better: a shop is better served by it than by none."""
+        """Let the first model go live even if the baseline is better: it is better than no model."""
         is_first = "live" not in metrics
         if not any(isinstance(m, dict) and self.metric in m for m in metrics.values()):
             return Verdict(None, "there was nothing to compare it with", is_first)
         is_better, reason = beats_all(metrics, self.metric)
         if is_better and not is_first and self.metric not in metrics["live"]:
-            reason = f"{reason}; the live model has learned from all held-out rows, and was not compared"
+            reason = f"{reason}; it was not compared with the live model, which has learned from all held-out rows"
             return Verdict(None, reason, False)
         return Verdict(is_better, reason, is_better or is_first)
 
     def facts(self, connection: Connection, data: Labelled) -> dict[str, Any]:
-        """Return the size of the catalogue; drift is found from the rows' hashes."""
+        """Return the size of the catalogue; `drift` compares the rows' hashes."""
         return {
             "items": len(data.catalogue),
             "categories": len(data.categories),
@@ -171,13 +171,13 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
         }
 
     def drift(self, connection: Connection, model_id: int) -> Drift:
-        """Compare the items with those that the model learned from."""
+        """Compare the items with those in training."""
         with db.guarded(connection):
             row = connection.execute(db.read("queries/drift_of_categories"), {"model_id": model_id}).fetchall()[0]
         return Drift(*row)
 
     def held_out_of(self, connection: Connection, model_id: int, options: Options) -> HeldOut:
-        """Return the items whose predictions were kept."""
+        """Return the items with stored predictions."""
         item_ids = loading.heldout_of(connection, model_id)
         if not item_ids:
             raise errors.TrainingDataError(
@@ -190,7 +190,7 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
         return HeldOut(item_ids, catalogue)
 
     def rows(self, metrics: Metrics) -> Mapping[str, Metrics]:
-        """Show what item_category answers of stored rows, and predict_category of any text."""
+        """Show the metrics of item_category, for stored rows, and of predict_category, for any text."""
         if not metrics:
             raise errors.TrainingDataError(
                 "No held-out row has both a category and a vector.", hint="Attach the items, and let a worker catch up."
@@ -205,7 +205,7 @@ TASK = CategoryTask()
 
 
 def _categories(catalogue: Catalogue, min_rows: int) -> list[str]:
-    """Return the categories that can be learned; raises TrainingDataError where there is nothing to tell apart."""
+    """Return the categories with enough rows; raises TrainingDataError if there are fewer than two."""
     labelled = [category for category in catalogue.categories if category is not None]
     if not labelled:
         raise errors.TrainingDataError(
@@ -219,7 +219,7 @@ def _categories(catalogue: Catalogue, min_rows: int) -> list[str]:
     categories = sorted(c for c, rows in counts.items() if c is not None and rows >= min_rows and fitting[c] > 0)
     if len(categories) < 2:
         raise errors.TrainingDataError(
-            f"Only {len(categories)} of {len(counts)} categories have {min_rows} rows; two are the least.",
+            f"Only {len(categories)} of {len(counts)} categories have {min_rows} rows; at least two must.",
             hint="Label more rows, or lower --min-rows.",
         )
     if not rows_of(catalogue, "valid", categories).any():

@@ -1,4 +1,4 @@
-"""Labels reviews that no rating speaks for: `aisle label reviews`."""
+"""Labels reviews without a rating: `aisle label reviews`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Strings = Sequence[str] | npt.NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Labelled:
-    """What `aisle label reviews` came to."""
+    """The number of texts labelled."""
 
     liked: int  # texts
     not_liked: int
@@ -28,16 +28,15 @@ class Labelled:
 def label(
     connection: Connection, report: Callable[[int], None] = lambda texts: None, *, batch_size: int = BATCH
 ) -> Labelled:
-    """Let the live model label every text that no rating speaks for and that it has not labelled.
+    """Label every text without a rating that the live model has not labelled yet.
 
-    A batch is a transaction, and no transaction is open while the model runs: what was done stays done, and the next
-    call goes on from there.
+    A batch is a transaction, and none is open while the model runs: after an interruption, the next call continues.
     """
     attached_column(connection, "review")
     model_id = model_registry.require_live(connection, "preference")
     generation = Generation.load(connection, model_id)
     liked = total = 0
-    # The server sets the texts aside (WITH HOLD), so that the cursor keeps no snapshot.
+    # The server stores the texts (WITH HOLD), so the cursor keeps no snapshot.
     with connection.cursor(name="unlabelled_reviews", withhold=True) as cursor:
         with db.guarded(connection):
             cursor.execute(db.read("queries/unlabelled_reviews"), {"model_id": model_id})
@@ -58,7 +57,7 @@ def label(
 
 
 def unlabelled(connection: Connection) -> int:
-    """Return how many texts the live model has still to label."""
+    """Return the number of texts that the live model has not labelled yet."""
     model_id = model_registry.require_live(connection, "preference")
     query = f"select count(*) from ({db.read('queries/unlabelled_reviews')}) u"  # noqa: S608 - a file of ours
     with db.guarded(connection):

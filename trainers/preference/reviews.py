@@ -1,4 +1,4 @@
-"""Reads the rated reviews, and which ratings mean liked."""
+"""Reads the rated reviews, and the rule for which ratings mean liked."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ LIKED, NOT_LIKED = CATEGORIES = ["liked", "not liked"]
 
 
 def rated_reviews(connection: Connection, rule: dict[str, Any], seed: int) -> Catalogue:
-    """Read the reviews whose ratings tell; raises TrainingDataError unless either kind can be learned and measured."""
+    """Read the reviews with usable ratings; raises TrainingDataError unless each split has both kinds."""
     reviews = read_reviews(connection, rule, seed)
     kinds = sorted(set(reviews.categories))
     if len(kinds) == 1:
         raise errors.TrainingDataError(
             f"All {len(reviews):,} rated reviews are {kinds[0]}; both kinds are needed.",
-            hint="Draw the line elsewhere: --liked-from or --liked.",
+            hint="Change the rule: --liked-from or --liked.",
         )
     if not all(rows_of(reviews, part, [kind]).any() for part in ("train", "valid", "test") for kind in kinds):
         raise errors.TrainingDataError(
-            f"{len(reviews):,} rated reviews are too few: some of either kind are set aside to calibrate and measure.",
-            hint="Attach a table with more of them.",
+            f"{len(reviews):,} rated reviews are too few: both kinds are needed to train, calibrate and measure.",
+            hint="Attach a table with more reviews.",
         )
     return reviews
 
@@ -42,13 +42,13 @@ def liking_rule(connection: Connection, options: Options) -> dict[str, Any]:
     if kind != "boolean":
         raise errors.InvalidArgumentError(
             f"Which values of {rating} mean that an item was liked?",
-            hint="Of numbers, give the least: --liked-from 4. Of words, each: --liked good --liked great.",
+            hint="Give the lowest number, --liked-from 4, or each word, --liked good --liked great.",
         )
     return {"values": ["true"]}
 
 
 def attached_column(connection: Connection, role: str) -> tuple[str, str]:
-    """Return the attached relation, and which of its columns has this role; raises NotAttachedError."""
+    """Return the attached relation, and its column with this role; raises NotAttachedError."""
     row = connection.execute(
         "select relation::text, columns ->> %s from aisle._attachments where kind = 'interactions'", (role,)
     ).fetchone()

@@ -1,7 +1,7 @@
 """The preference task: review → liked or not liked, `aisle train preference`.
 
-rated reviews ──▶ the classifier of texts, with two categories ──▶ measure ──▶ deploy
-other reviews ──▶ the live model (labelling.py) ──▶ labels ──▶ aisle train recommender --positives liked
+rated reviews ──▶ text classifier with two categories ──▶ measure ──▶ deploy other reviews ──▶ live model (labelling.py)
+──▶ labels ──▶ aisle train recommender --positives liked
 """
 
 from collections.abc import Callable, Mapping
@@ -23,20 +23,20 @@ from aisle.trainers.preference.options import Options
 from aisle.trainers.preference.reviews import CATEGORIES, LIKED, NOT_LIKED, liking_rule, rated_reviews
 from aisle.trainers.task import Metrics, Report, Task
 
-SEPARATOR = " > "  # of category paths, which these are not
-MAJORITY = "majority"  # always says what is more frequent among the rows that are not held out
+SEPARATOR = " > "  # of category paths; these categories are none
+MAJORITY = "majority"  # always the more frequent class of the rows that are not held out
 
 
 @dataclass(frozen=True)
 class Rated:
-    """The rated reviews, and the rule that says which ratings mean liked."""
+    """The rated reviews, and the rule for which ratings mean liked."""
 
     reviews: Catalogue
     rule: dict[str, Any]
 
 
 class PreferenceTask(Task[Options, Rated, Catalogue, loading.CategoryModel]):
-    """Review → liked or not liked. What is held out are the reviews whose split is `test`."""
+    """Review → liked or not liked. Reviews with the split `test` are held out."""
 
     name = "preference"
     options = Options
@@ -57,11 +57,11 @@ class PreferenceTask(Task[Options, Rated, Catalogue, loading.CategoryModel]):
         return read_start(connection, self.name, data.reviews, options)
 
     def split(self, data: Rated, options: Options, start: TextStart | None = None) -> Catalogue:
-        """Hold out what `read` has split off."""
+        """Hold out the reviews that `read` has split off."""
         return data.reviews
 
     def describe(self, data: Rated, held_out: Catalogue) -> str:
-        """Return how many reviews were liked."""
+        """Return the number of reviews and of liked ones."""
         return f"{len(data.reviews):,} rated reviews, {_count_liked(data.reviews):,} of them liked."
 
     def fit(
@@ -81,7 +81,7 @@ class PreferenceTask(Task[Options, Rated, Catalogue, loading.CategoryModel]):
     def score(
         self, connection: Connection, model_id: int, held_out: Catalogue, options: Options, *, heldout_of: int
     ) -> Metrics:
-        """Classify the held-out reviews, beside the majority class."""
+        """Measure the model and the majority class on the held-out reviews."""
         testing = held_out.splits == "test"
         texts, given = held_out.names[testing], held_out.categories[testing]
         generation = Generation.load(connection, model_id)
@@ -99,25 +99,25 @@ class PreferenceTask(Task[Options, Rated, Catalogue, loading.CategoryModel]):
     def score_live(
         self, connection: Connection, live: int, model_id: int, held_out: Catalogue, options: Options
     ) -> Metrics:
-        """Do not compare: each model has labels of its own, and may have another rule."""
+        """Do not compare: each model has its own labels, and may have another rule."""
         return {}
 
     def baselines(
         self, held_out: Catalogue, options: Options, *, all_of_them: bool, report: Report
     ) -> Mapping[str, Callable[[], Metrics]]:
-        """Compare with a linear SVM in evaluations."""
+        """Compare with a linear SVM, in evaluations only."""
         testing = held_out.splits == "test"
         return {linear_svm.NAME: lambda: scores(*linear_svm.predict(held_out, testing))} if all_of_them else {}
 
     def verdict(self, metrics: Metrics, options: Options) -> Verdict:
-        """Never take another model's place unasked: its labels would no longer count."""
+        """Never replace a live model by default: its labels would no longer count."""
         passed, reason = beats_all(metrics, self.metric)
         if "live" in metrics:
-            reason += ", but the labels of the model that is live would no longer count, until aisle label reviews"
+            reason += ", but the live model's labels would no longer count, until aisle label reviews"
         return Verdict(passed, reason, passed and "live" not in metrics)
 
     def facts(self, connection: Connection, data: Rated) -> dict[str, Any]:
-        """Return how many reviews there were, too."""
+        """Return the number of reviews, too."""
         return super().facts(connection, data) | {
             "reviews": len(data.reviews),
             "liked": _count_liked(data.reviews),
@@ -135,7 +135,7 @@ class PreferenceTask(Task[Options, Rated, Catalogue, loading.CategoryModel]):
 
 
 def scores(given: Strings, predicted: Strings, certainty: npt.NDArray[Any]) -> dict[str, float]:
-    """Return accuracy, macro-F1, and the area under the ROC curve of a certainty that grows with `liked`."""
+    """Return accuracy, macro-F1, and the area under the ROC curve; `certainty` grows with `liked`."""
     from sklearn.metrics import roc_auc_score
 
     given, predicted = np.asarray(given, dtype=str), np.asarray(predicted, dtype=str)

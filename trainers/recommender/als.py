@@ -1,14 +1,14 @@
-"""Matrix factorisation in the form that the towers have: a user is the sum of what was learned of the user's items.
+"""Matrix factorisation in the form of the towers: a user's vector is a sum over the user's items.
 
 iALS solves for a user's vector, x = (YᵀY + Σ_j (c_j - 1) y_j y_jᵀ + λI)⁻¹ Σ_j c_j y_j, from the vectors y_j of the
-user's items, where c_j is α times the weight of the event (Hu et al., ICDM 2008, eq. 4). Among many items the few of a
-user hardly change the matrix. Without them x is a sum over events, of vectors that belong to items:
+user's items, where c_j is α times the weight of the event (Hu et al., ICDM 2008, eq. 4). Among many items, those of one
+user hardly change the matrix. Without the sum in the matrix, x is a sum over events of items' vectors:
 
     u = Σ_j p_j,   p_j = α (YᵀY + λI)⁻¹ y_j,   q_i = y_i
 
-One more dimension, in which u is 1, orders by popularity what is equal otherwise. A new event, and a new user, count at
-once, and no user has a vector of its own. On few events this finds more than the towers do; on many the towers win.
-Which of both serves is chosen on validation: trainers/recommender/task.py.
+One more dimension, in which u is 1, orders equal scores by popularity. A new event or a new user counts at once, and
+users have no vectors of their own. On few events its recall is better than the towers', on many the towers' is.
+Validation chooses between them: trainers/recommender/fit.py.
 """
 
 import itertools
@@ -24,15 +24,15 @@ from aisle.trainers.recommender.options import TowerOptions
 from aisle.trainers.recommender.towers import ANY_LENGTH, Factors, Repeat, ones
 from aisle.trainers.recommender.validation import validate
 
-REGULARISATION, ALPHA = (10.0, 30.0, 100.0), (5.0, 20.0, 100.0)  # λ and α that are tried
-FEW = 300_000  # events; of a million (Gowalla) the towers find more, and the trials would take long
-POPULARITY = 1e-6  # of the logarithm of an item's events: where all else is equal, as without any history
-RIDGE = 1.0  # of the regression of items' vectors on what they are
+REGULARISATION, ALPHA = (10.0, 30.0, 100.0), (5.0, 20.0, 100.0)  # values of λ and α to try
+FEW = 300_000  # events; on a million (Gowalla) the towers' recall is better, and the trials would take long
+POPULARITY = 1e-6  # weight of the logarithm of an item's events: breaks ties, as without any history
+RIDGE = 1.0  # of the regression of items' vectors on category and text
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is chosen on validation."""
+    """The hyper-parameters that validation chooses."""
 
     regularisation: float  # λ
     alpha: float  # α
@@ -40,7 +40,7 @@ class Setting:
 
 
 def tune(events: Events, validation: Events, options: TowerOptions, seed: int) -> tuple[Setting, float]:
-    """Try all settings; return the best, with what repetition adds, and its recall on the validation events."""
+    """Try all settings; return the best, and its recall on the validation events, with repetition."""
     found = []
     for values in itertools.product(REGULARISATION, ALPHA):
         factors = fit(events, options, Setting(*values), seed)
@@ -52,7 +52,7 @@ def tune(events: Events, validation: Events, options: TowerOptions, seed: int) -
 def fit(events: Events, options: TowerOptions, setting: Setting, seed: int) -> Factors:
     """Fit on `events`; same seed and machine, same factors. Raises MissingExtraError without implicit.
 
-    An event of weight 0 counts as one of weight 1 in a history; an item that has no others is not recommended.
+    In a history, an event of weight 0 counts as one of weight 1; an item with no other events is not recommended.
     """
     known = _with_neighbourhoods(events)
     d = options.dimensions * options.members
@@ -87,7 +87,7 @@ def fit(events: Events, options: TowerOptions, setting: Setting, seed: int) -> F
 
 
 def _with_neighbourhoods(events: Events) -> Events:
-    """Return the events, all of which count, and for each neighbourhood a user more, who was at all of its items."""
+    """Return the events, all with a weight, and one more user for each neighbourhood, who has all of its items."""
     near = events.neighbourhoods.tocoo()
     users, item = len(events.user_ids), near.col.astype(np.int64)
     weight = np.where(events.weight > 0, events.weight, 1).astype(np.float32)
@@ -103,7 +103,7 @@ def _with_neighbourhoods(events: Events) -> Events:
 
 
 def _content(events: Events, options: TowerOptions, into: Floats, out: Floats) -> ItemTower:
-    """Return what items without events get: their vectors as a ridge regression on category and text."""
+    """Return the vectors of items without events: a ridge regression on category and text."""
     from sklearn.linear_model import Ridge
 
     items, d = events.items, into.shape[1]
@@ -123,7 +123,7 @@ def _content(events: Events, options: TowerOptions, into: Floats, out: Floats) -
     tower = ItemTower(d, cosine=False, names=names, categories=learned[: len(names)], text=())
     if not texts.shape[1]:
         return tower
-    # The tower's layers have a ReLU between them: max(x, 0) - max(-x, 0) = x.
+    # The tower has a ReLU between its layers: max(x, 0) - max(-x, 0) = x.
     identity = np.eye(len(linear), dtype=np.float32)
     first, second = np.concatenate([linear, -linear]), np.hstack([identity, -identity])
     return replace(tower, text=(first, np.zeros(len(first), dtype=np.float32), second))

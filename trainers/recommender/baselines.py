@@ -1,7 +1,7 @@
-"""The recommenders that ours has to beat, behind one small interface.
+"""The baselines of the recommender, behind one small interface.
 
-Each is fitted on events and ranks all items for a user. Equal scores are ranked by popularity, then by number; so a
-user of whom a model knows nothing is recommended what is popular.
+Each learns from events and ranks all items for a user. Equal scores are ranked by popularity, then by number; so an
+unknown user gets the popular items.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from aisle.db import errors
 from aisle.trainers import ranking
 from aisle.trainers.recommender.events import Events, Ints
 
-BATCH = 1_000_000  # scores held at once: few enough for a processor's cache
+BATCH = 1_000_000  # scores in memory at once: few enough for a processor's cache
 DAY = 86_400.0  # seconds
 
 Bools = npt.NDArray[np.bool_]
@@ -30,7 +30,7 @@ Grid = Mapping[str, Sequence[Any]]  # option → values to try
 
 
 class Baseline(ABC):
-    """A recommender; the fields of a subclass are its options. An event of weight 0 is seen, and nothing more."""
+    """A recommender; the fields of a subclass are its options. An event of weight 0 only marks its item as seen."""
 
     GRID: ClassVar[Grid] = {}
 
@@ -47,11 +47,11 @@ class Baseline(ABC):
     def recommend(
         self, users: Ints, k: int, *, context: Context | None = None, exclude_seen: bool, allowed: Bools | None = None
     ) -> Ints:
-        """Return the k best items of each user, best first: (users, k), padded with -1 where there are fewer.
+        """Return the k best items of each user, best first: (users, k), padded with -1 if there are fewer.
 
-        `context` holds for each feature the numbers of its values, (users,), -1 where it is missing; a user may come
-        more than once. `allowed`, (items,), says which items may be recommended; None: all. Raise
-        InvalidArgumentError if the model needs a context that is not given.
+        `context` holds for each feature the numbers of its values, (users,), -1 if it is missing; a user may occur more
+        than once. `allowed`, (items,), marks the items that may be recommended; None: all. Raise InvalidArgumentError
+        if the model needs a context that is not given.
         """
         ranked = np.full((len(users), k), -1, dtype=np.int64)
         size = max(1, BATCH // self._shape[1])
@@ -74,7 +74,7 @@ class Baseline(ABC):
 
 @dataclass
 class Popularity(Baseline):
-    """What has most events."""
+    """Ranks items by their number of events."""
 
     def _score(self, users: Ints, context: Context) -> Scores:
         return np.tile(self._popularity.astype(np.float32), (len(users), 1))
@@ -82,7 +82,7 @@ class Popularity(Baseline):
 
 @dataclass
 class RecentPopularity(Popularity):
-    """What has most events in the days before the last one; events yet to come do not count."""
+    """Ranks items by their number of events in the last days before the last event; future events do not count."""
 
     days: float = 7.0
 
@@ -96,9 +96,9 @@ class RecentPopularity(Popularity):
 
 @dataclass
 class ContextPopularity(Baseline):
-    """What has most events in the same context."""
+    """Ranks items by their number of events in the same context."""
 
-    OWN: ClassVar[bool] = False  # whether each user's events are counted apart
+    OWN: ClassVar[bool] = False  # whether it counts only the user's events
     feature: str | None = None  # None: the first that the events have
 
     def fit(self, events: Events) -> Self:
@@ -108,7 +108,7 @@ class ContextPopularity(Baseline):
             raise errors.InvalidArgumentError(f"Name a context that the events have: {', '.join(events.context)}.")
         events = events.select(events.weight > 0)
         given, values = events.context[self._feature], max(1, len(events.context_values[self._feature]))
-        self._step = values if self.OWN else 0  # from the first row of a user to that of the next
+        self._step = values if self.OWN else 0  # rows between one user and the next
         rows = (events.user * self._step + given)[given >= 0]
         self._table = _count(rows, events.item[given >= 0], (self._shape[0] * self._step or values, self._shape[1]))
         return self
@@ -124,7 +124,7 @@ class ContextPopularity(Baseline):
 
 @dataclass
 class OwnHistory(Baseline):
-    """What the user has chosen most often."""
+    """Ranks items by the user's number of events."""
 
     def _score(self, users: Ints, context: Context) -> Scores:
         return np.asarray(self._counts[users].toarray())
@@ -132,7 +132,7 @@ class OwnHistory(Baseline):
 
 @dataclass
 class OwnContextHistory(ContextPopularity):
-    """What the user has chosen most often in the same context; where that is equal, most often."""
+    """Ranks items by the user's number of events in the same context, then in all contexts."""
 
     OWN: ClassVar[bool] = True
 
@@ -145,7 +145,7 @@ class OwnContextHistory(ContextPopularity):
 
 @dataclass
 class ItemKnn(Baseline):
-    """What is chosen by the same users as the user's items, by the cosine of items' columns of zeros and ones.
+    """Ranks items by the sum of their cosines to the user's items, over columns of zeros and ones.
 
     Sarwar et al., Item-based collaborative filtering recommendation algorithms, WWW 2001, §3.1.1.
     """
@@ -156,7 +156,7 @@ class ItemKnn(Baseline):
     def fit(self, events: Events) -> Self:
         super().fit(events)
         self._chosen = (self._counts > 0).astype(np.float32)  # (users, items)
-        # As its CosineRecommender does, which however warns of a matrix that it makes itself.
+        # As implicit's CosineRecommender, which would warn of its own matrix.
         lengths = np.sqrt(np.maximum(self._chosen.sum(axis=0, dtype=np.float64), 1))  # of the columns
         model = _implicit("nearest_neighbours").ItemItemRecommender(K=self.neighbours, num_threads=1)
         model.fit(sparse.csr_matrix(self._chosen / lengths[None, :]), show_progress=False)
@@ -171,12 +171,12 @@ class ItemKnn(Baseline):
 class Ease(Baseline):
     """A linear regression of each item on all others: Steck, Embarrassingly shallow autoencoders, WWW 2019, §3.1.
 
-    Raise AisleError where the items' square matrix would be too large.
+    Raise AisleError if the items' square matrix would be too large.
     """
 
     GRID: ClassVar[Grid] = {"regularisation": (10.0, 50.0, 200.0, 800.0)}
     regularisation: float = 200.0  # λ
-    min_users: int = 1  # items that fewer have chosen are left out, and score 0
+    min_users: int = 1  # items of fewer users are left out, and score 0
     max_items: int = 20_000  # 4 bytes × items²: 1.6 GB
 
     def fit(self, events: Events) -> Self:
@@ -206,9 +206,9 @@ class Ease(Baseline):
 class ImplicitAls(Baseline):
     """Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008, §4.
 
-    The confidence in what a user chose is `alpha` × the summed weights of the events (the paper adds 1), against 1 in
-    everything else. Solved by conjugate gradients (Takács et al., RecSys 2011), on one thread for the seed's sake.
-    Raise TrainingDataError where weights are so unlike that they cannot be solved for.
+    The confidence in a user's item is `alpha` × the summed weights of the events (the paper adds 1), and 1 in any other
+    item. Solved by conjugate gradients (Takács et al., RecSys 2011), on one thread for the seed's sake. Raise
+    TrainingDataError if weights differ too much to solve for the vectors.
     """
 
     GRID: ClassVar[Grid] = {"factors": (64, 128), "regularisation": (30.0, 100.0), "alpha": (5.0, 20.0, 100.0)}
@@ -221,7 +221,7 @@ class ImplicitAls(Baseline):
     def fit(self, events: Events) -> Self:
         super().fit(events)
         als = _implicit("cpu.als")
-        from threadpoolctl import threadpool_limits  # implicit warns of BLAS threads, and depends on this
+        from threadpoolctl import threadpool_limits  # a dependency of implicit, which warns of BLAS threads
 
         weights = sparse.csr_matrix((events.weight, (events.user, events.item)), shape=self._shape, dtype=np.float32)
         weights.eliminate_zeros()
@@ -232,8 +232,8 @@ class ImplicitAls(Baseline):
                 model.fit(weights, show_progress=False)
             except _implicit("recommender_base").ModelFitError as error:
                 raise errors.TrainingDataError(
-                    f"The weights of the events, up to {events.weight.max():g}, are too unlike to be solved for.",
-                    hint="Attach a view whose weights are of like size, such as their logarithms.",
+                    f"The weights of the events, up to {events.weight.max():g}, differ too much to fit ials.",
+                    hint="Attach a view with weights of similar size, such as their logarithms.",
                 ) from error
         self.user_vectors, self.item_vectors = model.user_factors, model.item_factors  # (any, factors)
         return self
@@ -254,12 +254,12 @@ BASELINES: dict[str, type[Baseline]] = {
 }
 
 
-OF_IMPLICIT = ("item-knn", "ials")  # those that need the package
+OF_IMPLICIT = ("item-knn", "ials")  # baselines that need the package
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Options that were tried, and the recall@k on validation events that they gave."""
+    """Options and their recall@k on validation events."""
 
     options: dict[str, Any]
     recall: float
@@ -277,7 +277,7 @@ def tune(
 ) -> list[Trial]:
     """Try every combination of the grid's options (None: the baseline's own grid); return the trials, best first.
 
-    A user is asked for once, in the context of its first validation event. With one event a user, recall is hit rate.
+    Each user is queried once, in the context of the first validation event. With one event a user, recall is hit rate.
     """
     users, first = np.unique(validation.user, return_index=True)
     context = {feature: values[first] for feature, values in validation.context.items()}
@@ -293,19 +293,19 @@ def tune(
 
 
 def _count(rows: Ints, columns: Ints, shape: tuple[int, int]) -> sparse.csr_array:
-    places = rows.astype(np.int32), columns.astype(np.int32)  # implicit reads no wider ones
+    places = rows.astype(np.int32), columns.astype(np.int32)  # implicit does not read int64
     return sparse.csr_array((np.ones(len(rows), dtype=np.float32), places), shape=shape)
 
 
 def _inverse(matrix: Scores) -> Scores:
-    """Return the inverse of a positive definite matrix, in columns, in its own memory: two might not fit."""
+    """Return the inverse of a positive definite matrix, computed in place: two might not fit into memory."""
     factor, failed = linalg.lapack.spotrf(matrix, lower=True, overwrite_a=True, clean=False)
     if failed:
         raise errors.AisleError("EASE needs more regularisation.")
     inverse, _ = linalg.lapack.spotri(factor, lower=True, overwrite_c=True)
-    for row in range(len(inverse)):  # only the lower triangle is computed
+    for row in range(len(inverse)):  # LAPACK computes only the lower triangle
         inverse[row, row + 1 :] = inverse[row + 1 :, row]
-    return np.asarray(inverse.T)  # in rows, as products with sparse rows want it
+    return np.asarray(inverse.T)  # in row order, for products with sparse rows
 
 
 def _implicit(module: str) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aisle.trainers.neural import starts
+from aisle.trainers.neural import sample_candidates, starts
 from aisle.trainers.recommender.events import Events, Ints
 from aisle.trainers.recommender.options import TowerOptions
 from aisle.trainers.recommender.towers import ANY_LENGTH, Queries, places
@@ -15,19 +15,19 @@ from aisle.trainers.recommender.towers import ANY_LENGTH, Queries, places
 FULL_SOFTMAX = 100_000  # items; beyond that the soft-max is sampled
 SAMPLED = 8192  # items drawn for a sampled soft-max
 SMALLEST_BATCH = 16  # rows
-STEPS = 20  # an epoch, at least, where there are rows enough
+STEPS = 20  # an epoch, at least, if there are enough rows
 
 
-class Batch(NamedTuple):  # which accelerate moves to a device, as it does no dataclass
+class Batch(NamedTuple):  # accelerate moves tuples to a device, not dataclasses
     """One step's histories and targets, as bags of items."""
 
     user: Tensor  # (batch,), -1: unknown
     context: dict[str, Tensor]  # feature → (batch,)
-    history: tuple[Tensor, Tensor]  # items, and where each of the batch's bags starts
+    history: tuple[Tensor, Tensor]  # items, and the start of each of the batch's bags
     position: Tensor  # of the history's items
     scale: Tensor  # of the history's items: 1 / n^exponent
     targets: tuple[Tensor, Tensor]
-    share: Tensor  # of the targets: a row's add up to 1
+    share: Tensor  # of the targets; the sum of a row is 1
     weight: Tensor  # (batch,)
     excluded: tuple[Tensor, Tensor]  # (row, column) of the logits
     candidates: Tensor | None  # items; None: all
@@ -51,7 +51,7 @@ class Batches:
         if self.sampled is not None and self.sampled >= items:
             self.sampled = None
 
-        # However few the rows are, an epoch is to be some steps.
+        # Even with few rows, an epoch has several steps.
         self.size = min(options.batch_size, max(SMALLEST_BATCH, len(self.rows) // STEPS))
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class Batches:
             excluded = query[kept], events.item[row[kept]]
             targets = query[~kept], row[~kept]
         query, row = query[kept], row[kept]
-        position = places(query, len(rows))  # among those that are left
+        position = places(query, len(rows))  # among the events that are left
         near = position < (options.history or ANY_LENGTH)
         query, row, position = query[near], row[near], position[near]
         n = np.bincount(query, minlength=len(rows))
@@ -107,20 +107,12 @@ class Batches:
         )
 
     def _candidates(self, targets: Ints, random: np.random.Generator) -> tuple[Tensor | None, Tensor | None, Ints]:
-        """Return the items of a soft-max, the log of what each stands for, and each item's column (-1: none).
-
-        All of the batch's targets stand for themselves, some others for all others: the sum is unbiased (the log-Q
-        correction of sampled soft-max; Bengio and Senécal, 2008).
-        """
+        """Return a soft-max's items, the log of how many items each stands for, and each item's column (-1: none)."""
         items = len(self.events.items)
         columns = np.arange(items)
         if self.sampled is None:
             return None, None, columns
-        targets = np.unique(targets)
-        others = np.setdiff1d(random.choice(items, min(items, self.sampled), replace=False), targets)
-        candidates = np.concatenate([targets, others])
-        correction = np.zeros(len(candidates), dtype=np.float32)
-        correction[len(targets) :] = np.log(max(1, items - len(targets)) / max(1, len(others)))
+        candidates, correction = sample_candidates(targets, items, min(items, self.sampled), random)
         columns = np.full(items, -1)
         columns[candidates] = np.arange(len(candidates))
         return torch.from_numpy(candidates), torch.from_numpy(correction), columns

@@ -1,4 +1,4 @@
-"""What a recommender learns from: who did something with which item, when, and in which context."""
+"""Reads a recommender's training data: events, each with user, item, time and context."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ from aisle.db import Connection, errors, model_registry
 from aisle.trainers.arrow import numbered, read_columns
 
 TOWER_FEATURES = ("user", "item", "category", "text", "location")
-TIME_FEATURES = ("hour", "weekday", "meal_slot")  # taken from the time of an event
+TIME_FEATURES = ("hour", "weekday", "meal_slot")  # computed from the time of an event
 NEAREST = 10  # items of a neighbourhood
 MILLIMETRE = 1.6e-10  # radians
-FEW, MISPLACED = 3, 0.01  # items, and share of those with a place, that may be nowhere on earth
+FEW, MISPLACED = 3, 0.01  # items, and share of items with a place, that may have impossible coordinates
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -27,21 +27,21 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Items:
-    """The attached items, whether anybody has touched them or not."""
+    """The attached items, with or without events."""
 
     ids: Sequence[str]
-    categories: Sequence[Sequence[str] | None]  # a path, from the root; None: not filed
-    texts: Floats | None = None  # (items, text dimensions), rows of zeros where there is no text; None: not asked for
-    text_model: int | None = None  # the category model whose n-gram model the texts' vectors are from
-    hashes: Sequence[bytes] = ()  # of what was read of each
-    # (items, 2), latitude and longitude in radians, NaN where unknown; None: not asked for
+    categories: Sequence[Sequence[str] | None]  # a path, from the root; None: no category
+    texts: Floats | None = None  # (items, text dimensions), rows of zeros without a text; None: not read
+    text_model: int | None = None  # the category model of the texts' vectors
+    hashes: Sequence[bytes] = ()  # of each item's content as read
+    # (items, 2), latitude and longitude in radians, NaN if unknown; None: not read
     places: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def only(self, features: Sequence[str]) -> "Items":
-        """Return the items as if they had been read with these features alone."""
+        """Return the items as if read with these features alone."""
         items = self if "text" in features else replace(self, texts=None, text_model=None)
         return items if "location" in features else replace(items, places=None)
 
@@ -53,8 +53,8 @@ class Events:
     user: Ints  # (events,)
     item: Ints  # (events,)
     at: npt.NDArray[np.float64]  # (events,), seconds since 1970
-    weight: Floats  # (events,), 0: a part of the user's history, and nothing that should have been foreseen
-    context: Mapping[str, Ints]  # feature → (events,) numbers of its values, -1 where the value is missing
+    weight: Floats  # (events,), 0: history only, never predicted
+    context: Mapping[str, Ints]  # feature → (events,) numbers of its values, -1: missing
     context_values: Mapping[str, Sequence[str]]  # feature → its values
     user_ids: Sequence[str]
     items: Items
@@ -64,7 +64,7 @@ class Events:
         return len(self.user)
 
     def fingerprint(self) -> str:
-        """Return a hash of everything that training can see."""
+        """Return a hash of all training data."""
         digest = hashlib.sha256()
         for column in (self.user_ids, self.items.ids, ["\x1f".join(path or ()) for path in self.items.categories]):
             digest.update("\x1e".join(column).encode())
@@ -77,9 +77,9 @@ class Events:
 
     @cached_property
     def neighbourhoods(self) -> sparse.csr_array:
-        """The nearest items of each, itself among them, as ones: (neighbourhoods, items).
+        """Each item's nearest items, including itself, as ones: (neighbourhoods, items).
 
-        Of the items that have a place and an event; of those at the same place, any.
+        Only items with a place and an event take part; among those at the same place, the choice is arbitrary.
         """
         places = self.items.places
         known = np.unique(self.item)
@@ -88,7 +88,7 @@ class Events:
             return sparse.csr_array((0, len(self.items)))
         from sklearn.neighbors import kneighbors_graph
 
-        # Many at one place would all get the same ten, and the tree would look at each for each.
+        # Many items at one place would all get the same ten, and the tree would compare each with each.
         shift = np.random.default_rng(0).uniform(-MILLIMETRE, MILLIMETRE, (len(known), 2))
         near = kneighbors_graph(places[known] + shift, min(NEAREST, len(known)), metric="haversine", include_self=True)
         return sparse.csr_array((near.data, known[near.indices], near.indptr), shape=(len(known), len(self.items)))
@@ -111,7 +111,7 @@ class Events:
         )
 
     def only(self, features: Sequence[str]) -> "Events":
-        """Return the events as if they had been read with these features alone."""
+        """Return the events as if read with these features alone."""
         return replace(
             self,
             context={name: values for name, values in self.context.items() if name in features},
@@ -121,11 +121,11 @@ class Events:
 
 
 def read_events(connection: Connection, features: Sequence[str], *, liked_only: bool = False) -> Events:
-    """Read the attached items, and the events that concern them, in bulk.
+    """Read the attached items and their events in bulk.
 
-    With `liked_only`, what the user did not like, or may not have liked, weighs 0. Raises NotAttachedError where there
-    are none, TrainingDataError where there is nothing to learn from, InvalidArgumentError for a feature that no column
-    gives, and NoLiveModelError where a model is needed to tell what is liked.
+    With `liked_only`, events that are not known to be liked get weight 0. Raises NotAttachedError if no events are
+    attached, TrainingDataError if there are none to learn from, InvalidArgumentError for a feature without a column,
+    and NoLiveModelError if labels need a live preference model.
     """
     kind, attached = db.fetch_row(
         connection, "select s.kind, coalesce(s.columns -> 'context', '[]') from aisle._event_source() s"
@@ -152,7 +152,7 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
     if liked_only:
         if kind != "interactions":
             raise errors.NotAttachedError(
-                "Orders say nothing of what was liked.",
+                "Orders have no ratings or reviews.",
                 hint="Attach interactions: aisle attach interactions SCHEMA.TABLE --review … --rating …",
             )
         weight = compose.SQL("case when aisle._is_liked({}, e.rating, e.review) then e.weight else 0 end").format(
@@ -175,7 +175,7 @@ def read_events(connection: Connection, features: Sequence[str], *, liked_only: 
         )
     if not rows["weight"][kept].any():
         raise errors.TrainingDataError(
-            "No event counts." if not liked_only else "No event is liked.",
+            "No event has a weight above 0." if not liked_only else "No event is liked.",
             hint="aisle label reviews" if liked_only else "Attach another column with --weight, or none.",
         )
     user_ids, user = numbered(rows["user_id"][kept])
@@ -199,7 +199,7 @@ def read_items(connection: Connection, *, with_texts: bool, with_places: bool = 
     """Read the attached items.
 
     Raises NoLiveModelError for texts without a model, InvalidArgumentError for places without columns, and
-    TrainingDataError without any items and where more than a few have degrees that cannot be.
+    TrainingDataError if there are no items or more than a few have impossible coordinates.
     """
     attachment = connection.execute(
         "select category_separator, columns ->> 'latitude' from aisle._attachments where kind = 'items'"
@@ -248,10 +248,10 @@ def _places(rows: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
     wrong = np.flatnonzero(is_known & (np.abs(places) > (90, 180)).any(1))
     if len(wrong) > max(FEW, MISPLACED * is_known.sum()):
         raise errors.TrainingDataError(
-            f"{len(wrong):,} items are nowhere on earth, such as {rows['item_id'][wrong[0]]} at latitude "
+            f"{len(wrong):,} items have impossible coordinates, such as {rows['item_id'][wrong[0]]} at latitude "
             f"{places[wrong[0], 0]:g} and longitude {places[wrong[0], 1]:g}.",
             hint="Latitudes go from -90 to 90 degrees, longitudes from -180 to 180. Are the columns exchanged?",
         )
     places[wrong] = np.nan
-    places[(places == 0).all(1)] = np.nan  # what is put where nothing is known
+    places[(places == 0).all(1)] = np.nan  # a common placeholder for unknown
     return np.radians(places)

@@ -1,8 +1,8 @@
 """Compares sets of features: `aisle experiment recommender --features A --features B`.
 
 Each set is trained with several seeds on the same events, and measured through SQL on the same held-out users. A
-difference counts as shown only if a paired bootstrap over the users says so: the seeds' spread alone says nothing of
-how it would be with other users.
+difference counts as shown only if a paired bootstrap over the users says so: the spread over seeds does not include the
+choice of users.
 """
 
 import time
@@ -25,10 +25,10 @@ from aisle.trainers.task import Report
 
 @dataclass(frozen=True)
 class Arm:
-    """One set of features: what its seeds came to, and how it stands to the first arm."""
+    """One set of features: its results over seeds, and its difference from the first arm."""
 
     features: tuple[str, ...]
-    recall: tuple[float, ...]  # a seed each
+    recall: tuple[float, ...]  # one for each seed
     mean: float
     sd: float | None  # over seeds; None for one seed
     difference: float | None  # of the means over seeds and users; None for the first arm
@@ -45,10 +45,10 @@ def compare_features(
 ) -> list[Arm]:
     """Train and measure every arm with seeds `options.seed`, + 1, …; store the table, and return it.
 
-    Nothing is deployed, and no model of the experiment is kept. Raises what a training raises.
+    Nothing is deployed, and the experiment's models are dropped. Raises the errors of a training.
     """
     if len(arms) < 2 or len(set(arms)) < len(arms):
-        raise errors.InvalidArgumentError("An experiment compares two different sets of features at least.")
+        raise errors.InvalidArgumentError("An experiment compares at least two different sets of features.")
     started = time.monotonic()
     by_user: list[np.ndarray[Any, Any]] = []  # (users,), mean over seeds
     results: list[Arm] = []
@@ -56,7 +56,7 @@ def compare_features(
         db.connect(url, application_name="aisle experiment recommender") as connection,
         only_trainer(connection, "recommender"),
     ):
-        # Read once, for all: what the shop writes meanwhile would make others of the questions.
+        # Read once for all arms: new rows meanwhile would change the held-out events.
         everything = list(dict.fromkeys(name for features in arms for name in features))
         read = read_events(connection, everything, liked_only=options.liked_only)
         for features in arms:

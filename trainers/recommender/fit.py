@@ -1,4 +1,4 @@
-"""Fits towers and a matrix factorisation, and takes the better of both on validation."""
+"""Fits towers and a matrix factorisation, and chooses the better of both on validation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,15 +15,15 @@ from aisle.trainers.recommender.held_out import check_moment, hold_out
 from aisle.trainers.recommender.options import TowerOptions
 from aisle.trainers.recommender.validation import validate
 from aisle.trainers.task import Report
-from aisle.trainers.warm_start import NOBODY, Seen, Start
+from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
 
 
 def read_start(connection: Connection, events: Events, options: TowerOptions) -> Start:
-    """Return what the live model has kept; raises NoLiveModelError, and WarmStartError where it means nothing."""
+    """Return the live model's weights; raises NoLiveModelError, and WarmStartError if they do not fit this run."""
     model, start = warm_start.of_live(connection, "recommender")
     for name in ("dimensions", "members", "smoothing", "tied", "cosine"):
         warm_start.check_same(model, name, model.parameters["options"]["towers"][name], getattr(options, name))
-    if model.parameters["text_model"] != events.items.text_model:  # its towers read other texts' vectors
+    if model.parameters["text_model"] != events.items.text_model:  # its towers read text vectors of another model
         start = replace(start, arrays={name: array for name, array in start.arrays.items() if ".text." not in name})
     return start
 
@@ -38,9 +38,9 @@ def fit(
     *,
     model: str = "towers",
 ) -> tuple[towers.Factors, Start | None]:
-    """Find on validation what fits best, then fit that again on all of the events.
+    """Choose the best model on validation, then fit it again on all of the events.
 
-    Return what a later training may start from, too: the weights that were validated, where towers are the better.
+    Also return the weights for a later warm start: the validated ones, if towers are the better model.
     """
     validation = hold_out(events, validate_from, exclude_seen=options.exclude_seen, start=start)
     check_moment(validation, validate_from, "--validate-from")
@@ -49,13 +49,13 @@ def fit(
 
     tried: dict[str, float] = {}  # kind → recall on validation
     if _is_factorised(model, events, options, report):
-        report("Fitting matrix factorisations (ials), to be chosen by validation …")
+        report("Fitting matrix factorisations (ials) for validation …")
         try:
             setting, tried["ials"] = als.tune(validation.events, validation.relevant, options, seed)
         except errors.TrainingDataError as error:
             if model == "ials":
                 raise
-            report(f"There is none: {error}")
+            report(f"Left out: {error}")
     if model == "ials":
         return replace(als.fit(events, options, setting, seed), tried=tried), None
 
@@ -64,30 +64,30 @@ def fit(
         report(f"  epoch {epoch}/{options.epochs}: loss {loss:.3f}{shown}")
 
     names = _row_names(events)
-    begun = None if start is None else _for_members(start, names)
-    report("Fitting, to be stopped by validation …")
-    first = fit_towers.fit(validation.events, validation.relevant, options, seed=seed, progress=progress, start=begun)
+    initial = None if start is None else _for_members(start, names)
+    report("Fitting towers, stopped by validation …")
+    first = fit_towers.fit(validation.events, validation.relevant, options, seed=seed, progress=progress, start=initial)
     tried["towers"], _ = validate(first, validation.events, validation.relevant, options, seed)
     report(f"Validation recall@{options.evaluate_at}: " + ", ".join(f"{kind} {r:.4f}" for kind, r in tried.items()))
     if tried.get("ials", 0) > tried["towers"]:
         return replace(als.fit(events, options, setting, seed), tried=tried), None
-    report(f"Fitting again on all that is not held out, for {first.epochs_run} epochs …")
-    factors = fit_towers.fit(events, None, options, seed=seed, progress=progress, like=first, start=begun)
+    report(f"Fitting again on all events that are not held out, for {first.epochs_run} epochs …")
+    factors = fit_towers.fit(events, None, options, seed=seed, progress=progress, like=first, start=initial)
     learned = {f"{m}.{name}": array for m, arrays in enumerate(first.learned) for name, array in arrays.items()}
     kept = Start(
         {key: array.astype(np.float16) for key, array in learned.items()},
         {key: names[name] for key in learned if (name := key.split(".", 1)[1]) in names},
-        _seen(validation.events) | (NOBODY if start is None else start.seen),
+        _seen(validation.events) | (NOTHING_SEEN if start is None else start.seen),
     )
     return replace(factors, validation=first.validation, tried=tried), kept
 
 
 def _is_factorised(model: str, events: Events, options: TowerOptions, report: Report) -> bool:
-    """Say whether a matrix factorisation is to be tried; raises InvalidArgumentError if it cannot do what is asked."""
+    """Return whether to try a matrix factorisation; raises InvalidArgumentError if `model` needs one with contexts."""
     contexts = set(options.features) & set(events.context_values)
     if model == "ials" and contexts:
         raise errors.InvalidArgumentError(
-            f"ials knows no contexts, and cannot learn from {', '.join(sorted(contexts))}.", hint="Use --model towers."
+            f"ials has no contexts, so it cannot learn from {', '.join(sorted(contexts))}.", hint="Use --model towers."
         )
     is_due = model == "ials" or (
         model == "best" and not contexts and len(events) + events.neighbourhoods.nnz <= als.FEW
@@ -99,7 +99,7 @@ def _is_factorised(model: str, events: Events, options: TowerOptions, report: Re
 
 
 def _row_names(events: Events) -> dict[str, Sequence[str]]:
-    """Return what the rows of the towers' tables are of."""
+    """Return the names of the rows of the towers' tables."""
     paths = {prefix for path in events.items.categories for prefix in prefixes(path)}
     return {
         "ids": events.items.ids,
@@ -109,7 +109,7 @@ def _row_names(events: Events) -> dict[str, Sequence[str]]:
 
 
 def _for_members(start: Start, names: Mapping[str, Sequence[str]]) -> list[dict[str, Floats]]:
-    """Return each member's parameters to begin with, for the rows of these names."""
+    """Return each member's initial parameters, for the rows of these names."""
     members: dict[int, dict[str, Floats]] = {}
     for key, array in start.arrays.items():
         member, name = key.split(".", 1)

@@ -1,7 +1,7 @@
 """Fits the two towers of trainers/recommender/towers.py.
 
-The item tower that yields an item's vectors (ids, category paths, texts, smoothing over who touched what) runs only
-here. The loss is the full soft-max over all items; a large catalogue gets a sampled one.
+The item tower, which computes an item's vectors (ids, category paths, texts, smoothing over users' items), runs only
+here. The loss is the full soft-max over all items; for a large catalogue, a sampled one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from aisle.trainers.recommender.validation import Questions, learn_popularity, l
 
 TEXT_WIDTH = 128  # hidden units
 HALF_PRECISION = 20_000_000  # logits of a step; beyond that they are bfloat16
-NOTHING_LEFT = "Nothing that counts is left to learn from when each user's last is held out."
+NOTHING_LEFT = "No events with a weight are left to learn from when each user's last event is held out."
 MORE_EVENTS = "Attach a table with more events."
 
 
@@ -44,10 +44,9 @@ def fit(
     """Fit on `events`; same seed and machine, same factors.
 
     `validation` are held-out events of the same users and items, whose histories are in `events`: they stop the
-    training, and on them is learned what popularity and repetition add. To fit on everything afterwards, pass no
-    validation, and as `like` the factors found: the number of epochs and what was learned on validation are theirs.
-    `start`, one a member, are parameters to begin with, as `Factors.learned` has them, for these items, categories and
-    values; a row of zeros is of something that is new.
+    training, and fit the weights of popularity and repetition. To fit on everything afterwards, pass no validation, and
+    the first factors as `like`: it gives the number of epochs and the weights. `start` has each member's initial
+    parameters, as in `Factors.learned`, for these items, categories and values; a row of zeros is new.
     """
     test = Questions.of(events, validation, options, seed) if validation is not None and len(validation) else None
     repeat = like.repeat if like else None
@@ -55,9 +54,9 @@ def fit(
         options = replace(options, stop_after=like.epochs_run)
     members: list[Factors] = []
     for member in range(options.members):
-        recency = members[0].recency if members else None  # w is shared, so the first member's holds for all
-        begun = start[member] if start else {}
-        members.append(_fit_one(events, test, options, seed + member, progress, repeat, recency, begun))
+        recency = members[0].recency if members else None  # all members share w, the first member's
+        initial = start[member] if start else {}
+        members.append(_fit_one(events, test, options, seed + member, progress, repeat, recency, initial))
     factors = members[0] if len(members) == 1 else _concatenate(members)
     factors = factors.lengthened(events, like.popularity if like else learn_popularity(factors, events, test, options))
     return replace(factors, repeat=repeat or learn_repeat(factors, test, options))
@@ -101,7 +100,7 @@ class _Model(nn.Module):
         return feature in self.options.features
 
     def start_from(self, parameters: Mapping[str, Floats]) -> None:
-        """Begin with these parameters where they fit, and as without them where a row is of zeros."""
+        """Copy the initial parameters that fit; rows of zeros keep their random values."""
         for name, own in self.named_parameters():
             if own.requires_grad and name in parameters and own.shape == parameters[name].shape:
                 given = torch.from_numpy(parameters[name])
@@ -136,8 +135,8 @@ class _Model(nn.Module):
         return u
 
     def forward(self, batch: Batch, dropped: Tensor | None) -> Tensor:
-        # Half precision is only worth it in that total, whatever `accelerate launch`, or an encoder that was trained in
-        # the same process, has chosen.
+        # Half precision only pays in that total, whatever `accelerate launch`, or an encoder trained in the same
+        # process, has set.
         with torch.autocast(self.constant.device.type, enabled=False):
             return self._loss(batch, dropped)
 
@@ -147,12 +146,14 @@ class _Model(nn.Module):
         u = F.normalize(u, dim=1) if self.options.cosine else F.pad(u, (0, 1), value=1.0)
         u = u / self.options.temperature
         items, starts = batch.targets
-        target = F.embedding_bag(items, out, starts, mode="sum", per_sample_weights=batch.share)  # mean of targets' q
+        target = F.embedding_bag(
+            items, out, starts, mode="sum", per_sample_weights=batch.share
+        )  # mean of the targets' q
         against = out if batch.candidates is None else out[batch.candidates]
         total = total_over_items(  # (batch,)
             u, against, batch.correction, batch.excluded, most_logits=HALF_PRECISION
         )
-        # In a small batch nobody may have a target.
+        # A small batch may have no target.
         loss: Tensor = ((total - (u * target).sum(1)) * batch.weight).sum() / batch.weight.sum().clamp(min=1e-12)
         if self.options.weight_decay:
             loss = loss + self.options.weight_decay * sum(
@@ -162,7 +163,7 @@ class _Model(nn.Module):
 
     @torch.no_grad()
     def factors(self, context_values: Mapping[str, Sequence[str]], epoch: int, validation: Sequence[float]) -> Factors:
-        """Return the tables that serve. The bias of an item is one more dimension, in which u is 1 by its constant."""
+        """Return the tables for serving. An item's bias is one more dimension, in which the constant makes u 1."""
         d, cosine = self.options.dimensions, self.options.cosine
         into, out = self.items()
 
@@ -206,7 +207,7 @@ def _fit_one(
     recency: Floats | None,
     start: Mapping[str, Floats],
 ) -> Factors:
-    """Fit one member; `recency` is another member's, to be kept as it is."""
+    """Fit one member; `recency` is another member's, which stays fixed."""
     batches = Batches(events, options)
     if not len(batches):
         raise errors.TrainingDataError(NOTHING_LEFT, hint=MORE_EVENTS)
@@ -251,7 +252,7 @@ def _fit_one(
 
 
 def _concatenate(members: Sequence[Factors]) -> Factors:
-    """Return one set of tables whose dot products are the sums of the members'."""
+    """Return one set of tables whose dot products are the sums of the members' products."""
 
     def join(tables: Sequence[Floats]) -> Floats:
         return np.concatenate(tables, axis=-1)
@@ -270,22 +271,22 @@ def _concatenate(members: Sequence[Factors]) -> Factors:
 
 
 def _graph(events: Events) -> sparse.csr_array:
-    """Return who touched what, (users, items), each entry divided by the roots of both degrees (LightGCN, eq. 3).
+    """Return the user-item graph, (users, items), each entry divided by the roots of both degrees (LightGCN, eq. 3).
 
-    Where items have places, each neighbourhood is one more user.
+    If items have places, each neighbourhood is one more user.
     """
     shape = (len(events.user_ids), len(events.items))
     near = events.neighbourhoods
     events = events.select(events.weight > 0)
-    touched = sparse.csr_array((np.ones(len(events)), (events.user, events.item)), shape=shape)
-    touched.data[:] = 1
-    touched = sparse.csr_array(sparse.vstack([touched, near]))
-    users, items = (np.maximum(touched.sum(axis), 1) ** -0.5 for axis in (1, 0))
-    return sparse.csr_array(sparse.diags_array(users) @ touched @ sparse.diags_array(items))
+    graph = sparse.csr_array((np.ones(len(events)), (events.user, events.item)), shape=shape)
+    graph.data[:] = 1
+    graph = sparse.csr_array(sparse.vstack([graph, near]))
+    users, items = (np.maximum(graph.sum(axis), 1) ** -0.5 for axis in (1, 0))
+    return sparse.csr_array(sparse.diags_array(users) @ graph @ sparse.diags_array(items))
 
 
 def _into_and_out(x: Tensor, dimensions: int, cosine: bool) -> tuple[Tensor, Tensor]:
-    """Cut the item tower's output; where into and out are tied, they are the same columns."""
+    """Split the item tower's output; if into and out are tied, they are the same columns."""
     out = x[:, -dimensions:] if cosine else x[:, -dimensions - 1 :]
     return x[:, :dimensions], F.normalize(out, dim=1) if cosine else out
 

@@ -1,4 +1,4 @@
-"""Holds out what a recommender is measured on: what users did from a moment on."""
+"""Holds out the events that measure a recommender: those of users from a moment on."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,20 +16,20 @@ from aisle.trainers.warm_start import Start
 
 @dataclass(frozen=True)
 class HeldOut:
-    """For some users: the moment from which their events are held out, and the first of those that count."""
+    """Some users, and the moments from which their events are held out."""
 
-    events: Events  # everything before the moments
+    events: Events  # all events before the moments
     user: Ints  # (users,)
     at: npt.NDArray[np.float64]  # (users,), seconds
-    relevant: Events  # the events that should have been foreseen
+    relevant: Events  # the events to predict
 
 
 def hold_out(events: Events, moment: float | None, *, exclude_seen: bool, start: Start | None = None) -> HeldOut:
-    """Hold out what each user did from a moment on; by default, from the last time that counts for each.
+    """Hold out each user's events from a moment on; by default, from the user's last event that counts.
 
-    Where seen items are not recommended, only a user's first event with an item counts. A user of whom nothing would
-    be left is not held out, nor one of whom the weights that are started from have learned what came then. Raises
-    WarmStartError where these are all.
+    If seen items are not recommended, only a user's first event with an item counts. A user is not held out if no event
+    would be left, or if the warm start's weights have learned from the events to hold out. Raises WarmStartError if
+    that is true of all users.
     """
     counts = events.weight > 0
     if exclude_seen:
@@ -51,7 +51,7 @@ def hold_out(events: Events, moment: float | None, *, exclude_seen: bool, start:
 
 
 def read_held_out(connection: Connection, model_id: int, events: Events) -> HeldOut:
-    """Return what a published model was measured on: its held-out users, and the events before their moments."""
+    """Return a loaded model's held-out users, and the events before their moments."""
     rows = connection.execute(db.read("queries/heldout_users"), {"model_id": model_id, "kind": None}).fetchall()
     users, items = ({name: n for n, name in enumerate(names)} for names in (events.user_ids, events.items.ids))
     moments = np.full(len(users), np.inf)
@@ -68,25 +68,25 @@ def read_held_out(connection: Connection, model_id: int, events: Events) -> Held
 
 
 def check(test: HeldOut, moment: float | None) -> None:
-    """Raise TrainingDataError where there is nothing to tell apart."""
+    """Raise TrainingDataError if there are fewer than two users or items, or no held-out events."""
     check_moment(test, moment, "--test-from")
     users, items = len(np.unique(test.events.user)), len(np.unique(test.events.item))
     if users < 2 or items < 2:
         raise errors.TrainingDataError(
-            f"There are {users} users with {items} items; two of each are the least.", hint=fit_towers.MORE_EVENTS
+            f"There are {users} users with {items} items; at least two of each are needed.", hint=fit_towers.MORE_EVENTS
         )
     if not len(test.user):
         raise errors.TrainingDataError(
-            "No user has an event to foresee: one of a later time than another, that counts, with an item new to them.",
-            hint="Do times differ within a user? An event of weight 0 does not count; with --repeats known items do.",
+            "No event can be held out: it must come after another of the same user, have a weight above 0 and, without "
+            "--repeats, be about an item new to that user.",
+            hint="Check that a user's events have different times.",
         )
 
 
 def check_moment(test: HeldOut, moment: float | None, option: str) -> None:
-    """Raise TrainingDataError where nobody's events were held out from the moment that an option named."""
+    """Raise TrainingDataError if no events were held out from the moment of an option."""
     if moment is not None and not len(test.user):
         raise errors.TrainingDataError(
-            f"Nobody has an event that counts from {datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} on, and one "
-            "before.",
-            hint=f"Name another moment, or leave out {option}.",
+            f"No user has events before {datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M}, and later ones.",
+            hint=f"Give another moment, or leave out {option}.",
         )

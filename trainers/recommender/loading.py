@@ -23,7 +23,7 @@ def load(
     connection: Connection, task: str, events: Events, test: HeldOut, factors: towers.Factors, kept: Start | None,
     parameters: Mapping[str, Any],
 ) -> int:  # fmt: skip
-    """Load the factors, and let the embedder add the items without events; return the model's id."""
+    """Load the factors, and embed the items without events; return the model's id."""
     items, dimensions, repeat = events.items, factors.out.shape[1], factors.repeat
     separator = db.fetch_value(connection, "select category_separator from aisle._attachments where kind = 'items'")
     model_id = model_registry.create(
@@ -49,7 +49,7 @@ def load(
             "epochs": factors.epochs_run,
             "kind": factors.kind,
             "tried": {name: round(recall, 4) for name, recall in factors.tried.items()},
-            "validation": [round(recall, 4) for recall in factors.validation],  # every so many epochs
+            "validation": [round(recall, 4) for recall in factors.validation],  # at each evaluation
         },
     )
     has_tower = any(len(t.names) or t.text for t in factors.towers)
@@ -57,8 +57,8 @@ def load(
     if kept is not None:
         kept.store(connection, model_id)
     zeros = np.zeros(dimensions, dtype=np.float32)
-    # What is of one category lies together: an exact scan of a category then reads few pages.
-    touched = sorted(np.unique(test.events.item), key=lambda i: list(items.categories[i] or ()))
+    # Items of one category lie together, so an exact scan of a category reads few pages.
+    with_events = sorted(np.unique(test.events.item), key=lambda i: list(items.categories[i] or ()))
     copy_rows(
         connection,
         "item_factors",
@@ -73,7 +73,7 @@ def load(
                 items.hashes[i],
                 "events",
             )
-            for i in touched
+            for i in with_events
         ),
     )
     if factors.users.any():
@@ -106,7 +106,7 @@ def load(
     index_generation(connection, task, model_id)
     for table in ("user_vectors", "context_vectors"):
         connection.execute(f"analyze aisle.{table}_{model_id}".encode())
-    # From here on the worker keeps this generation in step.
+    # From now on the worker keeps this generation up to date.
     connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))
     connection.execute("select aisle._enqueue_stale()")
     drain(connection, [FactorEmbedder()])

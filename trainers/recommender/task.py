@@ -4,7 +4,7 @@
            of both, fitted on all but the held-out ──▶ load ──▶ measure in SQL, beside the live model and the baselines
            ──▶ deploy if it is better
 
-A model's vectors are rows: two an item, one a user, one a context value. recommend() adds them up and compares.
+A model's vectors are rows: two for each item, one for each user and context value. recommend() adds and compares them.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from aisle.db import Connection, errors, model_registry
 from aisle.embedder.item_factors import FactorEmbedder
 from aisle.trainers import ranking
 from aisle.trainers.gate import Verdict, beats_all
-from aisle.trainers.odd_values import report_oddities
+from aisle.trainers.odd_values import report_odd_values
 from aisle.trainers.preference import labelling
 from aisle.trainers.recommender import baselines, loading, towers
 from aisle.trainers.recommender.events import Events, read_events
@@ -30,13 +30,13 @@ from aisle.trainers.recommender.options import Options, TowerOptions
 from aisle.trainers.task import Metrics, Report, Task
 from aisle.trainers.warm_start import Start
 
-NOT_IN_SQL = ("item-knn", "ease", "ials")  # the baselines that no application can ask
-EASE_ITEMS = 6000  # beyond, it is left to `aisle evaluate recommender --baseline`: it takes 4 bytes × items²
+NOT_IN_SQL = ("item-knn", "ease", "ials")  # the baselines without an SQL function
+EASE_ITEMS = 6000  # beyond, only `aisle evaluate recommender --baseline` fits EASE: it takes 4 bytes × items²
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was fitted, and what a later training may start from."""
+    """The fitted factors, and the weights for a later warm start."""
 
     factors: towers.Factors
     kept: Start | None
@@ -55,30 +55,30 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
     recall_query = "queries/recall_of_factors"
 
     def source(self, connection: Connection) -> str:
-        """Learn from the attached interactions or, without these, from the orders."""
+        """Learn from the attached interactions or, without them, from the orders."""
         return f"_{db.fetch_value(connection, 'select (aisle._event_source()).kind')}"
 
     def settle(self, connection: Connection, options: Options) -> Options:
-        """Choose the features, unless they are given."""
+        """Fill in the features, unless they are given."""
         return replace(options, features=options.features or default_features(connection))
 
     def read(self, connection: Connection, options: Options, report: Report) -> Events:
         """Read the events."""
         events = read_events(connection, options.features or (), liked_only=options.liked_only)
-        report_oddities(connection, self.source(connection).removeprefix("_"), report)
+        report_odd_values(connection, self.source(connection).removeprefix("_"), report)
         if events.left_out:
-            report(f"Events left out, about items that are not attached: {events.left_out:,}.")
+            report(f"Events left out because their items are not attached: {events.left_out:,}.")
         if options.liked_only:
             liked = np.count_nonzero(events.weight)
-            report(f"{liked:,} of {len(events):,} events are liked; the others are history only.")
+            report(f"{liked:,} of {len(events):,} events are liked; the others are only history.")
             if waiting := labelling.unlabelled(connection):
-                report(f"{waiting:,} texts of reviews have no label yet, and count as not liked: aisle label reviews")
+                report(f"{waiting:,} review texts have no label yet, and count as not liked: aisle label reviews")
         return events
 
     def start(self, connection: Connection, data: Events, options: Options) -> Start:
         """Return the weights of the live model's towers."""
         if options.model == "ials":
-            raise errors.WarmStartError("A matrix factorisation starts from nothing.", hint="Leave out --warm-start.")
+            raise errors.WarmStartError("A matrix factorisation has no warm start.", hint="Leave out --warm-start.")
         return read_start(connection, data, tower_options(options))
 
     def split(self, data: Events, options: Options, start: Start | None = None) -> HeldOut:
@@ -88,10 +88,10 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
         return test
 
     def describe(self, data: Events, held_out: HeldOut) -> str:
-        """Return how many events, users and items there are."""
+        """Return the number of events, users and items."""
         return (
             f"{len(data):,} events of {len(data.user_ids):,} users with {len(data.items):,} items; "
-            f"{len(held_out.user):,} users' last are held out."
+            f"{len(held_out.user):,} users' last events are held out."
         )
 
     def fit(
@@ -116,12 +116,12 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
     def score(
         self, connection: Connection, model_id: int, held_out: HeldOut, options: Options, *, heldout_of: int
     ) -> Metrics:
-        """Ask for the held-out users, each in the context of their first event that counts."""
+        """Query the held-out users, each in the context of the first event to predict."""
         measured = self.answers(connection, model_id, heldout_of, options)
         return {"users": len(measured.recall), **measured.means()}
 
     def answers(self, connection: Connection, model_id: int, heldout_of: int, options: Options) -> ranking.Measures:
-        """Ask for the users that another model held out, and measure each answer."""
+        """Query a model for the held-out users of model `heldout_of`, and measure each answer."""
         rows = connection.execute(
             db.read("queries/recommend_heldout"),
             {"model_id": model_id, "heldout_of": heldout_of, "k": options.top, "exclude_seen": not options.repeats},
@@ -129,7 +129,7 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
         return ranking.measure([row[2] for row in rows], [row[1] for row in rows], options.top)
 
     def overlap(self, options: Options) -> dict[str, Any]:
-        """Compare the first k, without what the user knows if that is not recommended."""
+        """Compare the first k; without seen items, if these are not recommended."""
         return {"k": options.top, "exclude_seen": not options.repeats}
 
     def baselines(
@@ -151,14 +151,14 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
         return found
 
     def verdict(self, metrics: Metrics, options: Options) -> Verdict:
-        """Let the first model go live if it beats what needs no model at all."""
+        """Let the first model go live if it beats the baselines that need no model."""
         name = self.metric_of(options)
         passed, reason = beats_all(metrics, name)
         in_sql = {other: value for other, value in metrics.items() if other not in NOT_IN_SQL}
         return Verdict(passed, reason, passed or ("live" not in metrics and beats_all(in_sql, name)[0]))
 
     def facts(self, connection: Connection, data: Events) -> dict[str, Any]:
-        """Return how many users and items there were, too."""
+        """Return the number of users and items, too."""
         return super().facts(connection, data) | {
             "events": len(data),
             "users": len(data.user_ids),
@@ -167,14 +167,14 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
         }
 
     def held_out_of(self, connection: Connection, model_id: int, options: Options) -> HeldOut:
-        """Return the held-out users whose events are still there."""
-        # No baseline knows texts and places.
+        """Return the held-out users whose events still exist."""
+        # No baseline uses texts or places.
         features = [f for f in options.features or () if f not in ("text", "location")]
         return read_held_out(connection, model_id, read_events(connection, features, liked_only=options.liked_only))
 
 
 def tower_options(options: Options) -> TowerOptions:
-    """Return the options of the towers, with what the task's own say of them."""
+    """Return the options of the towers, with those that the task's options set."""
     return replace(
         options.towers,
         features=options.features or options.towers.features,
@@ -184,7 +184,7 @@ def tower_options(options: Options) -> TowerOptions:
 
 
 def default_features(connection: Connection) -> tuple[str, ...]:
-    """Return user, item, what the items have of category and location, and text if a category model is live."""
+    """Return user, item, category and location if the items have them, and text if a category model is live."""
     category, latitude = db.fetch_row(
         connection,
         "select max(columns ->> 'category'), max(columns ->> 'latitude') from aisle._attachments where kind = 'items'",
@@ -225,7 +225,7 @@ def measure_baseline(
     exclude_seen: bool,
     allowed: npt.NDArray[np.bool_] | None = None,
 ) -> ranking.Measures:
-    """Measure a baseline on the held-out users, each in the context of the first event that counts."""
+    """Measure a baseline on the held-out users, each in the context of the first event to predict."""
     starts = np.searchsorted(test.relevant.user, test.user)
     stops = np.searchsorted(test.relevant.user, test.user, side="right")
     context = {feature: values[starts] for feature, values in test.relevant.context.items()}

@@ -1,4 +1,4 @@
-"""Validates a recommender's factors on held-out events, and learns there what popularity and repetition add."""
+"""Validates a recommender's factors on held-out events, and fits there the weights of popularity and repetition."""
 
 from dataclasses import dataclass, replace
 
@@ -13,21 +13,21 @@ from aisle.trainers.recommender.events import Events
 from aisle.trainers.recommender.options import TowerOptions
 from aisle.trainers.recommender.towers import ANY_LENGTH, Factors, Pairs, Queries, Repeat
 
-REPEAT_CELLS = 20_000_000  # (transitions, items) that the repeat coefficients are learned on
-POPULARITY = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.13)  # exponents that are tried
+REPEAT_CELLS = 20_000_000  # (transitions, items) to fit the repeat coefficients on
+POPULARITY = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.13)  # exponents to try
 
 
 def recall(factors: Factors, queries: Queries, truth: sparse.csr_array, options: TowerOptions) -> float:
-    """Return the mean share of a query's true items, (queries, items), in its best `evaluate_at`."""
+    """Return the mean share of a query's true items, (queries, items), among its best `evaluate_at`."""
     hits: list[npt.NDArray[np.float64]] = []
     for start in range(0, len(queries), options.batch_size):
-        asked, true = queries[start : start + options.batch_size], truth[start : start + options.batch_size]
-        scores = torch.from_numpy(factors.scores(asked, repeat=not options.exclude_seen))
+        batch, true = queries[start : start + options.batch_size], truth[start : start + options.batch_size]
+        scores = torch.from_numpy(factors.scores(batch, repeat=not options.exclude_seen))
         if options.exclude_seen:
-            query, _, row = asked.histories(ANY_LENGTH, distinct=True)
-            scores[query, asked.events.item[row]] = -torch.inf
+            query, _, row = batch.histories(ANY_LENGTH, distinct=True)
+            scores[query, batch.events.item[row]] = -torch.inf
         best = scores.topk(min(options.evaluate_at, scores.shape[1])).indices.numpy()  # (batch, k)
-        found = true[np.repeat(np.arange(len(asked)), best.shape[1]), best.ravel()].reshape(best.shape)
+        found = true[np.repeat(np.arange(len(batch)), best.shape[1]), best.ravel()].reshape(best.shape)
         hits.append(found.sum(1) / np.diff(true.indptr))
     return float(np.concatenate(hits).mean())
 
@@ -35,7 +35,7 @@ def recall(factors: Factors, queries: Queries, truth: sparse.csr_array, options:
 def validate(
     factors: Factors, events: Events, validation: Events, options: TowerOptions, seed: int
 ) -> tuple[float, Repeat]:
-    """Return the recall of any factors on validation events, with what repetition adds to them, and that.
+    """Return the recall of factors on validation events with the fitted repeat term, and that term.
 
     Without such events the recall is 0.
     """
@@ -47,7 +47,7 @@ def validate(
 
 
 def learn_popularity(factors: Factors, events: Events, test: "Questions | None", options: TowerOptions) -> float:
-    """Return the exponent with which the validation queries find most; 0 where lengths or repeats are learned."""
+    """Return the popularity exponent of the best validation recall; 0 if lengths or repeats are learned."""
     if test is None or not options.cosine or not options.exclude_seen:
         return 0.0
     some = slice(0, options.evaluated // 2)
@@ -59,9 +59,9 @@ def learn_popularity(factors: Factors, events: Events, test: "Questions | None",
 
 
 def learn_repeat(factors: Factors, test: "Questions | None", options: TowerOptions) -> Repeat:
-    """Learn the repeat coefficients by soft-max regression on held-out transitions; the scores stay as they are.
+    """Fit the repeat coefficients by soft-max regression on held-out transitions; the scores stay fixed.
 
-    The scale of the scores is learned with them and divided out.
+    The scale of the scores is fitted with them and divided out.
     """
     if test is None or options.exclude_seen:
         return Repeat()
@@ -101,14 +101,14 @@ def learn_repeat(factors: Factors, test: "Questions | None", options: TowerOptio
 
 @dataclass(frozen=True)
 class Questions:
-    """Held-out events as questions."""
+    """Held-out events as queries, with the true items."""
 
     queries: Queries
     truth: sparse.csr_array  # (queries, items)
 
     @classmethod
     def of(cls, events: Events, held_out: Events, options: TowerOptions, seed: int) -> "Questions":
-        """Ask once a user where there is no order, else once a held-out event."""
+        """Return one query for each user if events are unordered, else one for each held-out event."""
         if options.order == "set":
             users, query = np.unique(held_out.user, return_inverse=True)
             queries = Queries.of_users(events, users)
