@@ -23,7 +23,6 @@ LOST = (
 # A worker that freezes inside a transaction holds locks on our rows and on the shop's table.
 SETTINGS = {"idle_in_transaction_session_timeout": "3s"}
 
-TASKS = ("category", "recommender", "basket")
 LEASE = timedelta(seconds=30)  # renewed well before; the rows of a dead worker wait this long
 FIRST_BACKOFF = timedelta(seconds=10)  # doubles with each attempt
 MAX_ATTEMPTS = 5

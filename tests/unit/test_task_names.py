@@ -14,7 +14,6 @@ CALLERS = {
     "commands/demo.py",  # trains three tasks and shows their answers
     "commands/experiment.py",  # two tasks have experiments, and each has options of its own
     "commands/shop.py",  # exports the answers of two tasks
-    "embedder/queue.py",  # TASKS, which nothing reads any more
     "sql/functions/search/similar_items.sql",
 }
 OUTSIDE = ("tests", "benchmarks", "docs", "build", ".")

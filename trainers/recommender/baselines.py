@@ -313,5 +313,5 @@ def _implicit(module: str) -> Any:
         return importlib.import_module(f"implicit.{module}")
     except ImportError as error:
         raise errors.MissingExtraError(
-            "This baseline needs implicit.", hint="pip install '.[baselines]'; its wheels are for Python 3.11"
+            "This baseline needs implicit.", hint="Run: pip install '.[baselines]'"
         ) from error
