@@ -21,10 +21,10 @@ import pytest
 from click.testing import CliRunner
 
 from aisle import db
+from aisle.benchmarks import results_table
 from aisle.cli import SECTIONS, aisle
 from aisle.db import errors, grants
 from aisle.migrations import objects
-from benchmarks import results_table
 from tests.conftest import Shop
 
 ROOT = Path(__file__).parents[2]
