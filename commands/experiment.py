@@ -1,5 +1,6 @@
 """`aisle experiment`: compare ways to train, over several seeds."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,9 +11,11 @@ from aisle.trainers import options as task_options
 from aisle.trainers.basket import options as basket
 from aisle.trainers.recommender import options as recommender
 
-SEEDS = click.option(
-    "--seeds", default=5, show_default=True, type=click.IntRange(min=1), help="Number of seeds to train with."
-)
+
+def seeds_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option that says with how many seeds each arm is trained."""
+    kind = click.IntRange(min=1)
+    return click.option("--seeds", default=default, show_default=True, type=kind, help="Number of seeds to train with.")
 
 
 @click.group()
@@ -29,7 +32,7 @@ def experiment() -> None:
     help="Set of features, separated by commas; give it twice or more.",
 )
 @option_flags(recommender.Options, "experiment")
-@SEEDS
+@seeds_option(5)
 @json_option
 @pass_database
 def experiment_recommender(
@@ -39,7 +42,7 @@ def experiment_recommender(
 
     The best set looks better on these users than it is. Measure it again on later events.
     """
-    options = options_given(recommender.Options(), given)
+    options = options_given(recommender.Options(), given, "experiment")
     with database.connect():
         pass
     from aisle.trainers.recommender.experiment import compare_features
@@ -65,7 +68,7 @@ def experiment_recommender(
     help="Values to try, such as pos_weight=5,10 or threshold=.1,.2. Repeatable: it tries every combination.",
 )
 @option_flags(basket.Options, "experiment")
-@SEEDS
+@seeds_option(3)
 @json_option
 @pass_database
 def experiment_basket(database: Database, /, grids: tuple[str, ...], seeds: int, as_json: bool, **given: Any) -> None:
@@ -74,7 +77,7 @@ def experiment_basket(database: Database, /, grids: tuple[str, ...], seeds: int,
     The best combination looks better on these customers than it is. Train it with another --seed, which holds out
     other customers.
     """
-    options = options_given(basket.IN_EXPERIMENTS, given)
+    options = options_given(basket.IN_EXPERIMENTS, given, "experiment")
     grid = _grid(grids)
     with database.connect():
         pass

@@ -127,5 +127,5 @@ def index(database: Database, task: str | None) -> None:
             if model_id is None:
                 continue
             built = indexes.index_generation(connection, name, model_id)
-            what = ", ".join(built) or "no index, because it has fewer than 10,000 vectors"
+            what = ", ".join(built) or "no index, because it searches no column with 10,000 vectors or more"
             click.echo(f"Model {model_id} ({name}): {what}.")

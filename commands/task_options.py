@@ -15,7 +15,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def option_flags(options: type, command: str, *, prefix: str = "") -> Decorator:
     """Return a decorator that adds the options of a dataclass; `command` is 'train' or 'experiment'."""
-    found = {name: it for name, it in flags(options).items() if it[0].used_in in ("both", command)}
+    found = flags(options, command)
     # Options that all tasks share come last.
     common = flags(TaskOptions) if issubclass(options, TaskOptions) else {}
     ordered = [name for name in found if name not in common] + [name for name in found if name in common]
@@ -49,12 +49,14 @@ def value_type(flag: Flag, hint: Any) -> Any:
     return click.STRING
 
 
-def options_given(default: OptionsT, given: Mapping[str, Any]) -> OptionsT:
+def options_given(default: OptionsT, given: Mapping[str, Any], command: str = "train") -> OptionsT:
     """Return the options with the given values; raises click's BadParameter for values that exclude each other."""
     known = flags(type(default))
     values = {name: value for name, value in given.items() if name in known and value not in (None, ())}
     try:
-        return default.given(values) if isinstance(default, TaskOptions) else build(default, values)
+        if command == "train" and isinstance(default, TaskOptions):
+            return default.given(values)
+        return build(default, values, command)
     except errors.InvalidArgumentError as error:
         raise click.BadParameter(f"{error} {error.hint or ''}") from error
 

@@ -4,7 +4,7 @@
 
 copies the files of `sql/` that differ from the newest frozen copies to `frozen/REVISION/`, and lists them with their
 checksums in `frozen/REVISION/SHA256SUMS`, in creation order. Users' databases are built from these files, so a later
-change needs a new revision. Copy `script.py.mako` for it, or run `alembic revision`.
+change needs a new revision. Copy `script.py.mako` for it.
 """
 
 import hashlib

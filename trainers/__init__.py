@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """Return the names of the tasks."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    """Return the names of the tasks, those first whose models others build on."""
+    found = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
+    return sorted(found, key=lambda name: options_of(name).place)
 
 
 def options_of(name: str) -> "type[TaskOptions]":

@@ -16,7 +16,7 @@ def evaluate(task: Task[Any, Any, Any, Any], connection: Connection, *, baseline
     model_id = model_registry.require_live(connection, task.name)
     task.check_attached(connection)
     options = task.options_of(model_registry.get(connection, model_id))
-    held_out = task.held_out_of(connection, model_id, options)
+    held_out = task.held_out_of(connection, model_id, options, for_baselines=baselines)
     scores = task.score(connection, model_id, held_out, options, heldout_of=model_id)
     answers: dict[str, Metrics] = dict(task.rows(scores))
     if baselines:

@@ -51,6 +51,7 @@ class TaskOptions:
     )  # fmt: skip
     deploy: bool | None = of_one_run(None)
 
+    place: ClassVar[int]  # among the tasks: a model may build on those of tasks with a lower place
     rows_held_out: ClassVar[str]  # what the metrics measure, in words
     question: ClassVar[str]  # a command that queries the model
 
@@ -82,31 +83,38 @@ class Limits:
     )  # fmt: skip
 
 
-def flags(options: type) -> dict[str, tuple[Flag, Field[Any], Any]]:
-    """Return each flag by its parameter's name, with its field and the field's type; nested options are flattened."""
+def flags(options: type, command: str | None = None) -> dict[str, tuple[Flag, Field[Any], Any]]:
+    """Return each flag by its parameter's name, with its field and the field's type; nested options are flattened.
+
+    `command` is 'train' or 'experiment', whose flags alone are returned; None: all.
+    """
     found: dict[str, tuple[Flag, Field[Any], Any]] = {}
     hints = get_type_hints(options)
     for entry in fields(options):
         if entry.metadata.get("flag") is not None:
             flag: Flag = entry.metadata["flag"]
+            if command is not None and flag.used_in not in ("both", command):
+                continue
             found.setdefault((flag.name or entry.name).lstrip("-").replace("-", "_"), (flag, entry, hints[entry.name]))
         elif is_dataclass(hints[entry.name]):
-            for name, rest in flags(type(default_of(entry))).items():
+            for name, rest in flags(type(default_of(entry)), command).items():
                 found.setdefault(name, rest)
     return found
 
 
-def build(options: OptionsT, given: Mapping[str, Any]) -> OptionsT:
+def build(options: OptionsT, given: Mapping[str, Any], command: str = "train") -> OptionsT:
     """Return these options with the given values, by parameter name. None means not given."""
     changes: dict[str, Any] = {}
     for entry in fields(options):  # type: ignore[arg-type]
         flag: Flag | None = entry.metadata.get("flag")
         if flag is not None:
+            if flag.used_in not in ("both", command):
+                continue
             value = given.get((flag.name or entry.name).lstrip("-").replace("-", "_"))
             if value is not None and not (flag.is_flag and value is False):
                 changes[entry.name] = value if flag.parse is None else flag.parse(value)
         elif is_dataclass(current := getattr(options, entry.name)):
-            changes[entry.name] = build(current, given)
+            changes[entry.name] = build(current, given, command)
     return type(options)(**{**_shallow(options), **changes})
 
 
@@ -144,7 +152,7 @@ def seconds(moment: datetime) -> float:
 
 def names(listed: str) -> tuple[str, ...]:
     """Return the names in a comma-separated list."""
-    return tuple(name.strip() for name in listed.split(","))
+    return tuple(filter(None, (name.strip() for name in listed.split(","))))
 
 
 def _shallow(options: Any) -> dict[str, Any]:

@@ -51,8 +51,8 @@ def train(
         report(task.describe(data, held_out))
         fitted = task.fit(connection, data, held_out, options, report, start)
         leave_unless_leader()
-        model_id = task.load(connection, data, held_out, fitted, options, {"options": task_options.dump(options)})
-        with failing(connection, model_id):
+        with failing(connection, task.name):
+            model_id = task.load(connection, data, held_out, fitted, options, {"options": task_options.dump(options)})
             report("Measuring on held-out rows, through SQL …")
             metrics = measure(task, connection, model_id, held_out, fitted, options, report)
             verdict, facts = task.verdict(metrics, options), task.facts(connection, data)
@@ -104,7 +104,7 @@ def conclude(
     for name, share in metrics.get("shadow", {}).items():
         if name.startswith("overlap"):
             reason += f"; {share:.0%} of its answers are those of the live model ({name})"
-    with failing(connection, model_id):
+    with failing(connection, task.name):
         connection.execute(
             "update aisle._models set state = 'ready', metrics = %s, data = %s, passed_gate = %s, verdict = %s, "
             "environment = %s || jsonb_build_object('finished_at', clock_timestamp()) where model_id = %s",
@@ -112,6 +112,8 @@ def conclude(
         )
     if deploy is not None:
         deploys, reason = deploy, f"as the option says; {reason}"
+    elif deploys and passed is None:
+        reason = f"it is the first of its task; {reason}"
     elif deploys and not passed:
         reason = f"it is the first of its task, although {reason}"
     if deploys:
@@ -186,13 +188,15 @@ def _clear_away(connection: Connection, task: str) -> None:
 
 
 @contextlib.contextmanager
-def failing(connection: Connection, model_id: int) -> Iterator[None]:
-    """Mark the model as failed if the block raises."""
+def failing(connection: Connection, task: str) -> Iterator[None]:
+    """Mark the task's unfinished model as failed if the block raises. It is this run's: the run holds the lock."""
     try:
         yield
     except BaseException:
         with contextlib.suppress(Exception):
-            connection.execute("update aisle._models set state = 'failed' where model_id = %s", (model_id,))
+            connection.execute(
+                "update aisle._models set state = 'failed' where task = %s and state in ('loading', 'filling')", (task,)
+            )
         raise
 
 

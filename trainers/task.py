@@ -1,6 +1,8 @@
 """The contract of a task, which training, evaluation, retraining, experiments and the command line use.
 
-A task is a subclass in a folder of its own, a row of `aisle._tasks`, and the vector tables that this row names.
+A task is a subclass in a folder of its own below `trainers/`, with its options; a row in `sql/tasks.sql`; the vector
+tables that this row names, with their grants; and, if vectors are to follow the shop's rows, an embedder in
+`embedder/worker.py`.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +14,6 @@ from psycopg import sql as compose
 
 from aisle import db
 from aisle.db import Connection, errors, model_registry
-from aisle.embedder.row_embedder import RowEmbedder
 from aisle.trainers.gate import Verdict, better_than_all
 from aisle.trainers.options import TaskOptions, restore
 
@@ -41,9 +42,8 @@ class Task(ABC, Generic[OptionsT, DataT, HeldOutT, FittedT]):
 
     name: ClassVar[str]
     options: ClassVar[type[Any]]
-    answer: ClassVar[str]  # the SQL function that is measured
+    answer: ClassVar[str]  # the SQL function, or the command, that is measured
     metric: ClassVar[str]  # the metric that the gate compares; `{top}` comes from the options
-    embedder: ClassVar[type[RowEmbedder[Any]] | None] = None  # keeps its vectors up to date; None: nothing to keep
     overlap_query: ClassVar[str | None] = None  # queries two models alike; None: answers are not compared
     recall_query: ClassVar[str | None] = None  # compares an index with exact searches
 
@@ -131,8 +131,13 @@ class Task(ABC, Generic[OptionsT, DataT, HeldOutT, FittedT]):
         return {"rows": self.count_rows(connection), "newest": self.newest_moment(connection)}
 
     @abstractmethod
-    def held_out_of(self, connection: Connection, model_id: int, options: OptionsT) -> HeldOutT:
-        """Return a model's held-out rows; raises TrainingDataError if none are left."""
+    def held_out_of(
+        self, connection: Connection, model_id: int, options: OptionsT, *, for_baselines: bool
+    ) -> HeldOutT | None:
+        """Return the rows that a model was measured on; raises TrainingDataError if none of them is left.
+
+        None where `score` needs nothing of them, and no baseline is to be measured.
+        """
 
     def rows(self, metrics: Metrics) -> Mapping[str, Metrics]:
         """Return the rows of an evaluation: the function that answers → its metrics."""

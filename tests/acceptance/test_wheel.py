@@ -39,7 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_has_every_file_of_every_package(wheel: Path) -> None:
-    packages = [path.parent for path in ROOT.glob("*/__init__.py")]
+    packages = [*(path.parent for path in ROOT.glob("*/__init__.py")), ROOT / "sql"]
     files = {
         f for package in packages for f in package.rglob("*") if f.suffix in KINDS and "__pycache__" not in f.parts
     }

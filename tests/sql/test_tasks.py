@@ -174,7 +174,9 @@ class ToyTask(Task[ToyOptions, list[str], list[str], None]):
     ) -> Mapping[str, Callable[[], Metrics]]:
         return {"a rival": lambda: {"accuracy": options.rival}}
 
-    def held_out_of(self, connection: db.Connection, model_id: int, options: ToyOptions) -> list[str]:
+    def held_out_of(
+        self, connection: db.Connection, model_id: int, options: ToyOptions, *, for_baselines: bool
+    ) -> list[str]:
         return self.read(connection, options, lambda line: None)
 
 

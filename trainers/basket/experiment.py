@@ -24,7 +24,7 @@ from aisle.trainers.basket import fit_order_network
 from aisle.trainers.basket.autoencoder import product_vectors
 from aisle.trainers.basket.fit import WEIGHTS_SHARE
 from aisle.trainers.basket.held_out import hold_out
-from aisle.trainers.basket.options import NETWORKS, NetworkOptions, Options
+from aisle.trainers.basket.options import NetworkOptions, Options
 from aisle.trainers.basket.read_orders import read_baskets
 from aisle.trainers.basket.task import read_texts
 from aisle.trainers.options import dump
@@ -100,8 +100,7 @@ def try_networks(
             settings = dict(zip(fitted, values, strict=True))
             if all(str(seed) in arms.get(_name(settings, t), Arm({}, {})).seeds for t in thresholds):
                 continue
-            model = options.model if options.model in NETWORKS else NETWORKS[0]
-            network_options = replace(options.network, **{"model": model, **settings})
+            network_options = replace(options.network, **settings)
             measured = _measure(history, test, network_options, thresholds, seed, options.top, texts)
             for threshold, metrics in zip(thresholds, measured, strict=True):
                 name = _name(settings, threshold)

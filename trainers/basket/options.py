@@ -14,7 +14,7 @@ class NetworkOptions:
     """Hyper-parameters of the networks."""
 
     # The network. `Options.model` sets the model.
-    model: str = option(NETWORKS[0], "Order encoder.", choices=NETWORKS, used_in="grid")
+    model: str = option(NETWORKS[0], "Network to try.", choices=NETWORKS, used_in="experiment")
     # Of a product's vector, and of a state without its last component.
     dimensions: int = option(64, "Embedding dimensions of products and customers.", at_least=1)
     n_orders: int = option(50, "Number of a customer's last orders that the network reads.", at_least=1)
@@ -56,7 +56,7 @@ class Options(TaskOptions):
     model: str = option(
         "taste", "Source of a customer's vector: a weighted sum of the vectors of bought products (taste), or a "
         "network over the orders.",
-        choices=("taste", *NETWORKS),
+        choices=("taste", *NETWORKS), used_in="train",
     )  # fmt: skip
     test_share: float = option(0.2, "Share of customers whose last order is held out.", above=0, at_most=1)
     test_customers: frozenset[str] | None = of_one_run(None)  # hold out these customers' last orders instead
@@ -68,9 +68,13 @@ class Options(TaskOptions):
     network: NetworkOptions = field(default_factory=NetworkOptions)
     top: int = option(10, "k of recall@k and the other metrics.", at_least=1)
     deploy: bool | None = of_one_run(
-        None, "Make the model live.", shown="if it beats the live model, the customer's own frequencies and TIFU-KNN"
+        None,
+        "Make the model live.",
+        used_in="train",
+        shown="if it beats the live model, the customer's own frequencies and TIFU-KNN",
     )
 
+    place: ClassVar[int] = 3
     rows_held_out: ClassVar[str] = "held-out orders"
     question: ClassVar[str] = "aisle next-basket USER"
 
@@ -81,4 +85,4 @@ class Options(TaskOptions):
 
 
 # A threshold needs probabilities, and only the loss 'bce' gives these.
-IN_EXPERIMENTS = Options(model=NETWORKS[0], network=NetworkOptions(loss="bce"))
+IN_EXPERIMENTS = Options(network=NetworkOptions(loss="bce"))

@@ -18,7 +18,6 @@ import numpy as np
 
 from aisle import db
 from aisle.db import Connection, errors
-from aisle.embedder.customer_vectors import CustomerEmbedder
 from aisle.embedder.orders import Baskets, Floats, Targets
 from aisle.trainers import ranking
 from aisle.trainers.basket import baselines as basket_baselines
@@ -75,7 +74,6 @@ class BasketTask(Task[Options, Orders, HeldOut, Fitted]):
     options = Options
     answer = "next_basket"
     metric = "recall@{top}"
-    embedder = CustomerEmbedder
     overlap_query = "queries/answers_of_customers"
     recall_query = "queries/recall_of_products"
 
@@ -203,7 +201,7 @@ class BasketTask(Task[Options, Orders, HeldOut, Fitted]):
             "fingerprint": data.baskets.fingerprint(),
         }
 
-    def held_out_of(self, connection: Connection, model_id: int, options: Options) -> HeldOut:
+    def held_out_of(self, connection: Connection, model_id: int, options: Options, *, for_baselines: bool) -> HeldOut:
         """Return the held-out customers whose orders still exist."""
         held_out = HeldOut(*read_held_out(connection, model_id, read_baskets(connection)))
         if not len(held_out.test):

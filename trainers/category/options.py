@@ -82,13 +82,17 @@ class Options(TextOptions):
         None, "Column with the split of each row: train, valid or test.", shown="by groups of nearly equal names"
     )
     min_rows: int = option(MIN_ROWS, "Smallest number of labelled rows of a category; ignores smaller ones.")
-    baseline: bool | None = option(
+    baseline: bool | None = options.of_one_run(
         None, "Compare with TF-IDF + linear SVM.", shown="if it takes less than about 20 seconds"
     )
     deploy: bool | None = options.of_one_run(
-        None, "Make the model live.", shown="if it beats the live model and the baseline, or if no model is live"
+        None,
+        "Make the model live.",
+        used_in="train",
+        shown="if it beats the live model and the baseline, or if no model is live",
     )
 
+    place: ClassVar[int] = 1
     rows_held_out: ClassVar[str] = "held-out items"
     question: ClassVar[str] = "aisle predict-category 'a product name'"
 

@@ -14,7 +14,6 @@ import numpy as np
 from aisle import db
 from aisle.db import Connection, errors, model_registry
 from aisle.embedder.category_model import Generation
-from aisle.embedder.item_vectors import ItemEmbedder
 from aisle.trainers.category import linear_svm, loading
 from aisle.trainers.category.fit import TextStart, fit, read_start, rows_of
 from aisle.trainers.category.options import Options
@@ -51,7 +50,6 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
     options = Options
     answer = "item_category"
     metric = "accuracy"
-    embedder = ItemEmbedder
     overlap_query = "queries/answers_of_items"
     recall_query = "queries/recall_of_items"
 
@@ -176,7 +174,7 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
             row = connection.execute(db.read("queries/drift_of_categories"), {"model_id": model_id}).fetchall()[0]
         return Drift(*row)
 
-    def held_out_of(self, connection: Connection, model_id: int, options: Options) -> HeldOut:
+    def held_out_of(self, connection: Connection, model_id: int, options: Options, *, for_baselines: bool) -> HeldOut:
         """Return the items with stored predictions."""
         item_ids = loading.heldout_of(connection, model_id)
         if not item_ids:

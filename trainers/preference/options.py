@@ -20,9 +20,10 @@ class Options(TextOptions):
     ngram: NgramOptions = field(default_factory=lambda: NgramOptions(dimensions=DIMENSIONS))
     fine_tuning: FineTuningOptions = field(default_factory=lambda: FineTuningOptions(max_length=MAX_LENGTH))
     deploy: bool | None = of_one_run(
-        None, "Make the model live.", shown="if no model is live and it beats the majority class"
+        None, "Make the model live.", used_in="train", shown="if no model is live and it beats the majority class"
     )
 
+    place: ClassVar[int] = 4
     rows_held_out: ClassVar[str] = "held-out reviews"
     question: ClassVar[str] = "aisle label reviews"
 

@@ -124,7 +124,7 @@ class PreferenceTask(Task[Options, Rated, Catalogue, loading.CategoryModel]):
             "fingerprint": data.reviews.fingerprint(),
         }
 
-    def held_out_of(self, connection: Connection, model_id: int, options: Options) -> Catalogue:
+    def held_out_of(self, connection: Connection, model_id: int, options: Options, *, for_baselines: bool) -> Catalogue:
         """Read the rated reviews again; the seed splits them as before."""
         return rated_reviews(connection, liking_rule(connection, options), options.seed)
 

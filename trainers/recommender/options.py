@@ -85,21 +85,23 @@ class Options(TaskOptions):
         False, "Recommend items from the user's own history, too: for stores and other items that users return to."
     )
     # Seconds since 1970.
-    test_from: float | None = option(
+    test_from: float | None = of_one_run(
         None, "Moment from which on events of users with earlier events are held out.",
         shown="each user's last event is held out", parse=seconds, metavar="MOMENT",
     )  # fmt: skip
-    validate_from: float | None = option(
+    validate_from: float | None = of_one_run(
         None, "Moment from which on events are validation rows.",
         shown="each user's last event before the held-out one", parse=seconds, metavar="MOMENT",
     )  # fmt: skip
     top: int = option(10, "k of recall@k and the other metrics.", at_least=1)
     towers: TowerOptions = field(default_factory=TowerOptions)
     deploy: bool | None = of_one_run(
-        None, "Make the model live.", shown="if it beats the live model and the baselines; a first model: if it beats "
-        "popularity and the user's own history",
+        None, "Make the model live.", used_in="train",
+        shown="if it beats the live model and the baselines; a first model: if it beats popularity "
+        "and the user's own history",
     )  # fmt: skip
 
+    place: ClassVar[int] = 2
     rows_held_out: ClassVar[str] = "held-out users' items"
     question: ClassVar[str] = "aisle recommend USER"
 

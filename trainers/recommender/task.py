@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from aisle import db
 from aisle.db import Connection, errors, model_registry
-from aisle.embedder.item_factors import FactorEmbedder
 from aisle.trainers import ranking
 from aisle.trainers.gate import Verdict, beats_all
 from aisle.trainers.odd_values import report_odd_values
@@ -50,7 +49,6 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
     options = Options
     answer = "recommend"
     metric = "recall@{top}"
-    embedder = FactorEmbedder
     overlap_query = "queries/answers_of_users"
     recall_query = "queries/recall_of_factors"
 
@@ -166,8 +164,12 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
             "fingerprint": data.fingerprint(),
         }
 
-    def held_out_of(self, connection: Connection, model_id: int, options: Options) -> HeldOut:
-        """Return the held-out users whose events still exist."""
+    def held_out_of(
+        self, connection: Connection, model_id: int, options: Options, *, for_baselines: bool
+    ) -> HeldOut | None:
+        """Return the held-out users whose events still exist. Only baselines need them: SQL measures the model."""
+        if not for_baselines:
+            return None
         # No baseline uses texts or places.
         features = [f for f in options.features or () if f not in ("text", "location")]
         return read_held_out(connection, model_id, read_events(connection, features, liked_only=options.liked_only))
