@@ -193,7 +193,7 @@ def test_the_line_of_the_header_can_be_said(target: db.Connection, put: Any) -> 
     assert said == "Line 4 is the header; skipped 2 lines above it."
     assert found == FOUND
     assert "line 3 has no row" in fault(target, path, reading=Reading(header_line=3))
-    assert "line 40 is no row" in fault(target, path, reading=Reading(header_line=40))
+    assert "line 40 has no row" in fault(target, path, reading=Reading(header_line=40))
     assert "line 4: " in fault(target, put(f"x\n{HEADER}\n1,a,2\n1,b\n"), reading=Reading(header_line=2))
 
 

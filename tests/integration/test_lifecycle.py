@@ -191,7 +191,7 @@ def test_what_is_not_attached_any_more_cannot_be_stale(models: Shop, kind: str) 
 
 def test_without_its_events_a_recommender_is_not_measured(models: Shop) -> None:
     models.execute("select aisle.detach('interactions'); select aisle.detach('orders')")
-    with pytest.raises(errors.NotAttachedError, match="What the recommender model learned from"):
+    with pytest.raises(errors.NotAttachedError, match="that the recommender model learned from"):
         evaluation.evaluate(recommender.TASK, models.connection, baselines=False)
 
 

@@ -106,7 +106,7 @@ def test_all_works_wherever_pgvector_is_and_whatever_is_planted(planted: str, tm
             owner.execute(f"select v::text from aisle.{view} v".encode())
     life.look(planted, tmp_path)
     admin = doctor.examine(make_conninfo(planted, user="admin_role"), migrations.head())
-    assert [f for f in admin if f.remedy and "a superuser" not in f.found] == []
+    assert [f for f in admin if f.remedy and "The superuser" not in f.found] == []
     with psycopg.connect(planted) as owner:
         caught: Any = owner.execute("select is_called from public.caught").fetchone()
     assert caught == (False,), "Something that the shop's role had planted ran with the rights of another."

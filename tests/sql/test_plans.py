@@ -6,7 +6,7 @@ import pytest
 
 from aisle.db import Connection, model_registry
 from aisle.trainers import index_recall, indexes, task_of
-from tests.conftest import Shop, TinyModel, publish_tiny_basket, scans
+from tests.conftest import Shop, TinyModel, load_tiny_basket, scans
 
 NGRAMS = 200_000
 CALLS = 20
@@ -27,11 +27,11 @@ from ({VECTORS}) f
 
 
 @pytest.fixture
-def shop(connection: Connection, publish: Callable[..., TinyModel]) -> Shop:
+def shop(connection: Connection, load_model: Callable[..., TinyModel]) -> Shop:
     """Two generations with the n-grams of a large catalogue; the second one is live."""
     shop = Shop(connection)
     for _ in range(2):
-        model = publish()
+        model = load_model()
         shop.execute(
             "insert into aisle.ngram_vectors (model_id, ngram, embedding) "
             "select %s, md5(i::text), '[0,0]' from generate_series(1, %s) i",
@@ -277,8 +277,8 @@ def test_an_index_is_built_anew_and_takes_the_old_ones_place(recommender: Shop) 
 
 
 @pytest.mark.trap(22)
-def test_like_items_are_found_by_the_index(connection: Connection, publish: Callable[..., TinyModel]) -> None:
-    shop, model = Shop(connection), publish(dimensions=DIMENSIONS).model_id
+def test_like_items_are_found_by_the_index(connection: Connection, load_model: Callable[..., TinyModel]) -> None:
+    shop, model = Shop(connection), load_model(dimensions=DIMENSIONS).model_id
     shop.create()
     shop.attach()
     shop.execute(
@@ -311,7 +311,7 @@ def test_the_next_basket_and_the_rest_of_a_cart_are_found_by_indexes(connection:
         [ITEMS],
     )
     shop.execute("analyze shop.lines")
-    model = publish_tiny_basket(connection, {}, dimensions=DIMENSIONS)
+    model = load_tiny_basket(connection, {}, dimensions=DIMENSIONS)
     shop.execute(
         "insert into aisle.basket_items (model_id, item_id, embedding, taste, cart, completion, companions, cosines,"
         " popularity, gap) select %(model)s, item, out, out, out, out || '[0]', '{}', '{}', .001, 10"
@@ -347,7 +347,7 @@ def test_what_is_bought_with_like_products_is_found_by_the_index_as_far_as_is_as
     shop.execute("insert into shop.products (id, name) select i, '' from generate_series(1, %s) i", [items])
     shop.execute("analyze shop.products")
     shop.attach()
-    model = publish_tiny_basket(connection, {}, dimensions=DIMENSIONS)
+    model = load_tiny_basket(connection, {}, dimensions=DIMENSIONS)
     shop.execute(
         "insert into aisle.basket_items (model_id, item_id, embedding, taste, cart, completion, companions, cosines,"
         " co_purchase, popularity, gap) select %(model)s, item, out, out, out, out || '[0]', '{}', '{}', out, .001, 10"
