@@ -9,6 +9,12 @@ from aisle import db
 from aisle.commands import Database, pass_database
 from aisle.commands.progress import transfer_progress
 
+ACCEPT_ITEM_IDS = click.option(
+    "--accept-item-ids",
+    is_flag=True,
+    help="Attach the table although its item ids look like those of another table.",
+)
+
 
 @click.group()
 def attach() -> None:
@@ -87,15 +93,18 @@ def attach_items(
 @click.option(
     "--time-zone", help="Time zone of hours and weekdays, and of times without a zone.  [default: the database's]"
 )
+@ACCEPT_ITEM_IDS
 @pass_database
 def attach_interactions(
     database: Database, relation: str, user_id: str, item_id: str, at: str, weight: str | None,
     context_columns: tuple[str, ...], review: str | None, rating: str | None, time_zone: str | None,
+    accept_item_ids: bool,
 ) -> None:  # fmt: skip
     """Attach the table (or view) of views, ratings, visits or purchases."""
     message = database.call(
-        "select aisle.attach_interactions(%s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')), %s)",
-        (relation, user_id, item_id, at, weight, list(context_columns), review, time_zone, rating),
+        "select aisle.attach_interactions(%s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')), %s,"
+        " %s)",
+        (relation, user_id, item_id, at, weight, list(context_columns), review, time_zone, rating, accept_item_ids),
     )
     click.echo(message)
 
@@ -113,15 +122,29 @@ def attach_interactions(
 @click.option("--quantity", help="Column with the quantity; lines of 0 or less count as returned.")
 @click.option("--line-order-id", help="Column of LINES with the order's id.  [default: as --order-id]")
 @click.option("--time-zone", help="Time zone of days, and of times without a zone.  [default: the database's]")
+@ACCEPT_ITEM_IDS
 @pass_database
 def attach_orders(
     database: Database, relation: str, lines: str | None, order_id: str, item_id: str, user_id: str | None,
     at: str | None, order_number: str | None, quantity: str | None, line_order_id: str | None, time_zone: str | None,
+    accept_item_ids: bool,
 ) -> None:  # fmt: skip
     """Attach the orders: a TABLE of lines, or a TABLE of orders and a table of their LINES."""
     message = database.call(
-        "select aisle.attach_orders(%s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')))",
-        (relation, order_id, item_id, user_id, at, order_number, quantity, lines, line_order_id, time_zone),
+        "select aisle.attach_orders(%s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, current_setting('TimeZone')), %s)",
+        (
+            relation,
+            order_id,
+            item_id,
+            user_id,
+            at,
+            order_number,
+            quantity,
+            lines,
+            line_order_id,
+            time_zone,
+            accept_item_ids,
+        ),
     )
     click.echo(message)
 

@@ -20,6 +20,7 @@ from aisle.db import Connection, errors, grants
 TESTED_POSTGRES = range(15, 19)
 FEWEST_SCAN_TUPLES = 20_000  # pgvector's default; with fewer, a search that filters many rows out may miss answers
 LONGEST_NOTIFY = 5.0  # seconds
+LEAST_ITEM_SHARE = 0.5  # of rows that are about an attached item, as in functions/attach/_check_item_ids.sql
 LARGEST_SKEW = 5.0  # seconds
 AS_OTHER_SESSIONS_PLAN = (
     "select set_config(name, reset_val, true) from pg_settings where name ~ '^enable_' and setting <> reset_val"
@@ -47,7 +48,7 @@ def examine(url: str, revision: str) -> list[Finding]:
     """
     foundations = (_server, functools.partial(_schema, revision=revision))
     sections = (
-        _rights, _attachments, _shop_indexes, _models, _indexes, _settings, _queue, _vacuum, _disk, _clock,
+        _rights, _attachments, _item_ids, _shop_indexes, _models, _indexes, _settings, _queue, _vacuum, _disk, _clock,
         functools.partial(_notifications, url=url),
     )  # fmt: skip
     findings: list[Finding] = []
@@ -162,6 +163,22 @@ def _attachments(connection: Connection) -> list[Finding]:
                 findings.append(Finding(kind, f"{relation}, without triggers: workers compare its rows"))
     if not findings:
         findings.append(Finding("items", "not attached", "aisle attach items SCHEMA.TABLE --id … --name …"))
+    return findings
+
+
+def _item_ids(connection: Connection) -> list[Finding]:
+    """Count the events and order lines that are about an attached item. What may not or cannot be read is left out."""
+    findings = []
+    for (kind,) in connection.execute(db.read("queries/kinds_beside_items")).fetchall():
+        try:
+            with db.guarded(connection):
+                checked, known = db.fetch_row(connection, "select checked, known from aisle._item_share(%s)", (kind,))
+        except psycopg.Error:
+            continue
+        if checked:
+            remedy = None if known >= LEAST_ITEM_SHARE * checked else "Attach the column with the items' ids."
+            found = f"{known:,} of {checked:,} rows of {kind} are about an attached item"
+            findings.append(Finding("item ids", found, remedy))
     return findings
 
 

@@ -187,7 +187,7 @@ def test_an_index_of_the_shops_is_missing(healthy: Shop, findings: Findings) -> 
         healthy.execute(f"alter table shop.{table} disable trigger user")
         healthy.execute(f"insert into shop.{table} select {row} from generate_series(1, 250000) i")
         healthy.execute(f"alter table shop.{table} enable trigger user")
-    found = problems(findings())
+    found = [f for f in problems(findings()) if f.check != "item ids"]
     assert [f.check for f in found] == ["shop's index"] * 4
     for finding in found:
         healthy.execute(str(finding.remedy))

@@ -2,7 +2,8 @@
 -- creates the view aisle._interactions over them. There is no trigger: recommend() reads a user's rows at each call.
 create or replace function aisle.attach_interactions(
     relation text, user_id text, item_id text, at text, weight text default null, context_columns text[] default '{}',
-    review text default null, time_zone text default current_setting('TimeZone'), rating text default null)
+    review text default null, time_zone text default current_setting('TimeZone'), rating text default null,
+    accept_item_ids boolean default false)
 returns text
 language plpgsql volatile
 as $function$
@@ -83,11 +84,11 @@ begin
                   case when time_type = 'timestamp without time zone' then
                       format(e'\nIts times are read as those of %s; if they are another zone''s, detach it, and attach it with that.',
                              attach_interactions.time_zone) end,
-                  missing_indexes);
+                  aisle._check_item_ids('interactions', target, item_id, accept_item_ids), missing_indexes);
 end
 $function$;
 
-comment on function aisle.attach_interactions(text, text, text, text, text, text[], text, text, text) is
+comment on function aisle.attach_interactions(text, text, text, text, text, text[], text, text, text, boolean) is
     'Points Aisle at the shop''s table of views, ratings, visits or purchases. context_columns: what was known of the situation, '
     'such as the meal. time_zone: for hours and weekdays. review: the text that a user wrote. rating: what the user gave, as a '
-    'number, a yes or no, or a word.';
+    'number, a yes or no, or a word. accept_item_ids: attach although fewer than half of the rows are about an attached item.';

@@ -4,7 +4,7 @@
 create or replace function aisle.attach_orders(
     relation text, order_id text, item_id text, user_id text default null, at text default null, order_number text default null,
     quantity text default null, lines text default null, line_order_id text default null,
-    time_zone text default current_setting('TimeZone'))
+    time_zone text default current_setting('TimeZone'), accept_item_ids boolean default false)
 returns text
 language plpgsql volatile
 as $function$
@@ -27,6 +27,7 @@ declare
     is_known text;
     amount text;
     number bigint;
+    item_share text;
     missing_indexes text;
 begin
     if exists (select from aisle._attachments a where a.kind = 'orders') then
@@ -129,6 +130,7 @@ begin
     perform aisle._create_order_triggers(
         target, line_target, (select a.columns from aisle._attachments a where a.kind = 'orders'));
 
+    item_share := aisle._check_item_ids('orders', coalesce(line_target, target), item_id, accept_item_ids);
     if not aisle._has_index(target, array[customer]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%s);', target,
                                   concat_ws(', ', quote_ident(customer), quote_ident(moment)));
@@ -141,10 +143,11 @@ begin
                   case when time_type = 'timestamp without time zone' then
                       format(e'\nIts times are read as those of %s; if they are another zone''s, detach it, and attach it with that.',
                              attach_orders.time_zone) end,
-                  missing_indexes);
+                  item_share, missing_indexes);
 end
 $function$;
 
-comment on function aisle.attach_orders(text, text, text, text, text, text, text, text, text, text) is
+comment on function aisle.attach_orders(text, text, text, text, text, text, text, text, text, text, boolean) is
     'Points Aisle at the shop''s orders: one table of lines, or a table of orders and a table of their lines (lines). Orders have a '
-    'time (at) or a number that grows with time (order_number). Lines with a quantity of 0 or less count as returned.';
+    'time (at) or a number that grows with time (order_number). Lines with a quantity of 0 or less count as returned. '
+    'accept_item_ids: attach although fewer than half of the lines are about an attached item.';
