@@ -405,7 +405,7 @@ def test_lines_of_variants_are_not_taken_for_lines_of_products(shop: Shop) -> No
     shop.execute(VARIANTS)
     with pytest.raises(
         psycopg.Error,
-        match="Column variant of shop.lines refers to shop.variants, but the attached items",
+        match=r"Column variant of shop\.lines refers to shop\.variants, but the attached items",
     ) as raised:
         shop.execute(ATTACH_LINES.format(""))
     assert "accept_item_ids" in (raised.value.diag.message_hint or "")

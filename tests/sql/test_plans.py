@@ -115,7 +115,7 @@ def recommender(connection: Connection) -> Shop:
     )
     shop.execute("create index on shop.visits (who, seen_at)")
     shop.execute("analyze shop.visits")
-    shop.execute("select aisle.attach_interactions('shop.visits', 'who', 'what', 'seen_at')")
+    shop.execute("select aisle.attach_interactions('shop.visits', 'who', 'what', 'seen_at', accept_item_ids => true)")
     parameters = {
         "history": 50, "exponent": 0.5, "category_separator": " > ", "text_model": None,
         "repeats": {"seen": 1, "count": 0, "recency": 0, "decay": 0, "context": {}},

@@ -35,7 +35,11 @@ begin
             using errcode = 'AIS04',
                   hint = 'Attach a view that has the items'' ids. If they are these ids all the same: accept_item_ids (--accept-item-ids)';
     end if;
-    select s.checked, s.known into checked, known from aisle._item_share(kind) s;
+    begin
+        select s.checked, s.known into checked, known from aisle._item_share(kind) s;
+    exception when others then
+        return format(e'\nIts rows cannot be read: %s.', sqlerrm);
+    end;
     if checked = 0 then
         return null;
     end if;
