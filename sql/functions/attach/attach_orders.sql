@@ -127,10 +127,11 @@ begin
         group by o.user_id;
     perform aisle._copy_grants('aisle._attachments', 'aisle._orders');
     perform aisle._copy_grants('aisle._embedding_jobs', 'aisle._customers');  -- only workers read it
+    -- Before the triggers, whose locks the shop's writes wait for.
+    item_share := aisle._check_item_ids('orders', coalesce(line_target, target), item_id, accept_item_ids);
     perform aisle._create_order_triggers(
         target, line_target, (select a.columns from aisle._attachments a where a.kind = 'orders'));
 
-    item_share := aisle._check_item_ids('orders', coalesce(line_target, target), item_id, accept_item_ids);
     if not aisle._has_index(target, array[customer]) then
         missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%s);', target,
                                   concat_ws(', ', quote_ident(customer), quote_ident(moment)));
