@@ -1,5 +1,6 @@
 """Makes click's options from a task's options, so that names, types, help texts and defaults are written once."""
 
+import re
 import typing
 from collections.abc import Callable, Mapping
 from types import NoneType
@@ -58,7 +59,8 @@ def options_given(default: OptionsT, given: Mapping[str, Any], command: str = "t
             return default.given(values)
         return build(default, values, command)
     except errors.InvalidArgumentError as error:
-        raise click.BadParameter(f"{error} {error.hint or ''}") from error
+        named = re.search(r"--[\w-]+", error.hint or "")
+        raise click.BadParameter(str(error), param_hint=named and named[0]) from error
 
 
 def _option(name: str, flag: Flag, entry: Any, hint: Any, prefix: str) -> Decorator:

@@ -20,7 +20,6 @@ from aisle.db import Connection, errors, grants
 TESTED_POSTGRES = range(15, 19)
 FEWEST_SCAN_TUPLES = 20_000  # pgvector's default; with fewer, a search that filters many rows out may miss answers
 LONGEST_NOTIFY = 5.0  # seconds
-LEAST_ITEM_SHARE = 0.5  # of rows that are about an attached item, as in functions/attach/_check_item_ids.sql
 LARGEST_SKEW = 5.0  # seconds
 AS_OTHER_SESSIONS_PLAN = (
     "select set_config(name, reset_val, true) from pg_settings where name ~ '^enable_' and setting <> reset_val"
@@ -172,11 +171,11 @@ def _item_ids(connection: Connection) -> list[Finding]:
     for (kind,) in connection.execute(db.read("queries/kinds_beside_items")).fetchall():
         try:
             with db.guarded(connection):
-                checked, known = db.fetch_row(connection, "select checked, known from aisle._item_share(%s)", (kind,))
+                checked, known, is_half = db.fetch_row(connection, "select * from aisle._item_share(%s)", (kind,))
         except psycopg.Error:
             continue
         if checked:
-            remedy = None if known >= LEAST_ITEM_SHARE * checked else "Attach the column with the items' ids."
+            remedy = None if is_half else "Attach the column with the items' ids."
             found = f"{known:,} of {checked:,} rows of {kind} are about an attached item"
             findings.append(Finding("item ids", found, remedy))
     return findings

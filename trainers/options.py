@@ -55,10 +55,12 @@ class TaskOptions:
     rows_held_out: ClassVar[str]  # what the metrics measure, in words
     question: ClassVar[str]  # a command that queries the model
 
+    metrics: ClassVar[tuple[str, ...]]  # that the command prints; `{top}` is the option
+
     @property
     def shown(self) -> tuple[str, ...]:
-        """The metrics that the command prints."""
-        raise NotImplementedError
+        """The names of the metrics that the command prints."""
+        return tuple(name.format(top=getattr(self, "top", None)) for name in self.metrics)
 
     def given(self, values: Mapping[str, Any]) -> Self:
         """Return these options with the values of the command line."""

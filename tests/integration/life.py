@@ -138,7 +138,7 @@ class Score(float):
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, float) and math.isclose(self, other, rel_tol=1e-3, abs_tol=1e-3)
+        return isinstance(other, float) and math.isclose(self, other, rel_tol=0, abs_tol=1e-3)
 
     def __ne__(self, other: object) -> bool:
         return not self == other

@@ -335,7 +335,7 @@ def test_what_no_model_can_have_is_refused_before_anything_is_read(database_url:
     arguments = ["--database-url", database_url, "train", "recommender", *given.split()]
     refused = CliRunner().invoke(aisle, arguments)
     assert refused.exit_code == 2
-    assert "Invalid value" in refused.output
+    assert "Invalid value for" in refused.output
 
 
 def create_visits(shop: Shop) -> None:

@@ -77,11 +77,7 @@ class Options(TaskOptions):
     place: ClassVar[int] = 3
     rows_held_out: ClassVar[str] = "held-out orders"
     question: ClassVar[str] = "aisle next-basket USER"
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The metrics that the command prints."""
-        return tuple(f"{name}@{self.top}" for name in ("recall", "ndcg", "phr", "f1"))
+    metrics: ClassVar[tuple[str, ...]] = ("recall@{top}", "ndcg@{top}", "phr@{top}", "f1@{top}")
 
 
 # A threshold needs probabilities, and only the loss 'bce' gives these.

@@ -95,8 +95,4 @@ class Options(TextOptions):
     place: ClassVar[int] = 1
     rows_held_out: ClassVar[str] = "held-out items"
     question: ClassVar[str] = "aisle predict-category 'a product name'"
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The metrics that the command prints."""
-        return ("accuracy", "macro_f1", "ngram_accuracy", "ngram_macro_f1", "ece")
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "ngram_accuracy", "ngram_macro_f1", "ece")

@@ -26,8 +26,4 @@ class Options(TextOptions):
     place: ClassVar[int] = 4
     rows_held_out: ClassVar[str] = "held-out reviews"
     question: ClassVar[str] = "aisle label reviews"
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The metrics that the command prints."""
-        return ("accuracy", "macro_f1", "auc", "ece")
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "auc", "ece")

@@ -104,8 +104,4 @@ class Options(TaskOptions):
     place: ClassVar[int] = 2
     rows_held_out: ClassVar[str] = "held-out users' items"
     question: ClassVar[str] = "aisle recommend USER"
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The metrics that the command prints."""
-        return tuple(f"{name}@{self.top}" for name in ("recall", "hit", "ndcg"))
+    metrics: ClassVar[tuple[str, ...]] = ("recall@{top}", "hit@{top}", "ndcg@{top}")

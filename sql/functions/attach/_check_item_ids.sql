@@ -6,12 +6,12 @@ language plpgsql stable
 as $function$
 #variable_conflict use_variable
 declare
-    least_share constant double precision := .5;
     items regclass;
     items_id text;
     other regclass;
     checked bigint;
     known bigint;
+    is_half boolean;
     share text;
 begin
     select a.relation, a.columns ->> 'id' into items, items_id from aisle._attachments a where a.kind = 'items';
@@ -36,7 +36,7 @@ begin
                   hint = 'Attach a view that has the items'' ids. If they are these ids all the same: accept_item_ids (--accept-item-ids)';
     end if;
     begin
-        select s.checked, s.known into checked, known from aisle._item_share(kind) s;
+        select s.checked, s.known, s.is_half into checked, known, is_half from aisle._item_share(kind) s;
     exception when others then
         return format(e'\nIts rows cannot be read: %s.', sqlerrm);
     end;
@@ -45,7 +45,7 @@ begin
     end if;
     share := format('%s of %s rows (%s %%) are about an attached item.',
                     to_char(known, 'FM999,999,999'), to_char(checked, 'FM999,999,999'), round(100.0 * known / checked));
-    if known < least_share * checked and not accept_item_ids then
+    if not is_half and not accept_item_ids then
         raise exception 'Only %', share
             using errcode = 'AIS04',
                   hint = format('Is %I the column of the ids of %s? If so: accept_item_ids (--accept-item-ids)', item_id, items);

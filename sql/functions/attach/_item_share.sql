@@ -1,5 +1,6 @@
--- How many of the first 100,000 attached rows of a kind were looked at, and how many of these are about an attached item.
-create or replace function aisle._item_share(kind text, out checked bigint, out known bigint)
+-- How many of the first 100,000 attached rows of a kind were looked at, how many of these are about an attached item, and whether that is
+-- half of them at least.
+create or replace function aisle._item_share(kind text, out checked bigint, out known bigint, out is_half boolean)
 language plpgsql stable
 as $function$
 begin
@@ -9,5 +10,6 @@ begin
                 (select count(*) from sample s where exists (select from aisle._items i where i.item_id = s.item_id))',
         '_' || kind)
     into checked, known;
+    is_half := 2 * known >= checked;
 end
 $function$;

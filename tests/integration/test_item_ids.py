@@ -1,0 +1,74 @@
+"""Ids of events and order lines: rows that are about something else than the attached items are refused."""
+
+import psycopg
+import pytest
+
+from tests.conftest import Shop
+
+VARIANTS = """
+create table shop.variants (id bigint primary key, product bigint not null references shop.products);
+create table shop.lines (order_id bigint, customer bigint, at timestamptz, variant bigint references shop.variants);
+insert into shop.products (id, name) select n, 'p' || n from generate_series(1, 10) n;
+insert into shop.variants select n, 1 + n / 3 from generate_series(1, 20) n;
+insert into shop.lines select n, n, now(), n from generate_series(1, 20) n;
+"""
+ATTACH_LINES = "select aisle.attach_orders('shop.lines', 'order_id', 'variant', 'customer', 'at'{})"
+
+
+def test_lines_of_variants_are_not_taken_for_lines_of_products(shop: Shop) -> None:
+    shop.create()
+    shop.attach()
+    shop.execute(VARIANTS)
+    with pytest.raises(
+        psycopg.Error,
+        match=r"Column variant of shop\.lines refers to shop\.variants, but the attached items",
+    ) as raised:
+        shop.execute(ATTACH_LINES.format(""))
+    assert "accept_item_ids" in (raised.value.diag.message_hint or "")
+    assert shop.value("select count(*) from aisle._attachments where kind = 'orders'") == 0
+    said = shop.value(ATTACH_LINES.format(", accept_item_ids => true"))
+    assert "\n10 of 20 rows (50 %) are about an attached item." in said
+    shop.execute("select aisle.detach('orders')")
+    # The way that the hint names.
+    shop.execute(
+        "create view shop.product_lines as"
+        " select l.*, v.product from shop.lines l join shop.variants v on v.id = l.variant"
+    )
+    said = shop.value("select aisle.attach_orders('shop.product_lines', 'order_id', 'product', 'customer', 'at')")
+    assert "\n20 of 20 rows (100 %) are about an attached item." in said
+
+
+@pytest.mark.parametrize("kind", ["orders", "interactions"])
+def test_ids_of_something_else_are_refused(shop: Shop, kind: str) -> None:
+    shop.create()
+    shop.attach()
+    shop.insert(*["tea"] * 4)
+    shop.execute(
+        "create table shop.seen (who text, what bigint, at timestamptz);"
+        "insert into shop.seen select 'ann', n, now() from generate_series(1, 10) n"
+    )
+    call = (
+        "select aisle.attach_orders('shop.seen', 'who', 'what', 'who', 'at'{})"
+        if kind == "orders"
+        else "select aisle.attach_interactions('shop.seen', 'who', 'what', 'at'{})"
+    )
+    with pytest.raises(psycopg.Error, match=r"Only 4 of 10 rows \(40 %\) are about an attached item\.") as raised:
+        shop.execute(call.format(""))
+    assert raised.value.diag.message_hint == (
+        "Is what the column of the ids of shop.products? If so: accept_item_ids (--accept-item-ids)"
+    )
+    assert "40 %" in shop.value(call.format(", accept_item_ids => true"))
+
+
+def test_a_key_that_the_items_share_is_their_id(shop: Shop) -> None:
+    shop.execute(
+        "create schema shop; create table shop.templates (id bigint primary key);"
+        "create table shop.products (id bigint primary key references shop.templates, name text, manufacturer text,"
+        " category text);"
+        "create table shop.seen (who text, what bigint references shop.templates, at timestamptz);"
+        "insert into shop.templates values (1); insert into shop.products values (1, 'tea');"
+        "insert into shop.seen values ('ann', 1, now());"
+        "select aisle.attach_items('shop.products', 'id', 'name')"
+    )
+    said = shop.value("select aisle.attach_interactions('shop.seen', 'who', 'what', 'at')")
+    assert "1 of 1 rows (100 %)" in said
