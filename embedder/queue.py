@@ -61,7 +61,7 @@ class Claim:
 def collect(connection: Connection, enough: float = float("inf")) -> int:
     """Make jobs of the log of changes, the oldest first, until there are enough; return how many."""
     total = 0
-    while db.fetch_value(connection, "select aisle._resolve_lines()"):
+    while db.fetch_value(connection, "select aisle._resolve_watches()"):
         pass
     while total < enough and (collected := db.fetch_value(connection, "select aisle._collect_changes()")):
         total += collected

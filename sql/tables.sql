@@ -1,11 +1,13 @@
 -- The tables. Applications use the functions and views instead. Once 0001 is released, a change to a table is a revision of its own, and
 -- this file follows it.
 
--- What Aisle reads of the shop. `columns` maps a role (id, name, category, user, at, …) to the names of the shop's columns. `id_type` is
--- the type of the ids by which rows are looked up: those of items, or of the users of events.
+-- What Aisle reads of the shop. `declaration` holds the arguments of aisle.attach_…; the other columns are made of it. `columns` maps a
+-- role (id, name, category, user, at, …) to the names of the shop's columns. `id_type` is the type of the ids by which rows are looked
+-- up: those of items, or of the users of events.
 create table aisle._attachments (
     kind        text primary key check (kind in ('items', 'interactions', 'orders')),
-    relation    regclass not null,
+    declaration jsonb not null,
+    relation    regclass not null,  -- the shop's table or view, or the view that Aisle made of a query: aisle._items_source, …
     lines       regclass,  -- the table of the orders' lines, if it is another table
     id_type     text not null check (id_type in ('smallint', 'integer', 'bigint', 'uuid', 'text')),
     columns     jsonb not null,
@@ -14,7 +16,24 @@ create table aisle._attachments (
     time_type   text check (time_type in ('timestamp with time zone', 'timestamp without time zone', 'date',
                                           'smallint', 'integer', 'bigint')),  -- the type of an event's time
     time_zone   text,  -- for hours and weekdays of events
+    reads       regclass[] not null default '{}',  -- the tables below
+    unwatched   regclass[] not null default '{}',  -- those of them whose changes no trigger tells
+    looks_up    boolean not null default false,    -- answers look up each item: it may not be eligible, or has a group
+    eligible_share real not null default 1 check (eligible_share > 0),  -- how many candidates a search needs, in the main
+    is_paused   boolean not null default false,    -- aisle.pause took views and triggers away
     attached_at timestamptz not null default clock_timestamp()
+);
+
+-- The tables beside the attached ones whose rows decide what an item, or a customer's orders, are. Triggers log the values of `columns` of
+-- each changed row as arrays. `query` tells which ids they touch: `r` is the row. It runs after the commit of the change, when a worker
+-- takes the log in.
+create table aisle._watches (
+    topic      text primary key,  -- in aisle._changes
+    kind       text not null references aisle._attachments on delete cascade,
+    relation   regclass not null,
+    columns    text[] not null,
+    query      text not null,
+    is_derived boolean not null  -- from foreign keys
 );
 
 -- The tasks. Functions, views and the program read here what a task is; they list no names. tasks.sql fills the table. Another task
@@ -289,7 +308,7 @@ create table aisle._review_labels (
 -- another write or for a worker. The workers take the log in, and make jobs of it.
 create table aisle._changes (
     change_id  bigint generated always as identity primary key,
-    topic      text not null,  -- 'items': ids of items; 'orders': of customers; 'lines': of orders
+    topic      text not null,  -- 'items': ids of items; 'orders': of customers; or a topic of aisle._watches
     ids        text[] not null,
     changed_at timestamptz not null
 );

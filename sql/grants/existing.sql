@@ -8,8 +8,12 @@ where c.relnamespace = 'aisle'::pg_catalog.regnamespace and c.relkind = 'p';
 
 select aisle._copy_grants(case c.relname when '_customers' then 'aisle._embedding_jobs' else 'aisle._attachments' end, c.oid)
 from pg_catalog.pg_class c
-where c.relnamespace = 'aisle'::pg_catalog.regnamespace and c.relname in ('_items', '_interactions', '_orders', '_customers');
+where c.relnamespace = 'aisle'::pg_catalog.regnamespace and c.relname in ('_items', '_interactions', '_orders', '_customers', '_items_source', '_interactions_source', '_orders_source');
 
 select aisle._copy_execute('aisle._nearest_factors'::pg_catalog.regproc, p.oid)
 from pg_catalog.pg_proc p
 where p.pronamespace = 'aisle'::pg_catalog.regnamespace and p.proname ~ '^_nearest_factors_[0-9]+$';
+
+select aisle._copy_execute('aisle._resolve_watches'::pg_catalog.regproc, p.oid)
+from pg_catalog.pg_proc p
+where p.pronamespace = 'aisle'::pg_catalog.regnamespace and p.proname ~ '^_touched_by_watch_';

@@ -5,8 +5,8 @@ grant usage on schema aisle to ROLE;
 
 grant execute on function
     aisle._now, aisle._content_hash, aisle._words, aisle._ngrams, aisle._embed, aisle._factor_hash, aisle._castable_ids,
-    aisle._read_items, aisle._hides_items, aisle._nearest_items, aisle._further, aisle._text_neighbours, aisle._read_customers,
-    aisle._read_orders, aisle._before, aisle._tasks_of, aisle._collect_changes, aisle._resolve_lines, aisle._customers_of,
+    aisle._read_items, aisle._hides_items, aisle._looks_up_items, aisle._candidates_for, aisle._answerable, aisle._nearest_items, aisle._further, aisle._text_neighbours, aisle._read_customers,
+    aisle._read_orders, aisle._before, aisle._tasks_of, aisle._collect_changes, aisle._resolve_watches,
     aisle._column_type, aisle._guard, aisle._refuse_foreign_code, aisle._foreign_code, aisle._has_index,
     aisle._forget_items, aisle._forget_rows, aisle._forget_gone, aisle._enqueue_stale, aisle._enqueue_stale_rows, aisle._compare,
     aisle._read_rows, aisle._queue_unnoticed, aisle._forget_unnoticed
@@ -25,7 +25,7 @@ to ROLE;
 
 -- What it makes them from.
 grant select on
-    aisle.alembic_version, aisle._attachments, aisle._tasks, aisle._row_vectors, aisle._models, aisle._model_files, aisle._model_file_chunks,
+    aisle.alembic_version, aisle._attachments, aisle._watches, aisle._tasks, aisle._row_vectors, aisle._models, aisle._model_files, aisle._model_file_chunks,
     aisle._deployments, aisle.category_vectors, aisle.ngram_vectors, aisle.basket_items
 to ROLE;
 

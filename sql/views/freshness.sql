@@ -12,7 +12,8 @@ with tasks as (
     union all
     select t.task, greatest(cardinality(c.ids), 1), c.changed_at, false, null
     from aisle._changes c
-    join tasks t on c.topic = t.follows or c.topic = 'lines' and t.follows = 'orders'
+    left join aisle._watches w on w.topic = c.topic
+    join tasks t on t.follows = coalesce(w.kind, c.topic)
     where t.has_model or t.is_always_queued
 ), waits as (
     select b.task, wait, sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task order by wait) as up_to,

@@ -1,13 +1,20 @@
--- Points Aisle at the shop's table of events: which user saw, rated or visited which item, and when. Stores the names of the columns and
--- creates the view aisle._interactions over them. There is no trigger: recommend() reads a user's rows at each call.
+-- Points Aisle at the shop's events: which user saw, rated or visited which item, and when; a table, or a query for them. Stores what was
+-- declared, and creates the view aisle._interactions. There is no trigger: recommend() reads a user's rows at each call.
 create or replace function aisle.attach_interactions(
-    relation text, user_id text, item_id text, at text, weight text default null, context_columns text[] default '{}',
-    review text default null, time_zone text default current_setting('TimeZone'), rating text default null,
-    accept_item_ids boolean default false)
+    relation text default null, user_id text default 'user_id', item_id text default 'item_id', at text default 'created_at',
+    weight text default null, context_columns text[] default '{}', review text default null,
+    time_zone text default current_setting('TimeZone'), rating text default null, accept_item_ids boolean default false,
+    query text default null, counts text default null, item_via text default null)
 returns text
 language plpgsql volatile
 as $function$
+#variable_conflict use_variable
 declare
+    declaration constant jsonb := aisle._declaration(jsonb_build_object(
+        'relation', relation, 'user_id', user_id, 'item_id', item_id, 'at', at, 'weight', weight, 'context_columns', to_jsonb(context_columns),
+        'review', review, 'rating', rating, 'time_zone', time_zone, 'accept_item_ids', nullif(accept_item_ids, false), 'query', query,
+        'counts', counts, 'item_via', item_via));
+    roles jsonb;
     target regclass;
     user_type text;
     time_type text;
@@ -15,14 +22,10 @@ declare
     -- The view leaves out an event whose time is infinite or outside these years. A weight that is NaN, infinite, huge or null counts as
     -- 1. So no cast fails, whatever the columns hold; trainers/odd_values.py counts such rows.
     years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59.999999+00''';
-    missing_indexes text;
 begin
     context_columns := coalesce(context_columns, '{}');
-    if exists (select from aisle._attachments a where a.kind = 'interactions') then
-        raise exception 'Interactions are attached already, to %.',
-            (select a.relation from aisle._attachments a where a.kind = 'interactions')
-            using errcode = 'AIS03', hint = 'Detach them first: aisle detach interactions';
-    elsif user_id is null or item_id is null or at is null then
+    perform aisle._check_attachable('interactions', declaration, true);
+    if user_id is null or item_id is null or at is null then
         raise exception 'Name the columns of the user, of the item and of the time.' using errcode = 'AIS05';
     elsif not exists (select from pg_timezone_names z where z.name = time_zone) then
         raise exception 'There is no time zone %.', time_zone using errcode = 'AIS06', hint = 'For example: Asia/Seoul';
@@ -30,8 +33,24 @@ begin
         raise exception 'A context column cannot be called hour, weekday or meal_slot: these come from the time.'
             using errcode = 'AIS06';
     end if;
-    target := aisle._relation_to_attach(attach_interactions.relation, array[user_id, item_id, at, weight, review, rating] || context_columns,
-                                         triggers => false);
+    roles := jsonb_strip_nulls(jsonb_build_object('user', user_id, 'item', item_id, 'at', at, 'weight', weight, 'review', review, 'rating', rating))
+             || (select coalesce(jsonb_object_agg(c, c), '{}') from unnest(context_columns) c);
+    if query is null then
+        target := aisle._relation_to_attach(relation, '{}', triggers => false);
+        perform aisle._relation_to_attach(relation, aisle._plain_columns(target, roles), triggers => false);
+    end if;
+    if query is not null or counts is not null or item_via is not null
+       or aisle._plain_columns(target, roles) <> array(select r.value from jsonb_each_text(roles) r) then
+        target := aisle._create_source('interactions', null, aisle._compose_events(target, query, roles, counts, item_via),
+                                       (select jsonb_object_agg(r, r) from jsonb_object_keys(roles) r), 'user');
+        -- From here on, the names are those of the view.
+        user_id := 'user';
+        item_id := 'item';
+        at := 'at';
+        weight := case when weight is not null then 'weight' end;
+        review := case when review is not null then 'review' end;
+        rating := case when rating is not null then 'rating' end;
+    end if;
     user_type := aisle._id_type(target, user_id);
     perform aisle._id_type(target, item_id);
     time_type := aisle._column_type(target, at);
@@ -46,11 +65,11 @@ begin
     end if;
 
     perform aisle._refuse_foreign_code(target);
-    insert into aisle._attachments (kind, relation, id_type, columns, time_type, time_zone)
-    values ('interactions', target, user_type,
+    insert into aisle._attachments (kind, declaration, relation, id_type, columns, time_type, time_zone)
+    values ('interactions', declaration, target, user_type,
             jsonb_build_object('user', user_id, 'item', item_id, 'at', at, 'weight', weight, 'context', context_columns,
                                'review', review, 'rating', rating),
-            time_type, attach_interactions.time_zone);
+            time_type, time_zone);
     execute format(
         'create view aisle._interactions with (security_invoker = true) as
          select e.%1$I::%2$s as user_id, e.%3$I::text as item_id, e.%4$I as at, %5$s as local_at, %6$s as weight,
@@ -60,7 +79,7 @@ begin
         user_id, user_type, item_id, at,
         format('case when %s then %s end', format(years, at, time_type),
                format(case time_type when 'timestamp with time zone' then 'e.%I at time zone %L' else 'e.%I::timestamp' end,
-                      at, attach_interactions.time_zone)),
+                      at, time_zone)),
         case when weight is null then '1::real'
              when weight_type in ('smallint', 'integer', 'bigint') then
                  format('case when e.%1$I between -1000000000 and 1000000000 then e.%1$I else 1 end::real', weight)
@@ -74,21 +93,19 @@ begin
         target, format(years, at, time_type));
     perform aisle._copy_grants('aisle._attachments', 'aisle._interactions');
 
-    if not aisle._has_index(target, array[user_id, at]) then
-        missing_indexes := format(e'\nFor fast answers, also: create index concurrently on %s (%I, %I);', target, user_id, at);
-    end if;
-    if not aisle._has_index(target, array[at]) then
-        missing_indexes := concat(missing_indexes, format(e'\nFor users without a history: create index concurrently on %s (%I);', target, at));
-    end if;
-    return concat(format('Attached %s.', target),
+    update aisle._attachments a
+    set reads = array(select b.relation from aisle._base_tables('aisle._interactions') b) where a.kind = 'interactions';
+    return concat(format('Attached %s.', coalesce(relation, 'the interactions of the query')),
                   case when time_type = 'timestamp without time zone' then
-                      format(e'\nIts times are read as those of %s; if they are another zone''s, detach it, and attach it with that.',
-                             attach_interactions.time_zone) end,
-                  aisle._check_item_ids('interactions', target, item_id, accept_item_ids), missing_indexes);
+                      format(e'\nIts times are read as those of %s; if they are another zone''s, detach it, and attach it with that.', time_zone) end,
+                  aisle._check_item_ids('interactions', target, item_id, accept_item_ids), (
+                      select string_agg(format(e'\n%s: %s', m.purpose, m.statement), '') from aisle._missing_indexes('interactions') m));
 end
 $function$;
 
-comment on function aisle.attach_interactions(text, text, text, text, text, text[], text, text, text, boolean) is
-    'Points Aisle at the shop''s table of views, ratings, visits or purchases. context_columns: what was known of the situation, '
+comment on function aisle.attach_interactions(
+    text, text, text, text, text, text[], text, text, text, boolean, text, text, text) is
+    'Points Aisle at the shop''s views, ratings, visits or purchases: a table, or a query for them. context_columns: what was known of the situation, '
     'such as the meal. time_zone: for hours and weekdays. review: the text that a user wrote. rating: what the user gave, as a '
-    'number, a yes or no, or a word. accept_item_ids: attach although fewer than half of the rows are about an attached item.';
+    'number, a yes or no, or a word. counts: the condition that an event must '
+    'meet to count. item_via: where events name variants, the table that leads to items. accept_item_ids: attach although fewer than half of the rows are about an attached item.';

@@ -1,31 +1,33 @@
--- Points Aisle at the shop's table of products: stores the names of the columns, and creates the view aisle._items over them and the
--- triggers that keep the vectors current. It copies nothing, and the table needs no further column.
+-- Points Aisle at the shop's products: a table, or a query over several. Stores what was declared, creates the view aisle._items and the
+-- triggers that keep the vectors current. It copies nothing, and no table needs a further column.
 create or replace function aisle.attach_items(
-    relation text, id text, name text, manufacturer text default null, category text default null,
+    relation text default null, id text default 'id', name text default 'name', manufacturer text default null, category text default null,
     text_columns text[] default '{}', category_separator text default ' > ', draft_rows integer default 100,
-    latitude text default null, longitude text default null)
+    latitude text default null, longitude text default null, query text default null, watch jsonb default '{}',
+    eligible text default null, group_column text default null, categories jsonb default null, unlabelled text[] default '{}',
+    accept_changes boolean default false)
 returns text
 language plpgsql volatile
 as $function$
+#variable_conflict use_variable
 declare
+    declaration constant jsonb := aisle._declaration(jsonb_build_object(
+        'relation', relation, 'id', id, 'name', name, 'manufacturer', manufacturer, 'category', category,
+        'text_columns', to_jsonb(text_columns), 'category_separator', category_separator, 'draft_rows', draft_rows,
+        'latitude', latitude, 'longitude', longitude, 'query', query, 'watch', watch, 'eligible', eligible, 'group_column', group_column,
+        'categories', categories, 'unlabelled', to_jsonb(unlabelled)));
     target regclass;
     kind "char";
     has_triggers boolean;
-    id_column text := attach_items.id;
     id_type text;
-    details text;
+    columns jsonb;
     places text;
-    -- NaN, infinite and huge numbers become null, so that no cast fails, whatever the columns hold.
-    degrees constant text := 'case when $ between -1e-30 and 1e-30 then 0 when $ between -1e9 and 1e9 then $ end';
-    watched text[];
+    said text := '';
     n integer;
 begin
     text_columns := coalesce(text_columns, '{}');
-    if exists (select from aisle._attachments a where a.kind = 'items') then
-        raise exception 'Items are attached already, to %.', (select a.relation from aisle._attachments a where a.kind = 'items')
-            using errcode = 'AIS03', hint = 'Detach them first: aisle detach items';
-    end if;
-    if id_column is null or attach_items.name is null then
+    perform aisle._check_attachable('items', declaration, accept_changes);
+    if id is null or name is null then
         raise exception 'Name the columns of the id and of the name.' using errcode = 'AIS05';
     elsif coalesce(category_separator, '') = '' then
         raise exception 'category_separator must not be empty.'
@@ -35,20 +37,23 @@ begin
     elsif (latitude is null) <> (longitude is null) then
         raise exception 'Name the columns of both latitude and longitude, or neither.' using errcode = 'AIS05';
     end if;
-    watched := array_remove(array[attach_items.name, manufacturer, category] || text_columns, null);
-    target := aisle._relation_to_attach(attach_items.relation, id_column || watched || array[latitude, longitude]);
+    columns := jsonb_build_object('id', id, 'name', name, 'manufacturer', manufacturer, 'category', category, 'text', to_jsonb(text_columns),
+                                  'latitude', latitude, 'longitude', longitude);
+    select s.target, s.columns, s.eligible, s.group_column into target, columns, eligible, group_column
+    from aisle._source_of_items(relation, query, columns, eligible, group_column) s;
     select c.relkind into kind from pg_class c where c.oid = target;
     has_triggers := kind in ('r', 'p');
-    id_type := aisle._id_type(target, id_column);
+    id_type := aisle._id_type(target, columns ->> 'id');
     select string_agg(format('%I of type %s', c, aisle._column_type(target, c)), ', ') into places
-    from unnest(array[attach_items.name, manufacturer, category]) c
+    from unnest(array[columns ->> 'name', columns ->> 'manufacturer', columns ->> 'category']) c
     where aisle._column_type(target, c) ~ $lists$json|\[\]$|^tsvector|^xml$lists$;
     if places is not null then
         raise exception 'A name, a manufacturer or a category must be one text; % has %.', target, places
-            using errcode = 'AIS04', hint = 'Name such a column in text_columns, or attach a view that picks one of its texts.';
+            using errcode = 'AIS04',
+                  hint = 'Name one of its texts, such as name->>''en_US'', or name the column in text_columns, where all of it is read.';
     end if;
     select string_agg(format('%I of type %s', c, aisle._column_type(target, c)), ', ') into places
-    from unnest(array[latitude, longitude]) c
+    from unnest(array[columns ->> 'latitude', columns ->> 'longitude']) c
     where aisle._column_type(target, c) not in ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision');
     if places is not null then
         raise exception 'Latitude and longitude must be numbers, in degrees; % has %.', target, places using errcode = 'AIS04';
@@ -59,54 +64,43 @@ begin
         select from pg_index i
         join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
         where i.indrelid = target and i.indisunique and i.indisvalid and i.indpred is null and i.indnkeyatts = 1
-          and a.attname = id_column)
+          and a.attname = columns ->> 'id')
     then
-        raise exception 'Column % of % has no unique index of its own.', quote_ident(id_column), target
+        raise exception 'Column % of % has no unique index of its own.', quote_ident(id), target
             using errcode = 'AIS04', hint = case
                 when exists (select from pg_index i where i.indrelid = target and i.indisprimary and i.indnkeyatts > 1)
                 then 'The table has a composite key. Give it a single-column unique id, or attach a view that makes one.'
-                else format('create unique index concurrently on %s (%I);', target, id_column) end;
+                else format('create unique index concurrently on %s (%I);', target, id) end;
     elsif not has_triggers then
         execute format('select count(*) from (select from %s group by %I having count(*) > 1 or %2$I is null limit 1) d',
-                       target, id_column) into n;
+                       target, columns ->> 'id') into n;
         if n > 0 then
-            raise exception 'Column % of % has values that are null or occur twice.', quote_ident(id_column), target
+            raise exception 'Column % of % has values that are null or occur twice.', quote_ident(id), coalesce(relation, 'the query')
                 using errcode = 'AIS04', hint = 'Every row needs an id of its own.';
         end if;
     end if;
 
-    insert into aisle._attachments (kind, relation, id_type, columns, category_separator, draft_rows)
-    values ('items', target, id_type,
-            jsonb_build_object('id', id_column, 'name', attach_items.name, 'manufacturer', manufacturer,
-                               'category', category, 'text', text_columns, 'latitude', latitude, 'longitude', longitude),
-            attach_items.category_separator, attach_items.draft_rows);
-
-    select string_agg(aisle._text_of(target, c, 'i'), ', ') into details from unnest(text_columns) c;
-    execute format(
-        'create view aisle._items with (security_invoker = true) as
-         select i.%1$I::%2$s as id, i.%1$I::text as item_id, %3$s as name, %4$s as manufacturer, %5$s as category,
-                %6$s as details, (%8$s)::float8 as latitude, (%9$s)::float8 as longitude
-         from %7$s i
-         where i.%1$I is not null',
-        id_column, id_type, aisle._text_of(target, attach_items.name, 'i'),
-        aisle._text_of(target, manufacturer, 'i'),
-        format('nullif(%s, %L)', aisle._text_of(target, category, 'i'), ''),
-        case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
-        target,
-        coalesce(replace(degrees, '$', 'i.' || quote_ident(latitude)), 'null'),
-        coalesce(replace(degrees, '$', 'i.' || quote_ident(longitude)), 'null'));
-    perform aisle._copy_grants('aisle._attachments', 'aisle._items');
-
-    if not has_triggers then
-        return format('Attached %s. It is a view or a foreign table and has no triggers: a worker finds changes by comparing, `aisle embed` at once.', target);
+    insert into aisle._attachments (kind, declaration, relation, id_type, columns, category_separator, draft_rows, looks_up)
+    values ('items', declaration, target, id_type, columns, category_separator, draft_rows,
+            coalesce(eligible, group_column) is not null or query is not null);
+    perform aisle._create_items_view(target, id_type, columns, eligible, group_column, unlabelled);
+    update aisle._attachments a
+    set reads = array(select b.relation from aisle._base_tables('aisle._items') b),
+        eligible_share = aisle._eligible_share()
+    where a.kind = 'items';
+    if has_triggers then
+        perform aisle._create_item_triggers(target, kind = 'p', columns, draft_rows);
+    else
+        said := aisle._create_watches('items', target, target, columns ->> 'id', '{}', watch);
     end if;
-    perform aisle._create_item_triggers(
-        target, kind = 'p', (select a.columns from aisle._attachments a where a.kind = 'items'), draft_rows);
-    return format('Attached %s.', target);
+    return format('Attached %s.%s%s', coalesce(relation, 'the items of the query'), said, aisle._item_evidence());
 end
 $function$;
 
-comment on function aisle.attach_items(text, text, text, text, text, text[], text, integer, text, text) is
-    'Points Aisle at the shop''s table of products. text_columns: further texts that models read, such as specifications. '
-    'draft_rows: statements of up to so many rows get draft vectors in their own transaction. latitude, longitude: where the item '
-    'is, in degrees; the recommender reads it.';
+comment on function aisle.attach_items(
+    text, text, text, text, text, text[], text, integer, text, text, text, jsonb, text, text, jsonb, text[], boolean) is
+    'Points Aisle at the shop''s products: a table (relation), or a query over several. name, manufacturer, category: a column, or an '
+    'expression. text_columns: further texts that models read, such as specifications. draft_rows: statements of up to so many rows '
+    'get draft vectors in their own transaction. latitude, longitude: where the item is, in degrees; the recommender reads it. '
+    'eligible: a condition that an item must meet to be answered. group_column: where items are variants, what they are variants of. '
+    'watch: for a table of the query, the query for the ids that its row r touches. unlabelled: categories that stand for none.';

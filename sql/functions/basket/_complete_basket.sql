@@ -13,6 +13,12 @@ as $function$
 #variable_conflict use_variable
 declare
     cart @vector@.vector;
+    checks constant boolean := not gone_too and exists (select from aisle._attachments a where a.kind = 'items') or aisle._hides_items();
+    asked integer := k;
+    ids text[];
+    scores double precision[];
+    near bigint;
+    answerable text[];
     known constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
 begin
     if k is null or k < 1 then
@@ -34,7 +40,11 @@ begin
             limit k;
         return;
     end if;
-    return query execute format(
+    if checks then
+        asked := aisle._candidates_for(k);
+    end if;
+    loop
+        execute format(
         'with bought_with as materialized (
              select c.item_id, sum(c.cosine) as cosine
              from aisle.%1$I b, unnest(b.companions, b.cosines) c (item_id, cosine)
@@ -54,23 +64,29 @@ begin
              union select n.item_id from near n
              union select l.item_id from likely l
          ), scored as (
-             select c.item_id, -(b.completion operator(@vector@.<#>) $1) + $6 * ln(coalesce(w.cosine, 0) + $10)
+             select c.item_id, -(b.completion operator(@vector@.<#>) $1) + $6 * ln(coalesce(w.cosine, 0) + $8)
                     + coalesce(ln(l.probability / (b.popularity + $7)), 0) as score
              from candidates c
              join aisle.%1$I b on b.item_id = c.item_id
              left join bought_with w on w.item_id = c.item_id
              left join likely l on l.item_id = c.item_id
          )
-         select (row_number() over (order by s.score desc, s.item_id))::integer, s.item_id, s.score
-         from scored s
-         where not $9 or s.item_id = any ((
-             select aisle._existing_items(array(select s.item_id from scored s order by s.score desc, s.item_id), $8))::text[])
-         order by 1
-         limit $8',
+         select array_agg(s.item_id order by s.score desc, s.item_id), array_agg(s.score order by s.score desc, s.item_id),
+                (select count(*) from near)
+         from scored s',
         'basket_items_' || model_id, @vector@.vector_dims(cart))
-    using cart, item_ids, k::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
-          (known ->> 'rarest')::double precision, k,
-          not gone_too and exists (select from aisle._attachments a where a.kind = 'items') or aisle._hides_items(),
-          (known -> 'bounds' ->> 'cosine')::double precision;
+        into ids, scores, near
+        using cart, item_ids, asked::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
+              (known ->> 'rarest')::double precision, (known -> 'bounds' ->> 'cosine')::double precision;
+        answerable := case when checks then aisle._answerable(ids, k, item_ids) else ids[:k] end;
+        exit when cardinality(answerable) >= k or near < asked::bigint + 100;
+        asked := least(asked::bigint * 8, 2147483000);
+    end loop;
+    return query
+        select (row_number() over (order by s.place))::integer, s.item_id, s.score
+        from unnest(ids, scores) with ordinality s (item_id, score, place)
+        where s.item_id = any (answerable)
+        order by s.place
+        limit k;
 end
 $function$;

@@ -7,10 +7,10 @@ as $function$
 #variable_conflict use_variable
 declare
     model constant integer := aisle._live_model('basket');
-    asked integer := k;
+    asked integer := aisle._candidates_for(k);
     ids text[];
     scores double precision[];
-    existing text[];
+    answerable text[];
 begin
     if aisle._hides_items() and not exists (select from aisle._read_items(array[item])) then
         return;
@@ -19,14 +19,14 @@ begin
         select array_agg(n.item_id order by n.rank), array_agg(n.score order by n.rank) into ids, scores
         from aisle._nearest_items(
             model, (select b.co_purchase from aisle.basket_items b where b.model_id = model and b.item_id = item),
-            asked, item, 'basket_items', 'co_purchase') n;
-        existing := aisle._existing_items(ids, k);
-        exit when coalesce(cardinality(existing), 0) >= k or coalesce(cardinality(ids), 0) < asked;
+            asked, item, 'basket_items', 'co_purchase', looks_up => false) n;
+        answerable := aisle._answerable(ids, k, array[item]);
+        exit when coalesce(cardinality(answerable), 0) >= k or coalesce(cardinality(ids), 0) < asked;
         asked := least(10 * asked::bigint, 2147483647);
     end loop;
     return query select (row_number() over (order by n.place))::integer, n.item_id, n.score
                  from unnest(ids, scores) with ordinality n (item_id, score, place)
-                 where n.item_id = any (existing)
+                 where n.item_id = any (answerable)
                  order by n.place
                  limit k;
 end

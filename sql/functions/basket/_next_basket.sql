@@ -3,7 +3,8 @@
 -- is measured on.
 --
 --   candidates  = what the customer bought ∪ what neighbours bought next ∪ what is nearest to the customer's state,
---                 without items that are gone from the attached table (when measuring: that policies hide from the caller)
+--                 without items that are gone from the attached table or not eligible (when measuring: that policies hide from the
+--                 caller); where items may not be eligible, also what is popular, so that there are k
 --   taste       = the customer's long-term vector: the sum of the products' vectors, each weighted by how often and how
 --                 recently the customer bought it, at length 1
 --   score       = a weighted sum of features of customer and product; products bought before and new ones have their own weights
@@ -28,8 +29,11 @@ declare
     rarest constant double precision := parameters -> 'rarest';
     checks constant boolean := as_of is null and exists (select from aisle._attachments a where a.kind = 'items')
                                or aisle._hides_items();
+    looks_up constant boolean := checks and aisle._looks_up_items();
+    nearest constant integer := parameters -> 'nearest';
     history record;
     orders integer;
+    popular text[] := '{}';
     size double precision;
     state @vector@.vector;
     near_state text[];
@@ -39,15 +43,16 @@ begin
     end if;
     history := aisle._read_orders(user_id, as_of);
     orders := (select max(a) + 1 from unnest(history.ago) a);
+    if orders is null or looks_up then
+        popular := aisle._popular_products(model_id, coalesce(k, round((parameters ->> 'size')::float8)::integer), checks);
+    end if;
     if orders is null then
         return query
             select (row_number() over (order by p.popularity desc, p.item_id))::integer, p.item_id,
                    ln(p.popularity / (1 - p.popularity)), p.popularity, false
             from (select b.item_id, least(greatest(b.popularity, rarest / 2), .999999) as popularity
                   from aisle.basket_items b
-                  where b.model_id = model_id and (not checks or aisle._existing_items(array[b.item_id], 1) <> '{}')
-                  order by b.popularity desc, b.item_id
-                  limit coalesce(k, round((parameters ->> 'size')::float8)::integer)) p;
+                  where b.model_id = model_id and b.item_id = any (popular)) p;
         return;
     end if;
     select * into again from jsonb_to_record(parameters -> 'weights' -> 'bought_before') w (
@@ -60,7 +65,10 @@ begin
     size := cardinality(history.items) / orders::float8;
     state := case when as_of is null then
         (select c.embedding from aisle.customer_vectors c where c.model_id = model_id and c.user_id = user_id) else as_of_state end;
-    near_state := aisle._nearest_products(model_id, state, (parameters ->> 'nearest')::integer);
+    near_state := aisle._nearest_products(model_id, state, case when looks_up then aisle._candidates_for(nearest) else nearest end);
+    if looks_up then
+        near_state := aisle._answerable(near_state, nearest);
+    end if;
     return query
         with own as materialized (
             select h.*, b.taste, b.gap, b.popularity, -(b.embedding operator(@vector@.<#>) state) as logit
@@ -82,8 +90,12 @@ begin
                 case when parameters ->> 'time' = 'days' and as_of is not null then history.now end,
                 case when parameters ->> 'time' = 'numbers' then heldout_of end) n
         ), new as (
-            (select n.item_id from neighbours n order by n.share desc, n.item_id limit (parameters ->> 'nearest')::integer)
-            union select unnest(near_state)
+            (select n.item_id from neighbours n
+             where not looks_up or n.item_id = any ((select aisle._answerable(
+                 array(select n.item_id from neighbours n order by n.share desc, n.item_id), nearest))::text[])
+             order by n.share desc, n.item_id
+             limit nearest)
+            union select unnest(near_state || popular)
             except select o.item_id from own o
         ), candidates as (
             select o.item_id, true as bought_before, o.recency, o.quick, o.ago, o.times, o.since, o.span, o.gap, o.popularity, o.logit
@@ -103,7 +115,8 @@ begin
             left join neighbours n on n.item_id = c.item_id
             -- Without k, all candidates must exist; with k, only those that are returned are looked up, at the end.
             where not checks or k is not null
-                  or c.item_id = any ((select aisle._existing_items(array(select c.item_id from candidates c), null))::text[])
+                  or c.item_id = any ((select aisle._answerable(
+                      array(select c.item_id from candidates c order by c.times desc nulls last, c.item_id), null))::text[])
         ), scored as (
             select x.item_id, x.bought_before,
                    case when x.bought_before then
@@ -132,7 +145,7 @@ begin
                 order by f.expected / (f.place + greatest(f.total, size)) desc, f.place
                 limit 1)
             else not checks or r.item_id = any ((
-                select aisle._existing_items(array(select r.item_id from ranked r order by r.place), k))::text[]) end
+                select aisle._answerable(array(select r.item_id from ranked r order by r.place), k))::text[]) end
         order by r.place
         limit k;
 end

@@ -12,7 +12,7 @@ declare
         where not exists (select from aisle._embedding_jobs j where j.task = task and j.id = g.id)
           and not exists (
               select from aisle._changes c
-              where c.topic = kind and (g.id = any (c.ids) or c.ids = '{}') or kind = 'orders' and c.topic = 'lines'));
+              where c.topic = kind and (g.id = any (c.ids) or c.ids = '{}') or c.topic in (select w.topic from aisle._watches w where w.kind = kind)));
     forgotten bigint;
 begin
     execute format('select count(distinct v.%1$I) from aisle.%2$I v where v.%1$I = any ($1)', followed.key_column, followed.row_vectors)

@@ -19,7 +19,7 @@ begin
       and not exists (select from aisle._embedding_jobs j where j.task = task and j.id = r.id)
       and not exists (
           select from aisle._changes c
-          where c.topic = kind and (r.id = any (c.ids) or c.ids = '{}') or kind = 'orders' and c.topic = 'lines')
+          where c.topic = kind and (r.id = any (c.ids) or c.ids = '{}') or c.topic in (select w.topic from aisle._watches w where w.kind = kind))
     order by r.id
     on conflict do nothing;
     get diagnostics queued = row_count;

@@ -1,7 +1,7 @@
 -- The k items whose vectors have the largest inner product with a user's vector: in one category and all below it if a category is named,
 -- and without the excluded items. A function of the generation's own searches the index (aisle._create_search). Few candidates are
--- compared one by one: an index scan that has to skip most of what it finds takes longer, and may end before it has k. Where policies
--- hide items from the caller, all candidates are compared one by one, and looked up in that order until there are k.
+-- compared one by one: an index scan that has to skip most of what it finds takes longer, and may end before it has k. Where not every
+-- item may be answered, it looks up the best, and searches for more until it has k.
 create or replace function aisle._nearest_factors(model_id integer, query @vector@.vector, k integer, category text, excluded text[])
 returns table (item_id text, score double precision)
 language plpgsql stable parallel safe
@@ -9,13 +9,15 @@ as $function$
 declare
     exact_below constant integer := 20000;  -- candidates, which take about 10 ms
     partition constant text := 'item_factors_' || model_id;
-    hides constant boolean := aisle._hides_items();
-    is_exact boolean := hides;
+    looks_up constant boolean := aisle._looks_up_items();
+    asked integer := case when looks_up then aisle._candidates_for(k) else k end;
+    is_exact boolean := false;
     first_key text;
     last_key text;
     of_category text := '';
     ids text[];
     scores double precision[];
+    answerable text[];
 begin
     if category is not null then
         first_key := category || (
@@ -25,30 +27,30 @@ begin
         execute format('select count(*) < %s from (select from aisle.%I f where true %s limit %1$s) c',
                        exact_below, partition, replace(replace(of_category, '$4', '$1'), '$5', '$2'))
         into is_exact using first_key, last_key;
-        is_exact := is_exact or hides;
     end if;
-    if not is_exact then
-        execute 'select * from aisle._nearest_factors_' || model_id || '($1, $2, $3, $4, $5)'
-        into ids, scores using query, k, excluded, first_key, last_key;
-        is_exact := coalesce(cardinality(ids), 0) < k;  -- the index found no more, but it is approximate: there may be some
-        if not is_exact then
-            return query select * from unnest(ids, scores);
-            return;
+    loop
+        if is_exact then
+            execute format(
+                'select array_agg(n.item_id order by n.distance, n.item_id), array_agg(-n.distance order by n.distance, n.item_id)
+                 from (select f.item_id, f.embedding operator(@vector@.<#>) $1 as distance
+                       from aisle.%I f
+                       where f.item_id <> all ($2) %s
+                       order by 2, 1
+                       limit $3) n', partition, of_category)
+            into ids, scores using query, excluded, asked, first_key, last_key;
+        else
+            execute 'select * from aisle._nearest_factors_' || model_id || '($1, $2, $3, $4, $5)'
+            into ids, scores using query, asked, excluded, first_key, last_key;
         end if;
-    end if;
-    return query execute format(
-        'select n.item_id, -n.distance
-         from (select f.item_id, f.embedding operator(@vector@.<#>) $1 as distance
-               from aisle.%I f
-               where f.item_id <> all ($2) %s
-               order by 2, 1
-               %s) n
-         %s
-         order by n.distance, n.item_id
-         limit $3',
-        partition, of_category,
-        case when hides then 'offset 0' else 'limit $3' end,  -- sorts before it looks up
-        case when hides then 'where exists (select from aisle._read_items(array[n.item_id]))' end)
-    using query, excluded, k, first_key, last_key;
+        answerable := case when looks_up then aisle._answerable(ids, k, excluded) else ids end;
+        exit when cardinality(answerable) >= k or is_exact and coalesce(cardinality(ids), 0) < asked;
+        -- The index is approximate: where it finds no more, there may be some. And past some thousands, comparing all is faster.
+        is_exact := is_exact or coalesce(cardinality(ids), 0) < asked or asked > 2000;
+        asked := case when looks_up then least(asked::bigint * 8, 2147483647) else k end;
+    end loop;
+    return query
+        select n.item_id, n.score from unnest(ids, scores) with ordinality n (item_id, score, place)
+        where not looks_up or n.item_id = any (answerable)
+        order by n.place;
 end
 $function$;

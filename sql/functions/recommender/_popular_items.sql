@@ -14,9 +14,11 @@ declare
         as_of, case when source.time_type not in ('smallint', 'integer', 'bigint') then aisle._now() end);
     first_key constant text := category || (
         select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _popular_items.model_id);
+    looks_up constant boolean := aisle._looks_up_items();
     latest text[] := '{}';
     ids text[];
     shares double precision[];
+    answerable text[];
 begin
     if aisle._has_index(source.relation, array[source.columns ->> 'at']) then
         execute format(
@@ -28,11 +30,6 @@ begin
             aisle._before(source, until))
         into latest;
     end if;
-    if aisle._hides_items() then
-        select array_agg(l.item_id) into latest
-        from unnest(latest) l (item_id)
-        join aisle._read_items(array(select distinct l.item_id from unnest(latest) l (item_id))) i on i.item_id = l.item_id;
-    end if;
     select array_agg(p.item_id), array_agg(p.share) into ids, shares
     from (select l.item_id, count(*)::float8 / cardinality(latest) as share
           from unnest(latest) l (item_id)
@@ -41,13 +38,17 @@ begin
             and (category is null or f.category_key >= first_key and f.category_key < first_key || chr(1114111))
           group by l.item_id
           order by 2 desc, 1
-          limit k) p;
-    return query select * from unnest(ids, shares);
-    if coalesce(cardinality(ids), 0) < k then
+          limit case when not looks_up then k end) p;
+    answerable := case when looks_up then aisle._answerable(coalesce(ids, '{}'), k, excluded) else coalesce(ids, '{}') end;
+    return query
+        select p.item_id, p.share from unnest(ids, shares) with ordinality p (item_id, share, place)
+        where not looks_up or p.item_id = any (answerable)
+        order by p.place;
+    if cardinality(answerable) < k then
         return query
             select n.item_id, 0::float8
             from aisle.context_vectors c,
-                 aisle._nearest_factors(_popular_items.model_id, c.embedding, k - coalesce(cardinality(ids), 0), category, excluded || ids) n
+                 aisle._nearest_factors(_popular_items.model_id, c.embedding, k - cardinality(answerable), category, answerable || excluded) n
             where c.model_id = _popular_items.model_id and c.feature = '';
     end if;
 end

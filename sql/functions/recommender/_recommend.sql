@@ -1,5 +1,5 @@
 -- The answer of one generation to recommend, live or not; with `as_of`, from what was known before that moment. It names no item that
--- policies hide from the caller, even if the item is in the user's history.
+-- is not eligible or that policies hide from the caller, even if the item is in the user's history.
 create or replace function aisle._recommend(
     model_id integer, user_id text, k integer, category text, context jsonb, exclude_seen boolean, as_of timestamptz)
 returns table (rank integer, item_id text, score double precision)
@@ -11,6 +11,9 @@ declare
     now constant timestamp := coalesce(as_of, aisle._now()) at time zone coalesce(source.time_zone, current_setting('TimeZone'));
     events record;
     query @vector@.vector;
+    ids text[];
+    scores double precision[];
+    answerable text[];
 begin
     if k is null or k < 1 then
         raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
@@ -27,15 +30,18 @@ begin
             select (row_number() over ())::integer, n.item_id, n.score
             from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n;
     else
+        select array_agg(a.item_id order by a.score desc, a.item_id), array_agg(a.score order by a.score desc, a.item_id) into ids, scores
+        from (select n.item_id, n.score
+              from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n
+              union all
+              select r.item_id, r.score
+              from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r) a;
+        answerable := case when aisle._looks_up_items() then aisle._answerable(ids, k) else ids[:k] end;
         return query
-            select (row_number() over (order by a.score desc, a.item_id))::integer, a.item_id, a.score
-            from (select n.item_id, n.score
-                  from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n
-                  union all
-                  select r.item_id, r.score
-                  from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r
-                  where not (select aisle._hides_items()) or r.item_id in (select i.item_id from aisle._read_items(events.items) i)) a
-            order by 1
+            select (row_number() over (order by a.place))::integer, a.item_id, a.score
+            from unnest(ids, scores) with ordinality a (item_id, score, place)
+            where a.item_id = any (answerable)
+            order by a.place
             limit k;
     end if;
 end

@@ -8,7 +8,7 @@ as $function$
 #variable_conflict use_variable
 begin
     select @vector@.avg(f.embedding), @vector@.avg(f.in_embedding) into embedding, in_embedding
-    from aisle._nearest_items(category_model, text_vector, 10, item_id, hides => false) n
+    from aisle._nearest_items(category_model, text_vector, 10, item_id, looks_up => false) n
     join aisle.item_factors f on f.model_id = recommender and f.item_id = n.item_id and f.origin <> 'draft';
 end
 $function$;

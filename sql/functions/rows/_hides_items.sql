@@ -6,10 +6,11 @@ as $function$
 begin
     return exists (
         select from aisle._attachments a
-        join pg_class c on c.oid = a.relation
+        cross join lateral unnest(a.relation || a.reads) r (relation)
+        join pg_class c on c.oid = r.relation
         where a.kind = 'items' and (
             row_security_active(c.oid)
-            or c.relkind = 'v' and exists (
+            or c.relkind = 'v' and c.relnamespace <> 'aisle'::regnamespace and exists (
                 select from pg_options_to_table(c.reloptions) o
                 where o.option_name = 'security_invoker' and o.option_value::boolean)));
 end

@@ -1,0 +1,37 @@
+-- Writes the query for events, or for lines of orders, where they are more than the columns of a table: a query of the shop's, a condition
+-- which of them count, expressions, or lines of variants. `roles` maps the names of the query's columns to the shop's columns or
+-- expressions; the roles of `lines` are those of the table of lines. item_via: 'TABLE(id → item)' leads from what a line names to the item.
+create or replace function aisle._compose_events(
+    target regclass, query text, roles jsonb, counts text, item_via text, lines regclass default null, line_roles jsonb default '{}')
+returns text
+language plpgsql stable
+as $function$
+declare
+    via constant text[] := regexp_match(item_via, '^\s*(.+?)\s*\(\s*(.+?)\s*(?:→|->)\s*(.+?)\s*\)\s*$');
+    via_table regclass;
+    selected constant text := '(select %s from %s s where %s)';
+    named text := '';
+    composed text;
+begin
+    if item_via is not null then
+        if via is null then
+            raise exception 'item_via % cannot be read.', quote_literal(item_via)
+                using errcode = 'AIS05', hint = 'For example: product_variant(id → product_id)';
+        end if;
+        via_table := aisle._relation_to_attach(via[1], array[via[2], via[3]], triggers => false);
+    end if;
+    select string_agg(format('%s.%I', case when line_roles ? r.role then 'l' else 'e' end, r.role), ', ') into named
+    from (select jsonb_object_keys(roles || line_roles)) r (role)
+    where via is null or r.role <> 'item';
+    composed := format('select %s%s from ', named, case when via is not null then format(', v.%I as item', via[3]) end)
+        || format(selected, aisle._selected(target, roles), coalesce('(' || rtrim(query, e'; \n\t') || ')', target::text),
+                  coalesce('(' || counts || ')', 'true')) || ' e';
+    if lines is not null then
+        composed := composed || ' join ' || format(selected, aisle._selected(lines, line_roles), lines, 'true') || ' l on l."order" = e."order"';
+    end if;
+    if via is not null then
+        composed := composed || format(' join %s v on v.%I = %s.item', via_table, via[2], case when line_roles ? 'item' then 'l' else 'e' end);
+    end if;
+    return composed;
+end
+$function$;

@@ -1,0 +1,39 @@
+-- Creates aisle._items over the table or view with the shop's items: the texts, whatever the columns' types, and whether an item may be
+-- answered at this moment.
+create or replace function aisle._create_items_view(
+    target regclass, id_type text, columns jsonb, eligible text, group_column text, unlabelled text[])
+returns void
+language plpgsql volatile
+as $function$
+declare
+    -- NaN, infinite and huge numbers become null, so that no cast fails, whatever the columns hold.
+    degrees constant text := 'case when $ between -1e-30 and 1e-30 then 0 when $ between -1e9 and 1e9 then $ end';
+    details constant text := (
+        select string_agg(aisle._text_of(target, c, 'i'), ', ') from jsonb_array_elements_text(columns -> 'text') c);
+    category text := format('nullif(%s, '''')', aisle._text_of(target, columns ->> 'category', 'i'));
+begin
+    if unlabelled <> '{}' then
+        category := format('(select v.c from (values (%s)) v (c) where v.c <> all (%L::text[]))', category, unlabelled);
+    end if;
+    perform aisle._execute_in_public(format(
+        'create view aisle._items with (security_invoker = true) as
+         select i.%1$I::%2$s as id, i.%1$I::text as item_id, %3$s as name, %4$s as manufacturer, %5$s as category,
+                %6$s as details, (%8$s)::float8 as latitude, (%9$s)::float8 as longitude, %10$s as is_eligible, %11$s as group_id
+         from %7$s i
+         where i.%1$I is not null',
+        columns ->> 'id', id_type, aisle._text_of(target, columns ->> 'name', 'i'),
+        aisle._text_of(target, columns ->> 'manufacturer', 'i'),
+        category,
+        case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
+        target,
+        coalesce(replace(degrees, '$', 'i.' || quote_ident(columns ->> 'latitude')), 'null'),
+        coalesce(replace(degrees, '$', 'i.' || quote_ident(columns ->> 'longitude')), 'null'),
+        coalesce('(' || eligible || ') is true', 'true'),
+        aisle._text_of(target, group_column, 'i')));
+    perform aisle._copy_grants('aisle._attachments', 'aisle._items');
+exception
+    when syntax_error_or_access_rule_violation then
+        raise exception 'What was declared for items cannot be read: %.', sqlerrm
+            using errcode = 'AIS05', hint = 'eligible is a condition on the columns of the table, such as: active and deleted_at is null';
+end
+$function$;

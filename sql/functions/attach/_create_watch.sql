@@ -1,0 +1,95 @@
+-- Watches a table whose rows decide what items, or orders of customers, are. Creates triggers that log what the query needs of each
+-- changed row: INSERT and DELETE fire once a statement, UPDATE for each row in which a column changed that is read. Values are compared and
+-- logged as their types write them, and nothing else of the shop's is evaluated here (docs/security.md). Returns the topic.
+create or replace function aisle._create_watch(kind text, target regclass, read text[], query text, is_derived boolean) returns text
+language plpgsql volatile
+as $function$
+#variable_conflict use_variable
+declare
+    topic constant text := format('watch_%s_%s', kind, (select count(*) + 1 from aisle._watches w where w.kind = kind));
+    keys constant text[] := array(
+        select a.attname from pg_attribute a
+        where a.attrelid = target and a.attnum > 0 and not a.attisdropped
+          and query ~* format('\mr\.("%1$s"|%1$s\M)', regexp_replace(a.attname, '(\W)', '\\\1', 'g'))
+        order by a.attnum);
+    body constant text := $body$
+        declare
+            ids text[];
+        begin
+            if tg_op = 'TRUNCATE' then
+                perform aisle._enqueue(%1$L, '{}');
+            elsif tg_level = 'ROW' then
+                if tg_op <> 'INSERT' then
+                    ids := array[%2$s];
+                end if;
+                if tg_op <> 'DELETE' and (ids[1] = %5$s) is not true then
+                    ids := ids || %5$s;
+                end if;
+                perform aisle._enqueue(%1$L, ids);
+            else
+                for ids in
+                    select array_agg(k.id)
+                    from (select d.id, row_number() over () as n from (select distinct %3$s as id from changed_rows r) d) k
+                    group by k.n / 100000
+                loop
+                    perform aisle._enqueue(%1$L, ids);
+                end loop;
+            end if;
+            return null;
+        exception when others then
+            raise warning 'Aisle cannot tell what changed in %%: %%. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+                using hint = format('In SQL: select aisle.resume(%%L)', %4$L);
+            return null;
+        end
+        $body$;
+    values_of constant text := 'array[' || (
+        select string_agg(aisle._written(format('$.%I', k)), ', ') from unnest(keys) k) || ']::text';
+    changed text;
+    signature text;
+begin
+    if keys = '{}' then
+        raise exception 'The watch of % names no column of its row: %', target, query
+            using errcode = 'AIS05', hint = 'The row is r. For example: select id from product where type_id = r.id';
+    end if;
+    perform aisle._id_type(target, k) from unnest(keys) k;
+    begin
+        perform aisle._execute_in_public(format(
+            'create view aisle._probe as select w.id::text from %s r cross join lateral (%s) w (id)', target, query));
+        perform aisle._refuse_foreign_code('aisle._probe');
+        drop view aisle._probe;
+        -- A key that its column's type cannot hold, after a change of the type, names no row.
+        perform aisle._execute_in_public(format(
+            'create function aisle._touched_by_%s(key text) returns setof text language sql stable
+             begin atomic
+                 select w.id::text from (select %s offset 0) r cross join lateral (%s) w (id) where w.id is not null;
+             end',
+            topic,
+            (select string_agg(format('(aisle._castable_ids(array[(key::text[])[%s]], %L))[1]::%s as %I',
+                                      c.place, aisle._column_type(target, c.name), aisle._column_type(target, c.name), c.name), ', ')
+             from unnest(keys) with ordinality c (name, place)),
+            query));
+        perform aisle._copy_execute('aisle._resolve_watches'::regproc, format('aisle._touched_by_%s', topic)::regproc);
+    exception when syntax_error_or_access_rule_violation then
+        raise exception 'The watch of % cannot be read: %.', target, sqlerrm
+            using errcode = 'AIS05', hint = 'The row is r. For example: select id from product where type_id = r.id';
+    end;
+    insert into aisle._watches (topic, kind, relation, columns, query, is_derived) values (topic, kind, target, keys, query, is_derived);
+    select string_agg(format('%s is distinct from %s', aisle._written(format('old.%I', c)) || ' collate "C"',
+                             aisle._written(format('new.%I', c)) || ' collate "C"'), ' or ')
+    into changed
+    from (select unnest(read) union select unnest(keys)) c (c)
+    where exists (select from pg_attribute a where a.attrelid = target and a.attname = c and a.attgenerated <> 'v');
+    signature := format('tg_%s__changed', topic);
+    perform aisle._create_trigger_function(
+        signature, format(body, topic, replace(values_of, '$', 'old'), replace(values_of, '$', 'r'), kind,
+                          replace(values_of, '$', 'new')));
+    execute format('create trigger aisle_500_%1$s_update after update on %2$s for each row when (%3$s) execute function aisle.%4$I();
+                    create trigger aisle_500_%1$s_truncate after truncate on %2$s for each statement execute function aisle.%4$I()',
+                   topic, target, changed, signature);
+    execute format('create trigger aisle_500_%1$s_insert after insert on %2$s referencing new table as changed_rows
+                    for each statement execute function aisle.%3$I();
+                    create trigger aisle_500_%1$s_delete after delete on %2$s referencing old table as changed_rows
+                    for each statement execute function aisle.%3$I()', topic, target, signature);
+    return topic;
+end
+$function$;
