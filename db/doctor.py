@@ -139,9 +139,17 @@ def _attachments(connection: Connection) -> list[Finding]:
     with connection.cursor(row_factory=dict_row) as cursor:
         for row in cursor.execute(db.read("queries/attached_relations")).fetchall():
             kind, relation = row["kind"], row["relation"]
-            anew = f"aisle detach {kind}, then attach again, then aisle embed"
-            if not row["is_there"]:
-                findings.append(Finding(kind, f"{relation} or Aisle's view of it is missing", f"aisle detach {kind}"))
+            anew = f"aisle resume {kind}"
+            if row["is_paused"]:
+                findings.append(Finding(kind, "paused", anew))
+            elif not row["is_there"]:
+                remedy = f"aisle detach {kind}" if row["is_gone"] else anew
+                findings.append(Finding(kind, f"{relation} or Aisle's view of it is missing", remedy))
+            elif row["other_table"]:
+                found = f"the declared name is now another table's; the attached one is {row['other_table']}"
+                findings.append(Finding(kind, found, anew))
+            elif row["partition_of"]:
+                findings.append(Finding(kind, f"{relation} has become a partition of {row['partition_of']}", anew))
             elif row["unknown_columns"]:
                 names = ", ".join(row["unknown_columns"])
                 findings.append(Finding(kind, f"{relation} no longer has the column {names}", anew))
@@ -156,10 +164,10 @@ def _attachments(connection: Connection) -> list[Finding]:
             elif row["disabled"]:
                 remedy = " ".join(row["disabled"]) + " Then: aisle embed"
                 findings.append(Finding(kind, f"{relation} has disabled triggers", remedy))
-            elif kind == "interactions" or row["has_triggers"]:
-                findings.append(Finding(kind, str(relation)))
-            else:
+            elif row["is_unwatched"]:
                 findings.append(Finding(kind, f"{relation}, without triggers: workers compare its rows"))
+            else:
+                findings.append(Finding(kind, str(relation)))
     if not findings:
         findings.append(Finding("items", "not attached", "aisle attach items SCHEMA.TABLE --id … --name …"))
     return findings
@@ -182,7 +190,9 @@ def _item_ids(connection: Connection) -> list[Finding]:
 
 
 def _shop_indexes(connection: Connection) -> list[Finding]:
-    rows = connection.execute(db.read("queries/missing_shop_indexes")).fetchall()
+    rows = connection.execute(
+        "select m.statement from aisle._attachments a, aisle._missing_indexes(a.kind) m order by a.kind"
+    ).fetchall()
     return [Finding("shop's index", "without this index, answers read a whole table", row[0]) for row in rows]
 
 

@@ -17,6 +17,8 @@ create table aisle._attachments (
                                           'smallint', 'integer', 'bigint')),  -- the type of an event's time
     time_zone   text,  -- for hours and weekdays of events
     reads       regclass[] not null default '{}',  -- the tables below
+    declared    regclass[] not null default '{}',  -- the tables that have the declared names: `relation`, `lines`
+    numbers     jsonb not null default '{}',       -- of their declared columns, which may be renamed: {"relation": {"title": 2}, …}
     unwatched   regclass[] not null default '{}',  -- those of them whose changes no trigger tells
     looks_up    boolean not null default false,    -- answers look up each item: it may not be eligible, or has a group
     eligible_share real not null default 1 check (eligible_share > 0),  -- how many candidates a search needs, in the main

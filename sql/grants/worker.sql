@@ -9,7 +9,7 @@ grant execute on function
     aisle._read_orders, aisle._before, aisle._tasks_of, aisle._collect_changes, aisle._resolve_watches,
     aisle._column_type, aisle._guard, aisle._refuse_foreign_code, aisle._foreign_code, aisle._has_index,
     aisle._forget_items, aisle._forget_rows, aisle._forget_gone, aisle._enqueue_stale, aisle._enqueue_stale_rows, aisle._compare,
-    aisle._read_rows, aisle._queue_unnoticed, aisle._forget_unnoticed
+    aisle._read_rows, aisle._queue_unnoticed, aisle._forget_unnoticed, aisle.changed
 to ROLE;
 
 -- The queue.

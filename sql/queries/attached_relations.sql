@@ -1,44 +1,60 @@
--- Each attached table or view, with what is wrong with it: triggers that are missing or do not fire as they were created to, columns that
--- triggers name and that are gone, and children whose rows no trigger sees. Views follow a column that is renamed.
+-- Each table or view that is attached or watched, with what is wrong with it: a table that has the declared name now but is not the
+-- attached one, triggers that are missing or do not fire as they were created to, columns that triggers name and that are gone, and
+-- children whose rows no trigger sees. Views follow a column that is renamed.
 with attached as (
-    select a.kind, a.relation, a.columns, array_remove(array[a.relation, a.lines]::oid[], null) as relations
+    select a.kind, a.relation, a.is_paused, a.relation = any (a.unwatched) as is_unwatched, a.declaration,
+           case when a.kind = 'items' then array[a.columns ->> 'id'] else '{}' end as columns, null as topic
     from aisle._attachments a
     union all
-    select a.kind, a.lines, '{}', '{}' from aisle._attachments a where a.lines is not null
+    select w.kind, w.relation, false, false, '{}', w.columns, w.topic from aisle._watches w
+    union all
+    select a.kind, u, false, true, '{}', '{}', null from aisle._attachments a, unnest(a.unwatched) u where u <> a.relation
 ), created (kind, relkind, name, enabled) as (
     values ('items', 'r'::"char", 'aisle_500_insert', 'O'::"char"), ('items', 'r', 'aisle_500_delete', 'O'),
            ('items', 'r', 'aisle_500_update', 'A'), ('items', 'r', 'aisle_500_truncate', 'A'), ('items', 'r', 'aisle_500_row', 'R'),
            ('items', 'p', 'aisle_500_update', 'A'), ('items', 'p', 'aisle_500_truncate', 'A'), ('items', 'p', 'aisle_500_row', 'A'),
-           ('orders', 'r', 'aisle_500_orders_insert', 'O'), ('orders', 'r', 'aisle_500_orders_update', 'O'),
-           ('orders', 'r', 'aisle_500_orders_delete', 'O'), ('orders', 'r', 'aisle_500_orders_truncate', 'O'),
-           ('orders', 'p', 'aisle_500_orders_insert', 'O'), ('orders', 'p', 'aisle_500_orders_update', 'O'),
-           ('orders', 'p', 'aisle_500_orders_delete', 'O'), ('orders', 'p', 'aisle_500_orders_truncate', 'O')
+           ('watch', 'r', 'aisle_500_%s_insert', 'O'), ('watch', 'r', 'aisle_500_%s_update', 'O'),
+           ('watch', 'r', 'aisle_500_%s_delete', 'O'), ('watch', 'r', 'aisle_500_%s_truncate', 'O'),
+           ('watch', 'p', 'aisle_500_%s_insert', 'O'), ('watch', 'p', 'aisle_500_%s_update', 'O'),
+           ('watch', 'p', 'aisle_500_%s_delete', 'O'), ('watch', 'p', 'aisle_500_%s_truncate', 'O')
+), wanted as (
+    select a.relation, a.topic, replace(w.name, '%s', coalesce(a.topic, '')) as name, w.enabled
+    from attached a
+    join pg_class c on c.oid = a.relation
+    join created w on w.relkind = c.relkind and w.kind = case when a.topic is not null then 'watch' else a.kind end
 )
-select a.kind, a.relation::text as relation,
+select a.kind, case when c.relnamespace = 'aisle'::regnamespace then 'the query of the ' || a.kind else a.relation::text end as relation,
+       a.is_paused,
        c.oid is not null and to_regclass('aisle._' || a.kind) is not null as is_there,
-       c.relkind in ('r', 'p') as has_triggers,
-       array(select w.name from created w
-             where w.kind = a.kind and w.relkind = c.relkind
+       c.oid is null and not exists (
+           select from aisle._attachments o
+           where o.kind = a.kind and aisle._relation_named(o.declaration ->> 'relation') is not null) as is_gone,
+       a.is_unwatched,
+       (select d.relation::text
+        from aisle._attachments o, unnest(o.declared) with ordinality d (relation, place)
+        where o.kind = a.kind and a.topic is null and not a.is_paused
+          and aisle._relation_named(o.declaration ->> case d.place when 1 then 'relation' else 'lines' end) <> d.relation
+        limit 1) as other_table,
+       (select i.inhparent::regclass::text from pg_inherits i where i.inhrelid = a.relation and c.relispartition) as partition_of,
+       array(select w.name from wanted w
+             where w.relation = a.relation and w.topic is not distinct from a.topic and not a.is_unwatched
                and not exists (select from pg_trigger t where t.tgrelid = a.relation and t.tgname = w.name)
              order by 1) as missing,
        array(select format('alter table %s enable %s trigger %I;', a.relation,
                            case w.enabled when 'A' then 'always' when 'R' then 'replica' end, w.name)
-             from created w
+             from wanted w
              join pg_trigger t on t.tgrelid = a.relation and t.tgname = w.name and t.tgenabled <> w.enabled
-             where w.kind = a.kind and w.relkind = c.relkind
+             where w.relation = a.relation and w.topic is not distinct from a.topic
              order by 1) as disabled,
-       array(select name
-             from jsonb_each(a.columns) named
-             cross join lateral jsonb_array_elements_text(
-                 case jsonb_typeof(named.value) when 'array' then named.value else jsonb_build_array(named.value) end) name
-             where name is not null and (a.kind = 'orders' or a.kind = 'items' and named.key = 'id') and not exists (
+       array(select name from unnest(a.columns) name
+             where name is not null and not exists (
                  select from pg_attribute t
-                 where t.attrelid = any (a.relations) and t.attname = name and t.attnum > 0 and not t.attisdropped)
+                 where t.attrelid = a.relation and t.attname = name and t.attnum > 0 and not t.attisdropped)
              order by 1) as unknown_columns,
        array(select i.inhrelid::regclass::text
              from pg_inherits i
-             where i.inhparent = a.relation and c.relkind = 'r' and a.kind in ('items', 'orders')
+             where i.inhparent = a.relation and c.relkind = 'r' and (a.kind = 'items' or a.topic is not null)
              order by 1) as children
 from attached a
 left join pg_class c on c.oid = a.relation
-order by a.kind, a.relations = '{}'
+order by a.kind, a.topic nulls first, a.relation::text

@@ -1,17 +1,26 @@
--- The rights that a role lacks to use pgvector and to read the attached columns of the shop's tables, as statements that grant them.
-with attached as (
-    select relation, columns from aisle._attachments
-    union all
-    select lines, columns from aisle._attachments where lines is not null
+-- The rights that a role lacks to use pgvector and to read the columns that Aisle reads of the shop's tables, as statements that grant
+-- them. A view of the shop's that runs with its caller's rights needs rights below it, too.
+with sources as (
+    select a.relation, to_regclass('aisle._' || a.kind) as view from aisle._attachments a
 ), read as (
-    select a.relation, t.attname, t.attnum
-    from attached a
-    join pg_attribute t on t.attrelid = a.relation and t.attnum > 0 and not t.attisdropped
-    where exists (
-        select from jsonb_each(a.columns) c
-        where c.value = to_jsonb(t.attname::text) or jsonb_typeof(c.value) = 'array' and c.value ? t.attname::text)
+    select distinct t.attrelid as relation, t.attname, t.attnum
+    from sources s
+    cross join lateral aisle._base_tables(s.view) b
+    join pg_attribute t on t.attrelid = b.relation and t.attname = any (b.columns)
+    where not exists (  -- a view that runs with its owner's rights stands before it
+        select from pg_class v
+        where v.oid = s.relation and v.relkind = 'v' and v.relnamespace <> 'aisle'::regnamespace and not exists (
+            select from pg_options_to_table(v.reloptions) o where o.option_name = 'security_invoker' and o.option_value::boolean))
+    union
+    select t.attrelid, t.attname, t.attnum
+    from sources s
+    join pg_class v on v.oid = s.relation and v.relkind = 'v' and v.relnamespace <> 'aisle'::regnamespace
+    join pg_rewrite w on w.ev_class = s.view
+    join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
+                    and d.refclassid = 'pg_class'::regclass and d.refobjid = v.oid
+    join pg_attribute t on t.attrelid = v.oid and t.attnum = d.refobjsubid and t.attnum > 0
 ), unreadable as (
-    select distinct relation, attname, attnum from read where not has_column_privilege(%(role)s, relation, attnum, 'select')
+    select relation, attname, attnum from read where not has_column_privilege(%(role)s, relation, attnum, 'select')
 )
 select format('grant usage on schema %%I to %%I;', n.nspname, %(role)s)
 from pg_extension e

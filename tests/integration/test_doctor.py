@@ -109,8 +109,8 @@ def test_the_schema_is_missing_or_of_another_version(empty_url: str, healthy: Sh
     ("harm", "check", "words"),
     [
         ("drop trigger aisle_500_update on shop.products", "items", "aisle_500_update"),
-        ("drop trigger aisle_500_orders_insert on shop.orders", "orders", "shop.orders lacks"),
-        ("drop trigger aisle_500_orders_delete on shop.lines", "orders", "shop.lines lacks"),
+        ("drop trigger aisle_500_watch_orders_1_insert on shop.orders", "orders", "shop.orders lacks"),
+        ("drop trigger aisle_500_watch_orders_2_delete on shop.lines", "orders", "shop.lines lacks"),
         ("drop table shop.products cascade", "items", "is missing"),
         ("drop view aisle._interactions", "interactions", "is missing"),
         ("alter table shop.products rename id to number", "items", "has the column id"),
@@ -124,8 +124,9 @@ def test_an_attachment_that_is_broken(healthy: Shop, findings: Findings, harm: s
     found = problem(findings)
     assert found.check == check
     assert words in found.found
-    assert str(found.remedy).startswith(f"aisle detach {check}")
-    healthy.execute("select aisle.detach(%s)", [check])
+    step = "detach" if "drop table" in harm or "inherits" in harm else "resume"
+    assert str(found.remedy).startswith(f"aisle {step} {check}")
+    healthy.execute(f"select aisle.{step}(%s)", [check])
     assert problems(findings()) == []
 
 
@@ -142,7 +143,7 @@ def test_a_renamed_column_that_views_follow_is_no_harm(healthy: Shop, findings: 
         "alter table shop.products disable trigger aisle_500_insert",
         "alter table shop.products disable trigger all",
         "alter table shop.products enable trigger aisle_500_row",
-        "alter table shop.lines disable trigger aisle_500_orders_insert",
+        "alter table shop.lines disable trigger aisle_500_watch_orders_2_insert",
     ],
 )
 def test_a_trigger_that_is_switched_off(healthy: Shop, findings: Findings, harm: str) -> None:
@@ -159,13 +160,23 @@ def test_a_partitioned_table_has_other_triggers(shop: Shop, findings: Findings) 
     assert [f for f in findings() if f.check == "items"] == [Finding("items", "shop.products")]
 
 
-def test_a_view_has_no_triggers(shop: Shop, findings: Findings) -> None:
+def test_a_materialized_view_has_no_triggers(shop: Shop, findings: Findings) -> None:
     shop.create()
-    shop.execute("create view shop.shown as table shop.products")
+    shop.execute("create materialized view shop.shown as table shop.products")
     shop.attach("shop.shown")
     (items,) = (f for f in findings() if f.check == "items")
     assert items.remedy is None
     assert "workers compare" in items.found
+
+
+def test_the_tables_below_a_view_have_triggers(shop: Shop, findings: Findings) -> None:
+    shop.create()
+    shop.execute("create view shop.shown as table shop.products")
+    shop.attach("shop.shown")
+    assert [f for f in findings() if f.check == "items"] == [Finding("items", "shop.shown"), Finding("items", "shop.products")]
+    shop.execute("drop trigger aisle_500_watch_items_1_insert on shop.products")
+    (found,) = (f for f in problems(findings()) if f.check == "items")
+    assert found.found == "shop.products lacks triggers: aisle_500_watch_items_1_insert"
 
 
 def test_nothing_is_attached_and_no_model_is_live(connection: Connection, findings: Findings) -> None:

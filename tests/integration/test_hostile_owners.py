@@ -356,7 +356,7 @@ def test_an_administrator_cannot_point_attachments_at_another_table(
     grants.grant(shop.connection, "admin", admin.info.user)
     for statement in (
         "update aisle._attachments set relation = 'shop.secrets', columns = columns || '{\"user\": \"secret\"}'",
-        "insert into aisle._attachments select 'items', relation from aisle._attachments",
+        "insert into aisle._attachments select 'items', '{}', relation from aisle._attachments",
         "delete from aisle._attachments",
         "truncate aisle._attachments",
     ):

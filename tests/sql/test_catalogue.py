@@ -15,7 +15,8 @@ READ = {
     "complete_basket",
 }  # fmt: skip
 ADMINISTER = {
-    "attach_items", "attach_interactions", "attach_orders", "detach", "deploy", "rollback", "prune", "requeue_failures",
+    "attach_items", "attach_interactions", "attach_orders", "detach", "pause", "resume", "changed", "deploy", "rollback",
+    "prune", "requeue_failures",
 }  # fmt: skip
 VIEWS = {
     "status", "models", "deployments", "freshness", "warnings", "failures", "experiments", "confusion",
@@ -75,7 +76,7 @@ def test_read_functions_are_stable_and_parallel_safe(functions: list[Any]) -> No
 def test_only_functions_of_their_arguments_alone_are_immutable(functions: list[Any]) -> None:
     assert {f.name for f in functions if f.volatility == "i"} == {
         "_content_hash", "_words", "_ngrams", "_factor_hash", "_castable_ids",
-        "_is_liked_rating", "_further", "_written", "_inner_product", "_cosine",
+        "_is_liked_rating", "_further", "_written", "_inner_product", "_cosine", "_declaration",
     }  # fmt: skip
 
 

@@ -39,13 +39,14 @@ WRITTEN_BY_WORKERS = {
     "customer_vectors", "_item_predictions", "_comparisons",
 }  # fmt: skip
 READ_BY_WORKERS = WRITTEN_BY_WORKERS | {
-    "alembic_version", "_attachments", "_tasks", "_models", "_model_files", "_model_file_chunks", "_deployments",
+    "alembic_version", "_attachments", "_watches", "_tasks", "_models", "_model_files", "_model_file_chunks", "_deployments",
     "_row_vectors",
     "category_vectors", "ngram_vectors", "basket_items", "_live_models", "freshness", "failures", "warnings", "status",
     "_items", "_interactions", "_orders", "_customers",
 }  # fmt: skip
 ADMINISTER = {
-    "attach_items", "attach_interactions", "attach_orders", "detach", "deploy", "rollback", "requeue_failures",
+    "attach_items", "attach_interactions", "attach_orders", "detach", "pause", "resume", "deploy", "rollback",
+    "requeue_failures",
 }  # fmt: skip
 # Where no function or operator of the catalogue is of just these types, so that one in another schema on the path wins.
 OVERLOADS = {
@@ -252,14 +253,14 @@ def test_an_administrator_may_use_all_of_ours(full: Shop, granted: Callable[...,
     for relation in objects(full.connection, RELATIONS):
         if relation.kind != "S":
             assert allowed(admin, relation) >= columns(relation), relation.name
-        if relation.name in ("_attachments", "_tasks", "alembic_version", "_training_lock"):
+        if relation.name in ("_attachments", "_watches", "_tasks", "alembic_version", "_training_lock"):
             assert allowed(admin, relation) == columns(relation), "These change by functions and migrations alone."
         elif relation.kind in "rp":
             assert allowed(admin, relation) >= {"insert", "update", "delete", "truncate"}, relation.name
     callable_ = callable_functions(admin)
     assert {f.name for f in objects(full.connection, FUNCTIONS)} - callable_ == {
-        "tg_items__delete", "tg_items__insert", "tg_items__row", "tg_items__truncate", "tg_orders__changed",
-        "tg_tasks__changed",
+        "tg_items__delete", "tg_items__insert", "tg_items__row", "tg_items__truncate", "tg_tasks__changed",
+        "tg_watch_orders_1__changed",
     }, "They run as their owner, on whatever table they are a trigger of."  # fmt: skip
     triggers = compose.SQL(
         "create trigger mine before insert on {} execute function suppress_redundant_updates_trigger()"

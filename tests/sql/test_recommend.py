@@ -251,7 +251,7 @@ def test_an_index_that_keeps_no_order_is_none(visits: Shop) -> None:
     )
     visits.execute("insert into shop.visits select 'zoe', 4, now(), repeat('x', 1000) from generate_series(1, 10000)")
     assert list(recommend(visits, "bob", k=1)) == [2]
-    (missing,), *others = visits.execute(db.read("queries/missing_shop_indexes")).fetchall()
+    (missing,), *others = visits.execute("select statement from aisle._missing_indexes('interactions')").fetchall()
     assert missing == "create index concurrently on shop.visits (seen_at);"
     assert not others
 

@@ -15,8 +15,9 @@ begin
             using errcode = 'AIS03', hint = format('Detach them first: aisle detach %s', kind);
     end if;
     select string_agg(k.name, ', ' order by k.name) into changed
-    from unnest(array['name', 'manufacturer', 'category', 'text_columns', 'categories', 'category_separator']) k (name)
-    where attached.declaration -> k.name is distinct from declaration -> k.name;
+    from (select jsonb_object_keys(attached.declaration || declaration)) k (name)
+    where k.name <> all (array['relation', 'id', 'query', 'watch', 'eligible', 'group_column', 'unlabelled', 'draft_rows', 'latitude', 'longitude'])
+      and attached.declaration -> k.name is distinct from declaration -> k.name;
     if kind = 'items' and attached.kind is not null and changed is not null and not accept_changes
        and exists (select from aisle._live_models) then
         raise exception 'The live models learned from another make-up of the items; this differs in: %.', changed

@@ -4,7 +4,7 @@
 create or replace function aisle._compose_events(
     target regclass, query text, roles jsonb, counts text, item_via text, lines regclass default null, line_roles jsonb default '{}')
 returns text
-language plpgsql stable
+language plpgsql volatile
 as $function$
 declare
     via constant text[] := regexp_match(item_via, '^\s*(.+?)\s*\(\s*(.+?)\s*(?:→|->)\s*(.+?)\s*\)\s*$');
@@ -12,6 +12,7 @@ declare
     selected constant text := '(select %s from %s s where %s)';
     named text := '';
     composed text;
+    written text := target;
 begin
     if item_via is not null then
         if via is null then
@@ -20,18 +21,24 @@ begin
         end if;
         via_table := aisle._relation_to_attach(via[1], array[via[2], via[3]], triggers => false);
     end if;
+    if query is not null then
+        query := aisle._qualified_query(query, 'events');
+        execute format('create view aisle._query as %s', query);
+        target := 'aisle._query'::regclass;
+        written := format('(%s)', query);
+    end if;
     select string_agg(format('%s.%I', case when line_roles ? r.role then 'l' else 'e' end, r.role), ', ') into named
     from (select jsonb_object_keys(roles || line_roles)) r (role)
     where via is null or r.role <> 'item';
     composed := format('select %s%s from ', named, case when via is not null then format(', v.%I as item', via[3]) end)
-        || format(selected, aisle._selected(target, roles), coalesce('(' || rtrim(query, e'; \n\t') || ')', target::text),
-                  coalesce('(' || counts || ')', 'true')) || ' e';
+        || format(selected, aisle._selected(target, roles), written, coalesce(aisle._qualified(target, counts, 'counts'), 'true')) || ' e';
     if lines is not null then
         composed := composed || ' join ' || format(selected, aisle._selected(lines, line_roles), lines, 'true') || ' l on l."order" = e."order"';
     end if;
     if via is not null then
         composed := composed || format(' join %s v on v.%I = %s.item', via_table, via[2], case when line_roles ? 'item' then 'l' else 'e' end);
     end if;
+    drop view if exists aisle._query;
     return composed;
 end
 $function$;

@@ -15,7 +15,7 @@ begin
     if unlabelled <> '{}' then
         category := format('(select v.c from (values (%s)) v (c) where v.c <> all (%L::text[]))', category, unlabelled);
     end if;
-    perform aisle._execute_in_public(format(
+    execute format(
         'create view aisle._items with (security_invoker = true) as
          select i.%1$I::%2$s as id, i.%1$I::text as item_id, %3$s as name, %4$s as manufacturer, %5$s as category,
                 %6$s as details, (%8$s)::float8 as latitude, (%9$s)::float8 as longitude, %10$s as is_eligible, %11$s as group_id
@@ -28,12 +28,8 @@ begin
         target,
         coalesce(replace(degrees, '$', 'i.' || quote_ident(columns ->> 'latitude')), 'null'),
         coalesce(replace(degrees, '$', 'i.' || quote_ident(columns ->> 'longitude')), 'null'),
-        coalesce('(' || eligible || ') is true', 'true'),
-        aisle._text_of(target, group_column, 'i')));
+        coalesce(aisle._qualified(target, eligible, 'eligible') || ' is true', 'true'),
+        aisle._text_of(target, group_column, 'i'));
     perform aisle._copy_grants('aisle._attachments', 'aisle._items');
-exception
-    when syntax_error_or_access_rule_violation then
-        raise exception 'What was declared for items cannot be read: %.', sqlerrm
-            using errcode = 'AIS05', hint = 'eligible is a condition on the columns of the table, such as: active and deleted_at is null';
 end
 $function$;

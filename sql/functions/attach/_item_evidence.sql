@@ -16,7 +16,7 @@ begin
     if items = 0 then
         return '';
     end if;
-    if attached.declaration ?| array['category', 'categories'] and labelled < items then
+    if labelled between 1 and items - 1 then
         said := said || format(e'\n%s of %s items have a category.', to_char(labelled, 'FM999,999,999'), to_char(items, 'FM999,999,999'));
     end if;
     if attached.declaration ? 'eligible' then

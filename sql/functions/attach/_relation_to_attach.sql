@@ -8,10 +8,7 @@ declare
     missing text;
     children text;
 begin
-    begin
-        target := to_regclass(case when cardinality(parse_ident(relation)) = 1 then 'public.' else '' end || relation);
-    exception when invalid_parameter_value then  -- it is no name of a relation
-    end;
+    target := aisle._relation_named(relation);
     if target is null then
         raise exception 'There is no relation %.', relation
             using errcode = 'AIS04', hint = 'Name it as SCHEMA.TABLE; put names with capitals or signs in double quotes.';

@@ -21,7 +21,7 @@ begin
             relation, array(select r.value from jsonb_each_text(roles) r where not aisle._is_expression(target, r.value)));
     end if;
     roles := jsonb_strip_nulls(roles || jsonb_build_object('group_id', group_column));
-    target := aisle._create_source('items', target, query, roles, eligible);
+    target := aisle._create_source('items', target, aisle._qualified_query(query, 'items'), roles, 'id', eligible);
     columns := jsonb_build_object('text', (
                    select coalesce(jsonb_agg(r.key order by length(r.key), r.key), '[]') from jsonb_each(roles) r where r.key ~ '^text_'))
                || (select jsonb_object_agg(r.key, r.key) from jsonb_each(roles) r where r.key !~ '^text_|^group_id$');

@@ -13,7 +13,7 @@ begin atomic
         values (orders::text, 'select r.' || quote_ident(customer)),
                (lines::text, 'select e.' || quote_ident(customer) || ' from ' || orders::text
                              || ' e where e.' || quote_ident(order_id) || ' = r.' || quote_ident(line_order)),
-               (to_regclass(case when v.parts[1] !~ '\.' then 'public.' else '' end || v.parts[1])::text,
+               (aisle._relation_named(v.parts[1])::text,
                 'select e.' || quote_ident(customer) || ' from ' || orders::text || ' e' || coalesce(
                     ' join ' || lines::text || ' l on l.' || quote_ident(line_order) || ' = e.' || quote_ident(order_id)
                     || ' where l.' || quote_ident(item_id) || ' = r.' || quote_ident(v.parts[2]),

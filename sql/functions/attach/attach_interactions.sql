@@ -93,8 +93,7 @@ begin
         target, format(years, at, time_type));
     perform aisle._copy_grants('aisle._attachments', 'aisle._interactions');
 
-    update aisle._attachments a
-    set reads = array(select b.relation from aisle._base_tables('aisle._interactions') b) where a.kind = 'interactions';
+    perform aisle._note_tables('interactions');
     return concat(format('Attached %s.', coalesce(relation, 'the interactions of the query')),
                   case when time_type = 'timestamp without time zone' then
                       format(e'\nIts times are read as those of %s; if they are another zone''s, detach it, and attach it with that.', time_zone) end,

@@ -84,10 +84,8 @@ begin
     values ('items', declaration, target, id_type, columns, category_separator, draft_rows,
             coalesce(eligible, group_column) is not null or query is not null);
     perform aisle._create_items_view(target, id_type, columns, eligible, group_column, unlabelled);
-    update aisle._attachments a
-    set reads = array(select b.relation from aisle._base_tables('aisle._items') b),
-        eligible_share = aisle._eligible_share()
-    where a.kind = 'items';
+    perform aisle._note_tables('items');
+    update aisle._attachments a set eligible_share = aisle._eligible_share() where a.kind = 'items';
     if has_triggers then
         perform aisle._create_item_triggers(target, kind = 'p', columns, draft_rows);
     else

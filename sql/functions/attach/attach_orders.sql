@@ -164,7 +164,7 @@ begin
         group by o.user_id;
     perform aisle._copy_grants('aisle._attachments', 'aisle._orders');
     perform aisle._copy_grants('aisle._embedding_jobs', 'aisle._customers');  -- only workers read it
-    update aisle._attachments a set reads = array(select b.relation from aisle._base_tables('aisle._orders') b) where a.kind = 'orders';
+    perform aisle._note_tables('orders');
     -- Before the triggers, whose locks the shop's writes wait for.
     item_share := aisle._check_item_ids('orders', coalesce(line_target, target), item_id, accept_item_ids);
     watched := aisle._create_watches('orders', 'aisle._orders', target, customer, known_watches, watch);

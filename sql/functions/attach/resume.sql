@@ -3,7 +3,7 @@ language plpgsql volatile
 as $function$
 #variable_conflict use_variable
 declare
-    declaration constant jsonb := (select a.declaration from aisle._attachments a where a.kind = kind);
+    declaration constant jsonb := aisle._redeclared(kind);
     arguments text;
     said text;
 begin
@@ -15,7 +15,7 @@ begin
                when 'array' then format('%I => %L::text[]', d.key, array(select jsonb_array_elements_text(d.value)))
                else format('%I => %L', d.key, d.value #>> '{}') end, ', ')
     into arguments
-    from jsonb_each(declaration) d;
+    from jsonb_each(declaration || case kind when 'items' then '{"accept_changes": true}' else '{}' end::jsonb) d;
     execute format('select aisle.%I(%s)', 'attach_' || kind, arguments) into said;
     if exists (select from aisle._tasks t where t.follows = kind) then
         said := said || format(e'\n%s rows differ from their vectors; they wait for a worker.', aisle._enqueue_stale_rows(kind));

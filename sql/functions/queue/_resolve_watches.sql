@@ -11,6 +11,11 @@ declare
     ids text[];
     is_any boolean := false;
 begin
+    begin
+        perform aisle._guard();
+    exception when sqlstate 'AIS09' then
+        return false;  -- whoever reads the rows says it
+    end;
     for entry in
         with locked as (
             select change_id, ids from aisle._changes
@@ -30,7 +35,6 @@ begin
         is_any := true;
         select * into watch from aisle._watches w where w.topic = entry.topic;
         continue when (select a.is_paused from aisle._attachments a where a.kind = watch.kind);
-        perform aisle._guard();
         if entry.is_truncated then
             perform aisle._enqueue_stale_rows(watch.kind);
         end if;

@@ -63,6 +63,6 @@ begin
         start := start + size;
         size := 10 * size;
     end loop;
-    return answerable[:k];
+    return case when k is null then answerable else answerable[:k] end;
 end
 $function$;

@@ -1,0 +1,23 @@
+-- Returns an expression over the rows of a relation, as an administrator wrote it, with the schema of every name that is not PostgreSQL's
+-- own: so it means the same on every search path. Names without a schema are PostgreSQL's, else those of the schema public. Refuses code
+-- of others. `purpose` is what the expression was declared as.
+create or replace function aisle._qualified(target regclass, expression text, purpose text) returns text
+language plpgsql volatile
+as $function$
+declare
+    qualified text;
+begin
+    if expression is null then
+        return null;
+    end if;
+    perform aisle._execute_in_public(format('create view aisle._probe as select (%s) as aisle_expression from %s i', expression, target));
+    perform aisle._refuse_foreign_code('aisle._probe');
+    qualified := '(' || (regexp_match(pg_get_viewdef('aisle._probe'::regclass), '^\s*SELECT (.*) AS aisle_expression\s+FROM '))[1] || ')';
+    drop view aisle._probe;
+    return qualified;
+exception
+    when syntax_error_or_access_rule_violation then  -- the class of all errors in the text of a statement
+        raise exception '% cannot be read: %.', purpose, sqlerrm
+            using errcode = 'AIS05', hint = 'It is an expression over the columns of a row, such as: active and deleted_at is null';
+end
+$function$;
