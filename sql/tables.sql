@@ -35,7 +35,7 @@ create table aisle._watches (
     relation   regclass not null,
     columns    text[] not null,
     query      text not null,
-    is_derived boolean not null  -- from foreign keys
+    is_derived boolean not null  -- from joins and foreign keys
 );
 
 -- The tasks. Functions, views and the program read here what a task is; they list no names. tasks.sql fills the table. Another task

@@ -7,6 +7,7 @@ where job.task = %(task)s and job.id = any (array(
     select id
     from aisle._embedding_jobs
     where task = %(task)s and not is_dead and run_after <= aisle._now()
+      and not exists (select from aisle._attachments a join aisle._tasks t on t.follows = a.kind where t.task = %(task)s and a.is_paused)
       and (leased_until is null or leased_until <= aisle._now())
     order by priority, run_after
     limit %(limit)s

@@ -26,6 +26,22 @@ select format('%s vectors (%s) did not match their rows (last found at %s), and 
               c.mended, c.task, to_char(c.last_mended_at, 'YYYY-MM-DD HH24:MI')),
        'They are mended. Were triggers switched off, or rows restored? aisle doctor'
 from aisle._comparisons c
-where c.last_mended_at > aisle._now() - interval '1 day';
+where c.last_mended_at > aisle._now() - interval '1 day'
+union all
+select format('No trigger tells of changes in %s, which the %s are made of. They were last compared %s.',
+              array_to_string(a.unwatched, ', '), a.kind,
+              coalesce('at ' || to_char(min(c.finished_at), 'YYYY-MM-DD HH24:MI:SS'), 'never')),
+       format('Declare a watch, or call aisle.changed(%L, ids) after each change, or compare now: aisle embed', a.kind)
+from aisle._attachments a
+join aisle._tasks t on t.follows = a.kind
+join aisle._models m on m.task = t.task and m.state in ('filling', 'ready')
+left join aisle._comparisons c on c.task = t.task
+where a.unwatched <> '{}'
+group by a.kind
+union all
+select format('The %s are paused: workers leave them alone, and answers that must look at them raise an error.', a.kind),
+       format('In SQL: select aisle.resume(%L)', a.kind)
+from aisle._attachments a
+where a.is_paused;
 
 comment on view aisle.warnings is 'What threatens the freshness of vectors, each with its remedy; empty if all is well.';

@@ -8,32 +8,45 @@ as $function$
 declare
     items regclass;
     items_id text;
+    referring regclass;
+    referring_column text;
     other regclass;
+    other_id text;
+    via text;
     checked bigint;
     known bigint;
     is_half boolean;
     share text;
 begin
-    select a.relation, a.columns ->> 'id' into items, items_id from aisle._attachments a where a.kind = 'items';
-    if items is null then
+    if not exists (select from aisle._attachments a where a.kind = 'items') then
         return null;
     end if;
-    select c.confrelid into other
+    -- Through views, to the tables that have foreign keys.
+    select o.relation, o.column_name into items, items_id
+    from aisle._attachments a, aisle._origin(a.relation, a.columns ->> 'id') o where a.kind = 'items';
+    select o.relation, o.column_name into referring, referring_column from aisle._origin(relation, item_id) o;
+    select c.confrelid, k.attname into other, other_id
     from pg_constraint c
-    join pg_attribute a on a.attrelid = c.conrelid and a.attname = item_id
-    where c.conrelid = relation and c.contype = 'f' and c.conkey = array[a.attnum] and c.confrelid <> items
-          and (select i.relkind in ('r', 'p') from pg_class i where i.oid = items)
+    join pg_attribute a on a.attrelid = c.conrelid and a.attname = referring_column
+    join pg_attribute k on k.attrelid = c.confrelid and k.attnum = c.confkey[1]
+    where c.conrelid = referring and c.contype = 'f' and c.conkey = array[a.attnum] and c.confrelid <> items
           -- The items may share their key with the table that the rows refer to.
           and not exists (select from pg_constraint k
                           join pg_attribute ka on ka.attrelid = k.conrelid and ka.attname = items_id
                           where k.conrelid = items and k.contype = 'f' and k.conkey = array[ka.attnum] and k.confrelid = c.confrelid)
           and not exists (select from pg_constraint k
-                          where k.conrelid = relation and k.contype = 'f' and k.conkey = c.conkey and k.confrelid = items)
+                          where k.conrelid = referring and k.contype = 'f' and k.conkey = c.conkey and k.confrelid = items)
     limit 1;
     if other is not null and not accept_item_ids then
-        raise exception 'Column % of % refers to %, but the attached items are %.', quote_ident(item_id), relation, other, items
+        select format('Declare what leads from there to the items: item_via => ''%s(%I → %I)''', other, other_id, a.attname) into via
+        from pg_constraint c
+        join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+        where c.conrelid = other and c.confrelid = items and c.contype = 'f' and cardinality(c.conkey) = 1
+        limit 1;
+        raise exception 'Column % of % refers to %, but the attached items are %.', quote_ident(referring_column), referring, other, items
             using errcode = 'AIS04',
-                  hint = 'Attach a view that has the items'' ids. If they are these ids all the same: accept_item_ids (--accept-item-ids)';
+                  hint = coalesce(via, 'Attach a query or a view that has the items'' ids')
+                         || '. If they are these ids all the same: accept_item_ids (--accept-item-ids)';
     end if;
     begin
         select s.checked, s.known, s.is_half into checked, known, is_half from aisle._item_share(kind) s;
@@ -48,7 +61,8 @@ begin
     if not is_half and not accept_item_ids then
         raise exception 'Only %', share
             using errcode = 'AIS04',
-                  hint = format('Is %I the column of the ids of %s? If so: accept_item_ids (--accept-item-ids)', item_id, items);
+                  hint = format('Is %s the column of the ids of %s? If so: accept_item_ids (--accept-item-ids)',
+                                coalesce(quote_ident(referring_column), 'that'), coalesce(items::text, 'the items'));
     end if;
     return e'\n' || share;
 end

@@ -9,7 +9,7 @@ as $function$
 declare
     via constant text[] := regexp_match(item_via, '^\s*(.+?)\s*\(\s*(.+?)\s*(?:→|->)\s*(.+?)\s*\)\s*$');
     via_table regclass;
-    selected constant text := '(select %s from %s s where %s)';
+    selected constant text := '(select %s from %s r where %s)';
     named text := '';
     composed text;
     written text := target;

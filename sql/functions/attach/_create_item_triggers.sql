@@ -30,10 +30,7 @@ declare
                    case when is_comparable then format('new.%I', a.attname)
                         else aisle._text_of(target, a.attname, 'new') || ' collate "C"' end as new_value
             from pg_attribute a
-            left join pg_collation l on l.oid = a.attcollation
-            cross join lateral (
-                select a.atttypid = any ('{text,varchar,smallint,integer,bigint,uuid}'::regtype[])
-                       and coalesce(l.collisdeterministic, true)) c (is_comparable)
+            cross join lateral aisle._is_comparable(target, a.attname) c (is_comparable)
             where a.attrelid = target and a.attname = any (watched) and a.attnum > 0 and not a.attisdropped) w);
 begin
     if draft_rows > 0 and aisle._texts_seen(target, columns, 'r') is not null then

@@ -9,27 +9,27 @@ declare
     -- NaN, infinite and huge numbers become null, so that no cast fails, whatever the columns hold.
     degrees constant text := 'case when $ between -1e-30 and 1e-30 then 0 when $ between -1e9 and 1e9 then $ end';
     details constant text := (
-        select string_agg(aisle._text_of(target, c, 'i'), ', ') from jsonb_array_elements_text(columns -> 'text') c);
-    category text := format('nullif(%s, '''')', aisle._text_of(target, columns ->> 'category', 'i'));
+        select string_agg(aisle._text_of(target, c, 'r'), ', ') from jsonb_array_elements_text(columns -> 'text') c);
+    category text := format('nullif(%s, '''')', aisle._text_of(target, columns ->> 'category', 'r'));
 begin
     if unlabelled <> '{}' then
         category := format('(select v.c from (values (%s)) v (c) where v.c <> all (%L::text[]))', category, unlabelled);
     end if;
     execute format(
         'create view aisle._items with (security_invoker = true) as
-         select i.%1$I::%2$s as id, i.%1$I::text as item_id, %3$s as name, %4$s as manufacturer, %5$s as category,
+         select r.%1$I::%2$s as id, r.%1$I::text as item_id, %3$s as name, %4$s as manufacturer, %5$s as category,
                 %6$s as details, (%8$s)::float8 as latitude, (%9$s)::float8 as longitude, %10$s as is_eligible, %11$s as group_id
-         from %7$s i
-         where i.%1$I is not null',
-        columns ->> 'id', id_type, aisle._text_of(target, columns ->> 'name', 'i'),
-        aisle._text_of(target, columns ->> 'manufacturer', 'i'),
+         from %7$s r
+         where r.%1$I is not null',
+        columns ->> 'id', id_type, aisle._text_of(target, columns ->> 'name', 'r'),
+        aisle._text_of(target, columns ->> 'manufacturer', 'r'),
         category,
         case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
         target,
-        coalesce(replace(degrees, '$', 'i.' || quote_ident(columns ->> 'latitude')), 'null'),
-        coalesce(replace(degrees, '$', 'i.' || quote_ident(columns ->> 'longitude')), 'null'),
+        coalesce(replace(degrees, '$', 'r.' || quote_ident(columns ->> 'latitude')), 'null'),
+        coalesce(replace(degrees, '$', 'r.' || quote_ident(columns ->> 'longitude')), 'null'),
         coalesce(aisle._qualified(target, eligible, 'eligible') || ' is true', 'true'),
-        aisle._text_of(target, group_column, 'i'));
+        aisle._text_of(target, group_column, 'r'));
     perform aisle._copy_grants('aisle._attachments', 'aisle._items');
 end
 $function$;

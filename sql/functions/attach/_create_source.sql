@@ -1,8 +1,7 @@
 -- Creates the view aisle._<kind>_source of a query, or of a table some of whose columns are declared as expressions. `columns` maps the
--- names of the view's columns to columns or expressions; `key` is that of the ids. `condition` becomes a column is_eligible. The view
--- reads with its caller's rights, so row security holds.
-create or replace function aisle._create_source(
-    kind text, target regclass, query text, columns jsonb, key text, condition text default null) returns regclass
+-- names of the view's columns to columns or expressions; `key` is that of the ids. The view reads with its caller's rights, so row
+-- security holds.
+create or replace function aisle._create_source(kind text, target regclass, query text, columns jsonb, key text) returns regclass
 language plpgsql volatile
 as $function$
 declare
@@ -23,10 +22,9 @@ begin
                                              from pg_attribute a where a.attrelid = target and a.attnum > 0);
     end if;
     execute format(
-        'create view aisle.%I with (security_invoker = true) as select %s from %s s',
-        name, concat_ws(', ', aisle._qualified(target, condition, 'eligible') || ' is true as is_eligible',
-                        nullif(aisle._selected(target, columns - key), ''),
-                        format('s.%I as %I', columns ->> key, key)),  -- last, where aisle._origin looks
+        'create view aisle.%I with (security_invoker = true) as select %s from %s r',
+        name, concat_ws(', ', nullif(aisle._selected(target, columns - key), ''),
+                        format('r.%I as %I', columns ->> key, key)),  -- last, where aisle._origin looks
         coalesce('(' || query || ')', target::text));
     drop view if exists aisle._query;
     perform aisle._copy_grants('aisle._attachments', format('aisle.%I', name));

@@ -74,8 +74,11 @@ begin
             using errcode = 'AIS05', hint = 'The row is r. For example: select id from product where type_id = r.id';
     end;
     insert into aisle._watches (topic, kind, relation, columns, query, is_derived) values (topic, kind, target, keys, query, is_derived);
-    select string_agg(format('%s is distinct from %s', aisle._written(format('old.%I', c)) || ' collate "C"',
-                             aisle._written(format('new.%I', c)) || ' collate "C"'), ' or ')
+    select format('(%s) is distinct from (%s)',
+                  string_agg(case when aisle._is_comparable(target, c) then format('old.%I', c)
+                                  else aisle._written(format('old.%I', c)) || ' collate "C"' end, ', '),
+                  string_agg(case when aisle._is_comparable(target, c) then format('new.%I', c)
+                                  else aisle._written(format('new.%I', c)) || ' collate "C"' end, ', '))
     into changed
     from (select unnest(read) union select unnest(keys)) c (c)
     where exists (select from pg_attribute a where a.attrelid = target and a.attname = c and a.attgenerated <> 'v');

@@ -1,4 +1,5 @@
--- Watches the tables below a view of ours: by the known queries, by the declared ones, else by what foreign keys tell. `source` and `ids`:
+-- Watches the tables below a view of ours: by the known queries, by the declared ones, else by what the joins of
+-- the source and foreign keys tell. `source` and `ids`:
 -- the table or view, and its column, in which the ids of items or customers are. Notes the tables that nothing watches, and returns what it
 -- did, for people.
 create or replace function aisle._create_watches(kind text, view regclass, source regclass, ids text, known jsonb, declared jsonb) returns text
@@ -30,9 +31,9 @@ begin
             continue;
         end if;
         if query is null and root is not null then
-            query := coalesce(aisle._derive_watch(base.relation, root, root_column, bases),
+            query := coalesce(aisle._derive_watch(base.relation, root, root_column, bases, source),
                               aisle._derive_watch(base.relation, root, root_column, array(
-                                  select c.conrelid::regclass from pg_constraint c where c.contype = 'f')));
+                                  select c.conrelid::regclass from pg_constraint c where c.contype = 'f'), source));
         end if;
         if query is null or base.relkind not in ('r', 'p') then
             unwatched := unwatched || base.relation;
@@ -41,7 +42,7 @@ begin
         begin
             perform aisle._create_watch(kind, base.relation, base.columns, query, name is null);
             if not known ? base.relation::text then
-                said := said || format(e'\nWatches %s%s: %s', base.relation, case when name is null then ' (by foreign keys)' end, query);
+                said := said || format(e'\nWatches %s%s: %s', base.relation, case when name is null then ' (derived)' end, query);
             end if;
         exception when insufficient_privilege then  -- only a table's owner may create triggers
             unwatched := unwatched || base.relation;

@@ -1,24 +1,33 @@
--- Returns the query for the ids that a row `r` of a table touches, by foreign keys from the table through some of `among` to the one that
--- has the ids; null if there is no such path. It follows all of the shortest paths: nothing tells which of them the shop means.
-create or replace function aisle._derive_watch(base regclass, root regclass, root_column text, among regclass[]) returns text
+-- Returns the query for the ids that a row `r` of a table touches: from the table to the one that has the ids, through some of `among`, by
+-- the joins of the source's query or by foreign keys; null if there is no such path. It follows all of the shortest paths: nothing tells
+-- which of them matters.
+create or replace function aisle._derive_watch(base regclass, root regclass, root_column text, among regclass[], source regclass) returns text
 language sql stable
 begin atomic
-    with recursive steps (one, its, other, others) as (
-        select c.conrelid, c.conkey, c.confrelid, c.confkey from pg_catalog.pg_constraint c where c.contype = 'f'
+    with recursive foreign_keys (one, its, other, others) as (
+        select c.conrelid::regclass, array(select a.attname::text from unnest(c.conkey) with ordinality k (n, place)
+                                           join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.n order by k.place),
+               c.confrelid::regclass, array(select a.attname::text from unnest(c.confkey) with ordinality k (n, place)
+                                            join pg_catalog.pg_attribute a on a.attrelid = c.confrelid and a.attnum = k.n order by k.place)
+        from pg_catalog.pg_constraint c
+        where c.contype = 'f'
+    ), steps (one, its, other, others) as (
+        select f.one, f.its, f.other, f.others from foreign_keys f
         union
-        select c.confrelid, c.confkey, c.conrelid, c.conkey from pg_catalog.pg_constraint c where c.contype = 'f'
+        select f.other, f.others, f.one, f.its from foreign_keys f
+        union
+        select j.one, array[j.its], j.other, array[j.others] from aisle._joins(source) j
     ), paths (seen, last, tables, conditions) as (
-        select array[base::oid], base::oid, array[]::text[] collate "C", array[]::text[] collate "C"
+        select array[base], base, array[]::text[] collate "C", array[]::text[] collate "C"
         union all
-        select p.seen || s.other, s.other, p.tables || format('%s t%s', s.other::regclass, cardinality(p.seen)) collate "C", p.conditions || j.condition collate "C"
+        select p.seen || s.other, s.other, p.tables || format('%s t%s', s.other, cardinality(p.seen)) collate "C",
+               p.conditions || j.condition collate "C"
         from paths p
-        join steps s on s.one = p.last and s.other <> all (p.seen) and (s.other = root or s.other::regclass = any (among))
+        join steps s on s.one = p.last and s.other <> all (p.seen) and (s.other = root or s.other = any (among))
         cross join lateral (
-            select string_agg(format('t%s.%I = %s.%I', cardinality(p.seen), o.attname,
-                                     case cardinality(p.seen) when 1 then 'r' else 't' || cardinality(p.seen) - 1 end, a.attname), ' and ')
-            from unnest(s.its, s.others) k (its, others)
-            join pg_catalog.pg_attribute a on a.attrelid = s.one and a.attnum = k.its
-            join pg_catalog.pg_attribute o on o.attrelid = s.other and o.attnum = k.others) j (condition)
+            select string_agg(format('t%s.%I = %s.%I', cardinality(p.seen), k.others,
+                                     case cardinality(p.seen) when 1 then 'r' else 't' || cardinality(p.seen) - 1 end, k.its), ' and ')
+            from unnest(s.its, s.others) k (its, others)) j (condition)
         where p.last <> root and cardinality(p.seen) <= 6
     ), found as (
         select p.tables, p.conditions, cardinality(p.tables) as steps, dense_rank() over (order by cardinality(p.tables)) as place

@@ -1,6 +1,7 @@
 -- Returns an expression over the rows of a relation, as an administrator wrote it, with the schema of every name that is not PostgreSQL's
 -- own: so it means the same on every search path. Names without a schema are PostgreSQL's, else those of the schema public. Refuses code
--- of others. `purpose` is what the expression was declared as.
+-- of others. `purpose` is what the expression was declared as. The row
+-- is called r, which a query within the expression may need.
 create or replace function aisle._qualified(target regclass, expression text, purpose text) returns text
 language plpgsql volatile
 as $function$
@@ -10,7 +11,7 @@ begin
     if expression is null then
         return null;
     end if;
-    perform aisle._execute_in_public(format('create view aisle._probe as select (%s) as aisle_expression from %s i', expression, target));
+    perform aisle._execute_in_public(format('create view aisle._probe as select (%s) as aisle_expression from %s r', expression, target));
     perform aisle._refuse_foreign_code('aisle._probe');
     qualified := '(' || (regexp_match(pg_get_viewdef('aisle._probe'::regclass), '^\s*SELECT (.*) AS aisle_expression\s+FROM '))[1] || ')';
     drop view aisle._probe;

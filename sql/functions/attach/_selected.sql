@@ -3,9 +3,9 @@ create or replace function aisle._selected(target regclass, roles jsonb) returns
 language plpgsql volatile
 as $function$
 begin
-    return (select string_agg(format('%s as %I', case when aisle._is_expression(target, r.value)
-                                                      then aisle._qualified(target, r.value, quote_literal(r.value))
-                                                      else format('s.%I', r.value) end, r.key), ', ')
-            from jsonb_each_text(roles) r);
+    return (select string_agg(format('%s as %I', case when aisle._is_expression(target, c.value)
+                                                      then aisle._qualified(target, c.value, quote_literal(c.value))
+                                                      else format('r.%I', c.value) end, c.key), ', ')
+            from jsonb_each_text(roles) c);
 end
 $function$;

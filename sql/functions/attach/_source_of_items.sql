@@ -1,31 +1,50 @@
 -- Where items are read: the table itself, or a view that Aisle makes of a query, or of a table some of whose columns are declared as
--- expressions. Returns the relation, and what each role is called there.
+-- expressions. The view has the columns that the roles or `eligible` need, by their own names, and a column for each expression. Returns
+-- the relation, and what each role is called there.
 create or replace function aisle._source_of_items(
-    relation text, query text, inout columns jsonb, inout eligible text, inout group_column text, out target regclass)
+    relation text, query text, inout columns jsonb, eligible text, inout group_column text, out target regclass)
 language plpgsql volatile
 as $function$
 #variable_conflict use_variable
 declare
-    roles jsonb := columns - 'text' || (
-        select coalesce(jsonb_object_agg('text_' || t.place, t.name), '{}')
+    roles jsonb := jsonb_strip_nulls(columns - 'text' || jsonb_build_object('group', group_column)) || (
+        select coalesce(jsonb_object_agg('text ' || t.place, t.name), '{}')
         from jsonb_array_elements_text(columns -> 'text') with ordinality t (name, place));
+    names jsonb := '{}';  -- of the view's columns
 begin
     if query is null then
         target := aisle._relation_to_attach(relation, '{}');
-        if not exists (select from jsonb_each_text(roles || jsonb_build_object('group', group_column)) r
-                       where aisle._is_expression(target, r.value)) then
-            target := aisle._relation_to_attach(relation, array(select r.value from jsonb_each_text(roles) r) || group_column);
+        perform aisle._relation_to_attach(relation, aisle._plain_columns(target, roles));
+        if not exists (select from jsonb_each_text(roles) r where aisle._is_expression(target, r.value)) then
             return;
         end if;
-        perform aisle._relation_to_attach(
-            relation, array(select r.value from jsonb_each_text(roles) r where not aisle._is_expression(target, r.value)));
+    else
+        query := aisle._qualified_query(query, 'items');
+        execute format('create view aisle._query as %s', query);
+        target := 'aisle._query'::regclass;
     end if;
-    roles := jsonb_strip_nulls(roles || jsonb_build_object('group_id', group_column));
-    target := aisle._create_source('items', target, aisle._qualified_query(query, 'items'), roles, 'id', eligible);
-    columns := jsonb_build_object('text', (
-                   select coalesce(jsonb_agg(r.key order by length(r.key), r.key), '[]') from jsonb_each(roles) r where r.key ~ '^text_'))
-               || (select jsonb_object_agg(r.key, r.key) from jsonb_each(roles) r where r.key !~ '^text_|^group_id$');
-    eligible := case when eligible is not null then 'is_eligible' end;
-    group_column := case when group_column is not null then 'group_id' end;
+    -- What `eligible` reads.
+    perform aisle._execute_in_public(format('create view aisle._probe as select (%s) is true as found from %s r', coalesce(eligible, 'true'), target));
+    select coalesce(jsonb_object_agg(a.attname, a.attname), '{}') into names
+    from pg_rewrite w
+    join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass and d.refobjid = target
+    join pg_attribute a on a.attrelid = target and a.attnum = d.refobjsubid and a.attnum > 0
+    where w.ev_class = 'aisle._probe'::regclass;
+    drop view aisle._probe;
+    names := names || (
+        select jsonb_object_agg(case when aisle._is_expression(target, r.value) then r.key || ' expression' else r.value end, r.value)
+        from jsonb_each_text(roles) r);
+    roles := (select jsonb_object_agg(r.key, case when aisle._is_expression(target, r.value) then r.key || ' expression' else r.value end)
+              from jsonb_each_text(roles) r);
+    drop view if exists aisle._query;
+    target := aisle._create_source('items', target, query, names, columns ->> 'id');
+    group_column := roles ->> 'group';
+    columns := (roles - 'group') || jsonb_build_object('text', (
+        select coalesce(jsonb_agg(r.value order by length(r.key), r.key), '[]') from jsonb_each(roles) r where r.key ~ '^text '));
+    columns := (select jsonb_object_agg(c.key, c.value) from jsonb_each(columns) c where c.key !~ '^text ');
+exception
+    when syntax_error_or_access_rule_violation then  -- the class of all errors in the text of a statement
+        raise exception 'eligible cannot be read: %.', sqlerrm
+            using errcode = 'AIS05', hint = 'It is a condition on the columns of a row, such as: active and deleted_at is null';
 end
 $function$;

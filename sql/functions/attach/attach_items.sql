@@ -39,7 +39,7 @@ begin
     end if;
     columns := jsonb_build_object('id', id, 'name', name, 'manufacturer', manufacturer, 'category', category, 'text', to_jsonb(text_columns),
                                   'latitude', latitude, 'longitude', longitude);
-    select s.target, s.columns, s.eligible, s.group_column into target, columns, eligible, group_column
+    select s.target, s.columns, s.group_column into target, columns, group_column
     from aisle._source_of_items(relation, query, columns, eligible, group_column) s;
     select c.relkind into kind from pg_class c where c.oid = target;
     has_triggers := kind in ('r', 'p');

@@ -19,7 +19,7 @@ declare
     gone bigint := 0;
     is_over boolean;
 begin
-    if source.kind is null or not exists (select from aisle._models m where m.task = task and m.state = 'ready') then
+    if source.kind is null or source.is_paused or not exists (select from aisle._models m where m.task = task and m.state = 'ready') then
         return null;
     end if;
     -- Only the first time: to find a conflict, an insert would wait for a worker that is comparing.

@@ -6,7 +6,7 @@ language plpgsql volatile
 as $function$
 declare
     kinds constant text[] := array(
-        select distinct a.kind from aisle._attachments a join aisle._tasks t on t.follows = a.kind order by a.kind);
+        select distinct a.kind from aisle._attachments a join aisle._tasks t on t.follows = a.kind where not a.is_paused order by a.kind);
     kind text;
     queued bigint := 0;
 begin
