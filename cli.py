@@ -14,7 +14,7 @@ from aisle.db import errors
 # `aisle --help` lists the commands under these headings.
 SECTIONS = {
     "Start": (demo.demo, database.embedded_server, database.migrate, database.grant, database.doctor),
-    "The shop's tables": (shop.attach, shop.detach, shop.import_, shop.export),
+    "The shop's tables": (shop.attach, shop.detach, shop.pause, shop.resume, shop.import_, shop.export),
     "Models": (
         train.train,
         train.retrain,

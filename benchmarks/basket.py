@@ -143,9 +143,9 @@ def made_up_orders(random: np.random.Generator, products: int, customers: int, a
     return group(customer, np.arange(len(day)).repeat(10), day.repeat(10), item, quantity, *ids)
 
 
-def measure_latency(server: str, data: Path, products: int, customers: int, asked: int = 300) -> dict[str, Any]:
-    """Load a generation of random vectors, query it, and return percentiles in milliseconds."""
-    url = prepare(server, data, "latency", LATENCY)
+def prepare_latency(server: str, products: int, customers: int, asked: int) -> str:
+    """Make a database with a live generation of random vectors; return its URL."""
+    url = prepare(server, Path(), "latency", LATENCY)
     random = np.random.default_rng(7)
 
     def vectors(dimensions: int) -> Any:
@@ -200,6 +200,13 @@ def measure_latency(server: str, data: Path, products: int, customers: int, aske
         connection.execute("update aisle._models set state = 'ready'")
         connection.execute("select aisle.deploy(%s)", (model_id,))
         connection.execute("vacuum analyze")
+    return url
+
+
+def measure_latency(server: str, products: int, customers: int, asked: int = 300) -> dict[str, Any]:
+    """Query a generation of random vectors; return percentiles in milliseconds."""
+    random = np.random.default_rng(7)
+    with db.connect(prepare_latency(server, products, customers, asked)) as connection:
         carts = [list(map(str, random.integers(products, size=10))) for _ in range(asked)]
         customers_asked = [(c,) for c in range(asked)]
         return {
@@ -258,7 +265,7 @@ def main() -> None:
         if name == "latency":
             share = arguments.customers / CUSTOMERS
             for products, customers in ((12_000, arguments.customers), (50_000, 10)):
-                measured = measure_latency(server, arguments.data, max(1000, int(share * products)), customers)
+                measured = measure_latency(server, max(1000, int(share * products)), customers)
                 print(json.dumps({"commit": commit, "data": run, **measured}), flush=True)
             continue
         folder = name.replace("-", "_")

@@ -157,6 +157,22 @@ def detach(database: Database, kind: str) -> None:
     click.echo(database.call("select aisle.detach(%s)", (kind,)))
 
 
+@click.command()
+@click.argument("kind", type=click.Choice(["items", "interactions", "orders"]))
+@pass_database
+def pause(database: Database, kind: str) -> None:
+    """Take Aisle's views and triggers off a table for a migration; keep its vectors."""
+    click.echo(database.call("select aisle.pause(%s)", (kind,)))
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["items", "interactions", "orders"]))
+@pass_database
+def resume(database: Database, kind: str) -> None:
+    """Put back what `aisle pause`, or a migration, took away."""
+    click.echo(database.call("select aisle.resume(%s)", (kind,)))
+
+
 @click.group("import")
 def import_() -> None:
     """Fill a table from a CSV, Excel or Parquet file."""

@@ -48,8 +48,8 @@ def create(
     with connection.transaction():
         model_id: int = db.fetch_value(
             connection,
-            "insert into aisle._models (task, dimensions, encoder, parameters) values (%s, %s, %s, %s) "
-            "returning model_id",
+            "insert into aisle._models (task, dimensions, encoder, parameters, declaration) values (%s, %s, %s, %s, "
+            "(select declaration from aisle._attachments where kind = 'items')) returning model_id",
             (task, dimensions, encoder, Jsonb(parameters)),
         )
         connection.execute("select aisle._create_generation(%s)", (model_id,))

@@ -69,6 +69,7 @@ create table aisle._models (
     parameters  jsonb not null default '{}',
     metrics     jsonb not null default '{}',
     data        jsonb not null default '{}',  -- row counts and a fingerprint of the training data
+    declaration jsonb,    -- of the items that it learned from
     environment jsonb not null default '{}',  -- library versions, hardware, seconds
     passed_gate boolean,  -- it was better than the live model and the baselines; null: it was not compared
     verdict     text,     -- the same in words

@@ -347,6 +347,14 @@ def test_where_nobody_has_two_orders_the_live_model_must_be_beaten() -> None:
     assert verdict({**metrics, "completion": {**completion, "live model": 0.45}}).deploys
 
 
+def test_a_first_model_goes_live_if_it_is_as_good_as_own_frequencies() -> None:
+    metrics = {"repeat customers": 9, "recall@10": 0.5, "p-top": {"recall@10": 0.5}, "tifu-knn": {"recall@10": 0.6}}
+    verdict = partial(basket.TASK.verdict, options=basket.Options())
+    assert (verdict(metrics).deploys, verdict(metrics).passed) == (True, False)
+    assert not verdict({**metrics, "recall@10": 0.49}).deploys
+    assert not verdict({**metrics, "live": {"recall@10": 0.4}}).deploys, "It is not the first."
+
+
 def test_two_customers_may_have_orders_of_one_number(shop: Shop) -> None:
     shop.execute(
         "create table lines (order_id int, who text, item text, at date);"

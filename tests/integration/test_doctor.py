@@ -173,7 +173,10 @@ def test_the_tables_below_a_view_have_triggers(shop: Shop, findings: Findings) -
     shop.create()
     shop.execute("create view shop.shown as table shop.products")
     shop.attach("shop.shown")
-    assert [f for f in findings() if f.check == "items"] == [Finding("items", "shop.shown"), Finding("items", "shop.products")]
+    assert [f for f in findings() if f.check == "items"] == [
+        Finding("items", "shop.shown"),
+        Finding("items", "shop.products"),
+    ]
     shop.execute("drop trigger aisle_500_watch_items_1_insert on shop.products")
     (found,) = (f for f in problems(findings()) if f.check == "items")
     assert found.found == "shop.products lacks triggers: aisle_500_watch_items_1_insert"

@@ -478,3 +478,55 @@ def test_nothing_is_looked_up_on_a_search_path_before_ours_is_set(viewed: Hostil
         assert len(read_catalogue(connection, split_column=None, seed=7).item_ids) == 1
     Worker(database_url, Options(idle_exit=0.5, poll_interval=0.1)).run()
     assert not viewed.is_caught()
+
+
+@pytest.mark.trap(41)
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "query => 'select id, name from shop.products where shop.tells(name)'",
+        "query => 'select id, name from shop.products where name === ''x'''",
+        "query => 'select id, lower(name) as name from shop.products'",
+        "'shop.products', name => 'shop.told(name)'",
+        "'shop.products', eligible => 'shop.tells(name)'",
+        "'shop.products', eligible => 'name::shop.checked is not null'",
+        "'shop.products', eligible => 'exists (select from shop.seen s where s.id = r.id)'",
+        "'shop.products', eligible => 'lower(name) = ''tea'''",
+        "query => 'select id, name from shop.products',"
+        " watch => '{\"shop.products\": \"select r.id where shop.tells('''')\"}'",
+    ],
+)
+def test_a_declaration_does_not_run_code_of_others(viewed: Hostile, declared: str) -> None:
+    viewed.execute("grant create on schema public to keeper")
+    viewed.as_keeper(
+        "create table shop.products (id bigint primary key, name varchar(50));"
+        "insert into shop.products values (1, 'tea');"
+        "create function shop.told(text) returns text language plpgsql"
+        " as 'begin perform shop.tells($1); return $1; end';"
+        "create function public.lower(varchar) returns text language plpgsql"
+        " as 'begin perform shop.tells($1); return $1; end';"
+        "create operator public.=== (leftarg = text, rightarg = text, function = shop.same);"
+        "create view shop.seen as select id from shop.products where shop.tells(name)"
+        .replace("create operator", "create function shop.same(text, text) returns boolean language plpgsql"
+                 " as 'begin return shop.tells($1); end'; create operator")
+    )  # fmt: skip
+    with pytest.raises(psycopg.errors.DatabaseError, match=r"code of others"):
+        viewed.execute(f"select aisle.attach_items({declared})")
+    assert not viewed.is_caught()
+    assert viewed.execute("select count(*) from aisle._attachments").fetchone() == (0,)
+
+
+@pytest.mark.trap(41)
+def test_names_of_a_declaration_are_found_once(viewed: Hostile) -> None:
+    viewed.execute("grant create on schema public to keeper")
+    viewed.as_keeper(
+        "create table shop.products (id bigint primary key, name varchar(50));"
+        "insert into shop.products values (1, 'Tea')"
+    )
+    viewed.execute("select aisle.attach_items('shop.products', eligible => 'lower(name) = ''tea''')")
+    viewed.as_keeper(
+        "create function public.lower(varchar) returns text language plpgsql"
+        " as 'begin perform shop.tells($1); return $1; end'"
+    )
+    assert viewed.execute("select is_eligible from aisle._items").fetchone() == (True,)
+    assert not viewed.is_caught()

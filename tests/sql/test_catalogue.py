@@ -15,8 +15,8 @@ READ = {
     "complete_basket",
 }  # fmt: skip
 ADMINISTER = {
-    "attach_items", "attach_interactions", "attach_orders", "detach", "pause", "resume", "changed", "deploy", "rollback",
-    "prune", "requeue_failures",
+    "attach_items", "attach_interactions", "attach_orders", "detach", "pause", "resume", "changed",
+    "deploy", "rollback", "prune", "requeue_failures",
 }  # fmt: skip
 VIEWS = {
     "status", "models", "deployments", "freshness", "warnings", "failures", "experiments", "confusion",

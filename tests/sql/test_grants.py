@@ -39,8 +39,8 @@ WRITTEN_BY_WORKERS = {
     "customer_vectors", "_item_predictions", "_comparisons",
 }  # fmt: skip
 READ_BY_WORKERS = WRITTEN_BY_WORKERS | {
-    "alembic_version", "_attachments", "_watches", "_tasks", "_models", "_model_files", "_model_file_chunks", "_deployments",
-    "_row_vectors",
+    "alembic_version", "_attachments", "_watches", "_tasks", "_models", "_model_files", "_model_file_chunks",
+    "_deployments", "_row_vectors",
     "category_vectors", "ngram_vectors", "basket_items", "_live_models", "freshness", "failures", "warnings", "status",
     "_items", "_interactions", "_orders", "_customers",
 }  # fmt: skip

@@ -6,7 +6,6 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from aisle import db
 from tests.conftest import Shop, TinyModel, load_tiny_recommender, scans
 
 # item: category, out-vector, in-vector

@@ -179,11 +179,16 @@ class BasketTask(Task[Options, Orders, HeldOut, Fitted]):
         }
 
     def verdict(self, metrics: Metrics, options: Options) -> Verdict:
-        """Compare recall or, if no customer has two orders, completed carts."""
+        """Compare recall or, if no customer has two orders, completed carts.
+
+        The first model also goes live if it is as good as a customer's own frequencies: it answers what these cannot.
+        """
         if metrics["repeat customers"]:
             rivals = {who: m for who, m in metrics.items() if who != measures.NETWORK_ALONE}
-            passed, reason = beats_all(rivals, self.metric_of(options))
-            return Verdict(passed, reason, passed)
+            name = self.metric_of(options)
+            passed, reason = beats_all(rivals, name)
+            is_first = "live" not in metrics
+            return Verdict(passed, reason, passed or (is_first and metrics[name] >= metrics[GATE[0]][name]))
         completed = {"complete_basket": 0.0, "cosine": 0.0} | metrics["completion"]
         ours, cosine, live = completed["complete_basket"], completed["cosine"], completed.get(measures.LIVE)
         reason = f"it completes {ours:.4f} of the carts, the cosine of co-purchase {cosine:.4f}"

@@ -14,12 +14,13 @@ begin
         raise exception '% are attached already, to %.', initcap(kind), coalesce(attached.declaration ->> 'relation', 'a query')
             using errcode = 'AIS03', hint = format('Detach them first: aisle detach %s', kind);
     end if;
-    select string_agg(k.name, ', ' order by k.name) into changed
-    from (select jsonb_object_keys(attached.declaration || declaration)) k (name)
+    select string_agg(distinct k.name, ', ') into changed
+    from aisle._live_models l
+    join aisle._models m on m.model_id = l.model_id and m.declaration is not null
+    cross join lateral jsonb_object_keys(m.declaration || declaration) k (name)
     where k.name <> all (array['relation', 'id', 'query', 'watch', 'eligible', 'group_column', 'unlabelled', 'draft_rows', 'latitude', 'longitude'])
-      and attached.declaration -> k.name is distinct from declaration -> k.name;
-    if kind = 'items' and attached.kind is not null and changed is not null and not accept_changes
-       and exists (select from aisle._live_models) then
+      and m.declaration -> k.name is distinct from declaration -> k.name;
+    if kind = 'items' and changed is not null and not accept_changes then
         raise exception 'The live models learned from another make-up of the items; this differs in: %.', changed
             using errcode = 'AIS03', hint = 'If that is meant, say accept_changes (--accept-changes), and train again.';
     end if;

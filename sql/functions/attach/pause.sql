@@ -5,7 +5,7 @@ as $function$
 begin
     update aisle._attachments a set is_paused = true where a.kind = kind;
     if not found then
-        raise exception 'No % are attached.', kind using errcode = 'AIS02', hint = 'See what is: aisle attachments';
+        raise exception 'No % are attached.', kind using errcode = 'AIS02', hint = 'See what is: aisle status';
     end if;
     perform aisle._unhook(kind);
     return format('Paused. When the migration is done: select aisle.resume(%L)', kind);

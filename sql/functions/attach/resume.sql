@@ -8,7 +8,7 @@ declare
     said text;
 begin
     if declaration is null then
-        raise exception 'No % are attached.', kind using errcode = 'AIS02', hint = 'See what is: aisle attachments';
+        raise exception 'No % are attached.', kind using errcode = 'AIS02', hint = 'See what is: aisle status';
     end if;
     perform aisle.pause(kind);
     select string_agg(case jsonb_typeof(d.value)

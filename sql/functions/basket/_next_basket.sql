@@ -41,6 +41,9 @@ begin
     if k < 1 then
         raise exception 'k must be at least 1, not %.', k using errcode = 'AIS06';
     end if;
+    if checks then
+        perform aisle._answerable('{}', 1);  -- raises its errors here, not amid the long query below
+    end if;
     history := aisle._read_orders(user_id, as_of);
     orders := (select max(a) + 1 from unnest(history.ago) a);
     if orders is null or looks_up then

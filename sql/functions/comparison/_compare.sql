@@ -13,6 +13,8 @@ declare
     comparison aisle._comparisons;
     followed constant aisle._tasks := (select t from aisle._tasks t where t.task = task);
     source aisle._attachments := (select a from aisle._attachments a where a.kind = followed.follows);
+    base regclass;
+    ids text;
     rows text[];
     vectors text[];
     found bigint := 0;
@@ -33,8 +35,10 @@ begin
         return null;
     end if;
     perform aisle._guard();
-    if not aisle._has_index(source.relation, array[source.columns ->> case source.kind when 'orders' then 'user' else 'id' end])
-       or (select c.relkind not in ('r', 'p') from pg_class c where c.oid = source.relation) then
+    -- Through a view, to the table that has the ids.
+    select o.relation, o.column_name into base, ids
+    from aisle._origin(source.relation, source.columns ->> case source.kind when 'orders' then 'user' else 'id' end) o;
+    if base is null or not aisle._has_index(base, array[ids]) or (select c.relkind not in ('r', 'p') from pg_class c where c.oid = base) then
         -- Each step would read the whole relation: compare all of it once a pass. Without triggers, differences are expected and not counted.
         perform aisle._enqueue_stale_rows(source.kind);
         execute format('select count(*) from %s', source.relation) into found;

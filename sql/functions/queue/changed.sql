@@ -9,7 +9,7 @@ begin
         raise exception 'There is no kind %.', coalesce(quote_literal(kind), 'null')
             using errcode = 'AIS06', hint = 'items: the ids are those of items; orders: the ids are those of customers';
     elsif not exists (select from aisle._attachments a where a.kind = kind) then
-        raise exception 'No % are attached.', kind using errcode = 'AIS02', hint = 'See what is: aisle attachments';
+        raise exception 'No % are attached.', kind using errcode = 'AIS02', hint = 'See what is: aisle status';
     end if;
     ids := array(select distinct i.id from unnest(ids) i (id) where i.id is not null);
     for part in

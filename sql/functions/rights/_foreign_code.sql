@@ -55,11 +55,17 @@ begin
             join pg_depend d on d.classid = c.class and d.objid = c.object and d.refclassid = 'pg_proc'::regclass
             join pg_proc f on f.oid = d.refobjid
             union all
+            select format('the operator %s in %s', o.oid::regoperator, c.what), f.proowner
+            from code c
+            join pg_depend d on d.classid = c.class and d.objid = c.object and d.refclassid = 'pg_operator'::regclass
+            join pg_operator o on o.oid = d.refobjid
+            join pg_proc f on f.oid = o.oprcode
+            union all
             select format('the type %s in %s', t.oid::regtype, c.what), t.typowner
             from code c
             join pg_depend d on d.classid = c.class and d.objid = c.object and d.refclassid = 'pg_type'::regclass
             join pg_type t on t.oid = d.refobjid
-            where c.author is null
+            where c.author is null or t.typtype = 'd'
         )
         select format('%s, of %s', a.what, a.author::regrole)
         from authors a

@@ -21,9 +21,8 @@ declare
 begin
     if attached.kind is null then
         return ids;
-    elsif attached.is_paused then
-        raise exception 'The items are paused.' using errcode = 'AIS02', hint = 'When the migration is done: select aisle.resume(''items'')';
     end if;
+    perform aisle._check_source(attached);
     if groups and excluded <> '{}' then
         execute format('select array_agg(distinct i.group_id) from aisle._items i where i.id = any ($1::%s[]) and i.group_id is not null',
                        attached.id_type)

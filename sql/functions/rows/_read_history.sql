@@ -10,6 +10,7 @@ begin
     if user_id is null or source.kind is null or aisle._castable_ids(array[user_id], source.id_type) = '{}' then
         return;
     end if;
+    perform aisle._check_source(source);
     execute format(
         'select array_agg(h.item_id), %s
          from (select e.item_id, e.context, e.local_at

@@ -11,6 +11,7 @@ begin
     if not found then
         return;
     end if;
+    perform aisle._check_source(attachment);
     return query execute format(
         'select i.item_id, i.name, i.manufacturer, i.category, i.details,
                 aisle._content_hash(i.name, i.manufacturer, i.details)

@@ -14,6 +14,7 @@ begin
     if castable = '{}' or user_id is null or source.kind is null then
         return;
     end if;
+    perform aisle._check_source(source);
     execute format(
         'select array_agg(l.item_id), array_agg(o.ago), array_agg(o.day)
          from (select array_agg(distinct r.item_id) as items, extract(epoch from max(r.local_at)) / 86400 as day,

@@ -1,0 +1,14 @@
+-- Says what to do where the rows of a kind cannot be read at present.
+create or replace function aisle._check_source(source aisle._attachments) returns void
+language plpgsql stable parallel safe
+as $function$
+begin
+    if source.is_paused then
+        raise exception 'The % are paused.', source.kind
+            using errcode = 'AIS02', hint = format('When the migration is done: select aisle.resume(%L)', source.kind);
+    elsif to_regclass('aisle._' || source.kind) is null then
+        raise exception 'Aisle''s view of the % is gone.', source.kind
+            using errcode = 'AIS02', hint = format('After a migration: select aisle.resume(%L)', source.kind);
+    end if;
+end
+$function$;
