@@ -78,7 +78,7 @@ def shell(database: Database) -> None:
     "--sql", "as_sql", is_flag=True, help="Print the SQL for an empty database, so that an administrator can run it."
 )
 @click.option(
-    "--vector-schema", default="public", show_default=True, help="Schema of pgvector in that database, with --sql."
+    "--vector-schema", default="pgvector", show_default=True, help="Schema of pgvector in that database, with --sql."
 )
 @click.option("--to", "revision", default="head", show_default=True, help="Target revision; `base` removes the schema.")
 @pass_database

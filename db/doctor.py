@@ -15,7 +15,7 @@ from psycopg import sql as compose
 from psycopg.rows import dict_row
 
 from aisle import db
-from aisle.db import Connection, errors, grants
+from aisle.db import Connection, errors, grants, schema_objects
 
 TESTED_POSTGRES = range(15, 19)
 FEWEST_SCAN_TUPLES = 20_000  # pgvector's default; with fewer, a search that filters many rows out may miss answers
@@ -91,6 +91,11 @@ def _schema(connection: Connection, revision: str) -> list[Finding]:
     found = row[0] if row else None
     if found != revision:
         return [Finding("schema", f"revision {found}; this program needs {revision}", "aisle migrate")]
+    if schema_objects.has_lost_vectors(connection):
+        lost = "pgvector was dropped with all columns of its types"
+        return [Finding("schema", lost, "aisle migrate --to base, aisle migrate, then attach and train")]
+    if missing := schema_objects.missing(connection):
+        return [Finding("schema", f"missing: {', '.join(missing)}", "aisle migrate")]
     return [Finding("schema", f"revision {found}")]
 
 

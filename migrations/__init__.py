@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = "aisle"
+VECTOR_SCHEMA = "pgvector"  # where Aisle creates the extension
 VERSIONS = Path(__file__).parent / "versions"
 
 
@@ -45,7 +46,7 @@ def migrate(url: str, revision: str = "head") -> None:
     run.migrate(url, revision)
 
 
-def migration_sql(revision: str = "head", *, vector_schema: str = "public") -> str:
+def migration_sql(revision: str = "head", *, vector_schema: str = VECTOR_SCHEMA) -> str:
     """Return the SQL that brings an empty database to a revision, so that an administrator can read and run it.
 
     `vector_schema` is the schema of pgvector in that database.

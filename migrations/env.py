@@ -13,7 +13,15 @@ from aisle.db import errors, model_registry, sessions
 from aisle.migrations import objects
 
 CREATE_SCHEMA = "create schema if not exists aisle;"
-CREATE_EXTENSION = "create extension if not exists vector schema public;"
+# In a schema of its own, which no reset of the shop's schema drops: all vectors would go with it.
+CREATE_EXTENSION = """do $extension$
+begin
+    if not exists (select from pg_catalog.pg_extension e where e.extname = 'vector') then
+        create schema if not exists @vector@;
+        create extension vector schema @vector@;
+    end if;
+end
+$extension$;"""
 # A role that is no superuser may give a function an hnsw setting only after the library is loaded.
 LOAD_LIBRARY = "select '[1]'::@vector@.vector;"
 # The offline SQL is for one schema of pgvector. Online, the database says which schema it is.
@@ -108,7 +116,8 @@ else:
             if not isinstance(raw, psycopg.Connection):
                 raise TypeError(f"not a connection of psycopg's: {raw!r}")
             sessions.set_all(raw, sessions.for_server(raw.info.server_version, {}), is_local=True)
-            raw.execute(f"{CREATE_SCHEMA} {CREATE_EXTENSION}".encode())
+            raw.execute(CREATE_SCHEMA)
+            raw.execute(CREATE_EXTENSION.replace(objects.VECTOR_SCHEMA, migrations.VECTOR_SCHEMA).encode())
             check_owner(raw)
             raw.execute("set local lock_timeout = '60s'")
             if db.fetch_value(raw, "select to_regclass('aisle.alembic_version') is not null"):

@@ -11,6 +11,7 @@ from types import ModuleType
 from alembic.operations import Operations
 
 from aisle import db
+from aisle.db.schema_objects import creation_order
 
 FROZEN = Path(__file__).parent / "frozen"
 SUMS = "SHA256SUMS"
@@ -99,11 +100,6 @@ def newest() -> dict[str, str]:
     if len(texts) < len(paths):
         raise ValueError("two files of sql/ have the same name")
     return texts
-
-
-def creation_order() -> list[str]:
-    """Return the path of each object below `sql/`, without suffix. Each comes after the objects that it needs."""
-    return (db.SQL / "creation_order.txt").read_text(encoding="utf-8").split()
 
 
 def is_frozen(revision: str) -> bool:

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
 from aisle import db, migrations
-from aisle.db import model_registry
+from aisle.db import model_registry, schema_objects
 
 
 def configuration(url: str | None = None, output: TextIO | None = None) -> Config:
@@ -41,7 +41,10 @@ def migrate(url: str, revision: str) -> None:
         with db.connect(url) as connection:
             user = db.fetch_value(connection, db.read("queries/user_of_our_tables"))
         raise db.errors.BusyError(f"Aisle's tables are in use ({user or 'the query has just ended'}).") from error
-    if revision == "base":
+    if revision == "head":
+        with db.connect(url) as connection:
+            schema_objects.recreate(connection)
+    elif revision == "base":
         with db.connect(url) as connection:
             connection.execute("drop schema aisle cascade")  # only Alembic's version table is left
 

@@ -5,5 +5,5 @@ drop table aisle._review_labels, aisle._recency_weights, aisle._experiments, ais
     aisle._changes, aisle._item_predictions, aisle._heldout_predictions, aisle.ngram_vectors, aisle.category_vectors, aisle.item_vectors,
     aisle._deployments, aisle._model_file_chunks, aisle._model_files, aisle._training_lock, aisle._comparisons, aisle._models, aisle._tasks,
     aisle._watches, aisle._attachments;
-drop domain aisle._vector;
+drop domain if exists aisle._vector;
 drop sequence aisle._lease_tokens;

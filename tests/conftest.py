@@ -111,6 +111,8 @@ def server() -> Iterator[Server]:
 def template(server: Server) -> str:
     """The name of a migrated database, for `create database … template …`; nobody stays connected to it."""
     server.execute(f"create database {TEMPLATE}")
+    with psycopg.connect(server.url(TEMPLATE), autocommit=True) as connection:
+        connection.execute("create extension vector schema public")  # as many shops have it
     migrations.migrate(server.url(TEMPLATE))
     return TEMPLATE
 

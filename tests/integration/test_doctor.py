@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from aisle import db, migrations
 from aisle.cli import aisle
-from aisle.db import Connection, doctor, embedded, grants
+from aisle.db import Connection, doctor, embedded, errors, grants
 from aisle.db.doctor import Finding
 from aisle.trainers import indexes
 from tests.conftest import Server, Shop, TinyModel, load_tiny_basket, load_tiny_recommender
@@ -389,3 +389,31 @@ def test_rows_about_other_things_than_the_items_are_counted(healthy: Shop, findi
     (found,) = problems(findings())
     assert found.check == "item ids"
     assert "rows of interactions are about an attached item" in found.found
+
+
+def test_a_reset_of_the_shops_schema_leaves_pgvector_alone(
+    empty_url: str, healthy: Shop, database_url: str, findings: Findings
+) -> None:
+    migrations.migrate(empty_url)
+    with db.connect(empty_url) as connection:
+        connection.execute("drop schema public cascade; create schema public")
+    assert [f.found for f in doctor.examine(empty_url, migrations.head()) if f.check == "schema"] == [
+        f"revision {migrations.head()}"
+    ]
+    # Here the shop had installed pgvector in that schema.
+    healthy.execute("drop schema public cascade; create schema public")
+    found = problem(findings)
+    assert found.found == "pgvector was dropped with all columns of its types" or "not installed" in found.found
+    with pytest.raises(errors.AisleError, match="lost their vectors") as raised:
+        migrations.migrate(database_url)
+    assert "aisle migrate --to base" in str(raised.value.hint)
+    migrations.migrate(database_url, "base")
+    migrations.migrate(database_url)
+    assert problems(findings())[0].check == "items", "Nothing is attached."
+
+
+def test_a_function_that_is_missing_is_made_again(healthy: Shop, database_url: str, findings: Findings) -> None:
+    healthy.execute("drop function aisle._further(real); drop view aisle.warnings")
+    assert problem(findings).found == "missing: functions/search/_further, views/warnings"
+    migrations.migrate(database_url)
+    assert problems(findings()) == []
