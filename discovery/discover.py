@@ -1,0 +1,26 @@
+"""Proposes a shop file for a database."""
+
+from aisle.db import errors
+from aisle.discovery import proposal, reading
+from aisle.discovery.writing import text
+from psycopg.conninfo import conninfo_to_dict
+
+
+def shop_file(url: str, schema: str | None = None) -> str:
+    """Return the text of a shop file for a database; raises NoShopFoundError if no table looks like products."""
+    with reading.read_only(url) as reader:
+        catalogue, unread = reading.read(reader, schema)
+        found = proposal.find(catalogue)
+        if found is None:
+            where = f"the schema {schema}" if schema else "this database"
+            raise errors.NoShopFoundError(f"No table of {where} looks like products.")
+        sections = proposal.sections(catalogue, found, lambda query: reader.row(query))
+    header = [
+        f"A proposal of `aisle discover` for the database {conninfo_to_dict(url).get('dbname') or ''}, from the names, keys and "
+        "values of its tables. Nothing has been written to it.",
+        "Sure: by foreign keys. Likely: names and values agree. Guess: check it. DECIDE: only you know.",
+        "Then: aisle attach -f shop.toml --check, and without --check.",
+    ]
+    if unread:
+        header.append(f"Could not be read: {', '.join(unread)}.")
+    return text(header, sections)

@@ -1,0 +1,229 @@
+"""Finds the table of products: its name, its texts, its manufacturer."""
+
+import re
+from dataclasses import dataclass
+
+from aisle.discovery.catalogue import JSON, Catalogue, Column, Link, Table
+from aisle.discovery.words import (
+    BRAND,
+    CATEGORY,
+    CUSTOMER,
+    LANGUAGE,
+    MAYBE_PRODUCT,
+    NAME,
+    NOT_CATEGORY,
+    NOT_PRODUCTS,
+    ORDER,
+    PRODUCT,
+    TEXT,
+    TRANSLATION,
+    VARIANT,
+    score,
+)
+
+LOCALE = re.compile(r"[a-z]{2,3}([_-][A-Za-z]{2,4})?$")
+URL = re.compile(r"(https?:)?//|^/|\.(jpe?g|png|webp|gif)$", re.I)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Where a text of a row stands: in its column, in a language of a JSON column, or in a table of translations."""
+
+    column: Column
+    language: str | None = None  # a key of the JSON column, or a value of `language_column`
+    languages: tuple[str, ...] = ()
+    translation: Link | None = None  # from the table of translations
+    language_column: str | None = None
+    score: float = 0.0
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A text beside the item that another table may hold."""
+
+    text: Text
+    way: tuple[Link, ...] = ()  # links, each from the row that is known to the next; see `backwards`
+    backwards: int = 0  # how many of the first links lead to the item instead of away from it
+    where: tuple[str, str] | None = None  # a column of the last table and its value
+    is_sure: bool = True
+    table: str = ""
+    score: float = 0.0
+
+
+def language_of(column: Column) -> tuple[str | None, tuple[str, ...]]:
+    """Return the most frequent language of a JSON column and all; None if its keys are no languages."""
+    if column.type not in JSON or not column.keys:
+        return None, ()
+    languages = [key for key, _ in column.keys.most_common() if LOCALE.match(key)]
+    if len(languages) < len(column.keys):
+        return None, ()
+    return languages[0], tuple(languages)
+
+
+def own_name(table: Table) -> Text | None:
+    """Return the column of a table that names its rows."""
+    best: Text | None = None
+    for column in table.columns:
+        language, languages = language_of(column)
+        if not (column.is_text or language):
+            continue
+        found, weight = column.words, score(column.words, NAME)
+        rest = tuple(word for word in found if word not in NAME)
+        if not weight or set(rest) & {"file", "user", "host", "class", "image", "meta", "seo", "path", "url", "alt", "sort"}:
+            continue
+        if rest:
+            weight -= 0.2 if set(rest) & (set(table.words) | PRODUCT) else 0.9 if rest in (("display",), ("full",)) else 1.2
+        if column.sampled and not column.values:
+            weight -= 2
+        if any(URL.search(value) for value in list(column.values)[:20]):
+            continue
+        if weight > 0 and (best is None or weight > best.score):
+            best = Text(column, language, languages, score=weight)
+    return best
+
+
+def name_of(catalogue: Catalogue, name: str) -> Text | None:
+    """Return what names a table's rows: a column of its own, or one of its table of translations."""
+    table = catalogue.tables[name]
+    own = own_name(table)
+    translated = _translated(catalogue, name)
+    if own is None or (translated is not None and own.score < 1.8):
+        return translated or own
+    return own
+
+
+def _translated(catalogue: Catalogue, name: str) -> Text | None:
+    ours = catalogue.tables[name].words
+    for link in catalogue.links_to(name):
+        child = catalogue.tables[link.table]
+        rest = child.words[len(ours) :]
+        if child.words[: len(ours)] != ours or not rest or not set(rest) & TRANSLATION or len(rest) > 2:
+            continue
+        text = own_name(child)
+        language = next((c for c in child.columns if set(c.words) & LANGUAGE), None)
+        if text is None:
+            continue
+        values = tuple(value for value, _ in language.values.most_common()) if language else ()
+        return Text(
+            text.column, values[0] if values else None, values, link, language.name if language else None, text.score
+        )
+    return None
+
+
+def productness(catalogue: Catalogue, name: str) -> float:
+    """Return how much a table looks like that of the products."""
+    table = catalogue.tables[name]
+    found = table.words
+    core = tuple(word for word in found if word not in ("template", "entity", "master", "flat", "info", "base", "core", "catalog", "header"))
+    head = core[-1] if core else ""
+    total = 0.0
+    if set(core) & PRODUCT:
+        total += 2 + 2 * (head in PRODUCT)
+    elif head in MAYBE_PRODUCT:
+        total += 2
+    if len(set(core)) == 1 and total:
+        total += 1
+    total += 0.5 * (len(core) < len(found))
+    text = name_of(catalogue, name)
+    if text is not None:
+        total += 2 if text.translation is None else 1.5
+        total += 0.5 * (text.column.distinct > 0.5)
+    if category_links(catalogue, name):
+        total += 1.5
+    if any(set(c.words) & TEXT and (c.is_text or c.type in JSON) for c in table.columns):
+        total += 0.5
+    total += 0.5 * any("price" in c.words for c in table.columns)
+    total -= 4 * (head in NOT_PRODUCTS) + 1 * (head in VARIANT) + 3 * bool(set(found) & ORDER) + 4 * (head in CUSTOMER)
+    total -= 1.5 * bool(set(core[:-1]) & (NOT_PRODUCTS | set(CUSTOMER)))
+    return total - (2 if table.rows < 2 else 0)
+
+
+def category_links(catalogue: Catalogue, name: str) -> list[Link]:
+    """Return the links of a table that lead to something like a category."""
+    return [
+        link
+        for link in catalogue.links_from(name)
+        if score(catalogue.tables[link.target].words, CATEGORY) > 0
+        and not set(catalogue.tables[link.target].words) & NOT_CATEGORY
+        and link.target != name
+    ]
+
+
+def texts(catalogue: Catalogue, name: str, main: Text) -> list[Text]:
+    """Return the further texts that a model should read, such as descriptions."""
+    tables = [(catalogue.tables[name], None)]
+    if main.translation is not None:
+        tables.append((catalogue.tables[main.translation.table], main))
+    found = []
+    for table, translated in tables:
+        for column in table.columns:
+            language, languages = language_of(column)
+            given = set(column.words)
+            if not given & TEXT or given & {"meta", "seo", "purchase", "picking", "pickingout", "html", "language", "id", "url", "tax", "image", "count", "type"}:
+                continue
+            if not (column.is_text or language) or column.name == main.column.name or not column.values:
+                continue
+            if column.values.keys() <= {""}:
+                continue
+            if translated is None:
+                found.append(Text(column, language, languages))
+            else:
+                found.append(
+                    Text(column, translated.language, translated.languages, translated.translation, translated.language_column)
+                )
+    return found[:4]
+
+
+def manufacturers(catalogue: Catalogue, name: str, without: set[str]) -> list[Lookup]:
+    """Return where the brand may stand, the most likely first; `without` are tables that are something else."""
+    table = catalogue.tables[name]
+    found: list[Lookup] = []
+    for column in table.columns:
+        weight = score(column.words, BRAND)
+        link = catalogue.link_of(name, column.name)
+        if link is None and weight and (column.is_text) and "id" not in column.words and column.values:
+            found.append(Lookup(Text(column), score=weight + 1))
+    for link in catalogue.links_from(name):
+        if link.target in without or link.target == name:
+            continue
+        target = catalogue.tables[link.target]
+        text = name_of(catalogue, link.target)
+        weight = max(score(target.words, BRAND), score(catalogue.tables[name].column(link.column).words, BRAND))
+        if text is None or set(target.words) & {"tax", "uom", "unit", "currency", "user", "customer", "company", "country", "image", "media"}:
+            continue
+        used = len(table.column(link.column).values)
+        if weight:
+            found.append(Lookup(text, (link,), table=link.target, score=weight + 1))
+        elif used >= 30 and table.column(link.column).distinct < 0.8:
+            found.append(Lookup(text, (link,), is_sure=False, table=link.target, score=1))
+    found += _by_join_table(catalogue, name, without)
+    return sorted(found, key=lambda lookup: -lookup.score)
+
+
+def _by_join_table(catalogue: Catalogue, name: str, without: set[str]) -> list[Lookup]:
+    """Return brands behind a join table, and behind an attribute's line and its value."""
+    found = []
+    for link in catalogue.links_to(name):
+        if link.table == name or set(catalogue.tables[link.table].words) & (ORDER | TRANSLATION - {"text"}):
+            continue
+        ways = [((link, out), 1) for out in catalogue.links_from(link.table) if out.target != name]
+        for second in catalogue.links_to(link.table):
+            ways += [
+                ((link, second, out), 2)
+                for out in catalogue.links_from(second.table)
+                if out.target not in (link.table, name) and second.table != name
+            ]
+        for way, backwards in ways:
+            target = catalogue.tables[way[-1].target]
+            text = name_of(catalogue, way[-1].target)
+            joint = catalogue.tables[link.table].column(link.column)
+            if text is None or way[-1].target in without or set(target.words) & (ORDER | VARIANT | {"image", "media", "warehouse", "location", "channel", "tag", "user"}):
+                continue
+            weight = score(target.words, BRAND)
+            if not weight:
+                # One value for nearly each item, and each of many: as brands are. Not so if there are several an item.
+                values = catalogue.tables[way[backwards - 1].table].column(way[-1].column).values
+                if backwards != 2 or joint.distinct < 0.95 or len(values) < 30:
+                    continue
+            found.append(Lookup(text, way, backwards, is_sure=bool(weight), table=way[-1].target, score=weight or 0.5))
+    return found
