@@ -8,13 +8,22 @@ import click
 import psycopg
 
 from aisle import commands
-from aisle.commands import answers, database, demo, experiment, logs, models, shop, train, vectors
+from aisle.commands import answers, database, demo, experiment, logs, models, shop, shop_file, train, vectors
 from aisle.db import errors
 
 # `aisle --help` lists the commands under these headings.
 SECTIONS = {
     "Start": (demo.demo, database.embedded_server, database.migrate, database.grant, database.doctor),
-    "The shop's tables": (shop.attach, shop.detach, shop.pause, shop.resume, shop.import_, shop.export),
+    "The shop's tables": (
+        shop_file.discover,
+        shop.attach,
+        shop_file.attachments,
+        shop.detach,
+        shop.pause,
+        shop.resume,
+        shop.import_,
+        shop.export,
+    ),
     "Models": (
         train.train,
         train.retrain,

@@ -70,9 +70,7 @@ def _weight(table: Table) -> float:
     return weight + 0.5 * bool(found & PRODUCT) if weight else 0.0
 
 
-def _of_table(
-    catalogue: Catalogue, link: Link, join: Link | None, weight: float, column: str | None
-) -> Categories:
+def _of_table(catalogue: Catalogue, link: Link, join: Link | None, weight: float, column: str | None) -> Categories:
     table = catalogue.tables[link.target]
     parent = _parent(catalogue, table)
     above = next(
@@ -99,7 +97,14 @@ def _parent(catalogue: Catalogue, table: Table) -> Column | None:
     own.sort(key=lambda link: ("parent" not in words(link.column), len(link.column)))
     if own:
         return table.column(own[0].column)
-    return next((c for c in table.columns if c.may_be_key and c.words[:1] == ("parent",) and len(c.words) <= 2 and "path" not in c.words), None)
+    return next(
+        (
+            c
+            for c in table.columns
+            if c.may_be_key and c.words[:1] == ("parent",) and len(c.words) <= 2 and "path" not in c.words
+        ),
+        None,
+    )
 
 
 def _preferred(between: Table) -> str | None:
@@ -137,9 +142,7 @@ def _rows(table: Table, key: str, name: Text) -> dict[str, str]:
     return {str(key): str(value) for key, value in pairs.items() if key is not None and value is not None}
 
 
-def _conditions(
-    column: str, used: dict[str, int], meant: dict[str, str]
-) -> tuple[str | None, tuple[str, str] | None]:
+def _conditions(column: str, used: dict[str, int], meant: dict[str, str]) -> tuple[str | None, tuple[str, str] | None]:
     def weight(value: str) -> float:
         return score(words(meant.get(value, "")), CATEGORY) + 0.001 * used[value]
 

@@ -1,9 +1,10 @@
 """Proposes a shop file for a database."""
 
+from psycopg.conninfo import conninfo_to_dict
+
 from aisle.db import errors
 from aisle.discovery import proposal, reading
 from aisle.discovery.writing import text
-from psycopg.conninfo import conninfo_to_dict
 
 
 def shop_file(url: str, schema: str | None = None) -> str:

@@ -29,7 +29,9 @@ class Clause:
     is_sure: bool = True
 
 
-def find(catalogue: Catalogue, items: str, id_name: str, bought: tuple[Link, ...]) -> tuple[list[Clause], list[Condition]]:
+def find(
+    catalogue: Catalogue, items: str, id_name: str, bought: tuple[Link, ...]
+) -> tuple[list[Clause], list[Condition]]:
     """Return the clauses, and conditions that nobody but the owner can write.
 
     `id_name` is the items' id as SQL; `bought` the way from an order's line to the item.
@@ -55,7 +57,11 @@ def stock_column(table: Table) -> Column | None:
         given = set(column.words)
         if not column.is_number or not given & STOCK or given & _NO_STOCK or set(column.values) <= {"0"}:
             continue
-        weight = len(given & {"stock", "stocked", "hand", "inventory", "onhand"}) + 0.5 * ("quantity" in given) + 0.3 * ("available" in given)
+        weight = (
+            len(given & {"stock", "stocked", "hand", "inventory", "onhand"})
+            + 0.5 * ("quantity" in given)
+            + 0.3 * ("available" in given)
+        )
         if best is None or weight > best[0]:
             best = weight, column
     return best[1] if best else None
@@ -81,7 +87,9 @@ def _of_variants(catalogue: Catalogue, link: Link) -> tuple[str, str] | None:
     evidence = [f"{table.name}.{c.evidence}" for c in conditions]
     joins = ""
     in_stock: list[str] = []
-    is_told = any("stock" in word or "sold" in word for c in conditions for name in c.columns for word in [name.lower()])
+    is_told = any(
+        "stock" in word or "sold" in word for c in conditions for name in c.columns for word in [name.lower()]
+    )
     own = stock_column(table)
     if own is not None and not is_told:
         in_stock.append(f"v.{of_alias('', own.name)} > 0")
@@ -127,7 +135,9 @@ def _stock(catalogue: Catalogue, variants: str) -> tuple[str, Table, Column] | N
             continue
         for table in catalogue.tables.values():
             column = _is_stock(table)
-            shared = {c.name for c in between.columns if c.name.lower().endswith("id") and c.name != "id"} & {c.name for c in table.columns}
+            shared = {c.name for c in between.columns if c.name.lower().endswith("id") and c.name != "id"} & {
+                c.name for c in table.columns
+            }
             shared = {name for name in shared if set(between.column(name).values) & set(table.column(name).values)}
             if column is None or table is between or not shared:
                 continue
@@ -143,7 +153,11 @@ def _stock(catalogue: Catalogue, variants: str) -> tuple[str, Table, Column] | N
 
 def _is_stock(table: Table) -> Column | None:
     given = set(table.words)
-    if not given & STOCK_TABLE or given & (_NO_STOCK_TABLE | ORDER) or given & (NOT_PRODUCTS - {"stock", "inventory", "supplier"}):
+    if (
+        not given & STOCK_TABLE
+        or given & (_NO_STOCK_TABLE | ORDER)
+        or given & (NOT_PRODUCTS - {"stock", "inventory", "supplier"})
+    ):
         return None
     return stock_column(table)
 

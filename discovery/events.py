@@ -18,7 +18,9 @@ def events_section(catalogue: Catalogue, items: str, orders: Orders | None) -> S
         given = set(table.words)
         if link.table == items or (orders is not None and link.table in (orders.lines, orders.orders)):
             continue
-        if given & (TRANSLATION - {"text"}) or given & (NOT_ORDERS - {"history", "log", "event", "wish", "wishlist", "comment"}):
+        if given & (TRANSLATION - {"text"}) or given & (
+            NOT_ORDERS - {"history", "log", "event", "wish", "wishlist", "comment"}
+        ):
             continue
         user, at = customer(catalogue, table), time(table)
         if user is None or at is None or (not given & EVENT and orders is not None):

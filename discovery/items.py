@@ -69,10 +69,24 @@ def own_name(table: Table) -> Text | None:
             continue
         found, weight = column.words, score(column.words, NAME)
         rest = tuple(word for word in found if word not in NAME)
-        if not weight or set(rest) & {"file", "user", "host", "class", "image", "meta", "seo", "path", "url", "alt", "sort"}:
+        if not weight or set(rest) & {
+            "file",
+            "user",
+            "host",
+            "class",
+            "image",
+            "meta",
+            "seo",
+            "path",
+            "url",
+            "alt",
+            "sort",
+        }:
             continue
         if rest:
-            weight -= 0.2 if set(rest) & (set(table.words) | PRODUCT) else 0.9 if rest in (("display",), ("full",)) else 1.2
+            weight -= (
+                0.2 if set(rest) & (set(table.words) | PRODUCT) else 0.9 if rest in (("display",), ("full",)) else 1.2
+            )
         if column.sampled and not column.values:
             weight -= 2
         if any(URL.search(value) for value in list(column.values)[:20]):
@@ -114,7 +128,11 @@ def productness(catalogue: Catalogue, name: str) -> float:
     """Return how much a table looks like that of the products."""
     table = catalogue.tables[name]
     found = table.words
-    core = tuple(word for word in found if word not in ("template", "entity", "master", "flat", "info", "base", "core", "catalog", "header"))
+    core = tuple(
+        word
+        for word in found
+        if word not in ("template", "entity", "master", "flat", "info", "base", "core", "catalog", "header")
+    )
     head = core[-1] if core else ""
     total = 0.0
     if set(core) & PRODUCT:
@@ -159,7 +177,21 @@ def texts(catalogue: Catalogue, name: str, main: Text) -> list[Text]:
         for column in table.columns:
             language, languages = language_of(column)
             given = set(column.words)
-            if not given & TEXT or given & {"meta", "seo", "purchase", "picking", "pickingout", "html", "language", "id", "url", "tax", "image", "count", "type"}:
+            if not given & TEXT or given & {
+                "meta",
+                "seo",
+                "purchase",
+                "picking",
+                "pickingout",
+                "html",
+                "language",
+                "id",
+                "url",
+                "tax",
+                "image",
+                "count",
+                "type",
+            }:
                 continue
             if not (column.is_text or language) or column.name == main.column.name or not column.values:
                 continue
@@ -169,7 +201,13 @@ def texts(catalogue: Catalogue, name: str, main: Text) -> list[Text]:
                 found.append(Text(column, language, languages))
             else:
                 found.append(
-                    Text(column, translated.language, translated.languages, translated.translation, translated.language_column)
+                    Text(
+                        column,
+                        translated.language,
+                        translated.languages,
+                        translated.translation,
+                        translated.language_column,
+                    )
                 )
     return found[:4]
 
@@ -189,7 +227,18 @@ def manufacturers(catalogue: Catalogue, name: str, without: set[str]) -> list[Lo
         target = catalogue.tables[link.target]
         text = name_of(catalogue, link.target)
         weight = max(score(target.words, BRAND), score(catalogue.tables[name].column(link.column).words, BRAND))
-        if text is None or set(target.words) & {"tax", "uom", "unit", "currency", "user", "customer", "company", "country", "image", "media"}:
+        if text is None or set(target.words) & {
+            "tax",
+            "uom",
+            "unit",
+            "currency",
+            "user",
+            "customer",
+            "company",
+            "country",
+            "image",
+            "media",
+        }:
             continue
         used = len(table.column(link.column).values)
         if weight:
@@ -217,7 +266,12 @@ def _by_join_table(catalogue: Catalogue, name: str, without: set[str]) -> list[L
             target = catalogue.tables[way[-1].target]
             text = name_of(catalogue, way[-1].target)
             joint = catalogue.tables[link.table].column(link.column)
-            if text is None or way[-1].target in without or set(target.words) & (ORDER | VARIANT | {"image", "media", "warehouse", "location", "channel", "tag", "user"}):
+            if (
+                text is None
+                or way[-1].target in without
+                or set(target.words)
+                & (ORDER | VARIANT | {"image", "media", "warehouse", "location", "channel", "tag", "user"})
+            ):
                 continue
             weight = score(target.words, BRAND)
             if not weight:

@@ -12,7 +12,21 @@ from aisle.discovery.words import TRANSLATION, similarity, without_ids
 MATCHING = 0.9  # share of values that a guessed link must have
 NAMED = 0.5  # similarity of names from which a link of numbers is tried
 LONG = 8  # characters of an id that no other table has by chance
-NO_KEYS = {"name", "title", "email", "slug", "handle", "code", "position", "rank", "url", "label", "value", "token", "phone"}
+NO_KEYS = {
+    "name",
+    "title",
+    "email",
+    "slug",
+    "handle",
+    "code",
+    "position",
+    "rank",
+    "url",
+    "label",
+    "value",
+    "token",
+    "phone",
+}
 GENERIC = {"translatable", "base", "entity", "object", "owner", "master", "source"}
 
 
@@ -118,4 +132,3 @@ def _beginning(values: list[str]) -> str:
     """Return the letters before the first `_` or `-`, if all values have the same: `prod_01…` → prod."""
     begins = {value.partition("_")[0] for value in values if "_" in value}
     return begins.pop() if len(begins) == 1 else ""
-

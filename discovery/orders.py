@@ -54,7 +54,9 @@ def _of_lines(catalogue: Catalogue, name: str, liked: dict[str, float]) -> Itera
     heads: list[tuple[Link | None, Table, str]] = [
         (link, catalogue.tables[link.target], link.column) for link in catalogue.links_from(name) if link.target != name
     ]
-    own = next((c for c in lines.columns if set(c.words) & ORDER and _is_id(c) and not catalogue.link_of(name, c.name)), None)
+    own = next(
+        (c for c in lines.columns if set(c.words) & ORDER and _is_id(c) and not catalogue.link_of(name, c.name)), None
+    )
     if own is not None and own.distinct < 1:
         heads.append((None, lines, own.name))
     for link, orders, order_column in heads:
@@ -67,8 +69,13 @@ def _of_lines(catalogue: Catalogue, name: str, liked: dict[str, float]) -> Itera
         if item is None:
             continue
         way, items = item
-        total = liked[items] / 2 + 2 * bool(quantity) + 2 * bool(user) + 0.5 * any("price" in c.words for c in lines.columns)
-        total += (3 + (orders.words[-1] in ORDER) if set(orders.words) & ORDER else 0)
+        total = (
+            liked[items] / 2
+            + 2 * bool(quantity)
+            + 2 * bool(user)
+            + 0.5 * any("price" in c.words for c in lines.columns)
+        )
+        total += 3 + (orders.words[-1] in ORDER) if set(orders.words) & ORDER else 0
         total += bool(set(lines.words) & LINE) + bool(set(lines.words) & ORDER) - 0.5 * (len(way) - 1)
         total -= 3 * len(set(orders.words) & NOT_ORDERS) + 3 * len((set(lines.words) - set(orders.words)) & NOT_ORDERS)
         total -= 2 * ("purchase" in orders.words and any("sale" in t.words for t in catalogue.tables.values()))
@@ -111,9 +118,7 @@ def customer(catalogue: Catalogue, table: Table) -> Column | None:
             weight = max(weight, score(catalogue.tables[link.target].words, CUSTOMER) - 0.5)
         if not weight or set(column.words) & NOT_CUSTOMER:
             continue
-        if column.sampled and not column.values:
-            weight -= 3
-        elif column.sampled >= 20 and len(column.values) <= 2:
+        if (column.sampled and not column.values) or (column.sampled >= 20 and len(column.values) <= 2):
             weight -= 3
         weight += column.filled
         if best is None or weight > best[0]:
@@ -138,17 +143,43 @@ def time(table: Table) -> Column | None:
 
 
 def _is_id(column: Column) -> bool:
-    return column.may_be_key and (len(column.words) > 1 or not column.is_text) and not set(column.words) & {"status", "date", "type", "name"}
+    return (
+        column.may_be_key
+        and (len(column.words) > 1 or not column.is_text)
+        and not set(column.words) & {"status", "date", "type", "name"}
+    )
 
 
 def _quantity(table: Table) -> Column | None:
     best: tuple[float, Column] | None = None
     for column in table.columns:
         found = set(column.words)
-        if not column.is_number or not found & QUANTITY or found & {"price", "id", "min", "max", "discount", "cost", "tax", "weight", "measure", "amount"}:
+        if (
+            not column.is_number
+            or not found & QUANTITY
+            or found & {"price", "id", "min", "max", "discount", "cost", "tax", "weight", "measure", "amount"}
+        ):
             continue
-        weight = 2.0 * ("quantity" in found) - 0.4 * (len(column.words) - 1) + 0.6 * bool(found & {"ordered", "order", "product"})
-        others = {"delivered", "invoiced", "fulfilled", "shipped", "reserved", "stock", "backordered", "allocated", "picked", "received", "dismissed", "requested", "written"}
+        weight = (
+            2.0 * ("quantity" in found)
+            - 0.4 * (len(column.words) - 1)
+            + 0.6 * bool(found & {"ordered", "order", "product"})
+        )
+        others = {
+            "delivered",
+            "invoiced",
+            "fulfilled",
+            "shipped",
+            "reserved",
+            "stock",
+            "backordered",
+            "allocated",
+            "picked",
+            "received",
+            "dismissed",
+            "requested",
+            "written",
+        }
         if found & (RETURNED | others):
             continue
         if best is None or weight > best[0]:

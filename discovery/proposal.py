@@ -80,7 +80,9 @@ def _items(catalogue: Catalogue, found: Found, measure: Measure) -> Iterator[Sec
     if brand is not None:
         comments.append(_branded(catalogue, brand))
     if needs_query:
-        source = _items_query(found, key, brand, texts, is_tree, [name for clause in clauses for name in clause.columns])
+        source = _items_query(
+            found, key, brand, texts, is_tree, [name for clause in clauses for name in clause.columns]
+        )
         section.add("query", source.text(), *comments)
         base = f"({source.text()}) s"
         watch = source.watch()
@@ -102,7 +104,9 @@ def _items(catalogue: Catalogue, found: Found, measure: Measure) -> Iterator[Sec
     parent = next((link for link in catalogue.links_from(found.items) if link.target == found.items), None)
     if parent is not None and table.column(parent.column).nulls < table.column(parent.column).sampled:
         own = f"coalesce({identifier(parent.column)}, {identifier(key)})"
-        section.add("group", own, f"Guess: a row with {parent.column} is a variant of another row.", is_active=not needs_query)
+        section.add(
+            "group", own, f"Guess: a row with {parent.column} is a variant of another row.", is_active=not needs_query
+        )
     if categories is not None and categories.unlabelled and not is_tree:
         section.add("unlabelled", list(categories.unlabelled), "These categories look like none at all.")
     yield section
@@ -143,7 +147,9 @@ def _items_query(
 def _manufacturer(catalogue: Catalogue, found: Found) -> Lookup | None:
     categories = found.categories
     if categories is not None and categories.brand_where and categories.join and categories.link and categories.name:
-        return Lookup(categories.name, (categories.join, categories.link), 1, categories.brand_where, table=categories.table)
+        return Lookup(
+            categories.name, (categories.join, categories.link), 1, categories.brand_where, table=categories.table
+        )
     without = {categories.table, *([categories.above.target] if categories.above else [])} if categories else set()
     return next(iter(items.manufacturers(catalogue, found.items, without)), None)
 
@@ -153,7 +159,9 @@ def _add_eligible(
 ) -> None:
     kept, left = [], []
     for clause in clauses:
-        counted = measure(f"select count(*), count(*) filter (where {clause.sql}) from (select * from {base} limit {LIMIT}) s")
+        counted = measure(
+            f"select count(*), count(*) filter (where {clause.sql}) from (select * from {base} limit {LIMIT}) s"
+        )
         too_few = counted is not None and counted[0] > 0 and counted[1] < KEPT * counted[0]
         (left if too_few or not clause.is_sure else kept).append(clause)
     sql = "\nand ".join(clause.sql for clause in kept)
@@ -164,7 +172,12 @@ def _add_eligible(
             comments.append(f"{counted[1]:,} of {counted[0]:,} items are eligible now.")
         section.add("eligible", sql, "An item is answered while this holds.", *comments)
     for clause in left:
-        section.add("eligible", clause.sql, f"Left out, because hardly any item would be left: {clause.evidence}.", is_active=False)
+        section.add(
+            "eligible",
+            clause.sql,
+            f"Left out, because hardly any item would be left: {clause.evidence}.",
+            is_active=False,
+        )
     for condition in undecided:
         section.comments.append(f"DECIDE: {condition.decided[0]}. {condition.evidence}.")
     if not kept and not left and not undecided:
@@ -189,7 +202,11 @@ def _categories(catalogue: Catalogue, categories: Categories) -> Section:
         section.add("where", categories.where, "Guess: the table holds several trees, and this one is the categories.")
     if categories.join is not None:
         of_item = f"{relation(categories.join.table)}({identifier(categories.join.column)}, {identifier(categories.link.column)})"
-        several = f"{categories.several:.0%} of the rows are further categories of an item." if categories.several > 0.005 else ""
+        several = (
+            f"{categories.several:.0%} of the rows are further categories of an item."
+            if categories.several > 0.005
+            else ""
+        )
         section.add("of_item", of_item, several)
         if categories.prefer is not None and categories.prefer != "deepest":
             section.add("prefer", categories.prefer)
@@ -222,11 +239,17 @@ def _orders(catalogue: Catalogue, found: Orders, others: tuple[str, ...], measur
             f"DECIDE: {found.at.name} has no time zone. It is read as the database's; if it is another, add: time_zone"
         )
     if found.at is not None and found.at.nulls:
-        section.comments.append(f"{found.at.name} is empty in {found.at.nulls / found.at.sampled:.0%} of the rows: they do not count.")
+        section.comments.append(
+            f"{found.at.name} is empty in {found.at.nulls / found.at.sampled:.0%} of the rows: they do not count."
+        )
     if found.user is None:
-        section.comments.append("DECIDE: no column looks like the customer. Without one, each order is from another customer.")
+        section.comments.append(
+            "DECIDE: no column looks like the customer. Without one, each order is from another customer."
+        )
     elif found.user.nulls:
-        section.comments.append(f"{found.user.name} is empty in {found.user.nulls / found.user.sampled:.0%} of the rows: they do not count.")
+        section.comments.append(
+            f"{found.user.name} is empty in {found.user.nulls / found.user.sampled:.0%} of the rows: they do not count."
+        )
     watch: dict[str, str] = {}
     source = None
     if found.order is not None:
@@ -274,7 +297,9 @@ def _add_counts(section: Section, conditions: list[states.Condition], base: str,
         section.add("counts", sql, "An order is a purchase if this holds.", *comments)
     for condition in conditions:
         if condition not in kept and condition.sql(""):
-            section.add("counts", condition.sql(""), f"Left out, because it is not sure: {condition.evidence}.", is_active=False)
+            section.add(
+                "counts", condition.sql(""), f"Left out, because it is not sure: {condition.evidence}.", is_active=False
+            )
         elif condition not in kept:
             section.comments += [f"DECIDE: {note}. {condition.evidence}." for note in condition.decided]
     if not conditions:
@@ -284,7 +309,9 @@ def _add_counts(section: Section, conditions: list[states.Condition], base: str,
 def _watches(name: str, watch: dict[str, str], source: Source | None) -> Iterator[Section]:
     if not watch or source is None:
         return
-    section = Section(f"{name}.watch", ["No foreign key leads from these tables, so this says which ids their changed row r touches."])
+    section = Section(
+        f"{name}.watch", ["No foreign key leads from these tables, so this says which ids their changed row r touches."]
+    )
     for table, query in watch.items():
         section.add(relation(table), query, is_active=table not in source.guessed)
     section.is_active = any(entry.is_active for entry in section.entries)
@@ -294,14 +321,18 @@ def _watches(name: str, watch: dict[str, str], source: Source | None) -> Iterato
 def _way(found: Orders | None) -> str:
     if found is None:
         return " No table of orders with lines was found."
-    hops = " → ".join([f"{found.item[0].table}.{found.item[0].column}", *(f"{link.table}.{link.column}" for link in found.item[1:])])
+    hops = " → ".join(
+        [f"{found.item[0].table}.{found.item[0].column}", *(f"{link.table}.{link.column}" for link in found.item[1:])]
+    )
     return f" Lines of orders come to it by {hops}."
 
 
 def _told(link: Link | None) -> str:
     if link is None:
         return ""
-    sure = "Sure" if link.is_foreign_key else "Likely" if link.similarity >= 0.7 and (link.share or 0) > 0.9 else "Guess"
+    sure = (
+        "Sure" if link.is_foreign_key else "Likely" if link.similarity >= 0.7 and (link.share or 0) > 0.9 else "Guess"
+    )
     return f"{sure}: {link.table}.{link.column} → {link.target}.{link.target_column} ({link.evidence}). "
 
 

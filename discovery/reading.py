@@ -7,10 +7,9 @@ read is left out, and its name comes back.
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -117,8 +116,13 @@ def _sampled(reader: Reader, table: Table) -> Table:
     if rows <= COUNTED:
         counting = compose.SQL("select count(*) from (select from {} limit {}) r")
         ((rows,),) = reader.rows(counting.format(relation, compose.Literal(2 * COUNTED)))
-    method = "" if rows <= SAMPLE else " tablesample {} ({}) repeatable (1)".format(
-        "bernoulli" if rows <= COUNTED else "system", min(100.0, round(150 * SAMPLE / rows, 4)))
+    method = (
+        ""
+        if rows <= SAMPLE
+        else " tablesample {} ({}) repeatable (1)".format(
+            "bernoulli" if rows <= COUNTED else "system", min(100.0, round(150 * SAMPLE / rows, 4))
+        )
+    )
     read_columns = [column for column in table.columns if column.type in READ_TYPES]
     if not read_columns:
         return replace(table, rows=rows)
@@ -144,8 +148,14 @@ def _with_values(column: Column, values: list[str | None]) -> Column:
                 continue
             if isinstance(document, dict):
                 keys.update(key for key, part in document.items() if isinstance(part, str) and part)
-    return replace(column, sampled=len(values), nulls=len(values) - len(given), values=Counter(given), keys=keys,
-                   in_order=tuple(values) if len(values) <= SMALL else ())
+    return replace(
+        column,
+        sampled=len(values),
+        nulls=len(values) - len(given),
+        values=Counter(given),
+        keys=keys,
+        in_order=tuple(values) if len(values) <= SMALL else (),
+    )
 
 
 def _foreign_keys(reader: Reader) -> Iterable[Link]:

@@ -87,7 +87,9 @@ def touched(base: str, key: str, steps: list[Step]) -> str:
         if before:
             joined += f" join {relation(first.table)} t1 on t1.{identifier(first.right)} = b.{identifier(first.left)}"
     for n, step in enumerate(before[1:], start=2):
-        joined += f" join {relation(step.table)} t{n} on t{n}.{identifier(step.right)} = t{n - 1}.{identifier(step.left)}"
+        joined += (
+            f" join {relation(step.table)} t{n} on t{n}.{identifier(step.right)} = t{n - 1}.{identifier(step.left)}"
+        )
     previous = f"t{len(before)}" if before else "b"
     return f"select {wanted} from {joined} where {previous}.{identifier(last.left)} = r.{identifier(last.right)}"
 
@@ -198,14 +200,14 @@ def orders_query(catalogue: Catalogue, orders: Orders, items_key: str, kept: lis
         steps.append(forward(hop))
         source.ways[hop.target] = list(steps)
         of = to
-    source.add(column('o', link.target_column), "order_id")
+    source.add(column("o", link.target_column), "order_id")
     source.add(column(of, items_key if needs_items else last.column), "item_id")
     if orders.user is not None:
-        source.add(column('o', orders.user.name), "user_id")
+        source.add(column("o", orders.user.name), "user_id")
     if orders.at is not None:
-        source.add(column('o', orders.at.name), "at")
+        source.add(column("o", orders.at.name), "at")
     if orders.quantity is not None:
-        source.add(quantity_of(orders, 'l'), "quantity")
+        source.add(quantity_of(orders, "l"), "quantity")
     source.columns += [column("o", name) for name in kept]
     lines = catalogue.tables[orders.lines]
     source.where += [f"{column('l', c.name)} is null" for c in lines.columns if c.is_time and set(c.words) & GONE_AT]

@@ -55,7 +55,11 @@ def _states(catalogue: Catalogue, table: Table, only: set[str]) -> list[tuple[fl
     found = []
     for column in table.columns:
         given = set(column.words)
-        if not given & STATUS or len(column.values) > STATES or given & {"stock", "tax", "country", "province", "address"}:
+        if (
+            not given & STATUS
+            or len(column.values) > STATES
+            or given & {"stock", "tax", "country", "province", "address"}
+        ):
             continue
         values = list(dict.fromkeys([*column.labels, *column.values]))
         named = _names_of_states(catalogue, table, column)
@@ -66,7 +70,9 @@ def _states(catalogue: Catalogue, table: Table, only: set[str]) -> list[tuple[fl
         else:
             meant = {}
         rest = given - STATUS - only - {"id", "code", "name"}
-        found.append((3.0 - len(rest) - 0.5 * (not meant) - 2 * (column.sampled > 0 and not column.values), column, meant))
+        found.append(
+            (3.0 - len(rest) - 0.5 * (not meant) - 2 * (column.sampled > 0 and not column.values), column, meant)
+        )
     return sorted(found, key=lambda state: -state[0])
 
 
@@ -82,7 +88,11 @@ def _names_of_states(catalogue: Catalogue, table: Table, column: Column) -> dict
             source, key = catalogue.tables[name.translation.table], name.translation.column
         text = name.column.name
     else:  # a table whose key has the language, too
-        tables = (t for t in catalogue.tables.values() if t is not table and column.name in t.primary_key and set(t.words) & STATUS)
+        tables = (
+            t
+            for t in catalogue.tables.values()
+            if t is not table and column.name in t.primary_key and set(t.words) & STATUS
+        )
         source = next(tables, table)
         own = own_name(source)
         if source is table or own is None:
@@ -109,16 +119,27 @@ def orders_that_count(catalogue: Catalogue, table: Table) -> list[Condition]:
         is_cancelling = any("canceled" in name for name in names)
         is_drafting = any(name & {"draft", "cart", "checkout"} for name in names)
         is_sure = sum(column.values[value] for value in refused) < 0.8 * total and rank > 1
-        maybe = [value for value in meant if value not in refused and set(words(meant[value])) & (NOT_YET_BOUGHT | {"return", "returned", "refunded"})]
+        maybe = [
+            value
+            for value in meant
+            if value not in refused and set(words(meant[value])) & (NOT_YET_BOUGHT | {"return", "returned", "refunded"})
+        ]
         notes = (f"whether {', '.join(maybe)} count{'s' if len(maybe) == 1 else ''}",) if maybe else ()
         found.append(Condition(_not_in(column, refused), (column.name,), shown, is_sure, notes))
     for column in table.columns:
         given = set(column.words)
-        if column.is_time and given & GONE_AT:
+        if (column.is_time and given & GONE_AT) or (column.is_time and "canceled" in given and not is_cancelling):
             found.append(_is_null(column))
-        elif column.is_time and "canceled" in given and not is_cancelling:
-            found.append(_is_null(column))
-        elif column.type == "bool" and given & {"deleted", "canceled", "draft", "cart", "test", "void", "voided", "quotation"}:
+        elif column.type == "bool" and given & {
+            "deleted",
+            "canceled",
+            "draft",
+            "cart",
+            "test",
+            "void",
+            "voided",
+            "quotation",
+        }:
             known = (given & {"canceled"} and is_cancelling) or (given & {"draft", "cart"} and is_drafting)
             if not known and len(given - FILLERS) <= 2:
                 found.append(_flag(column, is_yes=False))
@@ -145,13 +166,23 @@ def rows_on_sale(catalogue: Catalogue, table: Table) -> list[Condition]:
         if not meant and set(column.values) <= {"0", "1"} and column.values:
             found.append(_flag(column, is_yes=True))
             continue
-        yes = [value for value, name in meant.items() if set(words(name)) & ON_SALE and not set(words(name)) & NOT_ON_SALE or name in ON_SALE]
-        no = [value for value, name in meant.items() if (set(words(name)) & NOT_ON_SALE or name in NOT_ON_SALE) and value not in yes]
+        yes = [
+            value
+            for value, name in meant.items()
+            if (set(words(name)) & ON_SALE and not set(words(name)) & NOT_ON_SALE) or name in ON_SALE
+        ]
+        no = [
+            value
+            for value, name in meant.items()
+            if (set(words(name)) & NOT_ON_SALE or name in NOT_ON_SALE) and value not in yes
+        ]
         shown = f"{column.name}: {frequencies(column)}"
         if len(yes) == 1:
             found.append(Condition(_in(column, yes), (column.name,), shown))
         elif yes:
-            found.append(Condition(_in(column, yes), (column.name,), shown, decided=(f"which of {', '.join(yes)} is on sale",)))
+            found.append(
+                Condition(_in(column, yes), (column.name,), shown, decided=(f"which of {', '.join(yes)} is on sale",))
+            )
         elif no:
             found.append(Condition(_not_in(column, no), (column.name,), shown))
         else:
@@ -163,17 +194,27 @@ def rows_on_sale(catalogue: Catalogue, table: Table) -> list[Condition]:
         if column.type == "bool" or _is_flag(column):
             if column.sampled and not column.values:
                 continue
-            if rest and (rest <= YES or rest <= {"sale", "ok"} or rest <= {"sold"} and "can" in given):
+            if (rest and (rest <= YES or rest <= {"sale", "ok"} or (rest <= {"sold"} and "can" in given))) or (
+                (rest == {"stock"}
+                and "out" not in given)
+                or (rest == {"sale"}
+                and set(given) & {"on", "for", "flag"}
+                and "out" not in given
+                and "price" not in given)
+            ):
                 found.append(_flag(column, is_yes=True))
-            elif rest == {"stock"} and "out" not in given or rest == {"sale"} and set(given) & {"on", "for", "flag"} and "out" not in given and "price" not in given:
-                found.append(_flag(column, is_yes=True))
-            elif rest and rest <= NO or (rest == {"stock"} and "out" in given) or (rest == {"sold"} and "out" in given):
+            elif (rest and rest <= NO) or (rest == {"stock"} and "out" in given) or (rest == {"sold"} and "out" in given):
                 found.append(_flag(column, is_yes=False))
         elif column.is_time and rest and rest <= GONE_AT:
             found.append(_is_null(column))
         elif column.is_time and rest and rest <= {"discontinue", "discontinued"}:
             found.append(_time(column, "({0} is null or {0} > now())"))
-        elif column.is_time and rest and rest <= {"available", "published", "publish", "launch", "purchase"} and "until" not in given:
+        elif (
+            column.is_time
+            and rest
+            and rest <= {"available", "published", "publish", "launch", "purchase"}
+            and "until" not in given
+        ):
             if rest != {"purchase"} and column.values:
                 found.append(_time(column, "{0} <= now()"))
     return found
@@ -200,7 +241,11 @@ def _flag(column: Column, *, is_yes: bool) -> Condition:
 
 def _is_null(column: Column) -> Condition:
     set_ = sum(column.values.values())
-    evidence = f"{column.name}: set in {set_ / column.sampled:.0%} of the rows" if column.sampled else f"{column.name}: no rows"
+    evidence = (
+        f"{column.name}: set in {set_ / column.sampled:.0%} of the rows"
+        if column.sampled
+        else f"{column.name}: no rows"
+    )
     return Condition(lambda alias: f"{of_alias(alias, column.name)} is null", (column.name,), evidence)
 
 

@@ -7,123 +7,180 @@ into the singular, and abbreviations and Korean words become English ones.
 import functools
 import re
 
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _phrases(text: str) -> frozenset[str]:
+    return frozenset(phrase.strip() for phrase in text.split(","))
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(pair.split("=") for pair in text.split())
+
+
+def _weights(text: str) -> dict[str, float]:
+    return {word: float(weight) for word, weight in _pairs(text).items()}
+
+
 # Abbreviations and Korean words. They are written as one English word.
-SPELLED_OUT = {
-    "cat": "category", "categ": "category", "cate": "category", "ctgr": "category", "ctg": "category",
-    "prod": "product", "prd": "product", "prdt": "product", "pdt": "product", "tmpl": "template", "qty": "quantity",
-    "cust": "customer", "ord": "order", "mfr": "manufacturer", "mfg": "manufacturer", "desc": "description",
-    "dt": "date", "dtm": "date", "dttm": "date", "nm": "name", "cd": "code", "no": "number", "num": "number",
-    "nbr": "number", "mem": "member", "mbr": "member", "dtl": "detail", "stat": "status", "sts": "status",
-    "lang": "language", "cancelled": "canceled", "cancellation": "canceled", "cancel": "canceled", "cnt": "count",
-    "seq": "sequence", "usr": "user", "acct": "account", "inv": "inventory", "reg": "registered", "yn": "flag",
-    "상품": "product", "제품": "product", "품목": "product", "주문": "order", "구매": "purchase", "판매": "sale",
-    "상세": "detail", "항목": "item", "내역": "detail", "고객": "customer", "회원": "member", "사용자": "user",
-    "구매자": "buyer", "카테고리": "category", "분류": "category", "제조사": "manufacturer", "브랜드": "brand",
-    "번호": "number", "아이디": "id", "코드": "code", "이름": "name", "명": "name", "수량": "quantity", "재고": "stock",
-    "일시": "date", "일자": "date", "날짜": "date", "일": "date", "상태": "status", "가격": "price", "금액": "amount",
-    "설명": "description", "상위": "parent", "부모": "parent", "삭제": "deleted", "여부": "flag", "등록": "registered",
-    "생성": "created", "수정": "updated", "옵션": "option", "반품": "returned", "환불": "refunded", "취소": "canceled",
-    "활성": "active", "품절": "soldout", "단종": "discontinued", "진열": "visible", "리뷰": "review", "평점": "rating",
-}  # fmt: skip
+SPELLED_OUT = _pairs(
+    """
+    cat=category categ=category cate=category ctgr=category ctg=category prod=product prd=product prdt=product
+    pdt=product tmpl=template qty=quantity cust=customer ord=order mfr=manufacturer mfg=manufacturer
+    desc=description dt=date dtm=date dttm=date nm=name cd=code no=number num=number nbr=number mem=member
+    mbr=member dtl=detail stat=status sts=status lang=language cancelled=canceled cancellation=canceled
+    cancel=canceled cnt=count seq=sequence usr=user acct=account inv=inventory reg=registered yn=flag 상품=product
+    제품=product 품목=product 주문=order 구매=purchase 판매=sale 상세=detail 항목=item 내역=detail 고객=customer 회원=member
+    사용자=user 구매자=buyer 카테고리=category 분류=category 제조사=manufacturer 브랜드=brand 번호=number 아이디=id 코드=code 이름=name
+    명=name 수량=quantity 재고=stock 일시=date 일자=date 날짜=date 일=date 상태=status 가격=price 금액=amount 설명=description
+    상위=parent 부모=parent 삭제=deleted 여부=flag 등록=registered 생성=created 수정=updated 옵션=option 반품=returned 환불=refunded
+    취소=canceled 활성=active 품절=soldout 단종=discontinued 진열=visible 리뷰=review 평점=rating
+    """
+)
 
 # What things are called.
-PRODUCT = {"product", "goods", "article", "merchandise", "ware", "sku"}
-MAYBE_PRODUCT = {"item", "listing", "book", "title", "film", "movie", "track", "dish", "recipe", "material", "part", "store", "venue"}  # fmt: skip
-VARIANT = {"variant", "variation", "option", "edition", "size"}
-ORDER = {"order", "sale", "purchase", "transaction", "invoice", "receipt", "ticket"}
-LINE = {"line", "item", "detail", "entry", "position", "row", "lineitem", "content", "product"}
-CUSTOMER = {
-    "customer": 5, "buyer": 5, "shopper": 5, "client": 4.5, "member": 4.5, "partner": 4, "user": 3.5, "consumer": 4.5,
-    "account": 3, "contact": 2.5, "person": 2.5, "people": 2.5, "guest": 2, "profile": 2, "email": 1,
-}  # fmt: skip
-NOT_CUSTOMER = {
-    "sales", "salesman", "salesperson", "agent", "employee", "staff", "admin", "created", "updated", "modified", "write",
-    "create", "update", "approved", "approver", "operator", "shipping", "billing", "invoice", "courier", "driver",
-    "cashier", "note", "group", "comment", "ip", "address", "phone", "name", "agreement", "locale", "by", "canceler",
-}  # fmt: skip
-CATEGORY = {
-    "category": 5, "taxon": 5, "subcategory": 5.5, "section": 4, "department": 4, "genre": 4, "aisle": 4.5,
-    "collection": 3, "family": 3, "group": 2.5, "class": 2.5, "kind": 2, "type": 2, "term": 2,
-}  # fmt: skip
+PRODUCT = _set("product goods article merchandise ware sku")
+MAYBE_PRODUCT = _set("item listing book title film movie track dish recipe material part store venue")
+VARIANT = _set("variant variation option edition size")
+ORDER = _set("order sale purchase transaction invoice receipt ticket")
+LINE = _set("line item detail entry position row lineitem content product")
+CUSTOMER = _weights(
+    """
+    customer=5 buyer=5 shopper=5 client=4.5 member=4.5 partner=4 user=3.5 consumer=4.5 account=3 contact=2.5
+    person=2.5 people=2.5 guest=2 profile=2 email=1
+    """
+)
+NOT_CUSTOMER = _set(
+    """
+    sales salesman salesperson agent employee staff admin created updated modified write create update approved
+    approver operator shipping billing invoice courier driver cashier note group comment ip address phone name
+    agreement locale by canceler
+    """
+)
+CATEGORY = _weights(
+    """
+    category=5 taxon=5 subcategory=5.5 section=4 department=4 genre=4 aisle=4.5 collection=3 family=3 group=2.5
+    class=2.5 kind=2 type=2 term=2
+    """
+)
 # A category, but of something else than products, or for something else than shelves.
-NOT_CATEGORY = {
-    "tax", "shipping", "uom", "unit", "attribute", "customer", "user", "blog", "post", "cms", "page", "price", "account",
-    "media", "image", "file", "payment", "stock", "currency", "measure", "weight", "status", "content", "barcode",
-}  # fmt: skip
-BRAND = {"brand": 5, "manufacturer": 5, "maker": 4.5, "producer": 4, "make": 3.5, "publisher": 3.5, "vendor": 3, "artist": 3, "author": 3, "label": 2.5, "supplier": 2}  # fmt: skip
-NAME = {"name": 3.0, "title": 2.9, "label": 2.0, "value": 1.5, "caption": 1.5, "designation": 2.0}
-TEXT = {
-    "description", "subtitle", "summary", "detail", "specification", "spec", "ingredient", "keyword", "tag", "body",
-    "overview", "synopsis", "feature", "blurb", "abstract", "content", "plot",
-}  # fmt: skip
-TRANSLATION = {"translation", "language", "description", "i18n", "l10n", "locale", "localization", "text", "localized"}
-LANGUAGE = {"locale", "language", "culture"}
-ID = {"id", "uuid", "guid", "key", "code", "number", "ref", "fk", "pk", "sequence", "sn", "oid", "idx"}
-STATUS = {"status", "state"}
-STOCK = {"stock", "inventory", "hand", "quantity", "available", "stocked", "onhand"}
-STOCK_TABLE = {"stock", "inventory", "warehouse", "quant", "stockrecord"}
-QUANTITY = {"quantity", "count", "unit", "pieces", "ordered", "units"}
-RETURNED = {"return", "returned", "refund", "refunded", "canceled"}
+NOT_CATEGORY = _set(
+    """
+    tax shipping uom unit attribute customer user blog post cms page price account media image file payment
+    stock currency measure weight status content barcode
+    """
+)
+BRAND = _weights(
+    """
+    brand=5 manufacturer=5 maker=4.5 producer=4 make=3.5 publisher=3.5 vendor=3 artist=3 author=3 label=2.5
+    supplier=2
+    """
+)
+NAME = _weights("name=3 title=2.9 label=2 value=1.5 caption=1.5 designation=2")
+TEXT = _set(
+    """
+    description subtitle summary detail specification spec ingredient keyword tag body overview synopsis feature
+    blurb abstract content plot
+    """
+)
+TRANSLATION = _set("translation language description i18n l10n locale localization text localized")
+LANGUAGE = _set("locale language culture")
+ID = _set("id uuid guid key code number ref fk pk sequence sn oid idx")
+STATUS = _set("status state")
+STOCK = _set("stock inventory hand quantity available stocked onhand")
+STOCK_TABLE = _set("stock inventory warehouse quant stockrecord")
+QUANTITY = _set("quantity count unit pieces ordered units")
+RETURNED = _set("return returned refund refunded canceled")
 # Tables that look like orders or their lines, and are about something else.
-NOT_ORDERS = {
-    "cart", "basket", "wishlist", "wish", "quote", "quotation", "shipment", "shipping", "refund", "return", "payment", "adjustment",
-    "log", "history", "audit", "tax", "promotion", "discount", "coupon", "supplier", "draft", "rma", "claim",
-    "exchange", "fulfillment", "stock", "inventory", "transfer", "procurement", "subscription", "menu", "bom",
-    "attribute", "fulfilment", "delivery", "credit", "change", "event", "status", "tag", "restock", "replenishment",
-    "forecast", "report", "aggregate", "aggregated", "sequence", "work", "workorder", "comment", "note", "summary",
-}  # fmt: skip
-NOT_PRODUCTS = {
-    "category", "type", "tag", "image", "media", "attribute", "price", "review", "brand", "manufacturer", "collection",
-    "translation", "log", "history", "language", "description", "photo", "video", "file", "document", "vote", "rule",
-    "relation", "tax", "discount", "promotion", "coupon", "supplier", "vendor", "stock", "inventory", "location",
-    "question", "answer", "rating", "alert", "channel", "class", "group", "warehouse", "shop", "value", "index",
-}  # fmt: skip
-EVENT = {"review", "rating", "view", "visit", "click", "event", "favorite", "favourite", "like", "wishlist", "interaction", "feedback", "play", "rental", "reservation", "checkin", "impression"}  # fmt: skip
-TIME_WORDS = {
-    "placed": 5, "ordered": 5, "purchased": 5, "purchase": 4.5, "order": 4.5, "sold": 4.5, "transaction": 4.5,
-    "completed": 4, "complete": 4, "sale": 4, "invoice": 3.5, "registered": 3.5, "created": 3, "create": 3, "inserted": 3,
-    "added": 3, "paid": 2.5, "payment": 2.5, "submitted": 4, "event": 3, "visited": 4, "viewed": 4, "posted": 3,
-    "rental": 3, "reviewed": 4, "time": 2, "timestamp": 2, "date": 2, "at": 1,
-}  # fmt: skip
-NOT_TIME = {
-    "updated", "update", "modified", "write", "deleted", "canceled", "shipped", "delivered", "delivery", "due", "expire",
-    "expired", "expires", "ship", "shipping", "required", "return", "returned", "birth", "last", "validity", "commitment",
-    "estimated", "end", "until", "approved", "closed", "archived", "refunded", "fulfilled", "effective", "synced",
-}  # fmt: skip
+NOT_ORDERS = _set(
+    """
+    cart basket wishlist wish quote quotation shipment shipping refund return payment adjustment log history
+    audit tax promotion discount coupon supplier draft rma claim exchange fulfillment stock inventory transfer
+    procurement subscription menu bom attribute fulfilment delivery credit change event status tag restock
+    replenishment forecast report aggregate aggregated sequence work workorder comment note summary
+    """
+)
+NOT_PRODUCTS = _set(
+    """
+    category type tag image media attribute price review brand manufacturer collection translation log history
+    language description photo video file document vote rule relation tax discount promotion coupon supplier
+    vendor stock inventory location question answer rating alert channel class group warehouse shop value index
+    """
+)
+EVENT = _set(
+    """
+    review rating view visit click event favorite favourite like wishlist interaction feedback play rental
+    reservation checkin impression
+    """
+)
+TIME_WORDS = _weights(
+    """
+    placed=5 ordered=5 purchased=5 purchase=4.5 order=4.5 sold=4.5 transaction=4.5 completed=4 complete=4 sale=4
+    invoice=3.5 registered=3.5 created=3 create=3 inserted=3 added=3 paid=2.5 payment=2.5 submitted=4 event=3
+    visited=4 viewed=4 posted=3 rental=3 reviewed=4 time=2 timestamp=2 date=2 at=1
+    """
+)
+NOT_TIME = _set(
+    """
+    updated update modified write deleted canceled shipped delivered delivery due expire expired expires ship
+    shipping required return returned birth last validity commitment estimated end until approved closed
+    archived refunded fulfilled effective synced
+    """
+)
 
 # States of an order, of a product, and of a category.
-NOT_BOUGHT = {
-    "canceled", "draft", "cart", "basket", "void", "voided", "refused", "rejected", "failed", "failure", "expired",
-    "abandoned", "returned", "return", "refunded", "refund", "checkout", "incomplete", "deleted", "trash", "declined",
-    "denied", "adding", "arranging", "quote", "quotation", "unpaid", "reversed", "chargeback", "fraud", "inactive",
-    "취소", "반품", "환불", "장바구니", "미결제",
-}  # fmt: skip
-CHECKOUT_STEPS = {"address", "delivery", "payment", "confirm", "sent"}  # alone: `payment` is a step, `payment_settled` is not
-NOT_YET_BOUGHT = {"pending", "created", "waiting", "awaiting", "requires", "hold", "unconfirmed", "open", "입금대기"}
-ON_SALE = {"published", "active", "enabled", "available", "visible", "live", "approved", "online", "public", "sellable", "normal", "selling", "판매중", "정상"}  # fmt: skip
-NOT_ON_SALE = {
-    "draft", "archived", "rejected", "proposed", "hidden", "inactive", "disabled", "discontinued", "deleted", "unpublished",
-    "pending", "trash", "suspended", "blocked", "soldout", "removed", "private", "offline", "obsolete", "retired",
-    "판매중지", "품절", "단종", "삭제",
-}  # fmt: skip
-NO_CATEGORY = {
-    "all", "uncategorized", "uncategorised", "default", "none", "unassigned", "root", "unknown", "unclassified", "home",
-    "default category", "no category", "not set", "other / uncategorized", "n/a", "root catalog", "미분류", "전체", "미지정",
-    "all products", "misc / uncategorized", "to be classified", "to be categorized",
-}  # fmt: skip
-YES = {"active", "enabled", "published", "visible", "available", "saleable", "sellable", "public", "listed", "live", "purchasable", "approved", "online", "displayed"}  # fmt: skip
-NO = {"archived", "deleted", "hidden", "discontinued", "disabled", "soldout", "unavailable", "blocked", "retired", "inactive", "obsolete", "removed"}  # fmt: skip
-GONE_AT = {"deleted", "discarded", "archived", "removed", "trashed"}
-ENDS_AT = {"discontinue", "discontinued", "end", "expire", "expires", "expired", "until"}
-STARTS_AT = {"available", "published", "publish", "release", "launch", "start"}
+NOT_BOUGHT = _set(
+    """
+    canceled draft cart basket void voided refused rejected failed failure expired abandoned returned return
+    refunded refund checkout incomplete deleted trash declined denied adding arranging quote quotation unpaid
+    reversed chargeback fraud inactive 취소 반품 환불 장바구니 미결제
+    """
+)
+CHECKOUT_STEPS = _set("address delivery payment confirm sent")
+NOT_YET_BOUGHT = _set("pending created waiting awaiting requires hold unconfirmed open 입금대기")
+ON_SALE = _set(
+    """
+    published active enabled available visible live approved online public sellable normal selling 판매중 정상
+    """
+)
+NOT_ON_SALE = _set(
+    """
+    draft archived rejected proposed hidden inactive disabled discontinued deleted unpublished pending trash
+    suspended blocked soldout removed private offline obsolete retired 판매중지 품절 단종 삭제
+    """
+)
+NO_CATEGORY = _phrases(
+    """
+    all, uncategorized, uncategorised, default, none, unassigned, root, unknown, unclassified, home, default
+    category, no category, not set, other / uncategorized, n/a, root catalog, 미분류, 전체, 미지정, all products, misc /
+    uncategorized, to be classified, to be categorized
+    """
+)
+YES = _set(
+    """
+    active enabled published visible available saleable sellable public listed live purchasable approved online
+    displayed
+    """
+)
+NO = _set(
+    """
+    archived deleted hidden discontinued disabled soldout unavailable blocked retired inactive obsolete removed
+    """
+)
+GONE_AT = _set("deleted discarded archived removed trashed")
+ENDS_AT = _set("discontinue discontinued end expire expires expired until")
+STARTS_AT = _set("available published publish release launch start")
 
-_MORE = {
-    "is", "in", "of", "at", "on", "by", "out", "id", "date", "created", "updated", "deleted", "parent", "shipping", "billing",
-    "header", "template", "model", "first", "last", "short", "long", "image", "price", "address", "list", "tree",
-    "master", "map", "mapping", "link", "rel", "xref", "history", "primary", "default", "main", "sub", "stock", "total",
-    "store", "units", "sales", "shop", "flag", "quantity", "discount", "head",
-}  # fmt: skip
-_STAYS = {"status", "goods", "sales", "series", "address", "is", "always", "species", "bus", "gas", "us", "news", "pieces", "basis"}
+_MORE = _set(
+    """
+    is in of at on by out id date created updated deleted parent shipping billing header template model first
+    last short long image price address list tree master map mapping link rel xref history primary default main
+    sub stock total store units sales shop flag quantity discount head
+    """
+)
+_STAYS = _set("status goods sales series address is always species bus gas us news pieces basis")
 _VOCABULARIES = (
     PRODUCT, MAYBE_PRODUCT, VARIANT, ORDER, LINE, CUSTOMER, CATEGORY, BRAND, NAME, TEXT, TRANSLATION, LANGUAGE, STATUS, STOCK,
     STOCK_TABLE, QUANTITY, RETURNED, EVENT, TIME_WORDS, YES, NO, _MORE, SPELLED_OUT,

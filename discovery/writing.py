@@ -40,14 +40,21 @@ def text(header: list[str], sections: list[Section]) -> str:
         for entry in section.entries:
             lines += [_comment(comment) for comment in entry.comments]
             written = f"{_key(entry.key)} = {_value(entry.value)}"
-            lines.append(written if entry.is_active and section.is_active else textwrap.indent(written, "# ", lambda _: True))
+            lines.append(
+                written if entry.is_active and section.is_active else textwrap.indent(written, "# ", lambda _: True)
+            )
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
 def _comment(line: str) -> str:
     return textwrap.fill(
-        " ".join(line.split()), WIDTH, initial_indent="# ", subsequent_indent="#   ", break_long_words=False, break_on_hyphens=False
+        " ".join(line.split()),
+        WIDTH,
+        initial_indent="# ",
+        subsequent_indent="#   ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
