@@ -1,6 +1,6 @@
 """Finds the categories: a tree of its own, by a column or by a join table; else a text beside the item."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aisle.discovery.catalogue import Catalogue, Column, Link, Table
 from aisle.discovery.items import Text, name_of
@@ -17,7 +17,9 @@ class Categories:
     column: str | None  # of the item: a text, or the key of a category
     table: str = ""
     link: Link | None = None  # from the item, or from the join table, to the category
-    join: Link | None = None  # from the join table to the item
+    join: Link | None = None  # from the join table to the item, or to its variants
+    via: tuple[Link, ...] = ()  # from the variants to the item
+    depth: str | None = None  # of the table: the column with the level of a category
     name: Text | None = None
     parent: Column | None = None
     above: Link | None = None  # from the categories to another table of coarser ones
@@ -37,15 +39,19 @@ def find(catalogue: Catalogue, items: str, lines: str = "") -> list[Categories]:
     for column in table.columns:
         link = catalogue.link_of(items, column.name)
         weight = score(column.words, CATEGORY)
-        if link is None and weight and column.is_text and column.values and not set(column.words) & NOT_CATEGORY:
-            if column.distinct < 0.5 and "id" not in column.words and len(column.values) > 1:
-                found.append(Categories(column.name, unlabelled=_meaning_none(column), score=weight + 0.5))
+        is_label = column.is_text and column.distinct < 0.5 and len(column.values) > 1
+        if link is None and weight and is_label and not set(column.words) & (NOT_CATEGORY | {"id"}):
+            found.append(Categories(column.name, unlabelled=_meaning_none(column), score=weight + 0.5))
     for link in catalogue.links_from(items):
         weight = max(_weight(catalogue.tables[link.target]), _named(table.column(link.column)))
         if weight > 0 and link.target != items and name_of(catalogue, link.target):
             column = table.column(link.column)
             found.append(_of_table(catalogue, link, None, weight + 1.5 * column.filled - 0.5, column.name))
-    for join in catalogue.links_to(items):
+    joins: list[tuple[Link, tuple[Link, ...]]] = [(join, ()) for join in catalogue.links_to(items)]
+    for variants in catalogue.links_to(items):
+        if variants.table not in (items, lines) and catalogue.tables[variants.table].words[-1:] == ("variant",):
+            joins += [(join, (variants,)) for join in catalogue.links_to(variants.table)]
+    for join, via in joins:
         between = catalogue.tables[join.table]
         if join.table in (items, lines) or set(between.words) & (ORDER | (LINE - PRODUCT - {"line", "item"})):
             continue
@@ -54,7 +60,8 @@ def find(catalogue: Catalogue, items: str, lines: str = "") -> list[Categories]:
             if link.target not in (items, join.table) and weight > 0 and name_of(catalogue, link.target):
                 # A table with many more columns is about something else, such as discounts of a category.
                 weight += 0.8 - 0.1 * max(0, len(between.columns) - 5)
-                found.append(_of_table(catalogue, link, join, weight, None))
+                made = _of_table(catalogue, link, join, weight - bool(via), None)
+                found.append(replace(made, via=via))
     return sorted(found, key=lambda categories: -categories.score)
 
 
@@ -73,10 +80,8 @@ def _weight(table: Table) -> float:
 def _of_table(catalogue: Catalogue, link: Link, join: Link | None, weight: float, column: str | None) -> Categories:
     table = catalogue.tables[link.target]
     parent = _parent(catalogue, table)
-    above = next(
-        (up for up in catalogue.links_from(str(table)) if up.target != str(table) and _weight(catalogue.tables[up.target]) > 0),
-        None,
-    )  # fmt: skip
+    ups = (up for up in catalogue.links_from(str(table)) if up.target != str(table))
+    above = next((up for up in ups if _weight(catalogue.tables[up.target]) > 0), None)
     where, brand_where, tree_of = _kinds(catalogue, table)
     if parent or tree_of:
         above = None
@@ -85,11 +90,25 @@ def _of_table(catalogue: Catalogue, link: Link, join: Link | None, weight: float
         between = catalogue.tables[join.table]
         several = 1 - between.column(join.column).distinct
         prefer = _preferred(between) or ("deepest" if parent else None)
+    depth = next((c.name for c in table.columns if c.is_number and set(c.words) & {"depth", "level"}), None)
     weight += 1.5 * bool(parent) - (2.5 if table.rows == 0 else 0)
     return Categories(
-        column, str(table), link, join, name_of(catalogue, str(table)), parent, above,
-        None if above is None else name_of(catalogue, above.target), where, brand_where, prefer, several, _unlabelled(catalogue, link, str(table)), weight,
-    )  # fmt: skip
+        column=column,
+        table=str(table),
+        link=link,
+        join=join,
+        depth=depth,
+        name=name_of(catalogue, str(table)),
+        parent=parent,
+        above=above,
+        above_name=None if above is None else name_of(catalogue, above.target),
+        where=where,
+        brand_where=brand_where,
+        prefer=prefer,
+        several=several,
+        unlabelled=_unlabelled(catalogue, link, str(table)),
+        score=weight,
+    )
 
 
 def _parent(catalogue: Catalogue, table: Table) -> Column | None:

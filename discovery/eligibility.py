@@ -1,22 +1,27 @@
 """Finds which items can be bought now: states and flags of the item, and the stock of it or of its variants."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aisle.discovery.catalogue import Catalogue, Column, Link, Table
 from aisle.discovery.sql import column as of_alias
 from aisle.discovery.sql import relation
 from aisle.discovery.states import Condition, rows_on_sale
-from aisle.discovery.words import GONE_AT, NOT_PRODUCTS, ORDER, STOCK, STOCK_TABLE, VARIANT
+from aisle.discovery.words import GONE_AT, NOT_PRODUCTS, ORDER, STOCK, STOCK_TABLE, VARIANT, word_set
 
 INDENT = "\n    "
-_NO_STOCK = {
-    "min", "max", "minimum", "maximum", "alert", "threshold", "reserved", "reorder", "sold", "sale", "price", "order", "ordered",
-    "step", "status", "id", "incoming", "outgoing", "safety", "cost", "per", "required", "date", "low", "allocated",
-}  # fmt: skip
-_NO_STOCK_TABLE = {
-    "movement", "move", "location", "transfer", "history", "log", "alert", "picking", "rule", "reservation", "source", "type",
-    "adjustment", "event", "line", "warehouse", "reserve", "notification", "request", "count", "valuation",
-}  # fmt: skip
+_NO_STOCK = word_set(
+    """
+    out minimal min max minimum maximum alert threshold reserved reorder sold sale price order ordered step
+    status id incoming outgoing safety cost per required date low allocated
+    """
+)
+_NO_STOCK_TABLE = word_set(
+    """
+    movement move location transfer history log alert picking rule reservation source type adjustment event line
+    reserve notification request count valuation
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,28 @@ def find(
     own = stock_column(table)
     if own is not None:
         clauses.append(Clause(f"{of_alias('', own.name)} > 0", (own.name,), _stock_evidence(own)))
+    clauses += _listed(catalogue, items, id_name)
     variants = _variants(catalogue, items, bought)
     parts = _of_variants(catalogue, variants) if variants else _of_stock(catalogue, items)
     if parts is not None and not (own is not None and variants is None):
         query, evidence = parts
         clauses.append(Clause(f"{id_name} in (\n    {query})", (), evidence))
     return clauses, [c for c in conditions if not c.sql("")]
+
+
+def _listed(catalogue: Catalogue, items: str, id_name: str) -> Iterator[Clause]:
+    """Yield a clause for each table that says where an item is published, such as that of a channel's listings."""
+    ours = set(catalogue.tables[items].words)
+    for link in catalogue.links_to(items):
+        table = catalogue.tables[link.table]
+        if not (set(table.words) - ours) & {"listing", "publication", "channel", "publishing", "visibility"}:
+            continue
+        conditions = [c for c in rows_on_sale(catalogue, table) if c.sql("") and c.is_sure]
+        if conditions:
+            wanted = " and ".join(c.sql("s") for c in conditions)
+            query = _query(of_alias("s", link.column), f"{relation(str(table))} s", wanted)
+            evidence = "; ".join(f"{table.name}.{c.evidence}" for c in conditions)
+            yield Clause(f"{id_name} in (\n    {query})", (), evidence)
 
 
 def stock_column(table: Table) -> Column | None:
@@ -67,15 +88,28 @@ def stock_column(table: Table) -> Column | None:
     return best[1] if best else None
 
 
+def _query(wanted: str, source: str, condition: str) -> str:
+    return f"select {wanted}{INDENT}from {source}{INDENT}where {condition}"
+
+
+def _join(table: Table, alias: str, name: str, other: str) -> str:
+    return f"{INDENT}join {relation(str(table))} {alias} on {of_alias(alias, name)} = {other}"
+
+
 def _variants(catalogue: Catalogue, items: str, bought: tuple[Link, ...]) -> Link | None:
     """Return the link from the variants to the items."""
     if len(bought) > 1 and bought[-1].target == items and not set(catalogue.tables[bought[-1].table].words) & ORDER:
         return bought[-1]
     for link in catalogue.links_to(items):
-        table = catalogue.tables[link.table]
-        if table.words and table.words[-1] in VARIANT and "option" not in table.words[-1:] and link.table != items:
-            if not set(table.words) & (ORDER | {"value", "image", "price", "translation"}):
-                return link
+        found = catalogue.tables[link.table].words
+        if (
+            link.table != items
+            and found[-1:] != ("option",)
+            and found
+            and found[-1] in VARIANT
+            and not set(found) & ORDER
+        ):
+            return link
     return None
 
 
@@ -106,8 +140,8 @@ def _of_variants(catalogue: Catalogue, link: Link) -> tuple[str, str] | None:
         return None
     if len(in_stock) > 1:
         joins = joins.replace(f"{INDENT}join ", f"{INDENT}left join ")
-    query = f"select {of_alias('v', link.column)}{INDENT}from {relation(str(table))} v{joins}{INDENT}where {' and '.join(wanted)}"
-    return query, "; ".join(evidence)
+    source = f"{relation(str(table))} v{joins}"
+    return _query(of_alias("v", link.column), source, " and ".join(wanted)), "; ".join(evidence)
 
 
 def _of_stock(catalogue: Catalogue, items: str) -> tuple[str, str] | None:
@@ -116,7 +150,7 @@ def _of_stock(catalogue: Catalogue, items: str) -> tuple[str, str] | None:
         column = _is_stock(table)
         if column is not None:
             wanted = [_more_than_none(table, column), *_whatever_stock(table, "s")]
-            query = f"select {of_alias('s', link.column)}{INDENT}from {relation(str(table))} s{INDENT}where {' or '.join(wanted)}"
+            query = _query(of_alias("s", link.column), f"{relation(str(table))} s", " or ".join(wanted))
             return query, f"{table.name}.{_stock_evidence(column)}"
     return None
 
@@ -127,8 +161,7 @@ def _stock(catalogue: Catalogue, variants: str) -> tuple[str, Table, Column] | N
         table = catalogue.tables[link.table]
         column = _is_stock(table)
         if column is not None:
-            on = f"{of_alias('s', link.column)} = {of_alias('v', link.target_column)}"
-            return f"{INDENT}join {relation(str(table))} s on {on}", table, column
+            return _join(table, "s", link.column, of_alias("v", link.target_column)), table, column
     for link in catalogue.links_to(variants):
         between = catalogue.tables[link.table]
         if set(between.words) & ORDER or not set(between.words) & (STOCK_TABLE | {"inventory"}):
@@ -142,12 +175,8 @@ def _stock(catalogue: Catalogue, variants: str) -> tuple[str, Table, Column] | N
             if column is None or table is between or not shared:
                 continue
             key = shared.pop()
-            return (
-                f"{INDENT}join {relation(str(between))} j on {of_alias('j', link.column)} = {of_alias('v', link.target_column)}"
-                f"{INDENT}join {relation(str(table))} s on {of_alias('s', key)} = {of_alias('j', key)}",
-                table,
-                column,
-            )
+            joins = _join(between, "j", link.column, of_alias("v", link.target_column))
+            return joins + _join(table, "s", key, of_alias("j", key)), table, column
     return None
 
 
@@ -156,7 +185,7 @@ def _is_stock(table: Table) -> Column | None:
     if (
         not given & STOCK_TABLE
         or given & (_NO_STOCK_TABLE | ORDER)
-        or given & (NOT_PRODUCTS - {"stock", "inventory", "supplier"})
+        or given & (NOT_PRODUCTS - {"stock", "inventory", "supplier", "warehouse"})
     ):
         return None
     return stock_column(table)

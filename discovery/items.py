@@ -1,7 +1,7 @@
 """Finds the table of products: its name, its texts, its manufacturer."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aisle.discovery.catalogue import JSON, Catalogue, Column, Link, Table
 from aisle.discovery.words import (
@@ -34,6 +34,7 @@ class Text:
     languages: tuple[str, ...] = ()
     translation: Link | None = None  # from the table of translations
     language_column: str | None = None
+    also: tuple[tuple[str, str], ...] = ()  # further columns of the table of translations, and their values
     score: float = 0.0
 
 
@@ -45,6 +46,7 @@ class Lookup:
     way: tuple[Link, ...] = ()  # links, each from the row that is known to the next; see `backwards`
     backwards: int = 0  # how many of the first links lead to the item instead of away from it
     where: tuple[str, str] | None = None  # a column of the last table and its value
+    deepest: str | None = None  # a column of the last table: of several rows, that with its highest value is taken
     is_sure: bool = True
     table: str = ""
     score: float = 0.0
@@ -107,21 +109,56 @@ def name_of(catalogue: Catalogue, name: str) -> Text | None:
 
 
 def _translated(catalogue: Catalogue, name: str) -> Text | None:
+    """Return the name in a table of translations, or in one of attributes and values."""
     ours = catalogue.tables[name].words
     for link in catalogue.links_to(name):
         child = catalogue.tables[link.table]
         rest = child.words[len(ours) :]
-        if child.words[: len(ours)] != ours or not rest or not set(rest) & TRANSLATION or len(rest) > 2:
+        if child.words[: len(ours)] != ours or not rest or len(rest) > 2:
             continue
+        attribute = _attribute_called_name(catalogue, child)
+        if attribute is not None:
+            value = next(c for c in child.columns if c.words == ("value",))
+            return Text(value, attribute[1], (), link, attribute[0], _same_shop(child, link, attribute[0]), 1.5)
         text = own_name(child)
-        language = next((c for c in child.columns if set(c.words) & LANGUAGE), None)
-        if text is None:
+        if any("attribute" in c.words for c in child.columns):
             continue
+        if text is None or not set(rest) & TRANSLATION:
+            continue
+        language = next((c for c in child.columns if set(c.words) & LANGUAGE), None)
         values = tuple(value for value, _ in language.values.most_common()) if language else ()
-        return Text(
-            text.column, values[0] if values else None, values, link, language.name if language else None, text.score
-        )
+        column = language.name if language else None
+        also = _same_shop(child, link, column)
+        return Text(text.column, values[0] if values else None, values, link, column, also, text.score)
     return None
+
+
+def _attribute_called_name(catalogue: Catalogue, child: Table) -> tuple[str, str] | None:
+    """Return the column of attributes and the value that means the name, if the table has a row for each attribute."""
+    if not any(c.words == ("value",) and c.is_text for c in child.columns):
+        return None
+    for link in catalogue.links_from(str(child)):
+        attributes = catalogue.tables[link.target]
+        if "attribute" not in attributes.words:
+            continue
+        keys = attributes.column(link.target_column).in_order
+        for column in attributes.columns:
+            if not column.is_text or not set(column.words) & {"code", "name", "key"}:
+                continue
+            for key, value in zip(keys, column.in_order, strict=False):
+                if key in child.column(link.column).values and str(value).lower() in ("name", "title"):
+                    return link.column, str(key)
+    return None
+
+
+def _same_shop(child: Table, link: Link, language: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the further columns of a key, such as the shop's, with their most frequent values."""
+    shops = (
+        c
+        for c in child.columns
+        if c.name not in (link.column, language) and set(c.words) & {"shop", "store", "channel", "site"}
+    )
+    return tuple((c.name, c.values.most_common(1)[0][0]) for c in shops if c.values and "id" in c.words)
 
 
 def productness(catalogue: Catalogue, name: str) -> float:
@@ -169,7 +206,7 @@ def category_links(catalogue: Catalogue, name: str) -> list[Link]:
 
 def texts(catalogue: Catalogue, name: str, main: Text) -> list[Text]:
     """Return the further texts that a model should read, such as descriptions."""
-    tables = [(catalogue.tables[name], None)]
+    tables: list[tuple[Table, Text | None]] = [(catalogue.tables[name], None)]
     if main.translation is not None:
         tables.append((catalogue.tables[main.translation.table], main))
     found = []
@@ -200,15 +237,7 @@ def texts(catalogue: Catalogue, name: str, main: Text) -> list[Text]:
             if translated is None:
                 found.append(Text(column, language, languages))
             else:
-                found.append(
-                    Text(
-                        column,
-                        translated.language,
-                        translated.languages,
-                        translated.translation,
-                        translated.language_column,
-                    )
-                )
+                found.append(replace(translated, column=column))
     return found[:4]
 
 
@@ -255,7 +284,9 @@ def _by_join_table(catalogue: Catalogue, name: str, without: set[str]) -> list[L
     for link in catalogue.links_to(name):
         if link.table == name or set(catalogue.tables[link.table].words) & (ORDER | TRANSLATION - {"text"}):
             continue
-        ways = [((link, out), 1) for out in catalogue.links_from(link.table) if out.target != name]
+        ways: list[tuple[tuple[Link, ...], int]] = [
+            ((link, out), 1) for out in catalogue.links_from(link.table) if out.target != name
+        ]
         for second in catalogue.links_to(link.table):
             ways += [
                 ((link, second, out), 2)

@@ -45,9 +45,9 @@ def guesses(tables: dict[str, Table], known: Iterable[Link]) -> list[Link]:
                 key = target.key
                 if key is None or (target_name, key) == (name, column.name):
                     continue
-                if column.name in target.unique and column.name != key and column.name.lower() not in NO_KEYS:
-                    if _same_type(column, target.column(column.name)) and name != target_name:
-                        found.append(Link(name, column.name, target_name, column.name, False, similarity=0.8))
+                is_unique = column.name in target.unique and column.name != key and name != target_name
+                if is_unique and column.name.lower() not in NO_KEYS and _same_type(column, target.column(column.name)):
+                    found.append(Link(name, column.name, target_name, column.name, False, similarity=0.8))
                 close = 1.0 if (column.name, target_name) in named_alike else _named(table, column, target)
                 if not _same_type(column, target.column(key)):
                     continue
@@ -65,12 +65,12 @@ def best(tables: dict[str, Table], measured: Iterable[Link]) -> list[Link]:
             if found is None or not found.is_foreign_key:
                 chosen[link.table, link.column] = link
             continue
-        if link.share is None and link.similarity < 0.7:
+        # Rows of deleted products and customers are usual; then only the very name is enough.
+        is_contradicted = (
+            link.share is not None and link.share < MATCHING and (link.similarity < 0.85 or link.share < 0.3)
+        )
+        if is_contradicted or (link.share is None and link.similarity < 0.7):
             continue
-        if link.share is not None and link.share < MATCHING:
-            # Rows of deleted products and customers are usual; then only the very name is enough.
-            if link.similarity < 0.85 or link.share < 0.3:
-                continue
         found = chosen.get((link.table, link.column))
         if found is None or (not found.is_foreign_key and _rank(tables, link) > _rank(tables, found)):
             chosen[link.table, link.column] = link
@@ -89,9 +89,9 @@ def _named(table: Table, column: Column, target: Table) -> float:
     all_words = column.words
     if table is target:
         return 0.9 if "parent" in all_words or "upper" in all_words else 0.0
-    if target.key and column.name == target.key and target.key.lower() not in ("id", "uuid", "code", "name", "key"):
-        if without_ids(target.key) and similarity(without_ids(target.key), target.words) > 0:
-            return 1.0
+    is_same = column.name == target.key and column.name.lower() not in ("id", "uuid", "code", "name", "key")
+    if is_same and similarity(without_ids(column.name), target.words) > 0:
+        return 1.0
     stem = without_ids(column.name)
     stem = tuple(word for word in stem if word not in ("parent", "upper")) if "parent" in stem else stem
     close = similarity(stem, target.words)

@@ -80,9 +80,9 @@ def _of_lines(catalogue: Catalogue, name: str, liked: dict[str, float]) -> Itera
         total -= 3 * len(set(orders.words) & NOT_ORDERS) + 3 * len((set(lines.words) - set(orders.words)) & NOT_ORDERS)
         total -= 2 * ("purchase" in orders.words and any("sale" in t.words for t in catalogue.tables.values()))
         total += 0.4 * math.log10(lines.rows + 1) - (1 if link is None else 0)
-        yield Orders(
-            name, str(orders), link, order_column, way, items, user, at, quantity, _returned(lines), _version(orders, lines, link), total
-        )  # fmt: skip
+        returned, version = _returned(lines), _version(orders, lines, link)
+        head = str(orders)
+        yield Orders(name, head, link, order_column, way, items, user, at, quantity, returned, version, total)
 
 
 def _way_to_item(

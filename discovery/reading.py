@@ -7,7 +7,7 @@ read is left out, and its name comes back.
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ from psycopg import sql as compose
 from aisle import db
 from aisle.db import Connection
 from aisle.discovery import links
-from aisle.discovery.catalogue import JSON, Catalogue, Column, Link, Table
+from aisle.discovery.catalogue import JSON, NUMBERS, TEXTS, TIMES, Catalogue, Column, Link, Table
 from aisle.discovery.words import KNOWN, words
 
 STATEMENT_TIMEOUT = 10  # seconds
@@ -29,10 +29,7 @@ SMALL = 1000  # rows: the values of smaller tables are kept row by row
 CHARACTERS = 400  # of a sampled value
 COMMON = 0.5  # share of tables whose names begin with the same word, which then says nothing
 # Values of other types are not read: their output functions are somebody's code.
-READ_TYPES = {
-    "int2", "int4", "int8", "numeric", "float4", "float8", "text", "varchar", "bpchar", "citext", "name", "uuid", "bool",
-    "timestamp", "timestamptz", "date", "json", "jsonb", "enum",
-}  # fmt: skip
+READ_TYPES = NUMBERS | TEXTS | TIMES | JSON | {"uuid", "bool", "enum"}
 
 
 class Reader:
@@ -41,13 +38,13 @@ class Reader:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    def rows(self, query: compose.Composable | str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+    def rows(self, query: compose.Composed | str, parameters: db.Parameters | None = None) -> list[tuple[Any, ...]]:
         """Return the rows of a query; raises psycopg.Error and leaves the transaction usable."""
         with self.connection.transaction():
             statement = query.encode() if isinstance(query, str) else query
             return self.connection.execute(statement, parameters).fetchall()
 
-    def row(self, query: compose.Composable | str, parameters: Sequence[Any] | None = None) -> tuple[Any, ...] | None:
+    def row(self, query: compose.Composed | str, parameters: db.Parameters | None = None) -> tuple[Any, ...] | None:
         """Return the first row of a query; None if it has none or fails."""
         try:
             return next(iter(self.rows(query, parameters)), None)
@@ -60,10 +57,9 @@ def read_only(url: str) -> Iterator[Reader]:
     """Open a transaction that only reads; a query of more than ten seconds is an error."""
     # With row_security off, a policy is an error: it would run the code of the table's owner.
     settings = {"statement_timeout": f"{STATEMENT_TIMEOUT}s", "row_security": "off"}
-    with db.connect(url, application_name="aisle discover", settings=settings) as connection:
-        with connection.transaction():
-            connection.execute("set transaction isolation level repeatable read, read only")
-            yield Reader(connection)
+    with db.connect(url, application_name="aisle discover", settings=settings) as connection, connection.transaction():
+        connection.execute("set transaction isolation level repeatable read, read only")
+        yield Reader(connection)
 
 
 def read(reader: Reader, schema: str | None = None) -> tuple[Catalogue, list[str]]:

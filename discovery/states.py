@@ -18,10 +18,12 @@ from aisle.discovery.words import (
     ON_SALE,
     STATUS,
     YES,
+    word_set,
     words,
 )
 
 STATES = 30  # different values of a column of states at most
+_STARTS = word_set("available published publish launch purchase")
 FILLERS = {
     "is", "has", "was", "flag", "product", "item", "on", "in", "for", "site", "website", "web", "store", "shop", "be",
     "can", "of", "out", "status", "use", "at", "date", "time", "goods", "order", "frontend", "entity",
@@ -93,14 +95,32 @@ def _names_of_states(catalogue: Catalogue, table: Table, column: Column) -> dict
             for t in catalogue.tables.values()
             if t is not table and column.name in t.primary_key and set(t.words) & STATUS
         )
-        source = next(tables, table)
+        source, key = next(((t, column.name) for t in tables), (table, ""))
+        if source is table and column.type in INTEGERS:
+            source, key = _small_table_of_states(catalogue, table, column) or (table, "")
         own = own_name(source)
         if source is table or own is None:
             return {}
-        key, text = column.name, own.column.name
+        text = own.column.name
     # The first name of a state is taken: that of the first language.
     pairs = list(zip(source.column(key).in_order, source.column(text).in_order, strict=False))
     return {str(one): str(other) for one, other in reversed(pairs) if one is not None and other is not None}
+
+
+def _small_table_of_states(catalogue: Catalogue, table: Table, column: Column) -> tuple[Table, str] | None:
+    """Return the one table of states, about the same thing by its name, that has all the values of a column as keys."""
+    for other in catalogue.tables.values():
+        if (
+            other is table
+            or not set(other.words) & STATUS
+            or not set(other.words) & set(table.words)
+            or not own_name(other)
+        ):
+            continue
+        for key in other.primary_key:
+            if set(other.words) & set(other.column(key).words) and set(column.values) <= set(other.column(key).values):
+                return other, key
+    return None
 
 
 def orders_that_count(catalogue: Catalogue, table: Table) -> list[Condition]:
@@ -111,6 +131,8 @@ def orders_that_count(catalogue: Catalogue, table: Table) -> list[Condition]:
         total = sum(column.values.values()) or 1
         refused = [value for value, name in meant.items() if _is_refused(name, column.values, value, total)]
         shown = f"{column.name}: {frequencies(column, meant if column.type in INTEGERS else None)}"
+        if not refused and len(column.values) == 1 and not meant:
+            continue
         if not refused:
             note = f"{column.name}: say which values are no purchases"
             found.append(Condition(lambda alias: "", (column.name,), shown, False, (note,)))
@@ -124,7 +146,11 @@ def orders_that_count(catalogue: Catalogue, table: Table) -> list[Condition]:
             for value in meant
             if value not in refused and set(words(meant[value])) & (NOT_YET_BOUGHT | {"return", "returned", "refunded"})
         ]
-        notes = (f"whether {', '.join(maybe)} count{'s' if len(maybe) == 1 else ''}",) if maybe else ()
+        notes = (
+            (f"whether {', '.join(meant[value] for value in maybe)} count{'s' if len(maybe) == 1 else ''}",)
+            if maybe
+            else ()
+        )
         found.append(Condition(_not_in(column, refused), (column.name,), shown, is_sure, notes))
     for column in table.columns:
         given = set(column.words)
@@ -185,7 +211,7 @@ def rows_on_sale(catalogue: Catalogue, table: Table) -> list[Condition]:
             )
         elif no:
             found.append(Condition(_not_in(column, no), (column.name,), shown))
-        else:
+        elif len(column.values) > 1:
             note = f"{column.name}: say which values are on sale"
             found.append(Condition(lambda alias: "", (column.name,), shown, False, (note,)))
     for column in table.columns:
@@ -194,29 +220,21 @@ def rows_on_sale(catalogue: Catalogue, table: Table) -> list[Condition]:
         if column.type == "bool" or _is_flag(column):
             if column.sampled and not column.values:
                 continue
-            if (rest and (rest <= YES or rest <= {"sale", "ok"} or (rest <= {"sold"} and "can" in given))) or (
-                (rest == {"stock"}
-                and "out" not in given)
-                or (rest == {"sale"}
-                and set(given) & {"on", "for", "flag"}
-                and "out" not in given
-                and "price" not in given)
+            if (rest and (rest <= YES or rest == {"sale", "ok"} or (rest <= {"sold"} and "can" in given))) or (
+                (rest == {"stock"} and "out" not in given)
+                or (rest == {"sale"} and set(given) & {"for", "flag"} and "out" not in given and "price" not in given)
             ):
                 found.append(_flag(column, is_yes=True))
-            elif (rest and rest <= NO) or (rest == {"stock"} and "out" in given) or (rest == {"sold"} and "out" in given):
+            elif (
+                (rest and rest <= NO) or (rest == {"stock"} and "out" in given) or (rest == {"sold"} and "out" in given)
+            ):
                 found.append(_flag(column, is_yes=False))
         elif column.is_time and rest and rest <= GONE_AT:
             found.append(_is_null(column))
         elif column.is_time and rest and rest <= {"discontinue", "discontinued"}:
             found.append(_time(column, "({0} is null or {0} > now())"))
-        elif (
-            column.is_time
-            and rest
-            and rest <= {"available", "published", "publish", "launch", "purchase"}
-            and "until" not in given
-        ):
-            if rest != {"purchase"} and column.values:
-                found.append(_time(column, "{0} <= now()"))
+        elif column.is_time and column.values and "until" not in given and rest - {"purchase"} and rest <= _STARTS:
+            found.append(_time(column, "{0} <= now()"))
     return found
 
 

@@ -8,7 +8,8 @@ import functools
 import re
 
 
-def _set(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
@@ -32,27 +33,29 @@ SPELLED_OUT = _pairs(
     desc=description dt=date dtm=date dttm=date nm=name cd=code no=number num=number nbr=number mem=member
     mbr=member dtl=detail stat=status sts=status lang=language cancelled=canceled cancellation=canceled
     cancel=canceled cnt=count seq=sequence usr=user acct=account inv=inventory reg=registered yn=flag 상품=product
-    제품=product 품목=product 주문=order 구매=purchase 판매=sale 상세=detail 항목=item 내역=detail 고객=customer 회원=member
-    사용자=user 구매자=buyer 카테고리=category 분류=category 제조사=manufacturer 브랜드=brand 번호=number 아이디=id 코드=code 이름=name
-    명=name 수량=quantity 재고=stock 일시=date 일자=date 날짜=date 일=date 상태=status 가격=price 금액=amount 설명=description
-    상위=parent 부모=parent 삭제=deleted 여부=flag 등록=registered 생성=created 수정=updated 옵션=option 반품=returned 환불=refunded
-    취소=canceled 활성=active 품절=soldout 단종=discontinued 진열=visible 리뷰=review 평점=rating
+    제품=product 품목=product 주문=order 구매=purchase 판매=sale 상세=detail 항목=item 내역=detail 고객=customer
+    회원=member 사용자=user 구매자=buyer 카테고리=category 분류=category 제조사=manufacturer 브랜드=brand
+    번호=number 아이디=id 코드=code 이름=name 명=name 수량=quantity 재고=stock 일시=date 일자=date 날짜=date 일=date
+    상태=status 가격=price 금액=amount 설명=description 상위=parent 부모=parent 삭제=deleted 여부=flag
+    등록=registered 생성=created 수정=updated 옵션=option 반품=returned 환불=refunded 취소=canceled 활성=active
+    품절=soldout 단종=discontinued 진열=visible 리뷰=review 평점=rating 완료=completed 배송=shipping 결제=payment
+    준비=preparing
     """
 )
 
 # What things are called.
-PRODUCT = _set("product goods article merchandise ware sku")
-MAYBE_PRODUCT = _set("item listing book title film movie track dish recipe material part store venue")
-VARIANT = _set("variant variation option edition size")
-ORDER = _set("order sale purchase transaction invoice receipt ticket")
-LINE = _set("line item detail entry position row lineitem content product")
+PRODUCT = word_set("product goods article merchandise ware sku")
+MAYBE_PRODUCT = word_set("item listing book title film movie track dish recipe material part store venue")
+VARIANT = word_set("variant variation option edition size")
+ORDER = word_set("order sale purchase transaction invoice receipt ticket")
+LINE = word_set("line item detail entry position row lineitem content product")
 CUSTOMER = _weights(
     """
     customer=5 buyer=5 shopper=5 client=4.5 member=4.5 partner=4 user=3.5 consumer=4.5 account=3 contact=2.5
     person=2.5 people=2.5 guest=2 profile=2 email=1
     """
 )
-NOT_CUSTOMER = _set(
+NOT_CUSTOMER = word_set(
     """
     sales salesman salesperson agent employee staff admin created updated modified write create update approved
     approver operator shipping billing invoice courier driver cashier note group comment ip address phone name
@@ -66,7 +69,7 @@ CATEGORY = _weights(
     """
 )
 # A category, but of something else than products, or for something else than shelves.
-NOT_CATEGORY = _set(
+NOT_CATEGORY = word_set(
     """
     tax shipping uom unit attribute customer user blog post cms page price account media image file payment
     stock currency measure weight status content barcode
@@ -79,22 +82,22 @@ BRAND = _weights(
     """
 )
 NAME = _weights("name=3 title=2.9 label=2 value=1.5 caption=1.5 designation=2")
-TEXT = _set(
+TEXT = word_set(
     """
     description subtitle summary detail specification spec ingredient keyword tag body overview synopsis feature
     blurb abstract content plot
     """
 )
-TRANSLATION = _set("translation language description i18n l10n locale localization text localized")
-LANGUAGE = _set("locale language culture")
-ID = _set("id uuid guid key code number ref fk pk sequence sn oid idx")
-STATUS = _set("status state")
-STOCK = _set("stock inventory hand quantity available stocked onhand")
-STOCK_TABLE = _set("stock inventory warehouse quant stockrecord")
-QUANTITY = _set("quantity count unit pieces ordered units")
-RETURNED = _set("return returned refund refunded canceled")
+TRANSLATION = word_set("translation language description i18n l10n locale localization text localized")
+LANGUAGE = word_set("locale language culture")
+ID = word_set("id uuid guid key code number ref fk pk sequence sn oid idx")
+STATUS = word_set("status state")
+STOCK = word_set("stock inventory hand quantity available stocked onhand")
+STOCK_TABLE = word_set("stock inventory warehouse quant stockrecord")
+QUANTITY = word_set("quantity count unit pieces ordered units")
+RETURNED = word_set("return returned refund refunded canceled")
 # Tables that look like orders or their lines, and are about something else.
-NOT_ORDERS = _set(
+NOT_ORDERS = word_set(
     """
     cart basket wishlist wish quote quotation shipment shipping refund return payment adjustment log history
     audit tax promotion discount coupon supplier draft rma claim exchange fulfillment stock inventory transfer
@@ -102,14 +105,14 @@ NOT_ORDERS = _set(
     replenishment forecast report aggregate aggregated sequence work workorder comment note summary
     """
 )
-NOT_PRODUCTS = _set(
+NOT_PRODUCTS = word_set(
     """
     category type tag image media attribute price review brand manufacturer collection translation log history
     language description photo video file document vote rule relation tax discount promotion coupon supplier
     vendor stock inventory location question answer rating alert channel class group warehouse shop value index
     """
 )
-EVENT = _set(
+EVENT = word_set(
     """
     review rating view visit click event favorite favourite like wishlist interaction feedback play rental
     reservation checkin impression
@@ -122,7 +125,7 @@ TIME_WORDS = _weights(
     visited=4 viewed=4 posted=3 rental=3 reviewed=4 time=2 timestamp=2 date=2 at=1
     """
 )
-NOT_TIME = _set(
+NOT_TIME = word_set(
     """
     updated update modified write deleted canceled shipped delivered delivery due expire expired expires ship
     shipping required return returned birth last validity commitment estimated end until approved closed
@@ -131,21 +134,21 @@ NOT_TIME = _set(
 )
 
 # States of an order, of a product, and of a category.
-NOT_BOUGHT = _set(
+NOT_BOUGHT = word_set(
     """
     canceled draft cart basket void voided refused rejected failed failure expired abandoned returned return
     refunded refund checkout incomplete deleted trash declined denied adding arranging quote quotation unpaid
     reversed chargeback fraud inactive 취소 반품 환불 장바구니 미결제
     """
 )
-CHECKOUT_STEPS = _set("address delivery payment confirm sent")
-NOT_YET_BOUGHT = _set("pending created waiting awaiting requires hold unconfirmed open 입금대기")
-ON_SALE = _set(
+CHECKOUT_STEPS = word_set("address delivery payment confirm sent")
+NOT_YET_BOUGHT = word_set("pending created waiting awaiting requires hold unconfirmed open 입금대기")
+ON_SALE = word_set(
     """
     published active enabled available visible live approved online public sellable normal selling 판매중 정상
     """
 )
-NOT_ON_SALE = _set(
+NOT_ON_SALE = word_set(
     """
     draft archived rejected proposed hidden inactive disabled discontinued deleted unpublished pending trash
     suspended blocked soldout removed private offline obsolete retired 판매중지 품절 단종 삭제
@@ -158,32 +161,34 @@ NO_CATEGORY = _phrases(
     uncategorized, to be classified, to be categorized
     """
 )
-YES = _set(
+YES = word_set(
     """
     active enabled published visible available saleable sellable public listed live purchasable approved online
     displayed
     """
 )
-NO = _set(
+NO = word_set(
     """
     archived deleted hidden discontinued disabled soldout unavailable blocked retired inactive obsolete removed
     """
 )
-GONE_AT = _set("deleted discarded archived removed trashed")
-ENDS_AT = _set("discontinue discontinued end expire expires expired until")
-STARTS_AT = _set("available published publish release launch start")
+GONE_AT = word_set("deleted discarded archived removed trashed")
+ENDS_AT = word_set("discontinue discontinued end expire expires expired until")
+STARTS_AT = word_set("available published publish release launch start")
 
-_MORE = _set(
+NEUTRAL = word_set("entity catalog catalogue info base core master tbl")
+_MORE = word_set(
     """
+    channel publication attribute relation warehouse record entity catalog inventory language media group message
     is in of at on by out id date created updated deleted parent shipping billing header template model first
     last short long image price address list tree master map mapping link rel xref history primary default main
     sub stock total store units sales shop flag quantity discount head
     """
 )
-_STAYS = _set("status goods sales series address is always species bus gas us news pieces basis")
+_STAYS = word_set("status goods sales series address is always species bus gas us news pieces basis")
 _VOCABULARIES = (
-    PRODUCT, MAYBE_PRODUCT, VARIANT, ORDER, LINE, CUSTOMER, CATEGORY, BRAND, NAME, TEXT, TRANSLATION, LANGUAGE, STATUS, STOCK,
-    STOCK_TABLE, QUANTITY, RETURNED, EVENT, TIME_WORDS, YES, NO, _MORE, SPELLED_OUT,
+    PRODUCT, MAYBE_PRODUCT, VARIANT, ORDER, LINE, CUSTOMER, CATEGORY, BRAND, NAME, TEXT, TRANSLATION, LANGUAGE,
+    STATUS, STOCK, STOCK_TABLE, QUANTITY, RETURNED, EVENT, TIME_WORDS, YES, NO, _MORE, SPELLED_OUT,
 )  # fmt: skip
 KNOWN = frozenset(word for vocabulary in _VOCABULARIES for word in vocabulary if len(word) > 1 or not word.isascii())
 
@@ -224,6 +229,7 @@ def score(found: tuple[str, ...], vocabulary: dict[str, float] | dict[str, int])
 
 def similarity(column: tuple[str, ...], table: tuple[str, ...]) -> float:
     """Return how well a column without its `id` names a table: 1 the same words, 0 nothing in common."""
+    table = tuple(word for word in table if word not in NEUTRAL) or table
     if not column or not table:
         return 0.0
     if _same(column, table):

@@ -14,19 +14,21 @@ from aisle.db import errors
 
 # Each section's keys, with the argument of the SQL function that they are.
 ITEMS = {
-    "table": "relation", "query": "query", "id": "id", "name": "name", "manufacturer": "manufacturer", "category": "category",
-    "text": "text_columns", "category_separator": "category_separator", "draft_rows": "draft_rows", "latitude": "latitude",
-    "longitude": "longitude", "eligible": "eligible", "group": "group_column", "unlabelled": "unlabelled", "watch": "watch",
+    "table": "relation", "query": "query", "id": "id", "name": "name", "manufacturer": "manufacturer",
+    "category": "category", "text": "text_columns", "category_separator": "category_separator",
+    "draft_rows": "draft_rows", "latitude": "latitude", "longitude": "longitude", "eligible": "eligible",
+    "group": "group_column", "unlabelled": "unlabelled", "watch": "watch",
 }  # fmt: skip
 INTERACTIONS = {
     "table": "relation", "query": "query", "user": "user_id", "item": "item_id", "at": "at", "weight": "weight",
-    "context": "context_columns", "review": "review", "rating": "rating", "time_zone": "time_zone", "counts": "counts",
-    "item_via": "item_via", "accept_item_ids": "accept_item_ids",
+    "context": "context_columns", "review": "review", "rating": "rating", "time_zone": "time_zone",
+    "counts": "counts", "item_via": "item_via", "accept_item_ids": "accept_item_ids",
 }  # fmt: skip
 ORDERS = {
-    "table": "relation", "query": "query", "lines": "lines", "id": "order_id", "line_order": "line_order_id", "user": "user_id",
-    "item": "item_id", "at": "at", "number": "order_number", "quantity": "quantity", "counts": "counts", "item_via": "item_via",
-    "time_zone": "time_zone", "accept_item_ids": "accept_item_ids", "watch": "watch",
+    "table": "relation", "query": "query", "lines": "lines", "id": "order_id", "line_order": "line_order_id",
+    "user": "user_id", "item": "item_id", "at": "at", "number": "order_number", "quantity": "quantity",
+    "counts": "counts", "item_via": "item_via", "time_zone": "time_zone", "accept_item_ids": "accept_item_ids",
+    "watch": "watch",
 }  # fmt: skip
 KINDS = {"items": ITEMS, "interactions": INTERACTIONS, "orders": ORDERS}  # in the order in which they are attached
 CATEGORIES = ("table", "id", "parent", "name", "where", "of_item", "prefer", "unlabelled")
@@ -37,12 +39,12 @@ FLAGS = {"accept_item_ids", "at_commit"}
 NUMBERS = {"draft_rows": int, "threshold": float, "at_precision": float}
 # A query names its columns so, and they need no key.
 QUERY_COLUMNS = {
-    "items": {"manufacturer": "manufacturer", "category": "category", "text": "text", "latitude": "latitude", "longitude": "longitude"},
-    "interactions": {"user": "user_id", "item": "item_id", "at": "at", "weight": "weight", "review": "review", "rating": "rating"},
-    "orders": {
-        "id": "order_id", "user": "user_id", "item": "item_id", "at": "at", "number": "order_number", "quantity": "quantity",
-    },
-}  # fmt: skip
+    "items": {name: name for name in ("manufacturer", "category", "text", "latitude", "longitude")},
+    "interactions": {"user": "user_id", "item": "item_id"}
+    | {name: name for name in ("at", "weight", "review", "rating")},
+    "orders": {"id": "order_id", "user": "user_id", "item": "item_id", "number": "order_number"}
+    | {name: name for name in ("at", "quantity")},
+}
 
 
 @dataclass(frozen=True)
