@@ -63,7 +63,7 @@ def _states(catalogue: Catalogue, table: Table, only: set[str]) -> list[tuple[fl
             or given & {"stock", "tax", "country", "province", "address"}
         ):
             continue
-        values = list(dict.fromkeys([*column.labels, *column.values]))
+        values = list(dict.fromkeys([*column.labels, *sorted(column.values)]))
         named = _names_of_states(catalogue, table, column)
         if named:
             meant = {value: named.get(value, value) for value in (*named, *values)}
