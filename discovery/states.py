@@ -282,8 +282,9 @@ def _in(column: Column, values: list[str]) -> Callable[[str], str]:
 
 def _not_in(column: Column, values: list[str]) -> Callable[[str], str]:
     def sql(alias: str) -> str:
-        name, listed = of_alias(alias, column.name), ", ".join(_value(column, value) for value in values)
-        return f"({name} is null or {name} not in ({listed}))" if column.nulls else f"{name} not in ({listed})"
+        name, listed = of_alias(alias, column.name), [_value(column, value) for value in values]
+        is_other = f"{name} <> {listed[0]}" if len(listed) == 1 else f"{name} not in ({', '.join(listed)})"
+        return f"({name} is null or {is_other})" if column.nulls else is_other
 
     return sql
 

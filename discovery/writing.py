@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 
 WIDTH = 110  # characters of a comment's line
 
+Value = str | list[str] | bool | int | float
+
 
 @dataclass
 class Entry:
     """A key and its value; without `is_active` it is written as a comment, for the owner to take in."""
 
     key: str
-    value: str | list[str]
+    value: Value
     is_active: bool = True
     comments: list[str] = field(default_factory=list)
 
@@ -25,7 +27,7 @@ class Section:
     entries: list[Entry] = field(default_factory=list)
     is_active: bool = True
 
-    def add(self, key: str, value: str | list[str], *comments: str, is_active: bool = True) -> None:
+    def add(self, key: str, value: Value, *comments: str, is_active: bool = True) -> None:
         """Add an entry with the comments that explain it."""
         self.entries.append(Entry(key, value, is_active, [comment for comment in comments if comment]))
 
@@ -63,7 +65,9 @@ def _key(key: str) -> str:
     return key if plain.isascii() and plain.isalnum() else _string(key)
 
 
-def _value(value: str | list[str]) -> str:
+def _value(value: Value) -> str:
+    if isinstance(value, bool | int | float):
+        return str(value).lower()
     return f"[{', '.join(map(_string, value))}]" if isinstance(value, list) else _string(value)
 
 

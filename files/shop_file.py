@@ -72,6 +72,8 @@ def parse(text: str, name: str = "The shop file") -> ShopFile:
         said = str(error)
         raise errors.ShopFileError(f"{name} is not TOML: {said[:1].lower()}{said[1:].rstrip('.')}.") from error
     known = [*KINDS, "categories", "write_back"]
+    if not content:
+        raise errors.ShopFileError(f"{name} declares nothing.", hint=f"Sections: {', '.join(known)}")
     for section, values in content.items():
         if section not in known:
             raise _unknown(name, f"has no section [{section}]", section, known, "Sections")
