@@ -65,7 +65,7 @@ class Sections(click.Group):
     metavar="URL",
     envvar=["AISLE_DATABASE_URL", "DATABASE_URL"],
     show_envvar=True,
-    help="Address of the shop's PostgreSQL. The default is the embedded one, in AISLE_HOME.",
+    help="The shop's PostgreSQL. Default: the embedded one.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more, and show the trace of an error.")
 @click.option(
@@ -74,7 +74,7 @@ class Sections(click.Group):
 @click.version_option(package_name="aisle")
 @click.pass_context
 def aisle(context: click.Context, database_url: str | None, verbose: bool, log_format: str) -> None:
-    """Classify products, recommend items and predict baskets inside the shop's own PostgreSQL."""
+    """Classify products, recommend items, predict baskets in the shop's PostgreSQL."""
     logs.configure(verbose, log_format)
     context.obj = commands.Database(database_url)
 

@@ -75,17 +75,18 @@ ELIGIBLE = {
     "northwind": "select count(*) from products where discontinued = 0 and units_in_stock > 0",
 }
 BOUGHT = {
-    "medusa": "select i.customer_id, p.id from \"order\" i join order_item l on l.order_id = i.id join order_line_item o"
+    "medusa": 'select i.customer_id, p.id from "order" i join order_item l on l.order_id = i.id join order_line_item o'
     " on o.id = l.item_id join product p on p.id = o.product_id where i.status = 'completed' and"
     " l.return_received_quantity = 0",
     "odoo": "select o.partner_id::text, t.id::text from sale_order o join sale_order_line l on l.order_id = o.id join"
-    " product_product p on p.id = l.product_id join product_template t on t.id = p.product_tmpl_id where o.state = 'sale'",
+    " product_product p on p.id = l.product_id join product_template t on t.id = p.product_tmpl_id where"
+    " o.state = 'sale'",
     "prisma": 'select o."customerId", l."productId" from "Order" o join "OrderItem" l on l."orderId" = o.id where'
     " o.status = 'delivered'",
-    "spree": "select o.user_id::text, v.product_id::text from spree_orders o join spree_line_items l on l.order_id = o.id"
-    " join spree_variants v on v.id = l.variant_id where o.state = 'complete'",
-    "opencart": "select o.customer_id::text, l.product_id::text from oc_order o join oc_order_product l using (order_id)"
-    " where o.order_status_id = 5",
+    "spree": "select o.user_id::text, v.product_id::text from spree_orders o join spree_line_items l on"
+    " l.order_id = o.id join spree_variants v on v.id = l.variant_id where o.state = 'complete'",
+    "opencart": "select o.customer_id::text, l.product_id::text from oc_order o join oc_order_product l using"
+    " (order_id) where o.order_status_id = 5",
     "django": "select o.customer_id::text, l.product_id::text from orders_order o join orders_orderitem l on"
     " l.order_id = o.id where o.status = 'delivered'",
     "korean": 'select o."회원번호"::text, l."상품코드" from "주문" o join "주문상세" l using ("주문번호") where'
@@ -104,7 +105,9 @@ def test_a_proposal_writes_nothing(server: Server) -> None:
     with server.database() as url:
         with psycopg.connect(url) as connection:
             connection.execute(cast(LiteralString, (SHOPS / "django.sql").read_text(encoding="utf-8")))
-            connection.execute(f"alter database {connection.info.dbname} set default_transaction_read_only = on".encode())
+            connection.execute(
+                f"alter database {connection.info.dbname} set default_transaction_read_only = on".encode()
+            )
         assert "[items]" in discover.shop_file(url)
 
 
@@ -123,7 +126,9 @@ def test_what_is_not_on_sale_is_not_eligible(
         wanted = shop.execute(cast(LiteralString, ELIGIBLE[name])).fetchone()
     found = value(attached[0], "select count(*) from aisle._items where is_eligible")
     assert (found,) == wanted
-    assert found < value(attached[0], "select count(*) from aisle._items"), "Some products of this shop are not on sale."
+    assert found < value(attached[0], "select count(*) from aisle._items"), (
+        "Some products of this shop are not on sale."
+    )
 
 
 def test_orders_are_of_the_products_that_were_bought(
@@ -157,7 +162,9 @@ def test_attaching_it_again_changes_nothing(
     assert [(change.kind, change.action) for change in again] == [("items", "nothing"), ("orders", "nothing")]
 
 
-def test_what_is_declared_is_a_shop_file_again(url: str, attached: tuple[db.Connection, list[declaring.Change]]) -> None:
+def test_what_is_declared_is_a_shop_file_again(
+    url: str, attached: tuple[db.Connection, list[declaring.Change]]
+) -> None:
     program = Path(sys.executable).with_name("aisle")
     printed = subprocess.run(
         [program, "--database-url", url, "attachments"], capture_output=True, text=True, check=True

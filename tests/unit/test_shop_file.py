@@ -65,7 +65,13 @@ def test_a_query_names_its_columns() -> None:
     given = shop_file.arguments("items", kinds["items"], columns)
     assert given == {"query": "select …", "manufacturer": "maker", "category": "category", "text_columns": ["text"]}
     given = shop_file.arguments("orders", kinds["orders"], ["order_id", "item_id", "user_id", "at", "state"])
-    assert given == {"query": "select …", "order_id": "order_id", "item_id": "item_id", "user_id": "user_id", "at": "at"}
+    assert given == {
+        "query": "select …",
+        "order_id": "order_id",
+        "item_id": "item_id",
+        "user_id": "user_id",
+        "at": "at",
+    }
 
 
 @pytest.mark.parametrize(
@@ -133,7 +139,10 @@ def test_declarations_become_sections_again() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["plain", 'with "quotes"', "it's", "both \" and '", "back\\slash", "two\nlines", 'lines\nwith """ and \\', "한글", 'ends in "'],
+    [
+        "plain", 'with "quotes"', "it's", "both \" and '", "back\\slash", "two\nlines", 'lines\nwith """ and \\',
+        "한글", 'ends in "',
+    ],
 )  # fmt: skip
 @pytest.mark.parametrize("is_active", [True, False])
 def test_any_text_is_written_as_toml(value: str, is_active: bool) -> None:
