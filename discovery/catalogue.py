@@ -1,8 +1,10 @@
 """What `discover` read of a database: tables, columns with a sample of their values, and links between tables."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 from aisle.discovery.words import words
 
@@ -27,7 +29,7 @@ class Column:
     keys: Counter[str] = field(default_factory=Counter, compare=False)  # of JSON objects
     in_order: tuple[str | None, ...] = field(default=(), compare=False)  # the sample, row by row, of a small table
 
-    @property
+    @cached_property
     def words(self) -> tuple[str, ...]:
         """The words of its name."""
         return words(self.name)
@@ -76,13 +78,13 @@ class Table:
     rows: int = 0  # an estimate
     prefix: int = 0  # how many of the first words of its name many tables share, such as `spree`
 
-    @property
+    @cached_property
     def words(self) -> tuple[str, ...]:
         """The words of its name, without the prefix of many tables."""
         found = words(self.name)
         return found[self.prefix :] or found
 
-    @property
+    @cached_property
     def key(self) -> str | None:
         """The column that other tables refer to."""
         if len(self.primary_key) == 1:
@@ -131,18 +133,33 @@ class Catalogue:
 
     tables: dict[str, Table]
     links: tuple[Link, ...] = ()
+    names: dict[str, Any] = field(default_factory=dict, compare=False)  # of tables: what `items.name_of` found
 
-    def links_from(self, table: str) -> Iterator[Link]:
-        """Yield the links of a table to others (or itself)."""
-        return (link for link in self.links if link.table == table)
+    @cached_property
+    def _from(self) -> dict[str, list[Link]]:
+        found: dict[str, list[Link]] = defaultdict(list)
+        for link in self.links:
+            found[link.table].append(link)
+        return found
 
-    def links_to(self, table: str) -> Iterator[Link]:
-        """Yield the links of other tables (or itself) to a table."""
-        return (link for link in self.links if link.target == table)
+    @cached_property
+    def _to(self) -> dict[str, list[Link]]:
+        found: dict[str, list[Link]] = defaultdict(list)
+        for link in self.links:
+            found[link.target].append(link)
+        return found
+
+    def links_from(self, table: str) -> list[Link]:
+        """Return the links of a table to others (or itself)."""
+        return self._from.get(table, [])
+
+    def links_to(self, table: str) -> list[Link]:
+        """Return the links of other tables (or itself) to a table."""
+        return self._to.get(table, [])
 
     def link_of(self, table: str, column: str) -> Link | None:
         """Return the link of a column."""
-        return next((link for link in self.links if (link.table, link.column) == (table, column)), None)
+        return next((link for link in self.links_from(table) if link.column == column), None)
 
     def paths(self, start: str, length: int, without: frozenset[str] = frozenset()) -> Iterator[tuple[Link, ...]]:
         """Yield all ways of up to `length` links to other tables, the short ones first."""

@@ -100,6 +100,13 @@ def own_name(table: Table) -> Text | None:
 
 def name_of(catalogue: Catalogue, name: str) -> Text | None:
     """Return what names a table's rows: a column of its own, or one of its table of translations."""
+    if name not in catalogue.names:
+        catalogue.names[name] = _name_of(catalogue, name)
+    found: Text | None = catalogue.names[name]
+    return found
+
+
+def _name_of(catalogue: Catalogue, name: str) -> Text | None:
     table = catalogue.tables[name]
     own = own_name(table)
     translated = _translated(catalogue, name)

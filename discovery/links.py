@@ -4,7 +4,9 @@ Numbers of one table look like those of another, so numbers need a name that fit
 by chance, so their values are enough.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from aisle.discovery.catalogue import INTEGERS, Column, Link, Table
 from aisle.discovery.words import TRANSLATION, similarity, without_ids
@@ -27,7 +29,31 @@ NO_KEYS = {
     "token",
     "phone",
 }
+UPWARDS = {"parent", "upper"}
+PARENT = 0.9  # similarity of a column such as `parent_id` with its own table
 GENERIC = {"translatable", "base", "entity", "object", "owner", "master", "source"}
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A table with a key of one column, to which others may refer."""
+
+    name: str
+    table: Table
+    key: Column
+    shape: "_Shape | None"
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What long ids of one table have in common."""
+
+    lengths: frozenset[int]
+    beginning: str  # the letters before the first `_`, if all have the same: `prod_01…` → prod
+
+    def fits(self, key: "_Shape | None") -> bool:
+        """Return whether ids of this shape may be those of a key."""
+        return key is not None and self.lengths <= key.lengths and self.beginning == key.beginning
 
 
 def guesses(tables: dict[str, Table], known: Iterable[Link]) -> list[Link]:
@@ -35,24 +61,37 @@ def guesses(tables: dict[str, Table], known: Iterable[Link]) -> list[Link]:
     known = list(known)
     taken = {(link.table, link.column) for link in known}
     # `stock.product_id` most likely refers to the table that `order_line.product_id` refers to by a foreign key.
-    named_alike = {(link.column, link.target) for link in known if link.table != link.target}
+    alike: dict[str, set[str]] = defaultdict(set)
+    for link in known:
+        if link.table != link.target:
+            alike[link.column].add(link.target)
+    targets: dict[str, list[_Target]] = defaultdict(list)
+    for name, table in tables.items():
+        if table.key is not None:
+            key = table.column(table.key)
+            for kind in _kinds_of_references(key):
+                targets[kind].append(_Target(name, table, key, _shape(key)))
+    named: dict[tuple[str, str], list[tuple[_Target, float]]] = {}
     found = []
     for name, table in tables.items():
         for column in table.columns:
-            if (name, column.name) in taken or not column.may_be_key or table.primary_key == (column.name,):
+            is_own_key = table.primary_key == (column.name,)
+            if (name, column.name) in taken or not column.may_be_key or is_own_key or _is_constant(column):
                 continue
-            for target_name, target in tables.items():
-                key = target.key
-                if key is None or (target_name, key) == (name, column.name):
-                    continue
-                is_unique = column.name in target.unique and column.name != key and name != target_name
-                if is_unique and column.name.lower() not in NO_KEYS and _same_type(column, target.column(column.name)):
-                    found.append(Link(name, column.name, target_name, column.name, False, similarity=0.8))
-                close = 1.0 if (column.name, target_name) in named_alike else _named(table, column, target)
-                if not _same_type(column, target.column(key)):
-                    continue
-                if close >= NAMED or (close == 0 and name != target_name and _looks_alike(column, target.column(key))):
-                    found.append(Link(name, column.name, target_name, key, False, similarity=close))
+            kind = _kind(column)
+            if (column.name, kind) not in named:
+                named[column.name, kind] = _named(column, targets[kind])
+            close = {target.name: (target, weight) for target, weight in named[column.name, kind]}
+            close |= {target.name: (target, 1.0) for target in targets[kind] if target.name in alike[column.name]}
+            close |= _named_by_table(name, table, column, targets[kind])
+            shape = _shape(column)
+            for target in targets[kind] if shape else ():
+                if name != target.name and shape is not None and shape.fits(target.shape):
+                    close.setdefault(target.name, (target, 0.0))
+            for target, weight in close.values():
+                if target.name != name or weight == PARENT:
+                    found.append(Link(name, column.name, target.name, target.key.name, False, similarity=weight))
+            found += _unique_columns(name, column, tables)
     return found
 
 
@@ -82,53 +121,73 @@ def _rank(tables: dict[str, Table], link: Link) -> tuple[float, float, int]:
     return (link.similarity + (link.share or 0), link.share or 0, -len(tables[link.target].name))
 
 
-def _named(table: Table, column: Column, target: Table) -> float:
-    """Return how well the name of a column fits a table, from 0 to 1."""
-    if _is_constant(column):
-        return 0.0
-    all_words = column.words
-    if table is target:
-        return 0.9 if "parent" in all_words or "upper" in all_words else 0.0
-    is_same = column.name == target.key and column.name.lower() not in ("id", "uuid", "code", "name", "key")
-    if is_same and similarity(without_ids(column.name), target.words) > 0:
-        return 1.0
+def _named(column: Column, targets: list[_Target]) -> list[tuple[_Target, float]]:
+    """Return the tables that the name of a column fits, each with how well it does."""
+    found = []
     stem = without_ids(column.name)
-    stem = tuple(word for word in stem if word not in ("parent", "upper")) if "parent" in stem else stem
-    close = similarity(stem, target.words)
-    if close == 0 and (not stem or set(stem) <= GENERIC):
-        # `product_translation.translatable_id`, `catalog_product_entity_varchar.entity_id`
-        ours, theirs = table.words, target.words
-        rest = ours[len(theirs) :]
-        if ours[: len(theirs)] == theirs and rest and (set(rest) & TRANSLATION or column.name == target.key):
-            return 0.8
     # A number or a text without `id` in its name is a key only if it is named as the table is.
-    is_key_like = stem != all_words or column.name.lower().endswith(("id", "no", "cd"))
-    return close if is_key_like or close >= 0.85 else 0.0
+    is_key_like = stem != column.words or column.name.lower().endswith(("id", "no", "cd"))
+    stem = tuple(word for word in stem if word not in UPWARDS) if len(stem) > 1 else stem
+    for target in targets:
+        close = similarity(stem, target.table.words)
+        is_same = column.name == target.key.name and column.name.lower() not in ("id", "uuid", "code", "name", "key")
+        if is_same and close > 0:
+            close = 1.0
+        if close >= (NAMED if is_key_like else 0.85):
+            found.append((target, close))
+    return found
+
+
+def _named_by_table(
+    name: str, table: Table, column: Column, targets: list[_Target]
+) -> dict[str, tuple[_Target, float]]:
+    """Return tables that the name of the column's own table fits: itself for a parent, or one that this describes."""
+    if set(column.words) & UPWARDS:
+        return {target.name: (target, PARENT) for target in targets if target.name == name}
+    stem = without_ids(column.name)
+    if stem and not set(stem) <= GENERIC:
+        return {}
+    found = {}
+    ours = table.words
+    for target in targets:
+        # `product_translation.translatable_id`, `catalog_product_entity_varchar.entity_id`
+        theirs = target.table.words
+        rest = ours[len(theirs) :]
+        if ours[: len(theirs)] == theirs and rest and (set(rest) & TRANSLATION or column.name == target.key.name):
+            found[target.name] = (target, 0.8)
+    return found
+
+
+def _unique_columns(name: str, column: Column, tables: dict[str, Table]) -> list[Link]:
+    """Return links to a unique column of the same name that is not the key, such as a number of articles."""
+    if column.name.lower() in NO_KEYS:
+        return []
+    return [
+        Link(name, column.name, target_name, column.name, False, similarity=0.8)
+        for target_name, target in tables.items()
+        if column.name in target.unique and column.name != target.key and name != target_name
+        if _kind(target.column(column.name)) == _kind(column)
+    ]
 
 
 def _is_constant(column: Column) -> bool:
     return column.type in INTEGERS and set(column.values) <= {"0"} and bool(column.values)
 
 
-def _same_type(column: Column, key: Column) -> bool:
-    numbers = INTEGERS | {"numeric"}
-    if column.type in numbers or key.type in numbers:
-        return column.type in numbers and key.type in numbers
-    return (column.type == "uuid") == (key.type == "uuid") or (column.is_text and key.type == "uuid")
+def _kind(column: Column) -> str:
+    return "number" if column.is_number else "uuid" if column.type == "uuid" else "text"
 
 
-def _looks_alike(column: Column, key: Column) -> bool:
-    """Return whether two samples of texts look like the same long ids."""
-    if column.type in INTEGERS | {"numeric"} or not column.values or not key.values:
-        return False
-    ours, theirs = list(column.values)[:50], list(key.values)[:50]
-    if min(map(len, ours)) < LONG or any(" " in value for value in ours):
-        return False
-    lengths = {len(value) for value in theirs}
-    return all(len(value) in lengths for value in ours) and _beginning(ours) == _beginning(theirs)
+def _kinds_of_references(key: Column) -> tuple[str, ...]:
+    """Return the kinds of columns that may refer to a key: a uuid may be kept as a text."""
+    kind = _kind(key)
+    return ("uuid", "text") if kind == "uuid" else (kind,)
 
 
-def _beginning(values: list[str]) -> str:
-    """Return the letters before the first `_` or `-`, if all values have the same: `prod_01…` → prod."""
+def _shape(column: Column) -> _Shape | None:
+    """Return what the sampled values of a column have in common, if they are long ids."""
+    values = list(column.values)[:50]
+    if column.is_number or not values or min(map(len, values)) < LONG or any(" " in value for value in values):
+        return None
     begins = {value.partition("_")[0] for value in values if "_" in value}
-    return begins.pop() if len(begins) == 1 else ""
+    return _Shape(frozenset(map(len, values)), begins.pop() if len(begins) == 1 else "")

@@ -213,6 +213,7 @@ def singular(word: str) -> str:
     return word[:-2] if word.endswith(("sses", "xes", "ches", "shes")) else word[:-1]
 
 
+@functools.cache
 def without_ids(name: str) -> tuple[str, ...]:
     """Return the words of a column without those that only say that it is a key: `id_product` → product."""
     found = list(words(name))
@@ -228,6 +229,7 @@ def score(found: tuple[str, ...], vocabulary: dict[str, float] | dict[str, int])
     return max((float(vocabulary[word]) for word in found if word in vocabulary), default=0.0)
 
 
+@functools.cache
 def similarity(column: tuple[str, ...], table: tuple[str, ...]) -> float:
     """Return how well a column without its `id` names a table: 1 the same words, 0 nothing in common."""
     table = tuple(word for word in table if word not in NEUTRAL) or table
