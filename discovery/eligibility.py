@@ -208,7 +208,9 @@ def _whatever_stock(table: Table, alias: str) -> list[str]:
             continue
         if given & {"backorder", "backorderable", "backorders", "preorder", "oversell"} or {"back", "order"} <= given:
             found.append(of_alias(alias, column.name))
-        elif given & {"manage", "track", "managed", "tracked"} and given & {"inventory", "stock", "quantity"}:
+        elif column.words == ("tracked",) or (
+            given & {"manage", "track", "managed", "tracked"} and given & {"inventory", "stock", "quantity"}
+        ):
             found.append(f"{of_alias(alias, column.name)} is not true")
     return found
 

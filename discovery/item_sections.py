@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from aisle.discovery import eligibility, items, sources
+from aisle.discovery.brands import manufacturers
 from aisle.discovery.catalogue import Catalogue
 from aisle.discovery.categories import Categories
 from aisle.discovery.eligibility import Clause
@@ -122,7 +123,7 @@ def _manufacturer(catalogue: Catalogue, found: Found) -> Lookup | None:
             categories.name, (categories.join, categories.link), 1, categories.brand_where, table=categories.table
         )
     without = {categories.table, *([categories.above.target] if categories.above else [])} if categories else set()
-    return next(iter(items.manufacturers(catalogue, found.items, without)), None)
+    return next(iter(manufacturers(catalogue, found.items, without)), None)
 
 
 def _add_eligible(
@@ -193,6 +194,6 @@ def _named(text: Text) -> list[str]:
 def _branded(catalogue: Catalogue, brand: Lookup) -> str:
     if not brand.way:
         return ""
-    values = catalogue.tables[brand.way[max(brand.backwards - 1, 0)].table].column(brand.way[-1].column).values
+    values = catalogue.tables[brand.way[-1].table].column(brand.way[-1].column).values
     sure = "Likely" if brand.is_sure else "Guess"
     return f"{sure}: the brand is {brand.table}.{brand.text.column.name}, with {len(values):,} values in a sample."

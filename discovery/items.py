@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from aisle.discovery.catalogue import JSON, Catalogue, Column, Link, Table
 from aisle.discovery.words import (
-    BRAND,
     CATEGORY,
     CUSTOMER,
     LANGUAGE,
@@ -246,76 +245,3 @@ def texts(catalogue: Catalogue, name: str, main: Text) -> list[Text]:
             else:
                 found.append(replace(translated, column=column))
     return found[:4]
-
-
-def manufacturers(catalogue: Catalogue, name: str, without: set[str]) -> list[Lookup]:
-    """Return where the brand may stand, the most likely first; `without` are tables that are something else."""
-    table = catalogue.tables[name]
-    found: list[Lookup] = []
-    for column in table.columns:
-        weight = score(column.words, BRAND)
-        link = catalogue.link_of(name, column.name)
-        if link is None and weight and (column.is_text) and "id" not in column.words and column.values:
-            found.append(Lookup(Text(column), score=weight + 1))
-    for link in catalogue.links_from(name):
-        if link.target in without or link.target == name:
-            continue
-        target = catalogue.tables[link.target]
-        text = name_of(catalogue, link.target)
-        weight = max(score(target.words, BRAND), score(catalogue.tables[name].column(link.column).words, BRAND))
-        if text is None or set(target.words) & {
-            "tax",
-            "uom",
-            "unit",
-            "currency",
-            "user",
-            "customer",
-            "company",
-            "country",
-            "image",
-            "media",
-        }:
-            continue
-        used = len(table.column(link.column).values)
-        if weight:
-            found.append(Lookup(text, (link,), table=link.target, score=weight + 1))
-        elif used >= 30 and table.column(link.column).distinct < 0.8:
-            found.append(Lookup(text, (link,), is_sure=False, table=link.target, score=1))
-    found += _by_join_table(catalogue, name, without)
-    return sorted(found, key=lambda lookup: -lookup.score)
-
-
-def _by_join_table(catalogue: Catalogue, name: str, without: set[str]) -> list[Lookup]:
-    """Return brands behind a join table, and behind an attribute's line and its value."""
-    found = []
-    for link in catalogue.links_to(name):
-        if link.table == name or set(catalogue.tables[link.table].words) & (ORDER | TRANSLATION - {"text"}):
-            continue
-        ways: list[tuple[tuple[Link, ...], int]] = [
-            ((link, out), 1) for out in catalogue.links_from(link.table) if out.target != name
-        ]
-        for second in catalogue.links_to(link.table):
-            ways += [
-                ((link, second, out), 2)
-                for out in catalogue.links_from(second.table)
-                if out.target not in (link.table, name) and second.table != name
-            ]
-        for way, backwards in ways:
-            target = catalogue.tables[way[-1].target]
-            text = name_of(catalogue, way[-1].target)
-            joint = catalogue.tables[link.table].column(link.column)
-            if (
-                text is None
-                or way[-1].target in without
-                or set(target.words)
-                & (ORDER | VARIANT | {"image", "media", "warehouse", "location", "channel", "tag", "user"})
-            ):
-                continue
-            weight = score(target.words, BRAND)
-            if not weight:
-                # One value for nearly each item, and each of many: as brands are. Not so if there are several an item.
-                values = catalogue.tables[way[backwards - 1].table].column(way[-1].column).values
-                if backwards != 2 or joint.distinct < 0.95 or len(values) < 30:
-                    continue
-            found.append(Lookup(text, way, backwards, is_sure=bool(weight), table=way[-1].target, score=weight or 0.5))
-    return found
