@@ -25,7 +25,8 @@ class Column:
     labels: tuple[str, ...] = ()  # of an enum, or of a check constraint that lists values
     sampled: int = 0
     nulls: int = 0
-    values: Counter[str] = field(default_factory=Counter, compare=False)  # of the sample, as text
+    values: Counter[str] = field(default_factory=Counter, compare=False)  # of the sample, as text: the frequent ones
+    different: int = 0  # values of the sample; 0 if `values` has all
     keys: Counter[str] = field(default_factory=Counter, compare=False)  # of JSON objects
     in_order: tuple[str | None, ...] = field(default=(), compare=False)  # the sample, row by row, of a small table
 
@@ -43,7 +44,7 @@ class Column:
     def distinct(self) -> float:
         """The share of different values in the filled rows; 0 if there are no rows."""
         filled = self.sampled - self.nulls
-        return len(self.values) / filled if filled else 0.0
+        return (self.different or len(self.values)) / filled if filled else 0.0
 
     @property
     def is_text(self) -> bool:

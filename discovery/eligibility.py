@@ -168,16 +168,25 @@ def _stock(catalogue: Catalogue, variants: str) -> tuple[str, Table, Column] | N
             continue
         for table in catalogue.tables.values():
             column = _is_stock(table)
-            shared = {c.name for c in between.columns if c.name.lower().endswith("id") and c.name != "id"} & {
-                c.name for c in table.columns
-            }
-            shared = {name for name in shared if set(between.column(name).values) & set(table.column(name).values)}
-            if column is None or table is between or not shared:
+            if column is None or table is between:
                 continue
-            key = shared.pop()
+            key = next(iter(_shared_keys(between, table)), None)
+            if key is None:
+                continue
             joins = _join(between, "j", link.column, of_alias("v", link.target_column))
             return joins + _join(table, "s", key, of_alias("j", key)), table, column
     return None
+
+
+def _shared_keys(one: Table, other: Table) -> Iterator[str]:
+    """Yield columns of two tables that hold keys of the same third table, which need not be there."""
+    names = {column.name for column in other.columns}
+    for column in one.columns:
+        if column.name not in names or not column.name.lower().endswith("id") or column.words == ("id",):
+            continue
+        # Samples of large tables need not meet; long ids of the same name are evidence enough.
+        if not column.is_number or set(column.values) & set(other.column(column.name).values):
+            yield column.name
 
 
 def _is_stock(table: Table) -> Column | None:

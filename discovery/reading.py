@@ -25,7 +25,8 @@ STATEMENT_TIMEOUT = 10  # seconds
 SAMPLE = 3000  # rows of a table
 COUNTED = 200_000  # rows: smaller tables are counted, and sampled row by row
 VALUES_TRIED = 300  # different values of a column that are looked up in another table
-SMALL = 1000  # rows: the values of smaller tables are kept row by row
+SMALL = 1000  # different values of a column that are kept; and rows: smaller tables are kept row by row
+LONG = 60  # characters on average: of longer values, a tenth is kept
 CHARACTERS = 400  # of a sampled value
 COMMON = 0.5  # share of tables whose names begin with the same word, which then says nothing
 # Values of other types are not read: their output functions are somebody's code.
@@ -144,13 +145,16 @@ def _with_values(column: Column, values: list[str | None]) -> Column:
                 continue
             if isinstance(document, dict):
                 keys.update(key for key, part in document.items() if isinstance(part, str) and part)
+    counted = Counter(given)
+    is_long = sum(map(len, counted)) > LONG * len(counted)
     return replace(
         column,
         sampled=len(values),
         nulls=len(values) - len(given),
-        values=Counter(given),
+        values=Counter(dict(counted.most_common(SMALL // 10 if is_long else SMALL))),
+        different=len(counted),
         keys=keys,
-        in_order=tuple(values) if len(values) <= SMALL else (),
+        in_order=tuple(values) if len(values) <= SMALL and not is_long else (),
     )
 
 
