@@ -125,6 +125,9 @@ def test_a_change_keeps_the_vectors(shop: Shop, tiny_model: TinyModel, run: Run)
 
 def test_texts_of_live_models_change_only_if_it_is_meant(shop: Shop, tiny_model: TinyModel, run: Run) -> None:
     run(FILE)
+    shop.execute(
+        "update aisle._models set declaration = (select declaration from aisle._attachments where kind = 'items')"
+    )
     text = FILE.replace('manufacturer = "maker"\n', "")
     refused = run(text)
     assert isinstance(refused.exception, Exception)
