@@ -179,7 +179,7 @@ def detach(database: Database, kind: str) -> None:
 @click.argument("kind", type=click.Choice(["items", "interactions", "orders"]))
 @pass_database
 def pause(database: Database, kind: str) -> None:
-    """Take Aisle's views and triggers off for a migration; keep its vectors."""
+    """Take Aisle's views and triggers off for a migration. Vectors stay."""
     click.echo(database.call("select aisle.pause(%s)", (kind,)))
 
 
