@@ -21,7 +21,7 @@ test: $(INSTALLED) lint
 lint: $(INSTALLED) $(VENV)/typecheck/aisle
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy -p aisle.cli $(addprefix -p aisle., commands db demo embedder files migrations reports trainers)
+	MYPYPATH=$(VENV)/typecheck $(BIN)/mypy -p aisle.cli $(addprefix -p aisle., commands db demo discovery embedder files migrations reports trainers)
 	$(BIN)/lint-imports
 
 # A step of a release: it freezes the SQL of the newest revision.

@@ -8,13 +8,22 @@ import click
 import psycopg
 
 from aisle import commands
-from aisle.commands import answers, database, demo, experiment, logs, models, shop, train, vectors
+from aisle.commands import answers, database, demo, experiment, logs, models, shop, shop_file, train, vectors
 from aisle.db import errors
 
 # `aisle --help` lists the commands under these headings.
 SECTIONS = {
     "Start": (demo.demo, database.embedded_server, database.migrate, database.grant, database.doctor),
-    "The shop's tables": (shop.attach, shop.detach, shop.pause, shop.resume, shop.import_, shop.export),
+    "The shop's tables": (
+        shop_file.discover,
+        shop.attach,
+        shop_file.attachments,
+        shop.detach,
+        shop.pause,
+        shop.resume,
+        shop.import_,
+        shop.export,
+    ),
     "Models": (
         train.train,
         train.retrain,
@@ -56,7 +65,7 @@ class Sections(click.Group):
     metavar="URL",
     envvar=["AISLE_DATABASE_URL", "DATABASE_URL"],
     show_envvar=True,
-    help="Address of the shop's PostgreSQL. The default is the embedded one, in AISLE_HOME.",
+    help="The shop's PostgreSQL. Default: the embedded one.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more, and show the trace of an error.")
 @click.option(
@@ -65,7 +74,7 @@ class Sections(click.Group):
 @click.version_option(package_name="aisle")
 @click.pass_context
 def aisle(context: click.Context, database_url: str | None, verbose: bool, log_format: str) -> None:
-    """Classify products, recommend items and predict baskets inside the shop's own PostgreSQL."""
+    """Classify products, recommend items, predict baskets in the shop's PostgreSQL."""
     logs.configure(verbose, log_format)
     context.obj = commands.Database(database_url)
 

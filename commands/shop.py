@@ -8,6 +8,7 @@ import click
 from aisle import db
 from aisle.commands import Database, pass_database
 from aisle.commands.progress import transfer_progress
+from aisle.commands.shop_file import attach_file
 
 ACCEPT_ITEM_IDS = click.option(
     "--accept-item-ids",
@@ -16,9 +17,26 @@ ACCEPT_ITEM_IDS = click.option(
 )
 
 
-@click.group()
-def attach() -> None:
-    """Point Aisle at a table of the shop. It copies nothing."""
+@click.group(invoke_without_command=True)
+@click.option(
+    "-f", "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Shop file that declares all."
+)
+@click.option("--check", is_flag=True, help="Print what the file would change, and change nothing.")
+@click.option("--accept-changes", is_flag=True, help="Change what the live models read of the items; train again then.")
+@click.pass_context
+def attach(context: click.Context, file: Path | None, check: bool, accept_changes: bool) -> None:
+    """Point Aisle at the shop's tables. It copies nothing.
+
+    A shop file declares all of them (docs/shop-file.md). With --check, the exit code is 3 if something would change.
+    """
+    if file is not None and context.invoked_subcommand is not None:
+        raise click.UsageError("The file declares all tables: give -f alone, or a command without it.")
+    if file is None and (check or accept_changes):
+        raise click.UsageError("--check and --accept-changes need a shop file: -f FILE")
+    if file is not None:
+        attach_file(context, context.ensure_object(Database), file, check, accept_changes)
+    elif context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @attach.command("items")
@@ -161,7 +179,7 @@ def detach(database: Database, kind: str) -> None:
 @click.argument("kind", type=click.Choice(["items", "interactions", "orders"]))
 @pass_database
 def pause(database: Database, kind: str) -> None:
-    """Take Aisle's views and triggers off a table for a migration; keep its vectors."""
+    """Take Aisle's views and triggers off for a migration. Vectors stay."""
     click.echo(database.call("select aisle.pause(%s)", (kind,)))
 
 

@@ -123,6 +123,16 @@ class InputFileError(AisleError):
     """The file cannot be read as a table."""
 
 
+class ShopFileError(AisleError):
+    """The shop file cannot be read."""
+
+
+class NoShopFoundError(AisleError):
+    """No table looks like products."""
+
+    hint = "Name another schema (--schema), or write the file by hand: docs/shop-file.md"
+
+
 class TrainingDataError(AisleError):
     """There is too little data to train on."""
 

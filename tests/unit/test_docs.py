@@ -32,14 +32,14 @@ CLI = ROOT / "docs/cli.md"
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted(ROOT.glob("examples/*.md")),
+    *sorted(ROOT.glob("examples/**/*.md")),
     *sorted(ROOT.glob("benchmarks/*.md")),
 ]
 LOG = ROOT / "benchmarks/LOG.md"  # its commands are those of their day
 RENEW = "Renew docs/cli.md: python -m tests.unit.test_docs"
 WIDTH = 100  # columns
 TABLE_WIDTH = 230  # characters
-SCREEN = 54  # lines: a window as high as a laptop's screen
+SCREEN = 56  # lines: a window as high as a laptop's screen
 
 INTRODUCTION = """\
 # The command line
@@ -192,10 +192,16 @@ def test_every_sqlstate_is_in_the_docs() -> None:
 @pytest.mark.parametrize(("page", "line"), USES)
 def test_commands_in_the_docs_exist(page: Path, line: str) -> None:
     command: click.Command = aisle
-    for word in shlex.split(line, comments=True)[1:]:
+    words = iter(shlex.split(line, comments=True)[1:])
+    for word in words:
         if re.match(r"--?[a-z]", word):
             options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
             assert word.partition("=")[0] in options | {"-h", "--help"}, f"{page.name}: {line}: there is no {word}."
+            if isinstance(command, click.Group) and "=" not in word:
+                takes = {
+                    name for option in command.params if not getattr(option, "is_flag", False) for name in option.opts
+                }
+                next(words if word in takes else iter(()), None)  # the option's value is no command
         elif isinstance(command, click.Group) and word != "…":
             assert word in command.commands, f"{page.name}: {line}: there is no command {word}."
             command = command.commands[word]

@@ -1,0 +1,26 @@
+-- The shape of a Django shop whose migrations made no constraints (db_constraint=False): words run together, apps as prefixes.
+create table catalog_category (id bigserial primary key, name varchar(100) not null, slug varchar(100), parent_id bigint, lft int, tree_id int);
+create table catalog_brand (id bigserial primary key, name varchar(100) not null);
+create table catalog_product (id bigserial primary key, title varchar(200) not null, description text not null, brand_id bigint, category_id bigint not null, price numeric not null, stock_quantity int not null, is_active boolean not null, created timestamptz not null, updated timestamptz not null);
+create table catalog_productimage (id bigserial primary key, product_id bigint not null, image varchar(100), alt varchar(100));
+create table orders_order (id bigserial primary key, customer_id bigint, status varchar(20) not null, created timestamptz not null, updated timestamptz not null, paid boolean not null);
+create table orders_orderitem (id bigserial primary key, order_id bigint not null, product_id bigint not null, price numeric not null, quantity int not null);
+create table orders_cartitem (id bigserial primary key, cart_id bigint, product_id bigint not null, quantity int not null, added_at timestamptz);
+create table accounts_customer (id bigserial primary key, user_id bigint, phone varchar(20));
+create table auth_user (id bigserial primary key, username varchar(150), email varchar(254), is_active boolean, date_joined timestamptz);
+create table auth_group (id serial primary key, name varchar(150));
+create table django_session (session_key varchar(40) primary key, session_data text, expire_date timestamptz);
+create table reviews_review (id bigserial primary key, product_id bigint, user_id bigint, rating smallint, body text, created_at timestamptz);
+insert into catalog_category (name, parent_id) select 'Hall ' || n, null from generate_series(1, 4) n;
+insert into catalog_category (name, parent_id) select 'Shelf ' || n, 1 + n % 4 from generate_series(1, 16) n;
+insert into catalog_category (name) values ('Uncategorized');
+insert into catalog_brand (name) select 'Maker ' || n from generate_series(1, 15) n;
+insert into catalog_product (title, description, brand_id, category_id, price, stock_quantity, is_active, created, updated) select 'Thing of sort ' || n, 'Long text ' || n, 1 + n % 15, case when n % 10 = 0 then 21 else 5 + n % 16 end, 3, n % 12, n % 14 <> 0, now(), now() from generate_series(1, 180) n;
+insert into catalog_productimage (product_id, image) select n, 'p.jpg' from generate_series(1, 180) n;
+insert into auth_user (username, email, is_active) select 'u' || n, 'u@shop.example', true from generate_series(1, 80) n;
+insert into auth_group (name) values ('staff');
+insert into accounts_customer (user_id) select n from generate_series(1, 75) n;
+insert into orders_order (customer_id, status, created, updated, paid) select 1 + n % 75, case when n % 8 = 0 then 'cancelled' when n % 11 = 0 then 'pending' else 'delivered' end, timestamptz '2026-01-01' + n * interval '3 hours', now(), true from generate_series(1, 450) n;
+insert into orders_orderitem (order_id, product_id, price, quantity) select 1 + n % 450, 1 + (n * 11) % 180, 3, 1 from generate_series(1, 1400) n;
+insert into orders_cartitem (cart_id, product_id, quantity, added_at) select n, 1 + n % 180, 1, now() from generate_series(1, 30) n;
+insert into reviews_review (product_id, user_id, rating, body, created_at) select 1 + n % 180, 1 + n % 80, 1 + n % 5, 'Fine thing ' || n, now() - n * interval '1 hour' from generate_series(1, 120) n;

@@ -1,0 +1,27 @@
+-- The shape of a PHP shop without any foreign key: texts in tables of descriptions by language, states of orders in a table of their own.
+create table oc_language (language_id int primary key, name text, code text);
+create table oc_product (product_id serial primary key, model text not null, sku text, quantity int not null default 0, stock_status_id int not null, image text, manufacturer_id int not null, price numeric not null, status smallint not null default 0, date_available date not null, date_added timestamp not null, date_modified timestamp not null);
+create table oc_product_description (product_id int not null, language_id int not null, name text not null, description text not null, tag text not null, meta_title text not null, primary key (product_id, language_id));
+create table oc_manufacturer (manufacturer_id serial primary key, name text not null, image text);
+create table oc_category (category_id serial primary key, image text, parent_id int not null default 0, top int, sort_order int not null default 0, status smallint not null);
+create table oc_category_description (category_id int not null, language_id int not null, name text not null, description text not null, primary key (category_id, language_id));
+create table oc_product_to_category (product_id int not null, category_id int not null, primary key (product_id, category_id));
+create table oc_customer (customer_id serial primary key, firstname text, email text);
+create table oc_order_status (order_status_id int not null, language_id int not null, name text not null, primary key (order_status_id, language_id));
+create table oc_order (order_id serial primary key, customer_id int not null, customer_group_id int not null, email text not null, total numeric not null, order_status_id int not null, language_id int not null, date_added timestamp not null, date_modified timestamp not null);
+create table oc_order_product (order_product_id serial primary key, order_id int not null, product_id int not null, name text not null, model text not null, quantity int not null, price numeric not null, total numeric not null);
+create table oc_cart (cart_id serial primary key, customer_id int, product_id int, quantity int, date_added timestamp);
+create table oc_review (review_id serial primary key, product_id int not null, customer_id int not null, author text, text text not null, rating int not null, status smallint, date_added timestamp not null);
+insert into oc_language values (1, 'English', 'en'), (2, 'Deutsch', 'de');
+insert into oc_product (model, quantity, stock_status_id, manufacturer_id, price, status, date_available, date_added, date_modified) select 'M' || n, case when n % 25 = 0 then 0 else 9 end, 5, 1 + n % 9, 4, (n % 15 <> 0)::int, date '2025-01-01', timestamp '2025-01-01', timestamp '2025-06-01' from generate_series(1, 150) n;
+insert into oc_product_description select n, l, case l when 1 then 'Thing of sort ' else 'Ding der Art ' end || n, 'Long text ' || n, '', 't' from generate_series(1, 150) n, generate_series(1, 2) l;
+insert into oc_manufacturer (name) select 'Maker ' || n from generate_series(1, 9) n;
+insert into oc_category (parent_id, status) select case when n <= 4 then 0 else 1 + n % 4 end, 1 from generate_series(1, 20) n;
+insert into oc_category_description select n, l, case l when 1 then 'Shelf ' else 'Regal ' end || n, '' from generate_series(1, 20) n, generate_series(1, 2) l;
+insert into oc_product_to_category select n, 5 + n % 16 from generate_series(1, 150) n;
+insert into oc_customer (firstname, email) select 'Ann', 'a' || n || '@shop.example' from generate_series(1, 60) n;
+insert into oc_order_status select s, l, case l when 1 then e else d end from (values (1, 'Pending', 'Offen'), (2, 'Processing', 'In Arbeit'), (5, 'Complete', 'Fertig'), (7, 'Canceled', 'Storniert'), (11, 'Refunded', 'Erstattet')) v (s, e, d), generate_series(1, 2) l;
+insert into oc_order (customer_id, customer_group_id, email, total, order_status_id, language_id, date_added, date_modified) select 1 + n % 60, 1, 'x', 9, case when n % 9 = 0 then 7 when n % 14 = 0 then 11 else 5 end, 1, timestamp '2026-01-01' + n * interval '4 hours', now() from generate_series(1, 400) n;
+insert into oc_order_product (order_id, product_id, name, model, quantity, price, total) select 1 + n % 400, 1 + (n * 7) % 150, 'x', 'y', 1, 4, 4 from generate_series(1, 1200) n;
+insert into oc_cart (customer_id, product_id, quantity, date_added) select 1 + n % 60, 1 + n % 150, 1, now() from generate_series(1, 40) n;
+insert into oc_review (product_id, customer_id, author, text, rating, status, date_added) select 1 + n % 150, 1 + n % 60, 'Ann', 'Good thing ' || n, 1 + n % 5, 1, now() - n * interval '1 day' from generate_series(1, 90) n;

@@ -1,0 +1,36 @@
+-- The shape of a Rails shop without any foreign key: taxons in a join table, brands as a second taxonomy, lines of variants, small numbers
+-- as ids that overlap everywhere.
+create table spree_products (id serial primary key, name varchar not null, description text, available_on timestamp, discontinue_on timestamp, deleted_at timestamp, slug varchar, tax_category_id int, shipping_category_id int, created_at timestamp not null default now(), updated_at timestamp not null default now());
+create table spree_variants (id serial primary key, sku varchar not null default '', product_id int, is_master boolean default false, deleted_at timestamp, position int, cost_price numeric, created_at timestamp, updated_at timestamp);
+create table spree_taxonomies (id serial primary key, name varchar not null, position int);
+create table spree_taxons (id serial primary key, parent_id int, taxonomy_id int, name varchar not null, permalink varchar, lft int, rgt int, depth int);
+create table spree_products_taxons (id serial primary key, product_id int, taxon_id int, position int);
+create table spree_stock_locations (id serial primary key, name varchar, active boolean default true);
+create table spree_stock_items (id serial primary key, stock_location_id int, variant_id int, count_on_hand int not null default 0, backorderable boolean default false, deleted_at timestamp);
+create table spree_prices (id serial primary key, variant_id int not null, amount numeric, currency varchar);
+create table spree_tax_categories (id serial primary key, name varchar);
+create table spree_shipping_categories (id serial primary key, name varchar);
+create table spree_users (id serial primary key, email varchar, created_at timestamp);
+create table spree_orders (id serial primary key, number varchar, item_total numeric, total numeric, state varchar, user_id int, completed_at timestamp, payment_state varchar, shipment_state varchar, email varchar, created_at timestamp not null, updated_at timestamp not null, canceled_at timestamp, approver_id int, store_id int, bill_address_id int);
+create table spree_line_items (id serial primary key, variant_id int, order_id int, quantity int not null, price numeric not null, created_at timestamp, updated_at timestamp);
+create table spree_shipments (id serial primary key, number varchar, order_id int, state varchar, shipped_at timestamp, stock_location_id int, created_at timestamp);
+create table spree_return_items (id serial primary key, line_item_id int, order_id int, variant_id int, quantity int, created_at timestamp);
+create index on spree_variants (product_id);
+create index on spree_line_items (order_id);
+insert into spree_taxonomies (name) values ('Brand'), ('Categories');
+insert into spree_taxons (parent_id, taxonomy_id, name) values (null, 1, 'Brand'), (null, 2, 'Categories');
+insert into spree_taxons (parent_id, taxonomy_id, name) select 1, 1, 'Maker ' || chr(64 + n) from generate_series(1, 12) n;
+insert into spree_taxons (parent_id, taxonomy_id, name) select 2, 2, d from unnest(array['Tea', 'Coffee', 'Bread', 'Soap']) d;
+insert into spree_taxons (parent_id, taxonomy_id, name) select 15 + n % 4, 2, 'Shelf ' || n from generate_series(0, 15) n;
+insert into spree_products (name, description, available_on, deleted_at, tax_category_id, shipping_category_id) select 'Thing of sort ' || n, 'Good for ' || n, timestamp '2025-01-01', case when n % 20 = 0 then timestamp '2026-01-01' end, 1, 1 from generate_series(1, 160) n;
+insert into spree_tax_categories (name) values ('Default');
+insert into spree_shipping_categories (name) values ('Default');
+insert into spree_variants (sku, product_id, is_master) select 'S' || n, 1 + (n - 1) / 2, n % 2 = 1 from generate_series(1, 320) n;
+insert into spree_products_taxons (product_id, taxon_id) select n, 3 + n % 12 from generate_series(1, 160) n union all select n, 19 + n % 16 from generate_series(1, 160) n;
+insert into spree_stock_locations (name) values ('Here');
+insert into spree_stock_items (stock_location_id, variant_id, count_on_hand) select 1, n, case when n % 32 in (1, 2) then 0 else 5 end from generate_series(1, 320) n;
+insert into spree_prices (variant_id, amount, currency) select n, 3, 'EUR' from generate_series(1, 320) n;
+insert into spree_users (email) select 'user' || n || '@shop.example' from generate_series(1, 70) n;
+insert into spree_orders (number, state, user_id, completed_at, payment_state, shipment_state, email, created_at, updated_at, total) select 'R' || n, case when n % 10 = 0 then 'canceled' when n % 13 = 0 then 'cart' when n % 17 = 0 then 'returned' else 'complete' end, 1 + n % 70, case when n % 13 <> 0 or n % 10 = 0 then timestamp '2026-01-01' + n * interval '5 hours' end, 'paid', 'shipped', 'user@shop.example', timestamp '2026-01-01' + n * interval '5 hours', now(), 9 from generate_series(1, 500) n;
+insert into spree_line_items (variant_id, order_id, quantity, price) select 1 + (n * 7) % 320, 1 + n % 500, 1 + n % 2, 3 from generate_series(1, 1500) n;
+insert into spree_shipments (number, order_id, state, shipped_at, stock_location_id) select 'H' || n, n, 'shipped', now(), 1 from generate_series(1, 400) n;
