@@ -18,7 +18,7 @@ grant execute on function
     aisle._hides_items, aisle._looks_up_items, aisle._candidates_for, aisle._answerable, aisle._check_source, aisle._item_vector, aisle._read_items, aisle._castable_ids, aisle._content_hash,
     aisle._recommend, aisle._now, aisle._event_source, aisle._before, aisle._time_context, aisle._read_history,
     aisle._check_context, aisle._user_vector, aisle._nearest_factors, aisle._popular_items, aisle._score_repeats,
-    aisle._has_index,
+    aisle._has_index, aisle._origin,
     aisle._next_basket, aisle._popular_products, aisle._read_orders, aisle._neighbours_bought, aisle._nearest_products,
     aisle._complete_basket
 to ROLE;

@@ -48,7 +48,10 @@ CATALOGUE = {
 }
 
 
-def catalogue(url: str) -> dict[str, Counter[Any]]:
+Catalogue = dict[str, Counter[Any]]
+
+
+def catalogue(url: str) -> Catalogue:
     with psycopg.connect(url) as connection:
         connection.execute("set search_path = pg_catalog")
         return {
@@ -62,6 +65,14 @@ def vector_url(empty_url: str) -> str:
     with psycopg.connect(empty_url, autocommit=True) as connection:
         connection.execute("create extension vector")
     return empty_url
+
+
+@pytest.fixture
+def migrated_at_once(server: Server) -> Catalogue:
+    """What one migration makes of an empty database, pgvector included."""
+    with server.database() as url:
+        migrations.migrate(url)
+        return catalogue(url)
 
 
 def test_up_down_and_up_again(vector_url: str) -> None:
@@ -133,7 +144,7 @@ def test_current_follows_the_database(empty_url: str) -> None:
         assert migrations.current(connection) is None
 
 
-def test_four_processes_at_once(empty_url: str, database_url: str) -> None:
+def test_four_processes_at_once(empty_url: str, migrated_at_once: Catalogue) -> None:
     program = f"from aisle import migrations; migrations.migrate({empty_url!r})"
     processes = [
         subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, cwd=os.sep)
@@ -141,7 +152,7 @@ def test_four_processes_at_once(empty_url: str, database_url: str) -> None:
     ]
     failures = [errors for process in processes if (errors := process.communicate(timeout=60)[1]) or process.returncode]
     assert failures == [], "Concurrent migrations must wait for one another."
-    assert catalogue(empty_url) == catalogue(database_url)
+    assert catalogue(empty_url) == migrated_at_once
 
 
 def test_no_migration_during_a_training_run(database_url: str) -> None:
@@ -179,14 +190,14 @@ def test_a_migration_that_fails_leaves_nothing(empty_url: str, monkeypatch: pyte
     assert catalogue(empty_url) == before
 
 
-def test_offline_sql_makes_the_same_schema(empty_url: str, database_url: str) -> None:
+def test_offline_sql_makes_the_same_schema(empty_url: str, migrated_at_once: Catalogue) -> None:
     with psycopg.connect(empty_url, autocommit=True) as connection:
         connection.execute(migrations.migration_sql())  # type: ignore[call-overload]
         assert migrations.current(connection) == migrations.head()
-    assert catalogue(empty_url) == catalogue(database_url)
+    assert catalogue(empty_url) == migrated_at_once
 
 
-def test_offline_sql_runs_in_psql(empty_url: str, database_url: str, server: Server, tmp_path: Path) -> None:
+def test_offline_sql_runs_in_psql(empty_url: str, migrated_at_once: Catalogue, server: Server, tmp_path: Path) -> None:
     script = tmp_path / "aisle.sql"
     script.write_text(migrations.migration_sql(), encoding="utf-8")
     command: list[str | Path] = [
@@ -198,7 +209,7 @@ def test_offline_sql_runs_in_psql(empty_url: str, database_url: str, server: Ser
         empty_url,
     ]
     subprocess.run(command, check=True, capture_output=True)
-    assert catalogue(empty_url) == catalogue(database_url)
+    assert catalogue(empty_url) == migrated_at_once
 
 
 def test_the_revisions_lead_to_what_sql_says(vector_url: str, database_url: str) -> None:

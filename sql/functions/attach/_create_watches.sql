@@ -48,6 +48,7 @@ begin
             unwatched := unwatched || base.relation;
         end;
     end loop;
+    -- Conditions are asked when an answer is given.
     update aisle._attachments a set unwatched = unwatched where a.kind = kind;
     if unwatched <> '{}' then
         said := said || format(

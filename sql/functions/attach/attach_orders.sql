@@ -168,7 +168,7 @@ begin
     -- Before the triggers, whose locks the shop's writes wait for.
     item_share := aisle._check_item_ids('orders', coalesce(line_target, target), item_id, accept_item_ids);
     watched := aisle._create_watches('orders', 'aisle._orders', target, customer, known_watches, watch);
-    return concat(format('Attached %s.', coalesce(concat_ws(' and ', table_of_orders::text, table_of_lines::text), 'the orders of the query')),
+    return concat(format('Attached %s.', coalesce(nullif(concat_ws(' and ', table_of_orders::text, table_of_lines::text), ''), 'the orders of the query')),
                   case when time_type = 'timestamp without time zone' then
                       format(e'\nIts times are read as those of %s; if they are another zone''s, detach it, and attach it with that.', time_zone) end,
                   item_share, watched, (
