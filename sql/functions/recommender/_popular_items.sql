@@ -20,7 +20,9 @@ declare
     shares double precision[];
     answerable text[];
 begin
-    if (select aisle._has_index(o.relation, array[o.column_name]) from aisle._origin(source.relation, source.columns ->> 'at') o) is not false then
+    if source.kind is not null
+       and (select aisle._has_index(o.relation, array[o.column_name]) from aisle._origin(source.relation, source.columns ->> 'at') o) is not false
+    then
         execute format(
             'select array_agg(e.item_id)
              from (select item_id, local_at, max(local_at) over () as last_at
