@@ -27,7 +27,7 @@ create table aisle._attachments (
 );
 
 -- The tables beside the attached ones whose rows decide what an item, or a customer's orders, are. Triggers log the values of `columns` of
--- each changed row as arrays. `query` tells which ids they touch: `r` is the row. It runs after the commit of the change, when a worker
+-- each changed row. `query` tells which ids they touch: `r` is the row. It runs after the commit of the change, when a worker
 -- takes the log in.
 create table aisle._watches (
     topic      text primary key,  -- in aisle._changes

@@ -1,6 +1,7 @@
 -- Watches a table whose rows decide what items, or orders of customers, are. Creates triggers that log what the query needs of each
 -- changed row: INSERT and DELETE fire once a statement, UPDATE for each row in which a column changed that is read. Values are compared and
--- logged as their types write them, and nothing else of the shop's is evaluated here (docs/security.md). Returns the topic.
+-- logged as their types write them, and nothing else of the shop's is evaluated here (docs/security.md). Returns the topic. Microseconds
+-- count in the trigger: every write of the shop's pays for them.
 create or replace function aisle._create_watch(kind text, target regclass, read text[], query text, is_derived boolean) returns text
 language plpgsql volatile
 as $function$
@@ -12,21 +13,32 @@ declare
         where a.attrelid = target and a.attnum > 0 and not a.attisdropped
           and query ~* format('\mr\.("%1$s"|%1$s\M)', regexp_replace(a.attname, '(\W)', '\\\1', 'g'))
         order by a.attnum);
+    -- A key of several columns is logged as the text of an array.
+    written constant text := (
+        select case when count(*) = 1 then min(k.value) else 'array[' || string_agg(k.value, ', ' order by k.place) || ']::text' end
+        from (select aisle._written(format('$.%I', u.key)), u.place from unnest(keys) with ordinality u (key, place)) k (value, place));
     body constant text := $body$
         declare
             ids text[];
         begin
-            if tg_op = 'TRUNCATE' then
-                perform aisle._enqueue(%1$L, '{}');
-            elsif tg_level = 'ROW' then
-                if tg_op <> 'INSERT' then
+            begin
+                if tg_op = 'TRUNCATE' then
+                    ids := '{}';
+                elsif tg_level = 'STATEMENT' then
+                    ids := array(select distinct %3$s from changed_rows r limit 100001);
+                else
                     ids := array[%2$s];
+                    if ids[1] is distinct from (%4$s) then
+                        ids := ids || (%4$s);
+                    end if;
                 end if;
-                if tg_op <> 'DELETE' and (ids[1] = %5$s) is not true then
-                    ids := ids || %5$s;
-                end if;
-                perform aisle._enqueue(%1$L, ids);
-            else
+            exception when others then
+                raise warning 'Aisle cannot tell what changed in %%: %%. Its vectors lag behind.', tg_relid::regclass, sqlerrm
+                    using hint = format('In SQL: select aisle.resume(%%L)', %5$L);
+                return null;
+            end;
+            if cardinality(ids) > 100000 then
+                -- The keys of millions of rows do not fit into one value: each entry of the log takes a part.
                 for ids in
                     select array_agg(k.id)
                     from (select d.id, row_number() over () as n from (select distinct %3$s as id from changed_rows r) d) k
@@ -34,16 +46,16 @@ declare
                 loop
                     perform aisle._enqueue(%1$L, ids);
                 end loop;
+            elsif ids <> '{}' or tg_op = 'TRUNCATE' then
+                -- As _enqueue does, without the cost of a call.
+                insert into aisle._changes (topic, ids, changed_at) values (%1$L, ids, aisle._now());
+                if current_setting('aisle.notify', true) is distinct from 'off' then
+                    perform pg_notify('aisle_embedding_jobs', %1$L);
+                end if;
             end if;
-            return null;
-        exception when others then
-            raise warning 'Aisle cannot tell what changed in %%: %%. Its vectors lag behind.', tg_relid::regclass, sqlerrm
-                using hint = format('In SQL: select aisle.resume(%%L)', %4$L);
             return null;
         end
         $body$;
-    values_of constant text := 'array[' || (
-        select string_agg(aisle._written(format('$.%I', k)), ', ') from unnest(keys) k) || ']::text';
     changed text;
     signature text;
 begin
@@ -64,8 +76,9 @@ begin
                  select w.id::text from (select %s offset 0) r cross join lateral (%s) w (id) where w.id is not null;
              end',
             topic,
-            (select string_agg(format('(aisle._castable_ids(array[(key::text[])[%s]], %L))[1]::%s as %I',
-                                      c.place, aisle._column_type(target, c.name), aisle._column_type(target, c.name), c.name), ', ')
+            (select string_agg(format('(aisle._castable_ids(array[%s], %L))[1]::%s as %I',
+                                      case when cardinality(keys) = 1 then 'key' else format('(key::text[])[%s]', c.place) end,
+                                      aisle._column_type(target, c.name), aisle._column_type(target, c.name), c.name), ', ')
              from unnest(keys) with ordinality c (name, place)),
             query));
         perform aisle._copy_execute('aisle._resolve_watches'::regproc, format('aisle._touched_by_%s', topic)::regproc);
@@ -84,8 +97,7 @@ begin
     where exists (select from pg_attribute a where a.attrelid = target and a.attname = c and a.attgenerated <> 'v');
     signature := format('tg_%s__changed', topic);
     perform aisle._create_trigger_function(
-        signature, format(body, topic, replace(values_of, '$', 'old'), replace(values_of, '$', 'r'), kind,
-                          replace(values_of, '$', 'new')));
+        signature, format(body, topic, replace(written, '$', 'old'), replace(written, '$', 'r'), replace(written, '$', 'new'), kind));
     execute format('create trigger aisle_500_%1$s_update after update on %2$s for each row when (%3$s) execute function aisle.%4$I();
                     create trigger aisle_500_%1$s_truncate after truncate on %2$s for each statement execute function aisle.%4$I()',
                    topic, target, changed, signature);
