@@ -3,7 +3,9 @@
 import click
 from psycopg.types.json import Jsonb
 
+from aisle import db
 from aisle.commands import Database, json_option, pass_database, print_query
+from aisle.db import Connection
 
 top_option = click.option(
     "-k", "--top", "k", default=3, show_default=True, type=click.IntRange(min=1), help="Number of answers."
@@ -27,7 +29,7 @@ def predict_category(
     with database.connect() as connection:
         print_query(
             connection,
-            "select * from aisle.predict_category(%s, %s, %s, %s)",
+            _query(connection, "aisle.predict_category(%s, %s, %s, %s)"),
             (name, manufacturer, k, level),
             as_json=as_json,
         )
@@ -42,7 +44,18 @@ def predict_category(
 def item_category(database: Database, item_id: str, k: int, level: int | None, as_json: bool) -> None:
     """Predict the category of an attached item."""
     with database.connect() as connection:
-        print_query(connection, "select * from aisle.item_category(%s, %s, %s)", (item_id, k, level), as_json=as_json)
+        print_query(
+            connection,
+            _query(connection, "aisle.item_category(%s, %s, %s)"),
+            (item_id, k, level),
+            as_json=as_json,
+        )
+
+
+def _query(connection: Connection, call: str) -> str:
+    """Return the query of an answer; it shows ids only where categories have them."""
+    has_ids = db.fetch_value(connection, "select aisle._has_tree()")
+    return " ".join(["select rank, category, confidence", ", category_id" if has_ids else "", "from", call])
 
 
 @click.command()

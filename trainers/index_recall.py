@@ -28,27 +28,27 @@ def recall(connection: Connection, task: Task[Any, Any, Any, Any], model_id: int
     items = db.fetch_value(connection, query, (model_id,))
     if items < INDEX_FROM:
         return {}
-    found = {"100 %": _recall(connection, task.recall_query, model_id, None, None)}
+    found = {"100 %": _recall(connection, task.recall_query, model_id, None)}
     if table == "item_factors":
-        separator, keys = _keys(connection, model_id)
+        keys = _keys(connection, model_id)
         for name, share in SELECTIVITIES.items():
             distance, key = min(
                 ((abs(np.log(n / items / share)), key) for key, n in keys.items()), default=(np.inf, "")
             )
             if distance < np.log(NEAR):
-                found[name] = _recall(connection, task.recall_query, model_id, key.removesuffix(separator), key)
+                found[name] = _recall(connection, task.recall_query, model_id, key)
     return found
 
 
-def _recall(connection: Connection, query: str, model_id: int, category: str | None, first_key: str | None) -> float:
+def _recall(connection: Connection, query: str, model_id: int, first_key: str | None) -> float:
     rows = connection.execute(
-        db.read(query), {"model_id": model_id, "queries": QUERIES, "category": category, "first_key": first_key}
+        db.read(query), {"model_id": model_id, "queries": QUERIES, "first_key": first_key}
     ).fetchall()
     return float(sum(len(set(found) & set(exact)) for found, exact in rows) / max(sum(len(e) for _, e in rows), 1))
 
 
-def _keys(connection: Connection, model_id: int) -> tuple[str, dict[str, int]]:
-    """Return the separator, and the number of items of each category and ancestor, by key."""
+def _keys(connection: Connection, model_id: int) -> dict[str, int]:
+    """Return the number of items of each category and ancestor, by key."""
     separator: str = db.fetch_value(
         connection, "select coalesce((select category_separator from aisle._attachments where kind = 'items'), ' > ')"
     )
@@ -62,4 +62,4 @@ def _keys(connection: Connection, model_id: int) -> tuple[str, dict[str, int]]:
         steps = key.removesuffix(separator).split(separator)
         for depth in range(1, len(steps) + 1):
             counts[separator.join([*steps[:depth], ""])] += items
-    return separator, dict(counts)
+    return dict(counts)

@@ -80,11 +80,7 @@ def read(connection: Connection, model: pages.Model) -> pages.Page:
 
 
 def _read_answers(connection: Connection, model_id: int) -> Answers | None:
-    rows = connection.execute(
-        "select item_id, category, predicted, confidence, given_confidence from aisle._heldout_predictions "
-        "where model_id = %s order by item_id",
-        (model_id,),
-    ).fetchall()
+    rows = connection.execute(db.read("queries/heldout_answers"), {"model_id": model_id}).fetchall()
     if not rows:
         return None
     item_id, category, predicted, confidence, given = zip(*rows, strict=True)
@@ -280,7 +276,9 @@ def _groups(categories: Strings) -> dict[str, npt.NDArray[np.bool_]]:
 def _items(connection: Connection, item_ids: Sequence[str]) -> Mapping[str, tuple[str, str | None]]:
     """Return the items' present names and categories."""
     rows: Sequence[Any] = connection.execute(
-        "select item_id, name, category from aisle._read_items(%s)", (list(item_ids),)
+        "select i.item_id, i.name, coalesce(n.name, i.category) from aisle._read_items(%s) i "
+        "left join aisle._category_names() n on n.category = i.category",
+        (list(item_ids),),
     ).fetchall()
     return {item_id: (name or "", category) for item_id, name, category in rows}
 

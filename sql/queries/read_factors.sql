@@ -1,6 +1,6 @@
 -- Reads items for one generation of the recommender: whether their vectors are up to date; if not, what its tower reads, or, for a model
 -- without a tower, the vectors of the neighbours.
-select r.item_id, string_to_array(r.category, %(separator)s) as path, r.category || %(separator)s as category_key,
+select r.item_id, aisle._path_of(r.category, %(separator)s) as path, r.category || %(separator)s as category_key,
        r.factor_hash as content_hash, r.is_current, text_vector.embedding as text, near.embedding as near,
        near.in_embedding as near_in
 from (

@@ -1,15 +1,22 @@
 create or replace view aisle.category_report as
-with answers as (
-    select n.level, array_to_string(given.path[:n.level], m.parameters ->> 'category_separator') as category,
-           array_to_string(found.path[:n.level], m.parameters ->> 'category_separator') as predicted
+with names as materialized (
+    select n.category, n.path from aisle._category_names() n
+), paths as materialized (
+    select v.category, coalesce(n.path, v.path) as path, m.parameters ->> 'category_separator' as separator
+    from aisle._live_models l
+    join aisle._models m on m.model_id = l.model_id
+    join aisle.category_vectors v on v.model_id = l.model_id
+    left join names n on n.category = v.category
+    where l.task = 'category'
+), answers as (
+    select n.level, array_to_string(given.path[:n.level], given.separator) as category,
+           array_to_string(found.path[:n.level], found.separator) as predicted
     from aisle._heldout_predictions h
     join aisle._live_models l on l.model_id = h.model_id and l.task = 'category'
-    join aisle._models m on m.model_id = h.model_id
-    join aisle.category_vectors given on given.model_id = h.model_id and given.category = h.category
-    join aisle.category_vectors found on found.model_id = h.model_id and found.category = h.predicted
+    join paths given on given.category = h.category
+    join paths found on found.category = h.predicted
     -- A category that ends above a level counts as itself there, as in predict_category(level => …).
-    cross join lateral generate_series(1, (
-        select max(cardinality(v.path)) from aisle.category_vectors v where v.model_id = h.model_id)) n (level)
+    cross join lateral generate_series(1, (select max(cardinality(p.path)) from paths p)) n (level)
 ), counted as (
     select a.level, c.category,
            count(*) filter (where a.category = c.category) as support,

@@ -20,10 +20,14 @@ with live as (
     from aisle._item_predictions p
     join live using (model_id)
     where p.category <> p.ngram_category or p.confidence < 0.5
+), names as materialized (
+    select n.category, n.name from aisle._category_names() n
 )
-select f.reason, f.item_id, i.name, i.category, f.predicted, f.confidence
+select f.reason, f.item_id, i.name, coalesce(g.name, i.category) as category, coalesce(p.name, f.predicted) as predicted, f.confidence
 from findings f
 join aisle._read_items(array(select item_id from findings)) i on i.item_id = f.item_id
+left join names g on g.category = i.category
+left join names p on p.category = f.predicted
 where f.category is not distinct from i.category;
 
 comment on view aisle.category_review is

@@ -176,11 +176,18 @@ def test_what_is_yet_to_come_is_not_popular(visits: Shop) -> None:
 def test_a_category_is_it_and_all_below_it(visits: Shop) -> None:
     assert list(recommend(visits, "ann", category="음료")) == [1, 3, 2]
     assert list(recommend(visits, "ann", category="음료 > 커피")) == [3, 2]
-    assert list(recommend(visits, "ann", category="음")) == []
     visit(visits, "zoe", 1, 3, 4)
     assert list(recommend(visits, "bob", category="음료 > 커피")) == [3, 2], "Popular ones, too."
     visit(visits, "ann", 1, 4)
     assert list(recommend(visits, "ann", category="빵", exclude_seen=False)) == [4], "And repeats."
+
+
+def test_an_unknown_category_is_a_mistake_and_near_ones_are_named(visits: Shop) -> None:
+    for unknown in ("음", "음료 > 커피 > 원두"):
+        with pytest.raises(psycopg.Error, match=f"There is no category '{unknown}'") as caught:
+            recommend(visits, "ann", category=unknown)
+        assert caught.value.sqlstate == "AIS06"
+    assert str(caught.value.diag.message_hint).startswith("Near: '음료 > 커피'")
 
 
 def test_without_items_left_there_are_no_rows(visits: Shop) -> None:

@@ -19,6 +19,7 @@ from aisle.trainers.category.fine_tuning import EncoderStart, fine_tune
 from aisle.trainers.category.ngram_model import NgramModel, fit_ngram_model, shared_head
 from aisle.trainers.category.options import TextOptions
 from aisle.trainers.category.products import Catalogue, select_ngrams
+from aisle.trainers.labels import Labels
 from aisle.trainers.task import Report
 from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
 
@@ -62,13 +63,13 @@ def read_start(
 def fit(
     catalogue: Catalogue,
     categories: list[str],
-    separator: str,
+    meaning: Labels,
     options: TextOptions,
     report: Report,
     start: TextStart | None = None,
 ) -> loading.CategoryModel:
     """Fit the n-gram model and the encoder to a catalogue of texts, calibrate them, and bring them to one head."""
-    paths = [category.split(separator) for category in categories]
+    paths = [meaning.path(category) for category in categories]
     index = {category: i for i, category in enumerate(categories)}
     labels = np.array([index.get(category, -1) for category in catalogue.categories])
     training, validation = rows_of(catalogue, "train", categories), rows_of(catalogue, "valid", categories)

@@ -17,6 +17,7 @@ from aisle.embedder.pipeline import drain
 from aisle.trainers.category.products import Catalogue
 from aisle.trainers.copy_rows import copy_rows
 from aisle.trainers.indexes import index_generation
+from aisle.trainers.labels import Labels
 from aisle.trainers.metrics import calibration_error, classification_scores
 from aisle.trainers.warm_start import Start
 
@@ -38,12 +39,13 @@ class CategoryModel:
     start: Start | None = None  # weights for a later warm start
 
 
-def load(connection: Connection, task: str, model: CategoryModel, separator: str, parameters: Mapping[str, Any]) -> int:
+def load(connection: Connection, task: str, model: CategoryModel, labels: Labels, parameters: Mapping[str, Any]) -> int:
     """Register the model and copy its n-grams, categories and files; return its id. Its state stays `loading`."""
     parameters = {
         **model.parameters,
         **parameters,
-        "category_separator": separator,
+        "category_separator": labels.separator,
+        **({"category_ids": True} if labels.tree is not None else {}),
         "ngram_scale": model.ngram_scale,
     }
     model_id = model_registry.create(
@@ -65,7 +67,7 @@ def load(connection: Connection, task: str, model: CategoryModel, separator: str
                 model_id,
                 i,
                 category,
-                category.split(separator),
+                labels.path(category),
                 vector,
                 float(bias),
                 float(floor),

@@ -19,6 +19,7 @@ from aisle.trainers.category.fit import TextStart, fit, read_start, rows_of
 from aisle.trainers.category.options import Options
 from aisle.trainers.category.products import Catalogue, read_catalogue
 from aisle.trainers.gate import Verdict, beats_all
+from aisle.trainers.labels import Labels, read_labels
 from aisle.trainers.metrics import classification_scores
 from aisle.trainers.task import Drift, Metrics, Report, Task
 
@@ -31,7 +32,7 @@ class Labelled:
 
     catalogue: Catalogue
     categories: list[str]
-    separator: str
+    labels: Labels
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
     def read(self, connection: Connection, options: Options, report: Report) -> Labelled:
         """Read the items and cut their n-grams."""
         catalogue = read_catalogue(connection, split_column=options.split_column, seed=options.seed)
-        separator = db.fetch_value(connection, "select category_separator from aisle._attachments where kind = 'items'")
-        return Labelled(catalogue, _categories(catalogue, options.min_rows), str(separator))
+        return Labelled(catalogue, _categories(catalogue, options.min_rows), read_labels(connection))
 
     def start(self, connection: Connection, data: Labelled, options: Options) -> TextStart:
         """Return the live model's n-gram vectors, head and encoder."""
@@ -87,14 +87,14 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
         start: TextStart | None = None,
     ) -> loading.CategoryModel:  # fmt: skip
         """Fit and calibrate the n-gram model and the encoder."""
-        return fit(data.catalogue, data.categories, data.separator, options, report, start)
+        return fit(data.catalogue, data.categories, data.labels, options, report, start)
 
     def load(
         self, connection: Connection, data: Labelled, held_out: HeldOut, fitted: loading.CategoryModel,
         options: Options, parameters: Mapping[str, Any],
     ) -> int:  # fmt: skip
         """Copy the model, and the vectors of the whole catalogue."""
-        model_id = loading.load(connection, self.name, fitted, data.separator, parameters)
+        model_id = loading.load(connection, self.name, fitted, data.labels, parameters)
         loading.load_items(connection, Generation.load(connection, model_id), data.catalogue, fitted)
         return model_id
 

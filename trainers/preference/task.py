@@ -17,6 +17,7 @@ from aisle.trainers.category import linear_svm, loading
 from aisle.trainers.category.fit import TextStart, fit, read_start
 from aisle.trainers.category.products import Catalogue
 from aisle.trainers.gate import Verdict, beats_all
+from aisle.trainers.labels import Labels
 from aisle.trainers.metrics import calibration_error, classification_scores
 from aisle.trainers.preference.labelling import BATCH, Strings, predict
 from aisle.trainers.preference.options import Options
@@ -69,14 +70,14 @@ class PreferenceTask(Task[Options, Rated, Catalogue, loading.CategoryModel]):
         start: TextStart | None = None,
     ) -> loading.CategoryModel:  # fmt: skip
         """Fit and calibrate the n-gram model and the encoder."""
-        return fit(data.reviews, CATEGORIES, SEPARATOR, options, report, start)
+        return fit(data.reviews, CATEGORIES, Labels(SEPARATOR), options, report, start)
 
     def load(
         self, connection: Connection, data: Rated, held_out: Catalogue, fitted: loading.CategoryModel,
         options: Options, parameters: Mapping[str, Any],
     ) -> int:  # fmt: skip
         """Copy the model; reviews get their labels later, by `aisle label reviews`."""
-        return loading.load(connection, self.name, fitted, SEPARATOR, {**parameters, "liked": data.rule})
+        return loading.load(connection, self.name, fitted, Labels(SEPARATOR), {**parameters, "liked": data.rule})
 
     def score(
         self, connection: Connection, model_id: int, held_out: Catalogue, options: Options, *, heldout_of: int

@@ -14,6 +14,7 @@ from scipy import sparse
 from aisle import db
 from aisle.db import Connection, errors, model_registry
 from aisle.trainers.arrow import numbered, read_columns
+from aisle.trainers.labels import read_labels
 
 TOWER_FEATURES = ("user", "item", "category", "text", "location")
 TIME_FEATURES = ("hour", "weekday", "meal_slot")  # computed from the time of an event
@@ -201,12 +202,9 @@ def read_items(connection: Connection, *, with_texts: bool, with_places: bool = 
     Raises NoLiveModelError for texts without a model, InvalidArgumentError for places without columns, and
     TrainingDataError if there are no items or more than a few have impossible coordinates.
     """
-    attachment = connection.execute(
-        "select category_separator, columns ->> 'latitude' from aisle._attachments where kind = 'items'"
-    ).fetchone()
-    if attachment is None:
-        raise errors.NotAttachedError
-    if with_places and attachment[1] is None:
+    labels = read_labels(connection)
+    latitude = db.fetch_value(connection, "select columns ->> 'latitude' from aisle._attachments where kind = 'items'")
+    if with_places and latitude is None:
         raise errors.InvalidArgumentError(
             "The feature location needs columns of latitude and longitude.",
             hint="Detach the items, attach them again with --latitude and --longitude, and run aisle embed.",
@@ -234,7 +232,7 @@ def read_items(connection: Connection, *, with_texts: bool, with_places: bool = 
         raise errors.TrainingDataError("The attached table of items is empty.")
     return Items(
         ids=list(rows["item_id"]),
-        categories=[None if c is None else c.split(attachment[0]) for c in rows["category"]],
+        categories=[None if c is None else labels.path(c) for c in rows["category"]],
         texts=np.array(list(rows["text"]), dtype=np.float32) if text_model is not None else None,
         text_model=text_model,
         hashes=list(rows["hash"]),

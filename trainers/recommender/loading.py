@@ -13,6 +13,7 @@ from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.trainers.copy_rows import copy_rows
 from aisle.trainers.indexes import index_generation
+from aisle.trainers.labels import read_labels
 from aisle.trainers.recommender import towers
 from aisle.trainers.recommender.events import Events
 from aisle.trainers.recommender.held_out import HeldOut
@@ -25,7 +26,7 @@ def load(
 ) -> int:  # fmt: skip
     """Load the factors, and embed the items without events; return the model's id."""
     items, dimensions, repeat = events.items, factors.out.shape[1], factors.repeat
-    separator = db.fetch_value(connection, "select category_separator from aisle._attachments where kind = 'items'")
+    labels = read_labels(connection)
     model_id = model_registry.create(
         connection,
         task,
@@ -45,7 +46,7 @@ def load(
             },
             "distinct": factors.distinct,
             "text_model": items.text_model,
-            "category_separator": separator,
+            "category_separator": labels.separator,
             "epochs": factors.epochs_run,
             "kind": factors.kind,
             "tried": {name: round(recall, 4) for name, recall in factors.tried.items()},
@@ -67,7 +68,7 @@ def load(
             (
                 model_id,
                 items.ids[i],
-                None if (path := items.categories[i]) is None else separator.join([*path, ""]),
+                None if (path := items.categories[i]) is None else labels.key(path),
                 factors.out[i],
                 factors.into[i],
                 items.hashes[i],

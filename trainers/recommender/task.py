@@ -189,7 +189,8 @@ def default_features(connection: Connection) -> tuple[str, ...]:
     """Return user, item, category and location if the items have them, and text if a category model is live."""
     category, latitude = db.fetch_row(
         connection,
-        "select max(columns ->> 'category'), max(columns ->> 'latitude') from aisle._attachments where kind = 'items'",
+        "select max(coalesce(columns ->> 'category', declaration #>> '{categories,of_item}')),"
+        " max(columns ->> 'latitude') from aisle._attachments where kind = 'items'",
     )
     found = {"category": category, "text": model_registry.live(connection, "category"), "location": latitude}
     return ("user", "item", *(feature for feature, it in found.items() if it is not None))

@@ -1,7 +1,7 @@
 -- Creates aisle._items over the table or view with the shop's items: the texts, whatever the columns' types, and whether an item may be
--- answered at this moment.
+-- answered at this moment. `label` is the expression for the category.
 create or replace function aisle._create_items_view(
-    target regclass, id_type text, columns jsonb, eligible text, group_column text, unlabelled text[])
+    target regclass, id_type text, columns jsonb, eligible text, group_column text, label text)
 returns void
 language plpgsql volatile
 as $function$
@@ -10,11 +10,7 @@ declare
     degrees constant text := 'case when $ between -1e-30 and 1e-30 then 0 when $ between -1e9 and 1e9 then $ end';
     details constant text := (
         select string_agg(aisle._text_of(target, c, 'r'), ', ') from jsonb_array_elements_text(columns -> 'text') c);
-    category text := format('nullif(%s, '''')', aisle._text_of(target, columns ->> 'category', 'r'));
 begin
-    if unlabelled <> '{}' then
-        category := format('(select v.c from (values (%s)) v (c) where v.c <> all (%L::text[]))', category, unlabelled);
-    end if;
     execute format(
         'create view aisle._items with (security_invoker = true) as
          select r.%1$I::%2$s as id, r.%1$I::text as item_id, %3$s as name, %4$s as manufacturer, %5$s as category,
@@ -23,7 +19,7 @@ begin
          where r.%1$I is not null',
         columns ->> 'id', id_type, aisle._text_of(target, columns ->> 'name', 'r'),
         aisle._text_of(target, columns ->> 'manufacturer', 'r'),
-        category,
+        label,
         case when details is null then 'null::text' else format('nullif(concat_ws(%L, %s), %L)', ' ', details, '') end,
         target,
         coalesce(replace(degrees, '$', 'r.' || quote_ident(columns ->> 'latitude')), 'null'),

@@ -16,6 +16,7 @@ begin
     if items = 0 then
         return '';
     end if;
+    said := aisle._category_evidence();
     if labelled between 1 and items - 1 then
         said := said || format(e'\n%s of %s items have a category.', to_char(labelled, 'FM999,999,999'), to_char(items, 'FM999,999,999'));
     end if;

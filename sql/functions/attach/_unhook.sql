@@ -20,6 +20,10 @@ begin
     end loop;
     execute format('drop view if exists %s aisle.%I, aisle.%I', case kind when 'orders' then 'aisle._customers,' end,
                    '_' || kind, format('_%s_source', kind));
+    if kind = 'items' then
+        drop function if exists aisle._category_paths(text[]);
+        drop view if exists aisle._categories, aisle._category_nodes;
+    end if;
     for signature in
         select p.oid from pg_proc p
         where p.pronamespace = 'aisle'::regnamespace

@@ -36,6 +36,9 @@ begin
         raise exception 'draft_rows must be at least 0, not %.', coalesce(draft_rows::text, 'null') using errcode = 'AIS06';
     elsif (latitude is null) <> (longitude is null) then
         raise exception 'Name the columns of both latitude and longitude, or neither.' using errcode = 'AIS05';
+    elsif categories is not null and (category is null) <> (categories ? 'of_item') then
+        raise exception 'The id of an item''s category is in a column (category), or in another table (categories, of_item): name one.'
+            using errcode = 'AIS05';
     end if;
     columns := jsonb_build_object('id', id, 'name', name, 'manufacturer', manufacturer, 'category', category, 'text', to_jsonb(text_columns),
                                   'latitude', latitude, 'longitude', longitude);
@@ -83,13 +86,20 @@ begin
     insert into aisle._attachments (kind, declaration, relation, id_type, columns, category_separator, draft_rows, looks_up)
     values ('items', declaration, target, id_type, columns, category_separator, draft_rows,
             coalesce(eligible, group_column) is not null or query is not null);
-    perform aisle._create_items_view(target, id_type, columns, eligible, group_column, unlabelled);
+    if categories is not null then
+        perform aisle._create_category_tree(categories);
+    end if;
+    perform aisle._create_items_view(target, id_type, columns, eligible, group_column,
+                                     aisle._label_of(target, columns, categories, coalesce(unlabelled, '{}')));
     perform aisle._note_tables('items');
     update aisle._attachments a set eligible_share = aisle._eligible_share() where a.kind = 'items';
     if has_triggers then
         perform aisle._create_item_triggers(target, kind = 'p', columns, draft_rows);
     else
         said := aisle._create_watches('items', target, target, columns ->> 'id', '{}', watch);
+    end if;
+    if categories is not null then
+        said := said || aisle._watch_categories(categories, target, columns);
     end if;
     return format('Attached %s.%s%s', coalesce(relation, 'the items of the query'), said, aisle._item_evidence());
 end
@@ -101,4 +111,5 @@ comment on function aisle.attach_items(
     'expression. text_columns: further texts that models read, such as specifications. draft_rows: statements of up to so many rows '
     'get draft vectors in their own transaction. latitude, longitude: where the item is, in degrees; the recommender reads it. '
     'eligible: a condition that an item must meet to be answered. group_column: where items are variants, what they are variants of. '
+    'categories: the table of the categories, whose ids are then the labels. '
     'watch: for a table of the query, the query for the ids that its row r touches. unlabelled: categories that stand for none.';

@@ -10,11 +10,7 @@ declare
     model integer := _categorise.model_id;
     separator text;
 begin
-    if k is null or k < 1 then
-        raise exception 'k must be at least 1, not %.', coalesce(k::text, 'null') using errcode = 'AIS06';
-    elsif level < 1 then
-        raise exception 'level must be at least 1, not %.', level using errcode = 'AIS06';
-    elsif level is null then
+    if level is null then
         return query
             with logits as materialized (
                 select c.category, c.floor, c.bias - (c.embedding operator(@vector@.<#>) query) as logit

@@ -12,7 +12,7 @@ begin
     perform '[1]'::@vector@.vector;  -- loads the library: before, only a superuser may set hnsw's settings
     execute format($definition$
         create function aisle._nearest_factors_%1$s(
-            query @vector@.vector, k integer, excluded text[], first_key text, last_key text, out item_ids text[], out scores double precision[])
+            query @vector@.vector, k integer, excluded text[], first_key text, last_key text, keys text[], out item_ids text[], out scores double precision[])
         language plpgsql stable parallel safe
         set search_path from current
         set plan_cache_mode = force_generic_plan
@@ -28,8 +28,9 @@ begin
                         from aisle.item_factors_%1$s f
                         where f.item_id not in (select unnest(excluded))  -- hashed, whatever the plan
                           and (first_key is null or f.category_key >= first_key and f.category_key < last_key)
+                          and (keys is null or f.category_key in (select unnest(keys)))
                         order by f.embedding::@vector@.halfvec(%2$s) operator(@vector@.<#>) query::@vector@.halfvec(%2$s)
-                        limit k::bigint + least(cardinality(excluded) / 10, 40) + case when first_key is null then (
+                        limit k::bigint + least(cardinality(excluded) / 10, 40) + case when coalesce(first_key, keys[1]) is null then (
                             select aisle._further(p.reltuples) from pg_class p where p.oid = 'aisle.item_factors_%1$s'::regclass)
                             else 0 end) c  -- in a category, each further row is found among many of other categories
                   order by c.score desc, c.item_id

@@ -1,8 +1,8 @@
--- The k items whose vectors have the largest inner product with a user's vector: in one category and all below it if a category is named,
+-- The k items whose vectors have the largest inner product with a user's vector: of some categories if their keys are given (_category_keys),
 -- and without the excluded items. A function of the generation's own searches the index (aisle._create_search). Few candidates are
 -- compared one by one: an index scan that has to skip most of what it finds takes longer, and may end before it has k. Where not every
 -- item may be answered, it looks up the best, and searches for more until it has k.
-create or replace function aisle._nearest_factors(model_id integer, query @vector@.vector, k integer, category text, excluded text[])
+create or replace function aisle._nearest_factors(model_id integer, query @vector@.vector, k integer, keys text[], excluded text[])
 returns table (item_id text, score double precision)
 language plpgsql stable parallel safe
 as $function$
@@ -19,14 +19,18 @@ declare
     scores double precision[];
     answerable text[];
 begin
-    if category is not null then
-        first_key := category || (
-            select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _nearest_factors.model_id);
-        last_key := first_key || chr(1114111);
-        of_category := 'and f.category_key >= $4 and f.category_key < $5';
+    if keys is not null then
+        if cardinality(keys) = 1 then
+            first_key := keys[1];
+            last_key := first_key || chr(1114111);
+            keys := null;
+            of_category := 'and f.category_key >= $4 and f.category_key < $5';
+        else
+            of_category := 'and f.category_key = any ($6)';
+        end if;
         execute format('select count(*) < %s from (select from aisle.%I f where true %s limit %1$s) c',
-                       exact_below, partition, replace(replace(of_category, '$4', '$1'), '$5', '$2'))
-        into is_exact using first_key, last_key;
+                       exact_below, partition, translate(of_category, '456', '123'))
+        into is_exact using first_key, last_key, keys;
     end if;
     loop
         if is_exact then
@@ -37,10 +41,10 @@ begin
                        where f.item_id <> all ($2) %s
                        order by 2, 1
                        limit $3) n', partition, of_category)
-            into ids, scores using query, excluded, asked, first_key, last_key;
+            into ids, scores using query, excluded, asked, first_key, last_key, keys;
         else
-            execute 'select * from aisle._nearest_factors_' || model_id || '($1, $2, $3, $4, $5)'
-            into ids, scores using query, asked, excluded, first_key, last_key;
+            execute 'select * from aisle._nearest_factors_' || model_id || '($1, $2, $3, $4, $5, $6)'
+            into ids, scores using query, asked, excluded, first_key, last_key, keys;
         end if;
         answerable := case when looks_up then aisle._answerable(ids, k, excluded) else ids end;
         exit when cardinality(answerable) >= k or is_exact and coalesce(cardinality(ids), 0) < asked;

@@ -3,7 +3,7 @@
 -- there are fewer than k, or if only a scan of the whole table could tell, the items that the model prefers for an unknown user follow,
 -- with a score of 0.
 create or replace function aisle._popular_items(
-    model_id integer, k integer, category text, excluded text[], as_of timestamptz)
+    model_id integer, k integer, keys text[], excluded text[], as_of timestamptz)
 returns table (item_id text, score double precision)
 language plpgsql stable parallel safe
 as $function$
@@ -12,8 +12,6 @@ declare
     source aisle._attachments := aisle._event_source();
     until constant timestamptz := coalesce(
         as_of, case when source.time_type not in ('smallint', 'integer', 'bigint') then aisle._now() end);
-    first_key constant text := category || (
-        select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _popular_items.model_id);
     looks_up constant boolean := aisle._looks_up_items();
     latest text[] := '{}';
     ids text[];
@@ -37,7 +35,7 @@ begin
           from unnest(latest) l (item_id)
           join aisle.item_factors f on f.model_id = _popular_items.model_id and f.item_id = l.item_id
           where l.item_id <> all (excluded)
-            and (category is null or f.category_key >= first_key and f.category_key < first_key || chr(1114111))
+            and (keys is null or f.category_key = any (keys) or f.category_key >= keys[1] and f.category_key < keys[1] || chr(1114111))
           group by l.item_id
           order by 2 desc, 1
           limit case when not looks_up then k end) p;
@@ -50,7 +48,7 @@ begin
         return query
             select n.item_id, 0::float8
             from aisle.context_vectors c,
-                 aisle._nearest_factors(_popular_items.model_id, c.embedding, k - cardinality(answerable), category, answerable || excluded) n
+                 aisle._nearest_factors(_popular_items.model_id, c.embedding, k - cardinality(answerable), keys, answerable || excluded) n
             where c.model_id = _popular_items.model_id and c.feature = '';
     end if;
 end

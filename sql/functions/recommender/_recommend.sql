@@ -10,6 +10,7 @@ declare
     source aisle._attachments := aisle._event_source();
     now constant timestamp := coalesce(as_of, aisle._now()) at time zone coalesce(source.time_zone, current_setting('TimeZone'));
     events record;
+    keys constant text[] := aisle._category_keys(model_id, category);
     query @vector@.vector;
     ids text[];
     scores double precision[];
@@ -24,18 +25,18 @@ begin
     if query is null then
         return query
             select (row_number() over ())::integer, p.item_id, p.score
-            from aisle._popular_items(model_id, k, category, case when exclude_seen then coalesce(events.items, '{}') else '{}' end, as_of) p;
+            from aisle._popular_items(model_id, k, keys, case when exclude_seen then coalesce(events.items, '{}') else '{}' end, as_of) p;
     elsif exclude_seen then
         return query
             select (row_number() over ())::integer, n.item_id, n.score
-            from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n;
+            from aisle._nearest_factors(model_id, query, k, keys, coalesce(events.items, '{}')) n;
     else
         select array_agg(a.item_id order by a.score desc, a.item_id), array_agg(a.score order by a.score desc, a.item_id) into ids, scores
         from (select n.item_id, n.score
-              from aisle._nearest_factors(model_id, query, k, category, coalesce(events.items, '{}')) n
+              from aisle._nearest_factors(model_id, query, k, keys, coalesce(events.items, '{}')) n
               union all
               select r.item_id, r.score
-              from aisle._score_repeats(model_id, query, category, events.items, events.contexts, context, now) r) a;
+              from aisle._score_repeats(model_id, query, keys, events.items, events.contexts, context, now) r) a;
         answerable := case when aisle._looks_up_items() then aisle._answerable(ids, k) else ids[:k] end;
         return query
             select (row_number() over (order by a.place))::integer, a.item_id, a.score

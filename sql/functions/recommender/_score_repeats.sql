@@ -1,7 +1,7 @@
 -- Scores the items of a user's own history. To the inner product it adds how likely a repeat is: for having been seen before, how often,
 -- how recently, and in the same context. Items that are gone take no place in the history.
 create or replace function aisle._score_repeats(
-    model_id integer, query @vector@.vector, category text, items text[], contexts jsonb[], given jsonb, local_at timestamp)
+    model_id integer, query @vector@.vector, keys text[], items text[], contexts jsonb[], given jsonb, local_at timestamp)
 returns table (item_id text, score double precision)
 language plpgsql stable parallel safe
 as $function$
@@ -10,8 +10,6 @@ declare
     model constant integer := _score_repeats.model_id;
     repeats constant jsonb := (select m.parameters -> 'repeats' from aisle._models m where m.model_id = _score_repeats.model_id);
     asked constant jsonb := aisle._time_context(local_at) || coalesce(given, '{}');
-    first_key constant text := category || (
-        select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _score_repeats.model_id);
 begin
     return query
         with events as (
@@ -37,6 +35,6 @@ begin
         select f.item_id, -(f.embedding operator(@vector@.<#>) query) + o.score
         from own o
         join aisle.item_factors f on f.model_id = model and f.item_id = o.item_id
-        where category is null or f.category_key >= first_key and f.category_key < first_key || chr(1114111);
+        where keys is null or f.category_key = any (keys) or f.category_key >= keys[1] and f.category_key < keys[1] || chr(1114111);
 end
 $function$;

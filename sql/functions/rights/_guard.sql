@@ -6,7 +6,7 @@ language plpgsql volatile
 as $function$
 begin
     -- A condition may run code, too.
-    perform aisle._refuse_foreign_code(case when a.looks_up then to_regclass('aisle._' || a.kind) else a.relation end),
+    perform aisle._refuse_foreign_code(case when a.looks_up or a.declaration ? 'categories' then to_regclass('aisle._' || a.kind) else a.relation end),
             aisle._refuse_foreign_code(a.lines)
     from aisle._attachments a;
     return true;
