@@ -8,7 +8,7 @@ import click
 import psycopg
 
 from aisle import commands
-from aisle.commands import answers, database, demo, experiment, logs, models, shop, shop_file, train, vectors
+from aisle.commands import answers, database, demo, experiment, logs, models, shop, shop_file, train, vectors, write_back
 from aisle.db import errors
 
 # `aisle --help` lists the commands under these headings.
@@ -23,6 +23,8 @@ SECTIONS = {
         shop.resume,
         shop.import_,
         shop.export,
+        write_back.apply,
+        write_back.undo,
     ),
     "Models": (
         train.train,

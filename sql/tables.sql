@@ -262,6 +262,35 @@ create table aisle._heldout_predictions (
     primary key (item_id, model_id)
 );
 
+-- Where predicted categories are written: the settings of aisle.set_write_back. One row at most.
+create table aisle._write_back (
+    settings jsonb not null,
+    target   regclass,  -- the table that is written to
+    only_row boolean primary key default true check (only_row)
+);
+
+-- What a precision costs in confidence, by the held-out items of a model; it is computed when it is first needed.
+create table aisle._write_thresholds (
+    model_id  integer not null references aisle._models on delete cascade,
+    precision numeric not null,
+    category  text not null,  -- '': all
+    threshold double precision not null,
+    primary key (model_id, precision, category)
+);
+
+-- The categories that Aisle wrote to the shop's items. They outlive their model and a detach: as long as they stand in the shop's table and
+-- nobody has confirmed them, they are no labels to learn from.
+create table aisle._applied_categories (
+    item_id      text primary key,
+    category     text not null,
+    model_id     integer not null,
+    confidence   real not null,
+    previous     text,  -- what stood there, if the shop has a category that stands for none
+    applied_at   timestamptz not null,
+    confirmed_at timestamptz,
+    confirmed_by text
+);
+
 -- Comparisons of options; `arms` is what `aisle experiment` printed.
 create table aisle._experiments (
     experiment_id bigint generated always as identity primary key,

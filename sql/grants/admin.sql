@@ -8,5 +8,5 @@ select aisle._revoke_triggers('ROLE');
 revoke trigger, references on all tables in schema aisle from ROLE;
 grant select, insert, update, delete, truncate on all tables in schema aisle to ROLE;
 -- Only the owner changes what is attached and what a task is: functions read with their caller's rights whatever these tables name.
-revoke insert, update, delete, truncate on aisle._attachments, aisle._watches, aisle._tasks, aisle.alembic_version, aisle._training_lock from ROLE;
+revoke insert, update, delete, truncate on aisle._attachments, aisle._watches, aisle._write_back, aisle._tasks, aisle.alembic_version, aisle._training_lock from ROLE;
 grant all on all sequences in schema aisle to ROLE;

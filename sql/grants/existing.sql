@@ -21,3 +21,8 @@ where p.pronamespace = 'aisle'::pg_catalog.regnamespace and p.proname ~ '^_touch
 select aisle._copy_execute('aisle._castable_ids'::pg_catalog.regproc, p.oid)
 from pg_catalog.pg_proc p
 where p.pronamespace = 'aisle'::pg_catalog.regnamespace and p.proname = '_category_paths';
+
+select aisle._copy_execute('aisle.apply_categories'::pg_catalog.regproc, p.oid)
+from pg_catalog.pg_proc p
+where p.pronamespace = 'aisle'::pg_catalog.regnamespace
+  and p.proname in ('_write_category', '_unwrite_category', '_write_statement', '_undo_statement');

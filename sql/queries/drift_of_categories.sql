@@ -10,7 +10,10 @@ with model as (
     from aisle.category_vectors c join model m using (model_id)
 ), now as (
     select g.category, g.rows / sum(g.rows) over () as share
-    from (select i.category, count(*) as rows from aisle._items i where i.category <> '' group by i.category) g
+    from (select i.category, count(*) as rows from aisle._items i where i.category <> '' and not exists (  -- as in training
+              select from aisle._applied_categories own
+              where own.item_id = i.item_id and own.category = i.category and own.confirmed_at is null)
+          group by i.category) g
     join model m on g.rows >= m.min_rows
 ), later as (
     select p.confidence

@@ -13,4 +13,6 @@ cross join lateral (
 ) answer
 cross join lateral aisle._categorise(
     v.model_id, aisle._embed(v.model_id, aisle._ngrams(i.name, i.manufacturer, i.details)), 1, null) ngram
-where i.category is not null and (select aisle._guard())
+where i.category is not null and not exists (  -- what Aisle wrote, and nobody has confirmed, is no label
+    select from aisle._applied_categories own where own.item_id = i.item_id and own.category = i.category and own.confirmed_at is null)
+  and (select aisle._guard())

@@ -28,7 +28,8 @@ from findings f
 join aisle._read_items(array(select item_id from findings)) i on i.item_id = f.item_id
 left join names g on g.category = i.category
 left join names p on p.category = f.predicted
-where f.category is not distinct from i.category;
+left join aisle._applied_categories own on own.item_id = i.item_id and own.category = i.category and own.confirmed_at is null
+where f.category is not distinct from case when own.item_id is null then i.category end;
 
 comment on view aisle.category_review is
     'Items that a person should look at: rows that are probably mislabelled, and rows without a category for which the model is '

@@ -17,10 +17,11 @@ READ = {
 ADMINISTER = {
     "attach_items", "attach_interactions", "attach_orders", "detach", "pause", "resume", "changed",
     "deploy", "rollback", "prune", "requeue_failures",
+    "set_write_back", "apply_categories", "confirm_categories", "undo_categories",
 }  # fmt: skip
 VIEWS = {
     "status", "models", "deployments", "freshness", "warnings", "failures", "experiments", "confusion",
-    "category_report", "category_review",
+    "category_report", "category_review", "applied_categories",
 }  # fmt: skip
 
 FUNCTIONS = """

@@ -136,9 +136,13 @@ def _query(connection: Connection, relation: str, id_column: str, split_column: 
         split = compose.SQL("s.{}::text").format(compose.Identifier(split_column))
         join = compose.SQL("join {} s on s.{} = i.id").format(compose.SQL(relation), compose.Identifier(id_column))
     query = compose.SQL(
-        "select i.item_id, i.name, i.manufacturer, i.details, i.category, {split} as split, "
+        "select i.item_id, i.name, i.manufacturer, i.details, "
+        # What Aisle wrote, and nobody has confirmed, is no label.
+        "case when own.item_id is null then i.category end as category, {split} as split, "
         "aisle._content_hash(i.name, i.manufacturer, i.details) as content_hash, "
-        "aisle._ngrams(i.name, i.manufacturer, i.details) as ngrams from aisle._items i {join} order by i.item_id"
+        "aisle._ngrams(i.name, i.manufacturer, i.details) as ngrams from aisle._items i {join} "
+        "left join aisle._applied_categories own on own.item_id = i.item_id and own.category = i.category "
+        "and own.confirmed_at is null order by i.item_id"
     ).format(split=split, join=join)
     return query.as_string(connection)
 

@@ -21,6 +21,7 @@ begin
     execute format('drop view if exists %s aisle.%I, aisle.%I', case kind when 'orders' then 'aisle._customers,' end,
                    '_' || kind, format('_%s_source', kind));
     if kind = 'items' then
+        perform aisle._drop_write_back();
         drop function if exists aisle._category_paths(text[]);
         drop view if exists aisle._categories, aisle._category_nodes;
     end if;

@@ -101,6 +101,7 @@ begin
     if categories is not null then
         said := said || aisle._watch_categories(categories, target, columns);
     end if;
+    perform aisle._create_write_back();
     return format('Attached %s.%s%s', coalesce(relation, 'the items of the query'), said, aisle._item_evidence());
 end
 $function$;

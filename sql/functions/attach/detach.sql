@@ -21,6 +21,7 @@ begin
     delete from aisle._changes c where c.topic = attachment.kind;
     if attachment.kind = 'items' then
         truncate aisle._item_predictions;
+        delete from aisle._write_back;
     elsif attachment.kind = 'interactions' then
         delete from aisle._review_labels;
     end if;

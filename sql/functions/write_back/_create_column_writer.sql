@@ -1,0 +1,39 @@
+-- Creates the functions that write a category into a column of the items' table. They write nothing over a category that the shop has given,
+-- were it one that does not count.
+create or replace function aisle._create_column_writer(target regclass, id text, column_name text, attached aisle._attachments) returns void
+language plpgsql volatile
+as $function$
+declare
+    unlabelled constant text[] := array(select jsonb_array_elements_text(attached.declaration -> 'unlabelled'));
+    none constant text := format('coalesce(previous, '''') = any (''''::text || %L::text[])', unlabelled) || case
+        when attached.declaration ? 'categories' and unlabelled <> '{}' then format(
+            ' or previous in (select n.category_id from aisle._category_nodes n where n.name = any (%L::text[]))', unlabelled) else '' end;
+    type text;
+    id_type text;
+begin
+    perform aisle._relation_to_attach(target::text, array[column_name], triggers => false);
+    select format_type(a.atttypid, a.atttypmod) into type from pg_attribute a where a.attrelid = target and a.attname = column_name;
+    select format_type(a.atttypid, a.atttypmod) into id_type from pg_attribute a where a.attrelid = target and a.attname = id;
+    execute format($definition$
+        create function aisle._write_category(item text, category text, out is_written boolean, out previous text)
+        language plpgsql volatile set search_path = pg_catalog, pg_temp
+        as $write$
+        begin
+            select concat(r.%1$I) into previous from %2$s r where r.%3$I = item::%5$s for update;
+            is_written := found and (%6$s);
+            if is_written then
+                update %2$s r set %1$I = category::%4$s where r.%3$I = item::%5$s;
+            end if;
+        end
+        $write$;
+        create function aisle._unwrite_category(item text, category text, previous text) returns boolean
+        language plpgsql volatile set search_path = pg_catalog, pg_temp
+        as $write$
+        begin
+            update %2$s r set %1$I = nullif(previous, '')::%4$s where r.%3$I = item::%5$s and concat(r.%1$I) = category;
+            return found;
+        end
+        $write$
+        $definition$, column_name, target, id, type, id_type, none);
+end
+$function$;
