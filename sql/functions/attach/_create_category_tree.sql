@@ -20,7 +20,7 @@ begin
     execute format(
         'create view aisle._category_nodes with (security_invoker = true) as
          select s.id::%1$s as id, s.id::text as category_id, %2$s as parent, coalesce(nullif(s.name::text, ''''), s.id::text) as name
-         from (select %3$s from %4$s s where (%5$s)) s
+         from (select %3$s from %4$s r where (%5$s)) s
          where s.id is not null',
         id_type, parent, aisle._selected(settings.target, roles), settings.target, coalesce(aisle._qualified(settings.target, categories ->> 'where', 'where'), 'true'));
     create view aisle._categories with (security_invoker = true) as
