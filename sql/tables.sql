@@ -12,6 +12,8 @@ create table aisle._attachments (
     id_type     text not null check (id_type in ('smallint', 'integer', 'bigint', 'uuid', 'text')),
     columns     jsonb not null,
     category_separator text not null default ' > ' check (category_separator <> ''),
+    category_digits integer check (category_digits > 0),  -- of a level, where categories are codes without a separator
+    category_list   text,  -- what separates several categories in one cell
     draft_rows  integer not null default 100 check (draft_rows >= 0),
     time_type   text check (time_type in ('timestamp with time zone', 'timestamp without time zone', 'date',
                                           'smallint', 'integer', 'bigint')),  -- the type of an event's time

@@ -14,7 +14,7 @@ to ROLE;
 -- The functions that these call.
 grant execute on function
     aisle._live_model, aisle._words, aisle._ngrams, aisle._embed, aisle._categorise, aisle._answer_categories, aisle._has_tree,
-    aisle._category_keys, aisle._path_label, aisle._near_categories, aisle._similar_items,
+    aisle._category_keys, aisle._path_label, aisle._flat_label, aisle._near_categories, aisle._similar_items,
     aisle._items_of_like_text, aisle._items_bought_alike, aisle._nearest_items, aisle._further,
     aisle._hides_items, aisle._looks_up_items, aisle._candidates_for, aisle._answerable, aisle._check_source, aisle._item_vector, aisle._read_items, aisle._castable_ids, aisle._content_hash,
     aisle._recommend, aisle._now, aisle._event_source, aisle._before, aisle._time_context, aisle._read_history,

@@ -1,6 +1,6 @@
 """Whether what a model reports stays true after it has written half of the catalogue's categories itself; nothing is downloaded.
 
-Names are made up so that about one in six is ambiguous. The test takes some minutes.
+Names are made up; a good third of them say too little, or a wrong thing. The test takes some minutes.
 """
 
 from collections.abc import Iterator
@@ -37,17 +37,17 @@ class Truth:
 
 
 def names(rng: np.random.Generator, labels: Any) -> list[str]:
-    """Return names of three to five words, of which a third say something; some say a wrong thing."""
+    """Return names of two to five words: up to two of the category, at times one of another, and two that say nothing."""
 
     def word(number: int) -> str:
         return "".join(chr(97 + (number * 7919 + place * 104729 + number // 26**place) % 26) for place in range(6))
 
     made = []
     for label in labels:
-        own = rng.integers(0, WORDS, rng.integers(1, 3)) + WORDS * label
-        other = rng.integers(0, WORDS * CATEGORIES, rng.random() < 0.3)
+        own = rng.integers(0, WORDS, int(rng.integers(0, 3))) + WORDS * label
+        other = rng.integers(0, WORDS * CATEGORIES, int(rng.random() < 0.3))
         shared = rng.integers(0, SHARED, 2) + WORDS * CATEGORIES
-        made.append(" ".join(word(int(n)) for n in [*own[: rng.random() < 0.9 or 0], *own[1:], *other, *shared]))
+        made.append(" ".join(word(int(n)) for n in [*own, *other, *shared]))
     return made
 
 
@@ -92,7 +92,7 @@ def test_what_is_reported_after_a_write_back_is_true(shop: tuple[str, Connection
     result = run.train(category.TASK, url, OPTIONS)
     true = truth(connection, result.model_id)
     print(f"reported {result.metrics['accuracy']:.4f}, ECE {result.metrics['ece']:.4f}; true {true}")
-    assert 0.7 < true.accuracy < 0.95, "The task must be neither trivial nor hopeless."
+    assert 0.5 < true.accuracy < 0.95, "The task must be neither trivial nor hopeless."
     assert abs(result.metrics["accuracy"] - true.accuracy) <= ACCURACY_TOLERANCE
     assert abs(result.metrics["ece"] - true.ece) <= ECE_TOLERANCE
 

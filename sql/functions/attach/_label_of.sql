@@ -13,9 +13,7 @@ declare
 begin
     label := aisle._text_of(target, columns ->> 'category', 'r');
     if categories is null then
-        label := format('nullif(%s, '''')', label);
-        return case when unlabelled = '{}' then label
-                    else format('(select v.c from (values (%s)) v (c) where v.c <> all (%L::text[]))', label, unlabelled) end;
+        return aisle._counting_label(label);
     end if;
     settings := aisle._category_settings(categories);
     if settings.via is null then

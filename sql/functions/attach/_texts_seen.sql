@@ -25,7 +25,7 @@ begin
     return array[
         texts ->> (columns ->> 'name'),
         coalesce(texts ->> (columns ->> 'manufacturer'), 'null::text'),
-        coalesce('nullif(' || (texts ->> (columns ->> 'category')) || ', '''')', 'null::text'),
+        coalesce(aisle._counting_label(texts ->> (columns ->> 'category')), 'null::text'),
         coalesce('concat_ws('' '', ' || (
             select string_agg(format('case when num_nonnulls(%s.%I) = 1 then %s end', row_name, d.name, texts ->> d.name), ', ' order by d.place)
             from unnest(details) with ordinality d (name, place)) || ')', 'null::text')];

@@ -5,7 +5,7 @@ create or replace function aisle.attach_items(
     text_columns text[] default '{}', category_separator text default ' > ', draft_rows integer default 100,
     latitude text default null, longitude text default null, query text default null, watch jsonb default '{}',
     eligible text default null, group_column text default null, categories jsonb default null, unlabelled text[] default '{}',
-    accept_changes boolean default false)
+    accept_changes boolean default false, category_list text default null)
 returns text
 language plpgsql volatile
 as $function$
@@ -15,7 +15,7 @@ declare
         'relation', relation, 'id', id, 'name', name, 'manufacturer', manufacturer, 'category', category,
         'text_columns', to_jsonb(text_columns), 'category_separator', category_separator, 'draft_rows', draft_rows,
         'latitude', latitude, 'longitude', longitude, 'query', query, 'watch', watch, 'eligible', eligible, 'group_column', group_column,
-        'categories', categories, 'unlabelled', to_jsonb(unlabelled)));
+        'categories', categories, 'unlabelled', to_jsonb(unlabelled), 'category_list', category_list));
     target regclass;
     kind "char";
     has_triggers boolean;
@@ -24,6 +24,7 @@ declare
     places text;
     said text := '';
     n integer;
+    digits constant integer := substring(category_separator from '^(\d+) digits?$');
 begin
     text_columns := coalesce(text_columns, '{}');
     perform aisle._check_attachable('items', declaration, accept_changes);
@@ -83,8 +84,12 @@ begin
         end if;
     end if;
 
-    insert into aisle._attachments (kind, declaration, relation, id_type, columns, category_separator, draft_rows, looks_up)
-    values ('items', declaration, target, id_type, columns, category_separator, draft_rows,
+    insert into aisle._attachments (kind, declaration, relation, id_type, columns, category_separator, category_digits, category_list,
+                                    draft_rows, looks_up)
+    values ('items', declaration, target, id_type, columns, case when digits is null then category_separator else ' > ' end, digits,
+            case when categories is null then coalesce(nullif(category_list, ''), case when category_list is null then
+                aisle._guess_category_list(target, columns ->> 'category', category_separator) end) end,
+            draft_rows,
             coalesce(eligible, group_column) is not null or query is not null);
     if categories is not null then
         perform aisle._create_category_tree(categories);
@@ -107,10 +112,12 @@ end
 $function$;
 
 comment on function aisle.attach_items(
-    text, text, text, text, text, text[], text, integer, text, text, text, jsonb, text, text, jsonb, text[], boolean) is
+    text, text, text, text, text, text[], text, integer, text, text, text, jsonb, text, text, jsonb, text[], boolean, text) is
     'Points Aisle at the shop''s products: a table (relation), or a query over several. name, manufacturer, category: a column, or an '
     'expression. text_columns: further texts that models read, such as specifications. draft_rows: statements of up to so many rows '
     'get draft vectors in their own transaction. latitude, longitude: where the item is, in degrees; the recommender reads it. '
     'eligible: a condition that an item must meet to be answered. group_column: where items are variants, what they are variants of. '
     'categories: the table of the categories, whose ids are then the labels. '
-    'watch: for a table of the query, the query for the ids that its row r touches. unlabelled: categories that stand for none.';
+    'watch: for a table of the query, the query for the ids that its row r touches. unlabelled: categories that stand for none. '
+    'category_separator: what is between the steps of a path, or ''3 digits'' for codes of so many digits a level. category_list: what '
+    'separates several categories in one cell, of which the first counts; null: as the cells look, empty: nothing.';

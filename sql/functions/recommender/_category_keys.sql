@@ -6,7 +6,8 @@ as $function$
 #variable_conflict use_column
 declare
     separator constant text := (select m.parameters ->> 'category_separator' from aisle._models m where m.model_id = _category_keys.model_id);
-    asked constant text := aisle._path_label(category, separator);
+    asked constant text := coalesce((  -- as the labels are written
+        select aisle._flat_label(category, separator, a.category_digits, null) from aisle._attachments a where a.kind = 'items'), category);
     roots text[];
     keys text[];
 begin

@@ -8,6 +8,8 @@ declare
     none constant text := format('coalesce(previous, '''') = any (''''::text || %L::text[])', unlabelled) || case
         when attached.declaration ? 'categories' and unlabelled <> '{}' then format(
             ' or previous in (select n.category_id from aisle._category_nodes n where n.name = any (%L::text[]))', unlabelled) else '' end;
+    -- Codes of so many digits a level are written without what is between the levels.
+    value constant text := case when attached.category_digits is null then '$2' else format('replace($2, %L, '''')', attached.category_separator) end;
     type text;
     id_type text;
 begin
@@ -19,10 +21,10 @@ begin
         language plpgsql volatile set search_path = pg_catalog, pg_temp
         as $write$
         begin
-            select concat(r.%1$I) into previous from %2$s r where r.%3$I = item::%5$s for update;
+            select concat(r.%1$I) into previous from %2$s r where r.%3$I = $1::%5$s for update;
             is_written := found and (%6$s);
             if is_written then
-                update %2$s r set %1$I = category::%4$s where r.%3$I = item::%5$s;
+                update %2$s r set %1$I = (%7$s)::%4$s where r.%3$I = $1::%5$s;
             end if;
         end
         $write$;
@@ -30,10 +32,10 @@ begin
         language plpgsql volatile set search_path = pg_catalog, pg_temp
         as $write$
         begin
-            update %2$s r set %1$I = nullif(previous, '')::%4$s where r.%3$I = item::%5$s and concat(r.%1$I) = category;
+            update %2$s r set %1$I = nullif($3, '')::%4$s where r.%3$I = $1::%5$s and concat(r.%1$I) = %7$s;
             return found;
         end
         $write$
-        $definition$, column_name, target, id, type, id_type, none);
+        $definition$, column_name, target, id, type, id_type, none, value);
 end
 $function$;
