@@ -51,7 +51,14 @@ def attach(context: click.Context, file: Path | None, check: bool, accept_change
     "--text", "text_columns", multiple=True, help="Another column that models read, such as specifications; repeatable."
 )
 @click.option(
-    "--category-separator", default=" > ", show_default=True, help="Text between the steps of a category path."
+    "--category-separator",
+    default=" > ",
+    show_default=True,
+    help="Text between the steps of a category path, or `3 digits` for codes of so many digits a level.",
+)
+@click.option(
+    "--category-list",
+    help="Text between several categories in one cell, of which the first counts.  [default: guessed]",
 )
 @click.option(
     "--draft-rows",
@@ -71,13 +78,14 @@ def attach_items(
     category: str | None,
     text_columns: tuple[str, ...],
     category_separator: str,
+    category_list: str | None,
     draft_rows: int,
     latitude: str | None,
     longitude: str | None,
 ) -> None:
     """Attach the table (or view) of products, such as shop.products."""
     message = database.call(
-        "select aisle.attach_items(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "select aisle.attach_items(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, category_list => %s)",
         (
             relation,
             id_column,
@@ -89,6 +97,7 @@ def attach_items(
             draft_rows,
             latitude,
             longitude,
+            category_list,
         ),
     )
     click.echo(message)

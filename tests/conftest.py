@@ -451,7 +451,7 @@ def documented_shop(connection: db.Connection, tiny_model: TinyModel) -> Iterato
     shop.execute(
         "create schema shop; create table shop.products (id bigint primary key, name text, manufacturer text,"
         " category text, specifications text, price integer, stock integer);"
-        " insert into shop.products (id, name) values (41, '홍차'), (42, '녹차');"
+        " insert into shop.products (id, name, category) values (41, '홍차', null), (42, '녹차', '식품 > 차');"
         " create table shop.visits (customer_id text, product_id bigint, visited_at timestamptz, meal_time text);"
         " create table shop.order_lines (order_id bigint, customer_id text, product_id bigint, ordered_at timestamptz)"
     )

@@ -64,9 +64,7 @@ def test_codes_of_three_digits_a_level(shop: Shop) -> None:
     shop.execute("select aisle.detach('items')")
     assert "4 categories, depth 3, separated by 3 digits each." in attach(shop, category_separator="3 digits")
     assert labels(shop) == ["001", "001 > 002", "001 > 002 > 001", "002"]
-    load_tiny_recommender(
-        shop.connection, {item: (None, (1 - item / 10, 0), (0, 1)) for item in (1, 2, 3, 4)}
-    )
+    load_tiny_recommender(shop.connection, {item: (None, (1 - item / 10, 0), (0, 1)) for item in (1, 2, 3, 4)})
     shop.execute(
         "create table shop.visits (customer text, product bigint, at timestamptz);"
         " select aisle.attach_interactions('shop.visits', 'customer', 'product', 'at')"
