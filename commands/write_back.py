@@ -13,7 +13,7 @@ COLUMNS = ("item_id", "category", "confidence", "category_id", "is_written", "pr
 
 @click.group()
 def apply() -> None:
-    """Write answers to the shop's tables, as aisle.set_write_back says."""
+    """Write predicted categories to the shop's table."""
 
 
 @apply.command("category")
@@ -48,7 +48,7 @@ def apply_category(database: Database, dry_run: bool, limit: int | None, as_json
 
 @click.group()
 def undo() -> None:
-    """Take back what was written to the shop's tables."""
+    """Take back the categories that Aisle wrote."""
 
 
 @undo.command("category")

@@ -1,6 +1,6 @@
-"""Whether what a model reports stays true after it has written half of the catalogue's categories itself; nothing is downloaded.
+"""Whether what a model reports stays true after it wrote half of the catalogue's categories; nothing is downloaded.
 
-Names are made up; a good third of them say too little, or a wrong thing. The test takes some minutes.
+Names are made up; some say too little, or a wrong thing. The test takes some minutes.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from aisle import db
 from aisle.db import Connection
 from aisle.trainers import run
 from aisle.trainers.category import task as category
+from aisle.trainers.category.options import NgramOptions
 from aisle.trainers.metrics import calibration_error
 from tests.conftest import Server
 
@@ -22,10 +23,13 @@ SEED = 3
 ITEMS = 30_000  # of the 15,000 that people labelled, 1,500 are held out: their accuracy has a standard error of .009
 CATEGORIES = 40
 WORDS = 30  # of a category
+TELLING = 0.85  # share of the names that say what it is
 SHARED = 300  # words that every category has
 ACCURACY_TOLERANCE = 0.015
 ECE_TOLERANCE = 0.02
-OPTIONS = category.Options(seed=SEED, baseline=False, deploy=True)
+OPTIONS = category.Options(
+    seed=SEED, baseline=False, deploy=True, ngram=NgramOptions(dimensions=64, epochs=8, members=1)
+)
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,14 @@ class Truth:
 
 
 def names(rng: np.random.Generator, labels: Any) -> list[str]:
-    """Return names of two to five words: up to two of the category, at times one of another, and two that say nothing."""
+    """Return names of words: two of the category, or none; at times one of another; and two that say nothing."""
 
     def word(number: int) -> str:
         return "".join(chr(97 + (number * 7919 + place * 104729 + number // 26**place) % 26) for place in range(6))
 
     made = []
     for label in labels:
-        own = rng.integers(0, WORDS, int(rng.integers(0, 3))) + WORDS * label
+        own = rng.integers(0, WORDS, int(rng.random() < TELLING) * 2) + WORDS * label
         other = rng.integers(0, WORDS * CATEGORIES, int(rng.random() < 0.3))
         shared = rng.integers(0, SHARED, 2) + WORDS * CATEGORIES
         made.append(" ".join(word(int(n)) for n in [*own, *other, *shared]))
@@ -71,7 +75,8 @@ def shop(server: Server, template: str) -> Iterator[tuple[str, Connection]]:
     with server.database(f"template {template} strategy file_copy") as url, db.connect(url) as connection:
         connection.execute(
             "create schema shop;"
-            " create table shop.products (id integer primary key, name text, truth text, by_people boolean, category text)"
+            " create table shop.products (id integer primary key, name text, truth text, by_people boolean,"
+            " category text)"
         )
         with (
             connection.cursor() as cursor,
@@ -92,7 +97,7 @@ def test_what_is_reported_after_a_write_back_is_true(shop: tuple[str, Connection
     result = run.train(category.TASK, url, OPTIONS)
     true = truth(connection, result.model_id)
     print(f"reported {result.metrics['accuracy']:.4f}, ECE {result.metrics['ece']:.4f}; true {true}")
-    assert 0.5 < true.accuracy < 0.95, "The task must be neither trivial nor hopeless."
+    assert 0.6 < true.accuracy < 0.95, "The task must be neither trivial nor hopeless."
     assert abs(result.metrics["accuracy"] - true.accuracy) <= ACCURACY_TOLERANCE
     assert abs(result.metrics["ece"] - true.ece) <= ECE_TOLERANCE
 

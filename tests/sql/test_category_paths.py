@@ -8,7 +8,8 @@ from tests.conftest import Shop, load_tiny_recommender
 
 
 @pytest.mark.parametrize(("cell", "label"), [
-    ("A > B", "A > B"), ("A>B", "A > B"), (" A> B ", "A > B"), ("[50001] 식품>쌀/잡곡", "식품 > 쌀/잡곡"), ("[new] A", "[new] A"),
+    ("A > B", "A > B"), ("A>B", "A > B"), (" A> B ", "A > B"), ("[50001] 식품>쌀/잡곡", "식품 > 쌀/잡곡"),
+    ("[new] A", "[new] A"),
     ("A", "A"), ("  ", None), ("", None), (None, None), ("R&D", "R&D"), ("A\u00a0>\tB", "A > B"),
 ])  # fmt: skip
 def test_steps_are_trimmed(shop: Shop, cell: str | None, label: str | None) -> None:
@@ -99,7 +100,7 @@ def test_a_sign_in_names_is_no_list(shop: Shop) -> None:
 def test_triggers_see_the_labels_of_the_view(shop: Shop) -> None:
     fill(shop, "29", "99", "29|99", "[7] A>B")
     attach(shop, unlabelled=["none"])
-    load_tiny_recommender(shop.connection, {item: (None, (1, 0), (0, 1)) for item in (1, 2, 3)})
+    load_tiny_recommender(shop.connection, dict.fromkeys((1, 2, 3), (None, (1, 0), (0, 1))))
     for cell, key in (("99|29", "99 > "), ("[7] A> C", "A > C > "), ("none", None)):
         shop.execute("update shop.products set category = %s where id = 3", [cell])
         assert shop.value("select category_key from aisle.item_factors where item_id = '3'") == key

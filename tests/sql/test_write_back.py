@@ -1,4 +1,4 @@
-"""Categories that go back to the shop: what is written, by whose rights, what is never disturbed, and what may be learned from it."""
+"""Categories that go back to the shop: what is written, by whose rights, and what may be learned from it."""
 
 from typing import Any
 
@@ -14,14 +14,16 @@ STATEMENT = "insert into shop.in_category (product, category) values ($1, $2)"
 
 @pytest.fixture
 def shop(shop: Shop) -> Shop:
-    """Products 1 (녹차) and 2 (커피) are to be labelled, 3 is bread, 4 says nothing; the tiny model's labels are ids."""
+    """Products 1 (녹차), 2 (커피) and 4 are to be labelled, 3 is bread; the tiny model's labels are ids."""
     shop.execute(
         "create schema shop;"
         " create table shop.category (id integer primary key, parent_id integer, name text);"
-        " insert into shop.category values (1, null, '음료'), (11, 1, '차'), (12, 1, '커피'), (2, null, '빵'), (9, null, 'All');"
+        " insert into shop.category values (1, null, '음료'), (11, 1, '차'), (12, 1, '커피'), (2, null, '빵'),"
+        " (9, null, 'All');"
         " create table shop.products (id bigint primary key, name text, price integer,"
         " category_id integer references shop.category deferrable initially deferred);"
-        " insert into shop.products (id, name, category_id) values (1, '녹차', null), (2, '커피', 9), (3, '식빵', 2), (4, 'x', 9)"
+        " insert into shop.products (id, name, category_id)"
+        " values (1, '녹차', null), (2, '커피', 9), (3, '식빵', 2), (4, 'x', 9)"
     )
     model = load_tiny_model(shop.connection)
     for name, label in ((model.tea, 11), (model.coffee, 12), (model.bread, 2)):
@@ -32,7 +34,8 @@ def shop(shop: Shop) -> Shop:
 
 def attach(shop: Shop, **further: Any) -> None:
     shop.execute(
-        "select aisle.attach_items('shop.products', category => 'category_id', categories => %s, unlabelled => '{All}')",
+        "select aisle.attach_items('shop.products', category => 'category_id', categories => %s,"
+        " unlabelled => '{All}')",
         [Jsonb({"table": "shop.category"} | further)],
     )
 
@@ -97,7 +100,8 @@ def test_a_statement_writes_to_a_table_of_items_categories_and_is_taken_back(sho
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({}, "Name the column"), ({"column": "category_id"}, "how sure"), ({"column": "x", "threshold": 0.5}, "no column x"),
+    ({}, "Name the column"), ({"column": "category_id"}, "how sure"),
+    ({"column": "x", "threshold": 0.5}, "no column x"),
     ({"column": "category_id", "threshold": 2}, "between 0 and 1"), ({"colour": 1}, "no setting colour"),
     ({"statement": "select $1, $2", "threshold": 0}, "one INSERT, UPDATE or DELETE"),
     ({"statement": "insert into shop.category values ($1)", "threshold": 0}, "must name"),
@@ -234,7 +238,7 @@ def test_code_of_others_is_not_run_with_our_rights(shop: Shop, login: Any) -> No
     assert categories(shop)[5] is None
     assert "would run code of others" in warnings[-1]
     for call in ("apply_categories()", "undo_categories(1)", "set_write_back(%s)"):
-        with pytest.raises(psycopg.Error, match="the trigger steal, which calls shop.steal") as caught:
+        with pytest.raises(psycopg.Error, match=r"the trigger steal, which calls shop\.steal") as caught:
             shop.execute(f"select aisle.{call}", [Jsonb(COLUMN)] if "%s" in call else None)
         assert caught.value.sqlstate == "AIS09"
     shop.execute("select aisle.detach('items')")
@@ -246,7 +250,7 @@ def test_a_statement_calls_no_function_of_others(shop: Shop, login: Any) -> None
     shop.execute("create function shop.of(text) returns integer language sql as 'select 11'")
     shop.execute(f"alter function shop.of owner to {owner}")
     statement = "update shop.products set category_id = shop.of($2) where id = $1"
-    with pytest.raises(psycopg.Error, match="the statement, which calls shop.of") as caught:
+    with pytest.raises(psycopg.Error, match=r"the statement, which calls shop\.of") as caught:
         write_back(shop, {"statement": statement, "threshold": 0.5})
     assert caught.value.sqlstate == "AIS09"
 
@@ -276,7 +280,10 @@ def test_who_inserts_needs_no_right_on_categories(shop: Shop, login: Any) -> Non
 
 def test_an_item_added_by_the_statement_itself_is_no_endless_circle(shop: Shop) -> None:
     attach(shop)
-    statement = "insert into shop.products (id, name) select $1::bigint + 1000, p.name from shop.products p where p.id = $1 and $2 > 0"
+    statement = (
+        "insert into shop.products (id, name)"
+        " select $1::bigint + 1000, p.name from shop.products p where p.id = $1 and $2 > 0"
+    )
     write_back(shop, {"statement": statement, "threshold": 0.5, "at_commit": True})
     shop.execute("insert into shop.products values (5, '녹차')")
     assert shop.value("select count(*) from shop.products") <= 110
