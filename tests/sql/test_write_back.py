@@ -4,8 +4,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg.types.json import Jsonb
 
+from aisle.cli import aisle
+from aisle.trainers.category.products import read_catalogue
 from tests.conftest import Shop, load_tiny_model
 
 COLUMN = {"column": "category_id", "threshold": 0.51}
@@ -197,8 +200,6 @@ def test_many_new_rows_are_left_to_the_command(shop: Shop) -> None:
 
 
 def test_what_aisle_wrote_is_no_label_until_somebody_agrees(shop: Shop) -> None:
-    from aisle.trainers.category.products import read_catalogue
-
     attach(shop)
     write_back(shop, COLUMN)
     apply(shop)
@@ -287,3 +288,29 @@ def test_an_item_added_by_the_statement_itself_is_no_endless_circle(shop: Shop) 
     write_back(shop, {"statement": statement, "threshold": 0.5, "at_commit": True})
     shop.execute("insert into shop.products values (5, '녹차')")
     assert shop.value("select count(*) from shop.products") <= 110
+
+
+# The commands
+
+
+def test_the_commands_fill_and_take_back(shop: Shop, database_url: str) -> None:
+    attach(shop)
+    write_back(shop, COLUMN)
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(aisle, ["--database-url", database_url, *arguments])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    shown = run("apply", "category", "--dry-run")
+    assert "음료 > 차" in shown
+    assert "3 items without a category; 2 would be written; 1 not sure enough." in shown
+    assert categories(shop)[1] is None
+    assert "1 items without a category; 1 written." in run("apply", "category", "--limit", "1")
+    assert "2 items without a category; 1 written; 1 not sure enough." in run("apply", "category")
+    assert "2 categories taken back." in run("undo", "category", "--model", "1")
+    assert categories(shop) == {1: None, 2: 9, 3: 2, 4: 9}
+    shop.execute("select aisle.set_write_back(null)")
+    failed = CliRunner().invoke(aisle, ["--database-url", database_url, "apply", "category"])
+    assert isinstance(failed.exception, psycopg.Error)
+    assert failed.exception.sqlstate == "AIS02"
