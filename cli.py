@@ -8,7 +8,19 @@ import click
 import psycopg
 
 from aisle import commands
-from aisle.commands import answers, database, demo, experiment, logs, models, shop, shop_file, train, vectors, write_back
+from aisle.commands import (
+    answers,
+    database,
+    demo,
+    experiment,
+    logs,
+    models,
+    shop,
+    shop_file,
+    train,
+    vectors,
+    write_back,
+)
 from aisle.db import errors
 
 # `aisle --help` lists the commands under these headings.
@@ -26,7 +38,7 @@ SECTIONS = {
         write_back.apply,
         write_back.undo,
     ),
-    "Models": (
+    "Models and vectors": (
         train.train,
         train.retrain,
         train.label,
@@ -38,8 +50,12 @@ SECTIONS = {
         models.rollback,
         models.prune,
         models.index,
+        vectors.embed,
+        vectors.backfill,
+        vectors.worker,
+        vectors.status,
+        vectors.failures,
     ),
-    "Vectors": (vectors.embed, vectors.backfill, vectors.worker, vectors.status, vectors.failures),
     "Answers of the SQL functions": (
         answers.predict_category,
         answers.item_category,
@@ -49,16 +65,26 @@ SECTIONS = {
         answers.next_basket,
     ),
 }
+PAIRS = {
+    "pause, resume": "Take Aisle off a table for a migration; put it back.",
+    "apply, undo": "Write predicted categories to the shop; take them back.",
+}
 
 
 class Sections(click.Group):
-    """A group whose help lists its commands under headings."""
+    """A group whose help lists its commands under headings, those that undo one another in one line."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a definition list for each section."""
         for title, members in SECTIONS.items():
+            lines = {str(member.name): member.get_short_help_str(60) for member in members}
+            for names, text in PAIRS.items():
+                first, second = names.split(", ")
+                if first in lines:
+                    lines = {names if name == first else name: lines[name] for name in lines if name != second}
+                    lines[names] = text
             with formatter.section(title):
-                formatter.write_dl([(str(member.name), member.get_short_help_str(60)) for member in members])
+                formatter.write_dl(list(lines.items()))
 
 
 @click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,8 +92,7 @@ class Sections(click.Group):
     "--database-url",
     metavar="URL",
     envvar=["AISLE_DATABASE_URL", "DATABASE_URL"],
-    show_envvar=True,
-    help="The shop's PostgreSQL. Default: the embedded one.",
+    help="Default: $AISLE_DATABASE_URL, or an embedded one.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more, and show the trace of an error.")
 @click.option(
@@ -76,7 +101,7 @@ class Sections(click.Group):
 @click.version_option(package_name="aisle")
 @click.pass_context
 def aisle(context: click.Context, database_url: str | None, verbose: bool, log_format: str) -> None:
-    """Classify products, recommend items, predict baskets in the shop's PostgreSQL."""
+    """Classify products, recommend items and predict baskets in SQL."""
     logs.configure(verbose, log_format)
     context.obj = commands.Database(database_url)
 
