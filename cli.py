@@ -3,12 +3,25 @@
 import io
 import os
 import sys
+from collections.abc import Iterable, Iterator
 
 import click
 import psycopg
 
 from aisle import commands
-from aisle.commands import answers, database, demo, experiment, logs, models, shop, shop_file, train, vectors, write_back
+from aisle.commands import (
+    answers,
+    database,
+    demo,
+    experiment,
+    logs,
+    models,
+    shop,
+    shop_file,
+    train,
+    vectors,
+    write_back,
+)
 from aisle.db import errors
 
 # `aisle --help` lists the commands under these headings.
@@ -49,6 +62,11 @@ SECTIONS = {
         answers.next_basket,
     ),
 }
+# They share a line of `aisle --help` with the command that they undo.
+REVERSES = {
+    "pause": ("resume", "Take Aisle off the tables for a migration, and back."),
+    "apply": ("undo", "Write predicted categories to the shop, and back."),
+}
 
 
 class Sections(click.Group):
@@ -58,7 +76,17 @@ class Sections(click.Group):
         """Write a definition list for each section."""
         for title, members in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(str(member.name), member.get_short_help_str(60)) for member in members])
+                formatter.write_dl(list(_lines(members)))
+
+
+def _lines(members: Iterable[click.Command]) -> Iterator[tuple[str, str]]:
+    reverses = {reverse for reverse, _ in REVERSES.values()}
+    for member in members:
+        name = str(member.name)
+        if name in REVERSES:
+            yield f"{name}, {REVERSES[name][0]}", REVERSES[name][1]
+        elif name not in reverses:
+            yield name, member.get_short_help_str(60)
 
 
 @click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"]})
