@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from collections.abc import Iterable, Iterator
 
 import click
 import psycopg
@@ -38,7 +39,7 @@ SECTIONS = {
         write_back.apply,
         write_back.undo,
     ),
-    "Models and vectors": (
+    "Models": (
         train.train,
         train.retrain,
         train.label,
@@ -50,12 +51,8 @@ SECTIONS = {
         models.rollback,
         models.prune,
         models.index,
-        vectors.embed,
-        vectors.backfill,
-        vectors.worker,
-        vectors.status,
-        vectors.failures,
     ),
+    "Vectors": (vectors.embed, vectors.backfill, vectors.worker, vectors.status, vectors.failures),
     "Answers of the SQL functions": (
         answers.predict_category,
         answers.item_category,
@@ -65,26 +62,31 @@ SECTIONS = {
         answers.next_basket,
     ),
 }
-PAIRS = {
-    "pause, resume": "Take Aisle off a table for a migration; put it back.",
-    "apply, undo": "Write predicted categories to the shop; take them back.",
+# They share a line of `aisle --help` with the command that they undo.
+REVERSES = {
+    "pause": ("resume", "Take Aisle off the tables for a migration, and back."),
+    "apply": ("undo", "Write predicted categories to the shop, and back."),
 }
 
 
 class Sections(click.Group):
-    """A group whose help lists its commands under headings, those that undo one another in one line."""
+    """A group whose help lists its commands under headings."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a definition list for each section."""
         for title, members in SECTIONS.items():
-            lines = {str(member.name): member.get_short_help_str(60) for member in members}
-            for names, text in PAIRS.items():
-                first, second = names.split(", ")
-                if first in lines:
-                    lines = {names if name == first else name: lines[name] for name in lines if name != second}
-                    lines[names] = text
             with formatter.section(title):
-                formatter.write_dl(list(lines.items()))
+                formatter.write_dl(list(_lines(members)))
+
+
+def _lines(members: Iterable[click.Command]) -> Iterator[tuple[str, str]]:
+    reverses = {reverse for reverse, _ in REVERSES.values()}
+    for member in members:
+        name = str(member.name)
+        if name in REVERSES:
+            yield f"{name}, {REVERSES[name][0]}", REVERSES[name][1]
+        elif name not in reverses:
+            yield name, member.get_short_help_str(60)
 
 
 @click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,7 +94,8 @@ class Sections(click.Group):
     "--database-url",
     metavar="URL",
     envvar=["AISLE_DATABASE_URL", "DATABASE_URL"],
-    help="Default: $AISLE_DATABASE_URL, or an embedded one.",
+    show_envvar=True,
+    help="The shop's PostgreSQL. Default: the embedded one.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more, and show the trace of an error.")
 @click.option(
@@ -101,7 +104,7 @@ class Sections(click.Group):
 @click.version_option(package_name="aisle")
 @click.pass_context
 def aisle(context: click.Context, database_url: str | None, verbose: bool, log_format: str) -> None:
-    """Classify products, recommend items and predict baskets in SQL."""
+    """Classify products, recommend items, predict baskets in the shop's PostgreSQL."""
     logs.configure(verbose, log_format)
     context.obj = commands.Database(database_url)
 

@@ -21,7 +21,7 @@ TASKS = ("category", "recommender", "basket", "preference")
 # live category model.
 MAY_NAME = {
     "category": ("functions/category/", "functions/recommender/_draft_item_factors", "functions/search/similar_items",
-                 "views/category_", "views/confusion"),
+                 "functions/write_back/", "views/category_", "views/confusion", "views/applied_categories"),
     "recommender": ("functions/recommender/",),
     "basket": ("functions/basket/", "functions/search/similar_items"),
     "preference": ("functions/preference/",),
