@@ -39,7 +39,7 @@ SECTIONS = {
         write_back.apply,
         write_back.undo,
     ),
-    "Models": (
+    "Models and vectors": (
         train.train,
         train.retrain,
         train.label,
@@ -51,8 +51,12 @@ SECTIONS = {
         models.rollback,
         models.prune,
         models.index,
+        vectors.embed,
+        vectors.backfill,
+        vectors.worker,
+        vectors.status,
+        vectors.failures,
     ),
-    "Vectors": (vectors.embed, vectors.backfill, vectors.worker, vectors.status, vectors.failures),
     "Answers of the SQL functions": (
         answers.predict_category,
         answers.item_category,
@@ -104,7 +108,7 @@ def _lines(members: Iterable[click.Command]) -> Iterator[tuple[str, str]]:
 @click.version_option(package_name="aisle")
 @click.pass_context
 def aisle(context: click.Context, database_url: str | None, verbose: bool, log_format: str) -> None:
-    """Classify products, recommend items, predict baskets in the shop's PostgreSQL."""
+    """Classify products, recommend items and predict baskets in SQL."""
     logs.configure(verbose, log_format)
     context.obj = commands.Database(database_url)
 
