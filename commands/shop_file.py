@@ -40,6 +40,7 @@ def attachments(database: Database, as_json: bool) -> None:
 
     with database.connect() as connection:
         found = declaring.declared(connection)
+        settings = declaring.write_back(connection)
     if as_json:
         print_json([
             {"kind": kind, "is_paused": is_paused, "declaration": declaration}
@@ -53,6 +54,11 @@ def attachments(database: Database, as_json: bool) -> None:
             for key, value in values.items():
                 section.add(key, value)
             made.append(section)
+    if settings:
+        section = Section("write_back", [])
+        for key, value in settings.items():
+            section.add(key, value)
+        made.append(section)
     click.echo(text([], made).strip() if made else "Nothing is attached.")
 
 

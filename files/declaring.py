@@ -10,7 +10,7 @@ from psycopg import sql as compose
 from psycopg.types.json import Jsonb
 
 from aisle import db
-from aisle.db import Connection, errors, locks
+from aisle.db import Connection, locks
 from aisle.files.shop_file import KINDS, ShopFile, arguments
 
 # What the SQL functions take for an argument that is not given.
@@ -64,8 +64,6 @@ def declared(connection: Connection) -> dict[str, tuple[dict[str, Any], bool]]:
 
 
 def _declare(connection: Connection, file: ShopFile, accept_changes: bool) -> list[Change]:
-    if file.write_back is not None:
-        raise errors.ShopFileError("[write_back] needs a newer version of Aisle.")
     attached = declared(connection)
     made = []
     for kind in KINDS:
@@ -86,25 +84,37 @@ def _declare(connection: Connection, file: ShopFile, accept_changes: bool) -> li
             connection, kind, wanted | ({"accept_changes": True} if accept_changes and kind == "items" else {})
         )
         made.append(Change(kind, "change" if kind in attached else "attach", differences, said))
-    return made
+    return made + _declare_write_back(connection, file.write_back)
+
+
+def write_back(connection: Connection) -> dict[str, Any] | None:
+    """Return where predicted categories are written; None if they are not."""
+    row = connection.execute("select settings from aisle._write_back").fetchone()
+    return row[0] if row else None
+
+
+def _declare_write_back(connection: Connection, wanted: Mapping[str, Any] | None) -> list[Change]:
+    before = write_back(connection)
+    if wanted is None:
+        return [Change("write_back", "left alone")] if before else []
+    names = dict.fromkeys([*(before or {}), *wanted])
+    differences = tuple(
+        (name, (before or {}).get(name), wanted.get(name))
+        for name in names
+        if (before or {}).get(name) != wanted.get(name)
+    )
+    if not differences:
+        return [Change("write_back", "nothing")]
+    said = _call(connection, "select aisle.set_write_back(%s)", [Jsonb(dict(wanted))])
+    return [Change("write_back", "change" if before else "attach", differences, said)]
 
 
 def _columns(connection: Connection, kind: str, values: Mapping[str, Any]) -> list[str] | None:
     """Return the columns of a section's query; None if it has none."""
     if "query" not in values:
         return None
-    query = values["query"].rstrip("; \n\t")
-    try:
-        with connection.transaction():
-            connection.execute("select set_config('search_path', 'pg_catalog, public, pg_temp', true)")
-            # The administrator's own query, which the file is there to declare.
-            cursor = connection.execute(f"select * from (\n{query}\n) s limit 0".encode())  # noqa: S608
-            columns = [column.name for column in cursor.description or ()]
-            connection.execute("select set_config('search_path', 'pg_catalog, pg_temp', true)")
-            return columns
-    except (psycopg.ProgrammingError, psycopg.DataError) as error:
-        message = error.diag.message_primary or str(error)
-        raise errors.ShopFileError(f"The query in [{kind}] cannot be read: {message.rstrip('.')}.") from error
+    columns: list[str] = db.fetch_value(connection, "select aisle._columns_of_query(%s, %s)", [values["query"], kind])
+    return columns
 
 
 def _differences(
@@ -129,16 +139,20 @@ def _attach(connection: Connection, kind: str, given: Mapping[str, Any]) -> str:
     return str(row[0]) if row else ""
 
 
-def _call(connection: Connection, query: str, parameters: list[str]) -> str:
+def _call(connection: Connection, query: str, parameters: list[Any]) -> str:
     return str(db.fetch_value(connection, query, parameters))
 
 
 def described(change: Change) -> list[str]:
     """Return what a change is, for people, a line each."""
+    if change.action == "left alone" and change.kind == "write_back":
+        return [
+            "write_back: set, but not in the file. Left alone; to end it, in SQL: select aisle.set_write_back(null)"
+        ]
     if change.action == "left alone":
         return [f"{change.kind}: attached, but not in the file. Left alone; to remove them: aisle detach {change.kind}"]
     lines = [f"{change.kind}: {change.action}"]
-    keys = {argument: key for key, argument in KINDS[change.kind].items()}
+    keys = {argument: key for key, argument in KINDS.get(change.kind, {}).items()}
     for argument, before, now in change.differences:
         key = keys.get(argument, argument)
         if change.action == "attach":

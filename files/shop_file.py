@@ -17,7 +17,7 @@ ITEMS = {
     "table": "relation", "query": "query", "id": "id", "name": "name", "manufacturer": "manufacturer",
     "category": "category", "text": "text_columns", "category_separator": "category_separator",
     "draft_rows": "draft_rows", "latitude": "latitude", "longitude": "longitude", "eligible": "eligible",
-    "group": "group_column", "unlabelled": "unlabelled", "watch": "watch",
+    "group": "group_column", "unlabelled": "unlabelled", "category_list": "category_list", "watch": "watch",
 }  # fmt: skip
 INTERACTIONS = {
     "table": "relation", "query": "query", "user": "user_id", "item": "item_id", "at": "at", "weight": "weight",
@@ -31,8 +31,8 @@ ORDERS = {
     "watch": "watch",
 }  # fmt: skip
 KINDS = {"items": ITEMS, "interactions": INTERACTIONS, "orders": ORDERS}  # in the order in which they are attached
-CATEGORIES = ("table", "id", "parent", "name", "where", "of_item", "prefer", "unlabelled")
-WRITE_BACK = ("column", "statement", "threshold", "at_precision", "at_commit")
+CATEGORIES = ("table", "id", "parent", "path", "name", "where", "of_item", "prefer", "unlabelled")
+WRITE_BACK = ("column", "statement", "undo", "threshold", "at_precision", "at_commit")
 
 LISTS = {"text", "context", "unlabelled"}
 FLAGS = {"accept_item_ids", "at_commit"}
@@ -150,8 +150,8 @@ def _of_type(where: str, key: str, value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool) and isinstance(value, int | NUMBERS[key]):
             return value
         raise errors.ShopFileError(f"{where} must be a {'whole ' if NUMBERS[key] is int else ''}number.")
-    if isinstance(value, str) and value.strip():
-        return value if key == "category_separator" else value.strip()
+    if isinstance(value, str) and (value.strip() or key == "category_list"):
+        return value if key in ("category_separator", "category_list") else value.strip()
     raise errors.ShopFileError(f"{where} must be a text that is not empty.")
 
 

@@ -187,9 +187,9 @@ def test_the_time_zone_of_the_database_is_the_default(shop: Shop, run: Run) -> N
         (
             "from shop.orders o",
             "from shop.order o",
-            'The query in [orders] cannot be read: relation "shop.order" does not',
+            'The query of the orders cannot be read: relation "shop.order" does not',
         ),
-        ("from shop.orders o", "form shop.orders o", "The query in [orders] cannot be read: syntax error at or near"),
+        ("from shop.orders o", "form shop.orders o", "The query of the orders cannot be read: syntax error at or near"),
         ('"shop.products"', '"shop.product"', "There is no relation shop.product."),
         ('"maker"', '"makr"', "shop.products has no column makr."),
     ],
@@ -200,10 +200,21 @@ def test_errors_are_one_sentence(shop: Shop, run: Run, old: str, new: str, said:
     assert kinds(shop) == []
 
 
-def test_write_back_waits_for_a_newer_version(shop: Shop, run: Run) -> None:
-    failed = run(FILE + "[write_back]\ncolumn = 'category'\n")
-    assert isinstance(failed.exception, errors.ShopFileError)
-    assert kinds(shop) == []
+def test_write_back_is_declared_changed_and_printed(shop: Shop, run: Run, database_url: str) -> None:
+    settings = "select settings from aisle._write_back"
+    written = "[write_back]\ncolumn = 'category'\nthreshold = {}\n"
+    assert "write_back: attach" in run(FILE + written.format(0.9)).output
+    assert shop.value(settings) == {"column": "category", "threshold": 0.9}
+    assert "Nothing changes." in run(FILE + written.format(0.9)).output
+    assert "threshold: 0.9 → 0.8" in run(FILE + written.format(0.8), "--check").output
+    assert shop.value(settings)["threshold"] == 0.9
+    printed = CliRunner().invoke(aisle, ["--database-url", database_url, "attachments"]).output
+    assert "[write_back]\ncolumn = \"category\"" in printed
+    assert "Nothing changes." in run(printed).output
+    assert "write_back: set, but not in the file." in run(FILE).output
+    failed = run(FILE + "[write_back]\ncolumn = 'nothing'\nthreshold = 0.9\n")
+    assert str(failed.exception).startswith("shop.products has no column nothing.")
+    assert shop.value(settings)["threshold"] == 0.9
 
 
 def test_a_shop_that_is_locked_is_not_kept_waiting(shop: Shop, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
