@@ -209,7 +209,7 @@ def test_write_back_is_declared_changed_and_printed(shop: Shop, run: Run, databa
     assert "threshold: 0.9 → 0.8" in run(FILE + written.format(0.8), "--check").output
     assert shop.value(settings)["threshold"] == 0.9
     printed = CliRunner().invoke(aisle, ["--database-url", database_url, "attachments"]).output
-    assert "[write_back]\ncolumn = \"category\"" in printed
+    assert '[write_back]\ncolumn = "category"' in printed
     assert "Nothing changes." in run(printed).output
     assert "write_back: set, but not in the file." in run(FILE).output
     failed = run(FILE + "[write_back]\ncolumn = 'nothing'\nthreshold = 0.9\n")
