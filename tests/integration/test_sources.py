@@ -364,3 +364,23 @@ def test_a_query_for_lines(normal: Shop) -> None:
     assert basket_rows(normal) == [("ann", "1", 1), ("ann", "1", 1), ("ann", "2", 1)]
     normal.execute("update shop.orders set state = 'done'")
     assert queued(normal, "basket") == {"bob"}
+
+
+def test_a_join_of_several_columns_is_one_step(shop: Shop) -> None:
+    shop.execute(
+        "create table orders (id int primary key, version int, who text, at timestamptz);"
+        "create table lines (order_id int references orders, version int, item text);"
+        "insert into orders values (1, 2, 'ann', now()), (2, 1, 'bob', now())"
+    )
+    said = shop.value(
+        "select aisle.attach_orders(query => $$ select o.id, o.who, o.at, l.item from orders o"
+        " join lines l on l.order_id = o.id and l.version = o.version $$,"
+        " order_id => 'id', user_id => 'who', at => 'at', item_id => 'item')"
+    )
+    assert (
+        "Watches public.lines (derived): select t1.who from public.orders t1"
+        " where t1.id = r.order_id and t1.version = r.version"
+    ) in said
+    shop.execute("insert into lines values (1, 2, 'tea'), (1, 1, 'jam')")
+    assert shop.execute("select user_id, item_id from aisle._orders").fetchall() == [("ann", "tea")]
+    assert queued(shop, "basket") == {"ann"}

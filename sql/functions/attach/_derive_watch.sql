@@ -11,12 +11,15 @@ begin atomic
                                             join pg_catalog.pg_attribute a on a.attrelid = c.confrelid and a.attnum = k.n order by k.place)
         from pg_catalog.pg_constraint c
         where c.contype = 'f'
+    ), joins as materialized (
+        select j.one, j.its, j.other, j.others from aisle._joins(source) j
     ), steps (one, its, other, others) as (
-        select f.one, f.its, f.other, f.others from foreign_keys f
+        select j.one, j.its, j.other, j.others from joins j
         union
-        select f.other, f.others, f.one, f.its from foreign_keys f
-        union
-        select j.one, array[j.its], j.other, array[j.others] from aisle._joins(source) j
+        select s.one, s.its, s.other, s.others
+        from (select f.one, f.its, f.other, f.others from foreign_keys f
+              union all select f.other, f.others, f.one, f.its from foreign_keys f) s
+        where not exists (select from joins j where j.one = s.one and j.other = s.other)  -- the query says more
     ), paths (seen, last, tables, conditions) as (
         select array[base], base, array[]::text[] collate "C", array[]::text[] collate "C"
         union all

@@ -1,6 +1,6 @@
--- The columns that a view compares for equality, a row each way: the joins of the query, which need no foreign key. Read from the text of
--- the view, where PostgreSQL writes each join as `one.column = other.column`.
-create or replace function aisle._joins(source regclass) returns table (one regclass, its text, other regclass, others text)
+-- The joins of a view's query, which need no foreign key: the columns of two tables that it compares for equality, a row each way. Read
+-- from the text of the view, where PostgreSQL writes each comparison as `one.column = other.column`.
+create or replace function aisle._joins(source regclass) returns table (one regclass, its text[], other regclass, others text[])
 language sql stable
 begin atomic
     with recursive views (oid) as (
@@ -24,13 +24,16 @@ begin atomic
         cross join lateral regexp_matches(
             t.query, '("[^"]+"|\w+)\.("[^"]+"|\w+)(?:::\w+)? = ("[^"]+"|\w+)\.("[^"]+"|\w+)', 'g') m
     )
-    select distinct s.*
-    from equal e
-    join named o on o.view = e.view and o.alias = e.one
-    join named p on p.view = e.view and p.alias = e.other
-    join pg_catalog.pg_attribute a on a.attrelid = o.relation and quote_ident(a.attname) = e.its
-    join pg_catalog.pg_attribute b on b.attrelid = p.relation and quote_ident(b.attname) = e.others
-    cross join lateral (
-        values (o.relation, a.attname::text, p.relation, b.attname::text), (p.relation, b.attname, o.relation, a.attname)) s
-    where o.relation <> p.relation;
+    select distinct j.one, array_agg(j.its order by j.its, j.others), j.other, array_agg(j.others order by j.its, j.others)
+    from (select e.view, e.one as alias, e.other as other_alias, s.*
+          from equal e
+          join named o on o.view = e.view and o.alias = e.one
+          join named p on p.view = e.view and p.alias = e.other
+          join pg_catalog.pg_attribute a on a.attrelid = o.relation and quote_ident(a.attname) = e.its
+          join pg_catalog.pg_attribute b on b.attrelid = p.relation and quote_ident(b.attname) = e.others
+          cross join lateral (
+              values (o.relation, a.attname::text, p.relation, b.attname::text), (p.relation, b.attname, o.relation, a.attname)
+          ) s (one, its, other, others)
+          where o.relation <> p.relation) j
+    group by j.view, least(j.alias, j.other_alias), greatest(j.alias, j.other_alias), j.one, j.other;
 end;
