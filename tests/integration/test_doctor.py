@@ -349,7 +349,12 @@ def test_too_little_disk_for_another_generation(
 
 
 def test_a_disk_that_is_not_of_this_machine(healthy: Shop, findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.Path, "read_text", lambda path: "1\n/data\n1700000000\n")
+    read = doctor.Path.read_text
+    monkeypatch.setattr(
+        doctor.Path,
+        "read_text",
+        lambda path, **options: read(path, **options) if path.suffix in (".sql", ".txt") else "1\n/data\n1700000000\n",
+    )
     (disk,) = (f for f in findings() if f.check == "disk")
     assert disk.remedy is None
     assert "free space of the server is unknown" in disk.found
