@@ -49,10 +49,11 @@ def find(
         clauses.append(Clause(f"{of_alias('', own.name)} > 0", (own.name,), _stock_evidence(own)))
     clauses += _listed(catalogue, items, id_name)
     variants = _variants(catalogue, items, bought)
-    parts = _of_variants(catalogue, variants) if variants else _of_stock(catalogue, items)
+    key = f"r.{id_name}"  # of the item's row
+    parts = _of_variants(catalogue, variants, key) if variants else _of_stock(catalogue, items, key)
     if parts is not None and not (own is not None and variants is None):
         query, evidence = parts
-        clauses.append(Clause(f"{id_name} in (\n    {query})", (), evidence))
+        clauses.append(Clause(f"exists (\n    {query})", (), evidence))
     return clauses, [c for c in conditions if not c.sql("")]
 
 
@@ -66,9 +67,9 @@ def _listed(catalogue: Catalogue, items: str, id_name: str) -> Iterator[Clause]:
         conditions = [c for c in rows_on_sale(catalogue, table) if c.sql("") and c.is_sure]
         if conditions:
             wanted = " and ".join(c.sql("s") for c in conditions)
-            query = _query(of_alias("s", link.column), f"{relation(str(table))} s", wanted)
+            query = _query(f"{relation(str(table))} s", of_alias("s", link.column), f"r.{id_name}", wanted)
             evidence = "; ".join(f"{table.name}.{c.evidence}" for c in conditions)
-            yield Clause(f"{id_name} in (\n    {query})", (), evidence)
+            yield Clause(f"exists (\n    {query})", (), evidence)
 
 
 def stock_column(table: Table) -> Column | None:
@@ -88,8 +89,9 @@ def stock_column(table: Table) -> Column | None:
     return best[1] if best else None
 
 
-def _query(wanted: str, source: str, condition: str) -> str:
-    return f"select {wanted}{INDENT}from {source}{INDENT}where {condition}"
+def _query(source: str, column: str, key: str, condition: str) -> str:
+    """Return a query for the rows of one item. With `in` instead, the server would read all rows for each answer."""
+    return f"select from {source}{INDENT}where {column} = {key} and {condition}"
 
 
 def _join(table: Table, alias: str, name: str, other: str) -> str:
@@ -113,7 +115,7 @@ def _variants(catalogue: Catalogue, items: str, bought: tuple[Link, ...]) -> Lin
     return None
 
 
-def _of_variants(catalogue: Catalogue, link: Link) -> tuple[str, str] | None:
+def _of_variants(catalogue: Catalogue, link: Link, key: str) -> tuple[str, str] | None:
     """Return the query for items with a variant that can be bought, and what speaks for it."""
     table = catalogue.tables[link.table]
     conditions = [c for c in rows_on_sale(catalogue, table) if c.sql("v") and c.is_sure]
@@ -141,16 +143,22 @@ def _of_variants(catalogue: Catalogue, link: Link) -> tuple[str, str] | None:
     if len(in_stock) > 1:
         joins = joins.replace(f"{INDENT}join ", f"{INDENT}left join ")
     source = f"{relation(str(table))} v{joins}"
-    return _query(of_alias("v", link.column), source, " and ".join(wanted)), "; ".join(evidence)
+    return _query(source, of_alias("v", link.column), key, " and ".join(wanted)), "; ".join(evidence)
 
 
-def _of_stock(catalogue: Catalogue, items: str) -> tuple[str, str] | None:
+def _of_stock(catalogue: Catalogue, items: str, key: str) -> tuple[str, str] | None:
     for link in catalogue.links_to(items):
         table = catalogue.tables[link.table]
         column = _is_stock(table)
         if column is not None:
             wanted = [_more_than_none(table, column), *_whatever_stock(table, "s")]
-            query = _query(of_alias("s", link.column), f"{relation(str(table))} s", " or ".join(wanted))
+            condition = " or ".join(wanted)
+            query = _query(
+                f"{relation(str(table))} s",
+                of_alias("s", link.column),
+                key,
+                f"({condition})" if len(wanted) > 1 else condition,
+            )
             return query, f"{table.name}.{_stock_evidence(column)}"
     return None
 

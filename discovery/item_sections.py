@@ -10,7 +10,7 @@ from aisle.discovery.eligibility import Clause
 from aisle.discovery.found import Found
 from aisle.discovery.items import Lookup, Text
 from aisle.discovery.orders import Orders
-from aisle.discovery.remarks import Measure, counted, told, watches
+from aisle.discovery.remarks import Measure, counted, told
 from aisle.discovery.sources import Source
 from aisle.discovery.sql import identifier, relation
 from aisle.discovery.states import Condition
@@ -20,7 +20,7 @@ KEPT = 0.05  # share of the items that a condition must leave; one that leaves f
 
 
 def item_sections(catalogue: Catalogue, found: Found, measure: Measure) -> Iterator[Section]:
-    """Yield the sections `items`, `items.watch` and `categories`, as far as they are needed."""
+    """Yield the sections `items` and, if it is needed, `categories`."""
     table, categories = catalogue.tables[found.items], found.categories
     section = Section("items", [f"{found.items}: {table.rows:,} rows.{_way(found.orders)}"])
     is_tree = categories is not None and categories.table != "" and not _needs_text(categories)
@@ -53,8 +53,6 @@ def item_sections(catalogue: Catalogue, found: Found, measure: Measure) -> Itera
     elif categories.unlabelled and not is_tree:
         section.add("unlabelled", list(categories.unlabelled), "These categories look like none at all.")
     yield section
-    if source is not None:
-        yield from watches("items", source.watch(), source)
     if categories is not None and is_tree:
         yield _categories(catalogue, categories)
 
@@ -97,9 +95,9 @@ def _needs_text(categories: Categories) -> bool:
 def _items_query(
     found: Found, key: str, brand: Lookup | None, texts: list[Text], is_tree: bool, kept: list[str]
 ) -> Source:
-    source = Source(found.items, key, "p")
+    source = Source(found.items, "p")
     source.add(f"p.{identifier(key)}", "id")
-    of = sources.translated(source, found.name, "t", "p", [])
+    of = sources.translated(source, found.name, "t", "p")
     source.add(sources.text_of(found.name, of), "name")
     if brand is not None:
         sources.add_lookup(source, brand, "manufacturer", "m")

@@ -1,19 +1,18 @@
 """Writes the sections of the orders."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from aisle.discovery import sources, states
 from aisle.discovery.catalogue import Catalogue, Table
 from aisle.discovery.orders import Orders
-from aisle.discovery.remarks import Measure, counted, told, watches
+from aisle.discovery.remarks import Measure, counted, told
 from aisle.discovery.sql import identifier, relation
 from aisle.discovery.states import Condition
 from aisle.discovery.writing import Section
 
 
 def order_sections(catalogue: Catalogue, found: Orders, others: tuple[str, ...], measure: Measure) -> Iterator[Section]:
-    """Yield the sections `orders` and, if it is needed, `orders.watch`."""
+    """Yield the section `orders`."""
     table, lines = catalogue.tables[found.orders], catalogue.tables[found.lines]
     items_key = catalogue.tables[found.items].key or "id"
     conditions = states.orders_that_count(catalogue, table)
@@ -27,22 +26,17 @@ def order_sections(catalogue: Catalogue, found: Orders, others: tuple[str, ...],
         comments.append("Guess: only the lines of an order's current version count.")
     if found.returned:
         comments.append(f"Likely: what came back is not a purchase: {', '.join(c.name for c in found.returned)}.")
-    watch: dict[str, str] = {}
-    source = None
     if found.order is not None:
         source = sources.orders_query(
             catalogue, found, found.order, items_key, [n for n in names if n not in sources.ORDER_NAMES]
         )
         section.add("query", source.text(), *comments)
-        if found.user is not None:
-            watch = replace(source, key=found.user.name).watch()
         base = f"({source.text()}) s"
     else:
         _add_lines(section, found, comments)
         base = f"{relation(found.lines)} s"
     _add_counts(section, conditions, base, measure)
     yield section
-    yield from watches("orders", watch, source)
 
 
 def _remarks(found: Orders, lines: Table) -> Iterator[str]:

@@ -1,12 +1,9 @@
-"""What stands in several sections of a shop file: counted conditions, watches, and the evidence for a link."""
+"""What stands in several sections of a shop file: counted conditions, and the evidence for a link."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from aisle.discovery.catalogue import Link
-from aisle.discovery.sources import Source
-from aisle.discovery.sql import relation
-from aisle.discovery.writing import Section
 
 LIMIT = 100_000  # rows of a query that are counted
 
@@ -17,21 +14,8 @@ Measure = Callable[[str], tuple[Any, ...] | None]
 def counted(measure: Measure, base: str, condition: str) -> tuple[int, int] | None:
     """Return how many rows there are, and how many of them meet a condition; None if that cannot be told."""
     rows = f"select * from {base} limit {LIMIT}"  # noqa: S608  # names and values were quoted when it was written
-    found = measure(f"select count(*), count(*) filter (where {condition}) from ({rows}) s")  # noqa: S608
+    found = measure(f"select count(*), count(*) filter (where {condition}) from ({rows}) r")  # noqa: S608
     return (found[0], found[1]) if found is not None and found[0] else None
-
-
-def watches(name: str, watch: dict[str, str], source: Source | None) -> Iterator[Section]:
-    """Yield the section with the watches that foreign keys do not tell."""
-    if not watch or source is None:
-        return
-    section = Section(
-        f"{name}.watch", ["No foreign key leads from these tables, so this says which ids their changed row r touches."]
-    )
-    for table, query in watch.items():
-        section.add(relation(table), query, is_active=table not in source.guessed)
-    section.is_active = any(entry.is_active for entry in section.entries)
-    yield section
 
 
 def told(link: Link | None) -> str:

@@ -1,4 +1,4 @@
-"""Writes the queries of a shop file, and which ids a changed row of each of their tables touches."""
+"""Writes the queries of a shop file."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ from aisle.discovery.catalogue import Catalogue, Link
 from aisle.discovery.categories import Categories
 from aisle.discovery.items import Lookup, Text
 from aisle.discovery.orders import Orders
-from aisle.discovery.sql import column, identifier, literal, relation
+from aisle.discovery.sql import column, literal, relation
 from aisle.discovery.words import GONE_AT
 
 ORDER_NAMES = {"order_id", "item_id", "user_id", "at", "quantity"}  # of the columns of a query for orders
@@ -21,21 +21,17 @@ class Step:
     table: str
     left: str
     right: str
-    is_foreign_key: bool
 
 
 @dataclass
 class Source:
-    """A query that is being put together; `base` and `key` are the table and column whose ids it is about."""
+    """A query that is being put together, from a table `base`."""
 
     base: str
-    key: str
     alias: str
     columns: list[str] = field(default_factory=list)
     joins: list[str] = field(default_factory=list)
     where: list[str] = field(default_factory=list)
-    ways: dict[str, list[Step]] = field(default_factory=dict)  # of each further table
-    guessed: set[str] = field(default_factory=set)  # further tables that may be the wrong ones
 
     def text(self) -> str:
         """Return the query."""
@@ -54,45 +50,15 @@ class Source:
         """Add a column, and its name if it has another one."""
         self.columns.append(expression if expression.endswith(f".{name}") else f"{expression} as {name}")
 
-    def watch(self) -> dict[str, str]:
-        """Return, for each further table that no foreign key leads to, the ids that its changed row `r` touches."""
-        return {
-            table: touched(self.base, self.key, steps)
-            for table, steps in self.ways.items()
-            if not all(step.is_foreign_key for step in steps)
-        }
-
 
 def forward(link: Link) -> Step:
     """Return the step along a link."""
-    return Step(link.target, link.column, link.target_column, link.is_foreign_key)
+    return Step(link.target, link.column, link.target_column)
 
 
 def backward(link: Link) -> Step:
     """Return the step against a link."""
-    return Step(link.table, link.target_column, link.column, link.is_foreign_key)
-
-
-def touched(base: str, key: str, steps: list[Step]) -> str:
-    """Return the query for the ids of `base` that a row `r` of the table of the last step touches."""
-    *before, last = steps
-    first = steps[0]
-    if first.left == key:
-        # The table of the first step has the id, so the base table need not be read.
-        if not before:
-            return f"select r.{identifier(first.right)}"
-        wanted, joined = f"t1.{identifier(first.right)}", f"{relation(first.table)} t1"
-    else:
-        wanted, joined = f"b.{identifier(key)}", f"{relation(base)} b"
-        if before:
-            joined += f" join {relation(first.table)} t1 on t1.{identifier(first.right)} = b.{identifier(first.left)}"
-    for n, step in enumerate(before[1:], start=2):
-        joined += (
-            f" join {relation(step.table)} t{n} on t{n}.{identifier(step.right)} = t{n - 1}.{identifier(step.left)}"
-        )
-    previous = f"t{len(before)}" if before else "b"
-    # The names were quoted above; an owner reads the query before anybody runs it.
-    return f"select {wanted} from {joined} where {previous}.{identifier(last.left)} = r.{identifier(last.right)}"  # noqa: S608
+    return Step(link.table, link.target_column, link.column)
 
 
 def text_of(text: Text, alias: str) -> str:
@@ -105,7 +71,7 @@ def _written(value: str) -> str:
     return value if value.isdigit() else literal(value)
 
 
-def translated(source: Source, text: Text, alias: str, of: str, way: list[Step]) -> str:
+def translated(source: Source, text: Text, alias: str, of: str) -> str:
     """Join the table of translations if a text stands in one; return the alias of the table that has the text."""
     link = text.translation
     if link is None:
@@ -117,7 +83,6 @@ def translated(source: Source, text: Text, alias: str, of: str, way: list[Step])
     join = f"left join {relation(link.table)} {alias} on {on}"
     if join not in source.joins:
         source.joins.append(join)
-        source.ways[link.table] = [*way, backward(link)]
     return alias
 
 
@@ -127,20 +92,16 @@ def add_lookup(source: Source, lookup: Lookup, name: str, alias: str) -> None:
         source.add(text_of(lookup.text, source.alias), name)
         return
     if not lookup.backwards:
-        steps, of = [], source.alias
+        of = source.alias
         for n, link in enumerate(lookup.way):
             to = alias if n == len(lookup.way) - 1 else f"{alias}{n + 1}"
             on = f"{column(to, link.target_column)} = {column(of, link.column)}"
             source.joins.append(f"left join {relation(link.target)} {to} on {on}")
-            steps.append(forward(link))
-            source.ways[link.target] = list(steps)
             of = to
-        of = translated(source, lookup.text, f"{alias}t", of, steps)
+        of = translated(source, lookup.text, f"{alias}t", of)
         source.add(text_of(lookup.text, of), name)
     else:
         source.add(_one_of_several(source, lookup, alias), name)
-    if not lookup.is_sure and lookup.backwards:
-        source.guessed |= {link.target for link in lookup.way} | {link.table for link in lookup.way}
 
 
 def _one_of_several(source: Source, lookup: Lookup, alias: str) -> str:
@@ -153,7 +114,6 @@ def _one_of_several(source: Source, lookup: Lookup, alias: str) -> str:
         name = f"{alias}{n}"
         on = f"{column(name, step.right)} = {column(previous, step.left)}"
         joined += f"{relation(step.table)} {name}" if n == 1 else f"{INDENT}join {relation(step.table)} {name} on {on}"
-        source.ways.setdefault(step.table, steps[:n])
         previous = name
     wanted = [f"{column(f'{alias}1', steps[0].right)} = {column(source.alias, steps[0].left)}"]
     if lookup.where is not None:
@@ -185,20 +145,17 @@ def add_category(source: Source, categories: Categories) -> None:
         source.joins.append(
             f"left join {relation(up.target)} a on {column('a', up.target_column)} = {column('c', up.column)}"
         )
-        source.ways[up.target] = [forward(categories.link), forward(up)]
         leaf = source.columns.pop().removesuffix(" as category")
         source.columns.append(f"concat_ws(' > ', {text_of(categories.above_name, 'a')}, {leaf}) as category")
 
 
 def orders_query(catalogue: Catalogue, orders: Orders, link: Link, items_key: str, kept: list[str]) -> Source:
     """Return the query for orders and their lines; `kept` are columns of the order that conditions read."""
-    source = Source(orders.orders, link.target_column, "o")
+    source = Source(orders.orders, "o")
     on = f"{column('l', link.column)} = {column('o', link.target_column)}"
     if orders.version:
         on += f" and {column('l', orders.version[1])} = {column('o', orders.version[0])}"
     source.joins.append(f"join {relation(orders.lines)} l on {on}")
-    steps = [backward(link)]
-    source.ways[orders.lines] = list(steps)
     of = "l"
     last = orders.item[-1]
     needs_items = last.target_column != items_key
@@ -207,8 +164,6 @@ def orders_query(catalogue: Catalogue, orders: Orders, link: Link, items_key: st
         source.joins.append(
             f"join {relation(hop.target)} {to} on {column(to, hop.target_column)} = {column(of, hop.column)}"
         )
-        steps.append(forward(hop))
-        source.ways[hop.target] = list(steps)
         of = to
     source.add(column("o", link.target_column), "order_id")
     source.add(column(of, items_key if needs_items else last.column), "item_id")

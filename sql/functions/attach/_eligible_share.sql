@@ -3,6 +3,6 @@ create or replace function aisle._eligible_share() returns real
 language plpgsql stable
 as $function$
 begin
-    return (select coalesce(greatest(avg(i.is_eligible::integer), .001), 1) from (select i.is_eligible from aisle._items i limit 10000) i);
+    return (select coalesce(greatest(avg((i.is_eligible is true)::integer), .001), 1) from (select i.is_eligible from aisle._items i limit 10000) i);
 end
 $function$;
