@@ -384,3 +384,11 @@ def test_a_join_of_several_columns_is_one_step(shop: Shop) -> None:
     shop.execute("insert into lines values (1, 2, 'tea'), (1, 1, 'jam')")
     assert shop.execute("select user_id, item_id from aisle._orders").fetchall() == [("ann", "tea")]
     assert queued(shop, "basket") == {"ann"}
+
+
+def test_indexes_that_conditions_and_joins_need_are_named(shop: Shop) -> None:
+    shop.execute(TABLES)
+    shop.execute("insert into shop.variants select 1000 + n, 1, repeat('x', 200) from generate_series(1, 60000) n")
+    said = shop.value(ITEMS)
+    assert "For fast joins: create index concurrently on shop.variants (product_id);" in said
+    assert said.count("create index") == 1, "The other tables are small, or have the index."

@@ -1,4 +1,5 @@
--- The indexes that the shop's tables lack for fast answers from the rows of a kind, as statements that create them. Looks through the views that Aisle made, as far as their columns are the tables'.
+-- The indexes that the shop's tables lack for fast answers from the rows of a kind, as statements that create them: on what is asked for,
+-- and on what queries and conditions join. Looks through the views that Aisle made, as far as their columns are the tables'.
 create or replace function aisle._missing_indexes(kind text) returns table (purpose text, statement text)
 language sql stable
 begin atomic
@@ -18,5 +19,9 @@ begin atomic
     where a.kind = _missing_indexes.kind and w.kind = a.kind and i.is_one_table
       -- For orders, an index on the customer is enough.
       and not aisle._has_index(i.relation, case w.kind when 'orders' then i.columns[:1] else i.columns end)
-    order by w.place;
+    union all
+    select distinct 'For fast joins', format('create index concurrently on %s (%I);', j.one, j.its[1])
+    from aisle._attachments a, aisle._joins(to_regclass('aisle._' || a.kind)) j
+    where a.kind = _missing_indexes.kind and j.one = any (a.reads)
+      and not exists (select from unnest(j.its) c (name) where aisle._has_index(j.one, array[c.name]));
 end;

@@ -107,7 +107,8 @@ begin
         said := said || aisle._watch_categories(categories, target, columns);
     end if;
     perform aisle._create_write_back();
-    return format('Attached %s.%s%s', coalesce(relation, 'the items of the query'), said, aisle._item_evidence());
+    return format('Attached %s.%s%s%s', coalesce(relation, 'the items of the query'), said, aisle._item_evidence(), (
+        select string_agg(format(e'\n%s: %s', m.purpose, m.statement), '') from aisle._missing_indexes('items') m));
 end
 $function$;
 
