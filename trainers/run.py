@@ -110,6 +110,7 @@ def conclude(
             "environment = %s || jsonb_build_object('finished_at', clock_timestamp()) where model_id = %s",
             (Jsonb(metrics), Jsonb(data), passed, reason, Jsonb(environment(seconds)), model_id),
         )
+        connection.execute("select aisle._note_eligible_share()")
     if deploy is not None:
         deploys, reason = deploy, f"as the option says; {reason}"
     elif deploys and passed is None:

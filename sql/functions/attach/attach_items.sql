@@ -97,7 +97,7 @@ begin
     perform aisle._create_items_view(target, id_type, columns, eligible, group_column,
                                      aisle._label_of(target, columns, categories, coalesce(unlabelled, '{}')));
     perform aisle._note_tables('items');
-    update aisle._attachments a set eligible_share = aisle._eligible_share() where a.kind = 'items';
+    perform aisle._note_eligible_share();
     if has_triggers then
         perform aisle._create_item_triggers(target, kind = 'p', columns, draft_rows);
     else
