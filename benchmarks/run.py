@@ -49,6 +49,7 @@ RUNS = (
     Run("latency.py", "--epochs 1 --rounds 1 --seconds 0.3", SERVER),
     Run("deploy.py --items 100000", "--items 1000 --deploys 2"),
     Run("basket.py latency --shared-buffers 1GB", "--customers 500"),
+    Run("shops.py recommend next_basket writes", "--items 2000 --customers 500 --queries 20 --rounds 1"),
     Run("growth.py category"),
     Run("growth.py recommender"),
     Run("growth.py basket", "--sizes 0.02 0.05 --queries 20"),

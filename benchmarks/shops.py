@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import vector_shop
@@ -109,18 +108,11 @@ def measure_recommend(server: str, items: int, asked: int, rounds: int) -> dict[
     users = [(str(user),) for user in range(asked)]
     result = {"recommend": in_turn(connections, "select * from aisle.recommend(%s)", users, rounds)}
     for name, connection in connections.items():
-        answers = [db.fetch_value(connection, "select count(*) from aisle.recommend(%s)", user) for user in users]
-        result["recommend"][name]["fewest answers"] = min(answers)
-        wrong = sum(
-            db.fetch_value(
-                connection,
-                "select count(*) from aisle.recommend(%s) r join shop.products p on p.id::text = r.item_id"
-                " where not p.active",
-                user,
-            )
-            for user in users
-        )
-        result["recommend"][name]["not eligible"] = wrong
+        answered = "select count(*), count(*) filter (where not p.active) from aisle.recommend(%s) r"
+        answered += " join shop.products p on p.id::text = r.item_id"
+        answers = [db.fetch_row(connection, answered, user) for user in users]
+        result["recommend"][name]["fewest answers"] = min(found for found, _ in answers)
+        result["recommend"][name]["not eligible"] = sum(wrong for _, wrong in answers)
     return result
 
 
@@ -207,7 +199,6 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=20_000)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     server = embedded.start()
     result: dict[str, Any] = {}
