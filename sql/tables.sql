@@ -37,7 +37,7 @@ create table aisle._watches (
     relation   regclass not null,
     columns    text[] not null,
     query      text not null,
-    is_derived boolean not null  -- from joins and foreign keys
+    is_derived boolean not null  -- from the joins of the query
 );
 
 -- The tasks. Functions, views and the program read here what a task is; they list no names. tasks.sql fills the table. Another task

@@ -290,7 +290,7 @@ def test_a_view_is_watched_where_that_can_be_and_else_says_so(shop: Shop, kind: 
     shop.execute(f"create {kind} shop.visible as select id, lower(name) as name from shop.products")
     message = shop.attach("shop.visible", manufacturer=None, category=None)
     assert ("Watches shop.products (derived): select r.id" in message) is is_watched
-    assert ("Nothing tells of changes in shop.visible" in message and "aisle embed" in message) is not is_watched
+    assert ("Nothing tells of all changes in shop.visible" in message and "aisle embed" in message) is not is_watched
     assert (shop.value("select count(*) from pg_trigger where tgname like 'aisle%'") > 0) is is_watched
     assert shop.value("select aisle._enqueue_stale()") == 0, "No model, nothing to embed."
     assert shop.value("select aisle.detach('items')") == "Detached shop.visible."

@@ -271,7 +271,7 @@ def test_a_view_that_changed_without_a_trigger_is_not_given_an_older_vector(
 ) -> None:
     shop.create(table="shop.stock")
     shop.execute("create view shop.products as select id + 0 as id, name, maker, category from shop.stock")
-    assert "Nothing tells of changes in shop.stock" in shop.attach()
+    assert "Nothing tells of all changes in shop.stock" in shop.attach()
     load_model(encoder="fake")
     shop.execute("insert into shop.stock (id, name) values (1, 'tea')")
     shop.execute("select aisle._enqueue_stale()")

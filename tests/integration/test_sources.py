@@ -141,7 +141,7 @@ def test_a_watch_that_is_declared(shop: Shop, tiny_model: Any) -> None:
         " (select b.name from shop.brands b where b.id = least(p.brand_id, 5)) as brand from shop.products p $$,"
         " manufacturer => 'brand')"
     )
-    assert "Nothing tells of changes in shop.brands. Declare which ids" in said
+    assert "Nothing tells of all changes in shop.brands. Declare which ids" in said
     assert shop.value("select warning from aisle.warnings where warning like '%%shop.brands%%'")
     shop.execute("update shop.brands set name = 'Cy'")
     assert queued(shop) == set()
@@ -392,3 +392,59 @@ def test_indexes_that_conditions_and_joins_need_are_named(shop: Shop) -> None:
     said = shop.value(ITEMS)
     assert "For fast joins: create index concurrently on shop.variants (product_id);" in said
     assert said.count("create index") == 1, "The other tables are small, or have the index."
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select p.id, (select t.name from shop.brands t where t.id = p.brand_id) || (select t.kind from shop.products t"
+        " where t.id = p.id) as name from shop.products p",
+        "select p.id, b.name from shop.products p join shop.brands b on b.id = p.brand_id or b.id is null",
+        "select p.id, b.name from shop.products p join shop.brands b on not (b.id <> p.brand_id)",
+        "select p.id, b.name from shop.products p join shop.brands b on b.id = coalesce(p.brand_id, 1)",
+        "select p.id, b.name from shop.products p join shop.brands b on b.id = any (array[p.brand_id, 9])",
+        "with c as (select id as key, name from shop.brands)"
+        " select p.id, c.name from shop.products p join c on c.key = p.brand_id",
+        "select p.id, b.name from shop.products p join shop.brands a on a.id = p.brand_id"
+        " join shop.brands b on b.id = abs(p.brand_id)",
+        "select p.id, b.name || count(*) over () as name from shop.products p join shop.brands b on b.id = p.brand_id",
+        "select p.id, case when p.brand_id = b.id then b.name end as name from shop.products p cross join shop.brands b"
+        " where b.id < 2",
+    ],
+)
+def test_what_joins_do_not_tell_is_said(shop: Shop, query: str) -> None:
+    shop.execute(TABLES)
+    said = shop.value("select aisle.attach_items(query => %s)", [query])
+    assert "Nothing tells of all changes in " in said
+    assert "shop.brands" in said.partition("Nothing tells of all changes in ")[2]
+
+
+def test_a_key_is_logged_as_its_rows_have_it(shop: Shop) -> None:
+    shop.execute(
+        'create table codes (code char(8) primary key, "na$me" text);'
+        'create table things (id char(6) primary key, "c$1" char(8));'
+        "insert into codes values ('a', 'tea'); insert into things values ('x1', 'a'), ('x2', 'b')"
+    )
+    shop.execute(
+        'select aisle.attach_items(query => $$ select t.id, c."na$me" as name from things t'
+        ' left join codes c on c.code = t."c$1" $$)'
+    )
+    shop.execute("""update codes set "na$me" = 'jam'""")
+    assert queued(shop) == {"x1"}
+    shop.execute("""update things set "c$1" = 'a' where id = 'x2'""")
+    assert queued(shop) == {"x2"}
+
+
+def test_a_join_on_a_time_is_watched_by_its_other_columns(shop: Shop) -> None:
+    shop.execute(
+        "create table orders (id int, at timestamptz, who text, primary key (id, at)) partition by range (at);"
+        "create table orders_2024 partition of orders for values from ('2024-01-01') to ('2025-01-01');"
+        "create table lines (order_id int, order_at timestamptz, item text);"
+        "insert into orders values (1, '2024-01-02', 'ann'), (2, '2024-01-02', 'bob')"
+    )
+    shop.execute(
+        "select aisle.attach_orders(query => $$ select o.id as order_id, o.who as user_id, o.at, l.item as item_id"
+        " from orders o join lines l on l.order_id = o.id and l.order_at = o.at $$, user_id => 'user_id', at => 'at')"
+    )
+    shop.execute("insert into lines values (1, '2024-01-02', 'tea')")
+    assert queued(shop, "basket") == {"ann"}

@@ -77,7 +77,7 @@ def test_read_functions_are_stable_and_parallel_safe(functions: list[Any]) -> No
 def test_only_functions_of_their_arguments_alone_are_immutable(functions: list[Any]) -> None:
     assert {f.name for f in functions if f.volatility == "i"} == {
         "_content_hash", "_words", "_path_label", "_flat_label", "_ngrams", "_factor_hash", "_castable_ids",
-        "_is_liked_rating", "_further", "_written", "_inner_product", "_cosine", "_declaration",
+        "_is_liked_rating", "_further", "_written", "_inner_product", "_cosine", "_declaration", "_conjunctions",
     }  # fmt: skip
 
 

@@ -13,10 +13,7 @@ declare
         where a.attrelid = target and a.attnum > 0 and not a.attisdropped
           and query ~* format('\mr\.("%1$s"|%1$s\M)', regexp_replace(a.attname, '(\W)', '\\\1', 'g'))
         order by a.attnum);
-    -- A key of several columns is logged as the text of an array.
-    written constant text := (
-        select case when count(*) = 1 then min(k.value) else 'array[' || string_agg(k.value, ', ' order by k.place) || ']::text' end
-        from (select aisle._written(format('$.%I', u.key)), u.place from unnest(keys) with ordinality u (key, place)) k (value, place));
+    written text[];  -- the key of a row `r`, `old`, `new`: of several columns, the text of an array
     body constant text := $body$
         declare
             ids text[];
@@ -59,6 +56,14 @@ declare
     changed text;
     signature text;
 begin
+    select array_agg(w.value order by w.place) into written
+    from (select n.place, case when count(*) = 1 then min(k.value) else 'array[' || string_agg(k.value, ', ' order by k.place) || ']::text' end
+          from unnest(array['r', 'old', 'new']) with ordinality n (name, place)
+          cross join lateral (
+              select u.place, case when aisle._is_padded(target, u.key) then format('rtrim(%s, '' '')', v.value) else v.value end
+              from unnest(keys) with ordinality u (key, place)
+              cross join lateral (select aisle._written(format('%s.%I', n.name, u.key))) v (value)) k (place, value)
+          group by n.place) w (place, value);
     if keys = '{}' then
         raise exception 'The watch of % names no column of its row: %', target, query
             using errcode = 'AIS05', hint = 'The row is r. For example: select id from product where type_id = r.id';
@@ -97,7 +102,7 @@ begin
     where exists (select from pg_attribute a where a.attrelid = target and a.attname = c and a.attgenerated <> 'v');
     signature := format('tg_%s__changed', topic);
     perform aisle._create_trigger_function(
-        signature, format(body, topic, replace(written, '$', 'old'), replace(written, '$', 'r'), replace(written, '$', 'new'), kind));
+        signature, format(body, topic, written[2], written[1], written[3], kind));
     execute format('create trigger aisle_500_%1$s_update after update on %2$s for each row when (%3$s) execute function aisle.%4$I();
                     create trigger aisle_500_%1$s_truncate after truncate on %2$s for each statement execute function aisle.%4$I()',
                    topic, target, changed, signature);

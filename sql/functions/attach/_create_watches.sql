@@ -1,5 +1,5 @@
 -- Watches the tables below a view of ours: by the known queries, by the declared ones, else by what the joins of
--- the source and foreign keys tell. `source` and `ids`:
+-- the source tell. `source` and `ids`:
 -- the table or view, and its column, in which the ids of items or customers are. Notes the tables that nothing watches, and returns what it
 -- did, for people.
 create or replace function aisle._create_watches(kind text, view regclass, source regclass, ids text, known jsonb, declared jsonb) returns text
@@ -31,12 +31,14 @@ begin
             continue;
         end if;
         if query is null and root is not null then
-            query := coalesce(aisle._derive_watch(base.relation, root, root_column, bases, source),
-                              aisle._derive_watch(base.relation, root, root_column, array(
-                                  select c.conrelid::regclass from pg_constraint c where c.contype = 'f'), source));
+            query := aisle._derive_watch(base.relation, root, root_column, source);
+            -- Some of what its rows touch may not be told by joins.
+            if exists (select from aisle._joins(source, root) j where j.one = base.relation and j.other is null) then
+                unwatched := unwatched || base.relation;
+            end if;
         end if;
         if query is null or base.relkind not in ('r', 'p') then
-            unwatched := unwatched || base.relation;
+            unwatched := array_remove(unwatched, base.relation) || base.relation;
             continue;
         end if;
         begin
@@ -45,14 +47,14 @@ begin
                 said := said || format(e'\nWatches %s%s: %s', base.relation, case when name is null then ' (derived)' end, query);
             end if;
         exception when insufficient_privilege then  -- only a table's owner may create triggers
-            unwatched := unwatched || base.relation;
+            unwatched := array_remove(unwatched, base.relation) || base.relation;
         end;
     end loop;
     -- Conditions are asked when an answer is given.
     update aisle._attachments a set unwatched = unwatched where a.kind = kind;
     if unwatched <> '{}' then
         said := said || format(
-            e'\nNothing tells of changes in %s. Declare which ids a changed row touches (watch), or call aisle.changed(%L, ids); else a '
+            e'\nNothing tells of all changes in %s. Declare which ids a changed row touches (watch), or call aisle.changed(%L, ids); else a '
             'worker finds changes by comparing, `aisle embed` at once.', array_to_string(unwatched, ', '), kind);
     end if;
     return said;

@@ -22,6 +22,6 @@ begin atomic
     union all
     select distinct 'For fast joins', format('create index concurrently on %s (%I);', j.one, j.its[1])
     from aisle._attachments a, aisle._joins(to_regclass('aisle._' || a.kind)) j
-    where a.kind = _missing_indexes.kind and j.one = any (a.reads)
+    where a.kind = _missing_indexes.kind and j.one = any (a.reads) and j.other is not null
       and not exists (select from unnest(j.its) c (name) where aisle._has_index(j.one, array[c.name]));
 end;
