@@ -158,6 +158,9 @@ def _attachments(connection: Connection) -> list[Finding]:
             elif row["unknown_columns"]:
                 names = ", ".join(row["unknown_columns"])
                 findings.append(Finding(kind, f"{relation} no longer has the column {names}", anew))
+            elif row["renamed"]:
+                names = ", ".join(row["renamed"])
+                findings.append(Finding(kind, f"{relation} has another column under the name {names}, or none", anew))
             elif row["missing"]:
                 findings.append(Finding(kind, f"{relation} lacks triggers: {', '.join(row['missing'])}", anew))
             elif row["children"]:

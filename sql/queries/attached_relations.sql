@@ -51,6 +51,15 @@ select a.kind, case when c.relnamespace = 'aisle'::regnamespace then 'the query 
                  select from pg_attribute t
                  where t.attrelid = a.relation and t.attname = name and t.attnum > 0 and not t.attisdropped)
              order by 1) as unknown_columns,
+       -- Views follow a column by its number, triggers by its name.
+       array(select n.key
+             from aisle._attachments o
+             cross join lateral unnest(o.declared) with ordinality d (relation, place)
+             cross join lateral jsonb_each_text(o.numbers -> case d.place when 1 then 'relation' else 'lines' end) n
+             left join pg_attribute t on t.attrelid = d.relation and t.attname = n.key and not t.attisdropped
+             where o.kind = a.kind and a.topic is null and d.relation = a.relation
+               and (t.attnum <> n.value::smallint or t.attnum is null and a.kind = 'items')
+             order by 1) as renamed,
        array(select i.inhrelid::regclass::text
              from pg_inherits i
              where i.inhparent = a.relation and c.relkind = 'r' and (a.kind = 'items' or a.topic is not null)

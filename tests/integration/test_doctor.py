@@ -130,8 +130,23 @@ def test_an_attachment_that_is_broken(healthy: Shop, findings: Findings, harm: s
     assert problems(findings()) == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table shop.products rename name to title",
+        "alter table shop.products add title text; alter table shop.products rename name to old;"
+        "alter table shop.products rename title to name",
+    ],
+)
+def test_a_renamed_column_that_triggers_name(healthy: Shop, findings: Findings, change: str) -> None:
+    healthy.execute(change)
+    assert problem(findings).found == "shop.products has another column under the name name, or none"
+    healthy.execute("select aisle.resume('items')")
+    assert problems(findings()) == []
+
+
 def test_a_renamed_column_that_views_follow_is_no_harm(healthy: Shop, findings: Findings) -> None:
-    healthy.execute('alter table shop.products rename name to title; alter table shop.visits rename "Who" to who')
+    healthy.execute('alter table shop.visits rename "Who" to who')
     assert problems(findings()) == []
     healthy.execute("insert into shop.visits (who, item, at) values ('ann', 41, now())")
     assert healthy.value("select item_id from aisle.recommend('ann')") == "42", "Of the two, ann has seen one."

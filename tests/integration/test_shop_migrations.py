@@ -151,6 +151,27 @@ def test_a_table_that_became_a_partition_is_noticed(live: Shop, database_url: st
     assert problems(database_url) == []
 
 
+@pytest.mark.parametrize("column", ["name", "category", "specs"])
+@pytest.mark.parametrize("change", ["rename {} to other", "drop column {} cascade"])
+def test_a_column_that_went_without_a_pause_stops_no_write(
+    live: Shop, database_url: str, column: str, change: str
+) -> None:
+    live.execute("alter table shop.products add specs text; select aisle.pause('items')")
+    live.execute(
+        "select aisle.attach_items('shop.products', category => 'category', text_columns => '{specs}',"
+        " accept_changes => true)"
+    )
+    live.forget_jobs()
+    live.execute(f"alter table shop.products {change.format(column)}")
+    live.execute("insert into shop.products (id) values (7), (8)")
+    live.execute("update shop.products set price = 9 where id = 7")
+    if "rename" in change:
+        live.execute("update shop.products set other = 'jam' where id = 7")
+    live.execute("delete from shop.products where id = 8")
+    assert waiting(live) >= {"7"}
+    assert any(column in said or "missing" in said for said in problems(database_url))
+
+
 def test_a_column_that_is_dropped_with_cascade_is_named(live: Shop, database_url: str) -> None:
     live.execute("alter table shop.products drop column category cascade")
     (said,) = problems(database_url)

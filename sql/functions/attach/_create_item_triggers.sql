@@ -20,8 +20,15 @@ declare
         || array(select jsonb_array_elements_text(columns -> 'text')), null);
     id_text constant text := case when aisle._is_padded(target, id) then 'rtrim(concat(%1$s.%2$I), '' '')' else 'concat(%1$s.%2$I)' end;
     seen text[];
+    texts_of_rows text := 'null;';
     drafts_of_rows text := '';
+    texts_of_row text := 'null;';
     drafts_of_row text := '';
+    -- A column may be renamed or dropped: that must not stop the shop's writes.
+    no_drafts constant text := $warning$
+            exception when others then
+                raise warning 'Aisle cannot read the texts of rows of %: %. It makes no drafts.', tg_relid::regclass, sqlerrm
+                    using hint = 'In SQL: select aisle.resume(''items'')';$warning$;
     changed constant text := (
         select format('(%s) is distinct from (%s)', string_agg(w.old_value, ', '), string_agg(w.new_value, ', '))
         from (
@@ -35,28 +42,44 @@ declare
 begin
     if draft_rows > 0 and aisle._texts_seen(target, columns, 'r') is not null then
         seen := aisle._texts_seen(target, columns, 'r');
+        texts_of_rows := format($texts$
+                if cardinality(ids) <= %1$s then
+                    select array_agg(%2$s), array_agg(%3$s), array_agg(%4$s), array_agg(%5$s), array_agg(%6$s)
+                    into draft_ids, names, manufacturers, categories, details
+                    from new_rows r where num_nonnulls(r.%7$I) = 1;
+                end if;$texts$, draft_rows, format(id_text, 'r', id), seen[1], seen[2], seen[3], seen[4], id);
         drafts_of_rows := format($draft$
-            if cardinality(ids) <= %1$s then
-                perform aisle._draft_items(d.ids, d.names, d.manufacturers, d.categories, d.details, %1$s)
-                from (select array_agg(%2$s) as ids, array_agg(%3$s) as names, array_agg(%4$s) as manufacturers,
-                             array_agg(%5$s) as categories, array_agg(%6$s) as details
-                      from new_rows r where num_nonnulls(r.%7$I) = 1) d;
-            end if;$draft$,
-            draft_rows, format(id_text, 'r', id), seen[1], seen[2], seen[3], seen[4], id);
+                if draft_ids is not null then
+                    perform aisle._draft_items(draft_ids, names, manufacturers, categories, details, %s);
+                end if;$draft$, draft_rows);
         seen := aisle._texts_seen(target, columns, 'new');
+        texts_of_row := format($texts$
+                if new_id is not null then
+                    names := array[%1$s];
+                    manufacturers := array[%2$s];
+                    categories := array[%3$s];
+                    details := array[%4$s];
+                    if tg_op = 'UPDATE' then
+                        is_moved := %5$s is distinct from categories[1];
+                    end if;
+                end if;$texts$, seen[1], seen[2], seen[3], seen[4], (aisle._texts_seen(target, columns, 'old'))[3]);
         drafts_of_row := format($draft$
-            if new_id is not null then
-                perform aisle._draft_items(array[new_id], array[%2$s], array[%3$s], array[%4$s], array[%5$s], %1$s);
-                if tg_op = 'UPDATE' and %6$s is distinct from %4$s then
-                    perform aisle._move_item(new_id, %4$s);
+            if names is not null then
+                perform aisle._draft_items(array[new_id], names, manufacturers, categories, details, %s);
+                if is_moved then
+                    perform aisle._move_item(new_id, categories[1]);
                 end if;
-            end if;$draft$,
-            draft_rows, seen[1], seen[2], seen[3], seen[4], (aisle._texts_seen(target, columns, 'old'))[3]);
+            end if;$draft$, draft_rows);
     end if;
 
     perform aisle._create_trigger_function('tg_items__insert', format($body$
         declare
             ids text[];
+            draft_ids text[];
+            names text[];
+            manufacturers text[];
+            categories text[];
+            details text[];
         begin
             begin
                 ids := array(select %1$s from new_rows r where num_nonnulls(r.%2$I) = 1 limit 100001);
@@ -79,11 +102,14 @@ begin
                 insert into aisle._changes (topic, ids, changed_at) values ('items', ids, aisle._now());
                 if current_setting('aisle.notify', true) is distinct from 'off' then
                     perform pg_notify('aisle_embedding_jobs', 'items');
-                end if;%3$s
+                end if;
+                begin
+                    %4$s%5$s
+                end;%3$s
             end if;
             return null;
         end
-        $body$, format(id_text, 'r', id), id, drafts_of_rows));
+        $body$, format(id_text, 'r', id), id, drafts_of_rows, texts_of_rows, no_drafts));
 
     perform aisle._create_trigger_function('tg_items__delete', format($body$
         declare
@@ -111,6 +137,11 @@ begin
             old_id text;
             new_id text;
             ids text[];
+            names text[];
+            manufacturers text[];
+            categories text[];
+            details text[];
+            is_moved boolean;
         begin
             begin
                 if tg_op <> 'INSERT' and num_nonnulls(old.%3$I) = 1 then
@@ -139,11 +170,14 @@ begin
                 insert into aisle._changes (topic, ids, changed_at) values ('items', ids, aisle._now());
                 if current_setting('aisle.notify', true) is distinct from 'off' then
                     perform pg_notify('aisle_embedding_jobs', 'items');
-                end if;%4$s
+                end if;
+                begin
+                    %5$s%6$s
+                end;%4$s
             end if;
             return null;
         end
-        $body$, format(id_text, 'old', id), format(id_text, 'new', id), id, drafts_of_row));
+        $body$, format(id_text, 'old', id), format(id_text, 'new', id), id, drafts_of_row, texts_of_row, no_drafts));
 
     execute format(
         'create trigger aisle_500_update after update on %s for each row when (%s) execute function aisle.tg_items__row()', target, changed);
