@@ -37,6 +37,7 @@ create table aisle._watches (
     relation   regclass not null,
     columns    text[] not null,
     query      text not null,
+    reads      regclass[] not null,  -- the tables of the query
     is_derived boolean not null  -- from the joins of the query
 );
 
@@ -284,6 +285,7 @@ create table aisle._write_thresholds (
 -- nobody has confirmed them, they are no labels to learn from.
 create table aisle._applied_categories (
     item_id      text primary key,
+    items        regclass,  -- the table that has the ids; another one's categories are its own
     category     text not null,
     model_id     integer not null,
     confidence   real not null,

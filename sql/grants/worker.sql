@@ -21,7 +21,8 @@ grant usage on sequence aisle._lease_tokens to ROLE;
 
 -- The vectors that the worker keeps current.
 grant select, insert, update, delete on
-    aisle.item_vectors, aisle.item_factors, aisle._learned_factors, aisle.customer_vectors, aisle._item_predictions
+    aisle.item_vectors, aisle.item_factors, aisle._learned_factors, aisle.customer_vectors, aisle._item_predictions,
+    aisle._applied_categories
 to ROLE;
 
 -- What it makes them from.

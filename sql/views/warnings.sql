@@ -42,6 +42,10 @@ union all
 select format('The %s are paused: workers leave them alone, and answers that must look at them raise an error.', a.kind),
        format('In SQL: select aisle.resume(%L)', a.kind)
 from aisle._attachments a
-where a.is_paused;
+where a.is_paused
+union all
+select format('Aisle''s view of the %s is gone.', a.kind), format('After a migration: aisle resume %s', a.kind)
+from aisle._attachments a
+where not a.is_paused and to_regclass('aisle._' || a.kind) is null;
 
 comment on view aisle.warnings is 'What threatens the freshness of vectors, each with its remedy; empty if all is well.';

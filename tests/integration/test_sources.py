@@ -448,3 +448,42 @@ def test_a_join_on_a_time_is_watched_by_its_other_columns(shop: Shop) -> None:
     )
     shop.execute("insert into lines values (1, '2024-01-02', 'tea')")
     assert queued(shop, "basket") == {"ann"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("counts => $$ state = 'DONE'::text::shop.state $$", "invalid input value for enum"),
+        ("counts => $$ note = 'paid' $$", "Not one row of shop.orders counts."),
+        ("item_via => 'shop.variants(product_id → id)'", "Only 0 of "),
+        ("quantity => 'bought / returned'", "The rows of the orders cannot be read: division by zero."),
+    ],
+)
+def test_orders_of_which_nothing_counts_are_refused(normal: Shop, wrong: str, message: str) -> None:
+    normal.execute("select aisle.detach('orders')")
+    name = wrong.partition(" ")[0]
+    right = {"counts": "", "quantity": "", "item_via": "item_via => 'shop.variants(id → product_id)'"} | {name: wrong}
+    with pytest.raises(psycopg.Error, match=message):
+        normal.execute(
+            "select aisle.attach_orders('shop.orders', 'id', 'variant_id', 'who', 'at', lines => 'shop.lines',"
+            f" line_order_id => 'order_id', {', '.join(filter(None, right.values()))})"
+        )
+
+
+def test_lines_whose_variant_is_missing_are_counted(normal: Shop) -> None:
+    normal.execute("select aisle.detach('orders')")
+    normal.execute("alter table shop.lines drop constraint lines_variant_id_fkey")
+    normal.execute("update shop.lines set variant_id = 999 where id in (1, 2, 3)")
+    with pytest.raises(psycopg.Error, match=r"Only 0 of 3 rows \(0 %\) are about an attached item"):
+        normal.execute(ORDERS)
+
+
+def test_a_watch_that_fails_holds_up_nobody(shop: Shop, tiny_model: Any) -> None:
+    shop.execute(TABLES)
+    shop.execute(
+        ITEMS.replace("$$)\n", '$$, watch => \'{"shop.brands": "select 10 / (r.id - 2) from shop.products"}\')')
+    )
+    shop.execute(
+        "update shop.brands set name = 'Cy' where id = 2; update shop.products set title = '{\"en\": \"jam\"}' where id = 1"
+    )
+    assert queued(shop) == {"1", "2", "3", "4", "5", "6"}, "They are compared, and none has a vector yet."

@@ -36,7 +36,7 @@ COLUMNS_READ = {
 }
 WRITTEN_BY_WORKERS = {
     "_changes", "_embedding_jobs", "_embedding_batches", "item_vectors", "item_factors", "_learned_factors",
-    "customer_vectors", "_item_predictions", "_comparisons",
+    "customer_vectors", "_item_predictions", "_applied_categories", "_comparisons",
 }  # fmt: skip
 READ_BY_WORKERS = WRITTEN_BY_WORKERS | {
     "alembic_version", "_attachments", "_watches", "_tasks", "_models", "_model_files", "_model_file_chunks",

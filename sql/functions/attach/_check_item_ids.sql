@@ -16,7 +16,11 @@ declare
     checked bigint;
     known bigint;
     is_half boolean;
+    counting bigint;
     share text;
+    declared regclass;
+    is_chosen boolean;
+    has_rows boolean;
 begin
     if not exists (select from aisle._attachments a where a.kind = 'items') then
         return null;
@@ -50,11 +54,25 @@ begin
     end if;
     begin
         select s.checked, s.known, s.is_half into checked, known, is_half from aisle._item_share(kind) s;
-    exception when others then
-        return format(e'\nIts rows cannot be read: %s.', sqlerrm);
+        execute format('select count(*) from (select from aisle.%I e limit 100000) e', '_' || kind) into counting;
+    exception
+        when data_exception then
+            raise exception 'The rows of the % cannot be read: %.', kind, sqlerrm
+                using errcode = 'AIS06', hint = 'Look at what was declared: quantity, counts, the query.';
+        when others then
+            return format(e'\nIts rows cannot be read: %s.', sqlerrm);
     end;
-    if checked = 0 then
-        return null;
+    if counting = 0 and (checked = 0 or known > 0) then
+        select a.declared[1], a.declaration ?| array['counts', 'item_via'] into declared, is_chosen
+        from aisle._attachments a where a.kind = kind;
+        if is_chosen and declared is not null then
+            execute format('select exists (select from %s)', declared) into has_rows;
+        end if;
+        if has_rows and not accept_item_ids then
+            raise exception 'Not one row of % counts.', declared
+                using errcode = 'AIS04', hint = 'Look at counts and item_via. If it is so all the same: accept_item_ids (--accept-item-ids)';
+        end if;
+        return case when is_chosen or declared is null then e'\nNot one row counts so far.' end;
     end if;
     share := format('%s of %s rows (%s %%) are about an attached item.',
                     to_char(known, 'FM999,999,999'), to_char(checked, 'FM999,999,999'), round(100.0 * known / checked));

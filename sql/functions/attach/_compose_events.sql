@@ -36,7 +36,8 @@ begin
         composed := composed || ' join ' || format(selected, aisle._selected(lines, line_roles), lines, 'true') || ' l on l."order" = e."order"';
     end if;
     if via is not null then
-        composed := composed || format(' join %s v on v.%I = %s.item', via_table, via[2], case when line_roles ? 'item' then 'l' else 'e' end);
+        composed := composed || format(' left join %1$s v on v.%2$I = %3$s.item where %3$s.item is not null', via_table, via[2],
+                                       case when line_roles ? 'item' then 'l' else 'e' end);
     end if;
     drop view if exists aisle._query;
     return composed;

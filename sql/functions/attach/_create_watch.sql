@@ -53,6 +53,7 @@ declare
             return null;
         end
         $body$;
+    tables regclass[];
     changed text;
     signature text;
 begin
@@ -73,6 +74,7 @@ begin
         perform aisle._execute_in_public(format(
             'create view aisle._probe as select w.id::text from %s r cross join lateral (%s) w (id)', target, query));
         perform aisle._refuse_foreign_code('aisle._probe');
+        tables := array(select b.relation from aisle._base_tables('aisle._probe') b);
         drop view aisle._probe;
         -- A key that its column's type cannot hold, after a change of the type, names no row.
         perform aisle._execute_in_public(format(
@@ -91,7 +93,8 @@ begin
         raise exception 'The watch of % cannot be read: %.', target, sqlerrm
             using errcode = 'AIS05', hint = 'The row is r. For example: select id from product where type_id = r.id';
     end;
-    insert into aisle._watches (topic, kind, relation, columns, query, is_derived) values (topic, kind, target, keys, query, is_derived);
+    insert into aisle._watches (topic, kind, relation, columns, query, reads, is_derived)
+    values (topic, kind, target, keys, query, tables, is_derived);
     select format('(%s) is distinct from (%s)',
                   string_agg(case when aisle._is_comparable(target, c) then format('old.%I', c)
                                   else aisle._written(format('old.%I', c)) || ' collate "C"' end, ', '),

@@ -8,6 +8,9 @@ begin
     if query is null then
         return null;
     end if;
+    -- Alone, it might be several statements.
+    perform aisle._execute_in_public(format('create view aisle._probe as select from (%s) q', rtrim(query, e'; \n\t')));
+    drop view aisle._probe;
     perform aisle._execute_in_public('create view aisle._probe as ' || rtrim(query, e'; \n\t'));
     perform aisle._refuse_foreign_code('aisle._probe');
     qualified := rtrim(pg_get_viewdef('aisle._probe'::regclass), ';');

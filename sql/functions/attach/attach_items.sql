@@ -24,6 +24,7 @@ declare
     places text;
     said text := '';
     n integer;
+    is_new constant boolean := not exists (select from aisle._attachments a where a.kind = 'items');
     digits constant integer := substring(category_separator from '^(\d+) digits?$');
 begin
     text_columns := coalesce(text_columns, '{}');
@@ -91,6 +92,10 @@ begin
                 aisle._guess_category_list(target, columns ->> 'category', category_separator) end) end,
             draft_rows,
             coalesce(eligible, group_column) is not null or query is not null);
+    if is_new then
+        delete from aisle._applied_categories c
+        where c.items is distinct from (select o.relation from aisle._origin(target, columns ->> 'id') o);
+    end if;
     if categories is not null then
         perform aisle._create_category_tree(categories);
     end if;
@@ -98,7 +103,9 @@ begin
                                      aisle._label_of(target, columns, categories, coalesce(unlabelled, '{}')));
     perform aisle._note_tables('items');
     perform aisle._note_eligible_share();
-    if has_triggers then
+    if has_triggers and watch <> '{}' then
+        raise exception 'A watch is of a table that a query reads; % is a table.', target using errcode = 'AIS05';
+    elsif has_triggers then
         perform aisle._create_item_triggers(target, kind = 'p', columns, draft_rows);
     else
         said := aisle._create_watches('items', target, target, columns ->> 'id', '{}', watch);

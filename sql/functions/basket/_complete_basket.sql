@@ -32,12 +32,15 @@ begin
     where b.model_id = model_id and b.item_id = any (item_ids)
     having count(*) > 0;
     if cart is null then
+        select array_agg(n.item_id order by n.rank), array_agg(n.score order by n.rank) into ids, scores
+        from aisle._next_basket(model_id, user_id, least(k::bigint + 2 * coalesce(cardinality(item_ids), 0), 2147483647)::integer) n
+        where n.item_id <> all (coalesce(item_ids, '{}'));
+        answerable := case when checks then aisle._answerable(coalesce(ids, '{}'), k, coalesce(item_ids, '{}')) else ids[:k] end;
         return query
-            select (row_number() over (order by n.rank))::integer, n.item_id, n.score
-            from aisle._next_basket(model_id, user_id, least(k::bigint + coalesce(cardinality(item_ids), 0), 2147483647)::integer) n
-            where n.item_id <> all (coalesce(item_ids, '{}'))
-            order by n.rank
-            limit k;
+            select (row_number() over (order by n.place))::integer, n.item_id, n.score
+            from unnest(ids, scores) with ordinality n (item_id, score, place)
+            where n.item_id = any (answerable)
+            order by n.place;
         return;
     end if;
     if checks then

@@ -12,6 +12,7 @@ begin
     select g.model_id, g.item_id, g.embedding, g.in_embedding from gone g where g.origin = 'events'
     on conflict do nothing;  -- they are equal: a generation learns once
     delete from aisle._item_predictions;
+    delete from aisle._applied_categories;
     for vectors in
         select t.row_vectors from aisle._tasks t where t.follows = 'items' and t.row_vectors not in ('item_vectors', 'item_factors')
     loop

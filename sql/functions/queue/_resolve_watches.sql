@@ -38,9 +38,16 @@ begin
         if entry.is_truncated then
             perform aisle._enqueue_stale_rows(watch.kind);
         end if;
-        execute format('select array(select distinct w.id from unnest($1) k (key) cross join lateral aisle._touched_by_%s(k.key) w (id))',
-                       watch.topic)
-        into ids using entry.keys;
+        begin
+            execute format('select array(select distinct w.id from unnest($1) k (key) cross join lateral aisle._touched_by_%s(k.key) w (id))',
+                           watch.topic)
+            into ids using entry.keys;
+        exception when others then
+            -- One row that the query cannot take must not hold up all others: whatever is stale is found by comparing.
+            raise warning 'Aisle cannot tell what changes in % touch: %. It compares all %.', watch.relation, sqlerrm, watch.kind;
+            perform aisle._enqueue_stale_rows(watch.kind);
+            ids := '{}';
+        end;
         insert into aisle._changes (topic, ids, changed_at)
         select watch.kind, array_agg(i.id), entry.since
         from unnest(ids) with ordinality i (id, n)

@@ -44,6 +44,15 @@ begin
             from relations r
             join pg_index i on i.indrelid = r.oid and (i.indexprs is not null or i.indpred is not null)
             union all
+            -- Planning a query may evaluate what is known of its tables' rows.
+            select format('the constraint %I of %s', k.conname, r.oid::regclass), null::oid, 'pg_constraint'::regclass, k.oid
+            from relations r
+            join pg_constraint k on k.conrelid = r.oid and k.contype = 'c'
+            union all
+            select format('the partition key of %s', r.oid::regclass), null::oid, 'pg_class'::regclass, r.oid
+            from relations r
+            join pg_partitioned_table k on k.partrelid = r.oid and k.partexprs is not null
+            union all
             select format('the foreign table %s', c.oid::regclass), c.relowner, null, null
             from relations r
             join pg_class c on c.oid = r.oid and c.relkind = 'f'

@@ -9,6 +9,7 @@ begin
     perform aisle._refuse_foreign_code(case when a.looks_up or a.declaration ? 'categories' then to_regclass('aisle._' || a.kind) else a.relation end),
             aisle._refuse_foreign_code(a.lines)
     from aisle._attachments a;
+    perform aisle._refuse_foreign_code(t.relation) from (select distinct unnest(w.reads) from aisle._watches w) t (relation);
     return true;
 end
 $function$;

@@ -30,10 +30,12 @@ begin
             select w.is_written, w.previous into is_written, previous from aisle._write_category(item_id, label) w;
             if is_written then
                 perform aisle._check_constraints_now((select w.target from aisle._write_back w));
-                insert into aisle._applied_categories as stored (item_id, category, model_id, confidence, previous, applied_at)
-                values (item_id, label, model_id, confidence, nullif(previous, ''), aisle._now())
+                insert into aisle._applied_categories as stored (item_id, items, category, model_id, confidence, previous, applied_at)
+                select item_id, o.relation, label, model_id, confidence, nullif(previous, ''), aisle._now()
+                from aisle._attachments a, aisle._origin(a.relation, a.columns ->> 'id') o
+                where a.kind = 'items'
                 on conflict on constraint _applied_categories_pkey do update
-                    set category = excluded.category, model_id = excluded.model_id, confidence = excluded.confidence,
+                    set items = excluded.items, category = excluded.category, model_id = excluded.model_id, confidence = excluded.confidence,
                         previous = excluded.previous, applied_at = excluded.applied_at, confirmed_at = null, confirmed_by = null;
             else
                 problem := 'its category is one that does not count';

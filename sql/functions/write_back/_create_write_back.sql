@@ -41,8 +41,11 @@ begin
             $body$, items.column_name, case when aisle._is_padded(items.relation, items.column_name)
                                             then format('rtrim(concat(new.%I), '' '')', items.column_name)
                                             else format('concat(new.%I)', items.column_name) end));
+        -- A row that has a category costs nothing. Where a statement writes, another table may give it one until the commit.
         execute format('create constraint trigger aisle_500_write_back after insert on %s deferrable initially deferred
-                        for each row execute function aisle.tg_items__write_back()', items.relation);
+                        for each row %s execute function aisle.tg_items__write_back()', items.relation,
+                       case when settings ? 'column' and coalesce(attached.declaration -> 'unlabelled', '[]') = '[]'
+                            then format('when (concat(new.%I) = '''')', settings ->> 'column') end);
     end if;
     return written_to;
 end

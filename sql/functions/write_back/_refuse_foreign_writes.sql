@@ -7,6 +7,10 @@ as $function$
 declare
     code text;
 begin
+    if (select c.relkind not in ('r', 'p') from pg_class c where c.oid = target) then
+        raise exception '% is no table. What is written to a view runs what its owner wrote.', target
+            using errcode = 'AIS09', hint = 'Write to the table below it.';
+    end if;
     execute format('lock table %s in row exclusive mode', target);
     perform aisle._refuse_foreign_code(d.refobjid)
     from pg_proc p
@@ -48,6 +52,12 @@ begin
         from objects o
         join pg_depend d on d.classid = o.class and d.objid = o.object and d.refclassid = 'pg_proc'::regclass
         join pg_proc f on f.oid = d.refobjid
+        union all
+        select format('%s, which uses the operator %s', o.what, f.oid::regoperator), p.proowner
+        from objects o
+        join pg_depend d on d.classid = o.class and d.objid = o.object and d.refclassid = 'pg_operator'::regclass
+        join pg_operator f on f.oid = d.refobjid
+        join pg_proc p on p.oid = f.oprcode
         union all
         select format('the type %s of the column %I', t.oid::regtype, a.attname), t.typowner
         from pg_attribute a
