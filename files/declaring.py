@@ -19,6 +19,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "interactions": {"user_id": "user_id", "item_id": "item_id", "at": "created_at"},
     "orders": {"order_id": "order_id", "item_id": "item_id"},
 }
+# A migration took the view away, or gave the name of a table to another.
+IS_DAMAGED = "select to_regclass('aisle._' || %(kind)s) is null or aisle._swapped_tables(%(kind)s) <> '{}'"
 JSON_ARGUMENTS = {"watch", "categories"}
 
 
@@ -75,8 +77,9 @@ def _declare(connection: Connection, file: ShopFile, accept_changes: bool) -> li
         before, is_paused = attached.get(kind, ({}, False))
         differences = tuple(_differences(kind, before, wanted, _time_zone(connection)))
         if kind in attached and not differences:
-            said = _call(connection, "select aisle.resume(%s)", [kind]) if is_paused else ""
-            made.append(Change(kind, "resume" if is_paused else "nothing", said=said))
+            resumes = is_paused or db.fetch_value(connection, IS_DAMAGED, {"kind": kind})
+            said = _call(connection, "select aisle.resume(%s)", [kind]) if resumes else ""
+            made.append(Change(kind, "resume" if resumes else "nothing", said=said))
             continue
         if kind in attached and not is_paused:
             _call(connection, "select aisle.pause(%s)", [kind])  # keeps the vectors

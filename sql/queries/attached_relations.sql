@@ -30,11 +30,8 @@ select a.kind, case when c.relnamespace = 'aisle'::regnamespace then 'the query 
            select from aisle._attachments o
            where o.kind = a.kind and aisle._relation_named(o.declaration ->> 'relation') is not null) as is_gone,
        a.is_unwatched,
-       (select d.relation::text
-        from aisle._attachments o, unnest(o.declared) with ordinality d (relation, place)
-        where o.kind = a.kind and a.topic is null and not a.is_paused
-          and aisle._relation_named(o.declaration ->> case d.place when 1 then 'relation' else 'lines' end) <> d.relation
-        limit 1) as other_table,
+       case when a.topic is null and not a.is_paused and not a.is_unwatched or a.declaration <> '{}'
+            then (aisle._swapped_tables(a.kind))[1]::text end as other_table,
        (select i.inhparent::regclass::text from pg_inherits i where i.inhrelid = a.relation and c.relispartition) as partition_of,
        array(select w.name from wanted w
              where w.relation = a.relation and w.topic is not distinct from a.topic and not a.is_unwatched

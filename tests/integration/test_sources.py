@@ -5,6 +5,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from aisle import migrations
+from aisle.db import doctor
 from aisle.embedder.queue import collect
 from tests.conftest import Shop, load_tiny_basket, load_tiny_recommender
 
@@ -484,6 +486,19 @@ def test_a_watch_that_fails_holds_up_nobody(shop: Shop, tiny_model: Any) -> None
         ITEMS.replace("$$)\n", '$$, watch => \'{"shop.brands": "select 10 / (r.id - 2) from shop.products"}\')')
     )
     shop.execute(
-        "update shop.brands set name = 'Cy' where id = 2; update shop.products set title = '{\"en\": \"jam\"}' where id = 1"
+        "update shop.brands set name = 'Cy' where id = 2;"
+        "update shop.products set title = '{\"en\": \"jam\"}' where id = 1"
     )
     assert queued(shop) == {"1", "2", "3", "4", "5", "6"}, "They are compared, and none has a vector yet."
+
+
+@pytest.mark.parametrize("table", ["brands", "stock"])
+def test_a_table_below_a_query_that_was_swapped_is_noticed(normal: Shop, database_url: str, table: str) -> None:
+    normal.execute(
+        f"create table shop.new (like shop.{table} including all); insert into shop.new select * from shop.{table};"
+        f"alter table shop.{table} rename to old; alter table shop.new rename to {table}"
+    )
+    found = [f for f in doctor.examine(database_url, migrations.head()) if f.remedy and f.check == "items"]
+    assert [f.found for f in found] == ["the declared name is now another table's; the attached one is shop.old"]
+    normal.execute("select aisle.resume('items')")
+    assert not [f for f in doctor.examine(database_url, migrations.head()) if f.remedy and f.check == "items"]

@@ -7,7 +7,8 @@ declare
     declaration constant jsonb := (select a.declaration from aisle._attachments a where a.kind = kind);
 begin
     update aisle._attachments a
-    set reads = array(select b.relation from aisle._base_tables(to_regclass('aisle._' || kind)) b),
+    set reads = array(select b.relation from aisle._base_tables(to_regclass('aisle._' || kind)) b order by b.relation),
+        read_names = array(select b.relation::text from aisle._base_tables(to_regclass('aisle._' || kind)) b order by b.relation),
         declared = array(select aisle._relation_to_attach(declaration ->> t, '{}', triggers => false)
                          from unnest(array['relation', 'lines']) with ordinality o (t, place) where declaration ? t order by o.place),
         numbers = (
