@@ -19,6 +19,7 @@ create table aisle._attachments (
                                           'smallint', 'integer', 'bigint')),  -- the type of an event's time
     time_zone   text,  -- for hours and weekdays of events
     reads       regclass[] not null default '{}',  -- the tables below
+    read_names  text[] not null default '{}',      -- their names when they were attached
     declared    regclass[] not null default '{}',  -- the tables that have the declared names: `relation`, `lines`
     numbers     jsonb not null default '{}',       -- of their declared columns, which may be renamed: {"relation": {"title": 2}, …}
     unwatched   regclass[] not null default '{}',  -- those of them whose changes no trigger tells

@@ -3,7 +3,8 @@
 -- children whose rows no trigger sees. Views follow a column that is renamed.
 with attached as (
     select a.kind, a.relation, a.is_paused, a.relation = any (a.unwatched) as is_unwatched, a.declaration,
-           case when a.kind = 'items' then array[a.columns ->> 'id'] else '{}' end as columns, null as topic
+           case when a.kind = 'items' then array[a.columns ->> 'id', a.columns ->> 'name', a.columns ->> 'manufacturer', a.columns ->> 'category']
+                                           || array(select jsonb_array_elements_text(a.columns -> 'text')) else '{}' end as columns, null as topic
     from aisle._attachments a
     union all
     select w.kind, w.relation, false, false, '{}', w.columns, w.topic from aisle._watches w
@@ -23,17 +24,21 @@ with attached as (
     join pg_class c on c.oid = a.relation
     join created w on w.relkind = c.relkind and w.kind = case when a.topic is not null then 'watch' else a.kind end
 )
-select a.kind, case when c.relnamespace = 'aisle'::regnamespace then 'the query of the ' || a.kind else a.relation::text end as relation,
+select a.kind, case when a.topic is null and a.declaration ? 'query' then 'the query of the ' || a.kind
+                    when c.oid is not null then a.relation::text
+                    else coalesce((select n.name from aisle._attachments o, unnest(o.reads, o.read_names) n (relation, name)
+                                   where o.kind = a.kind and n.relation = a.relation), a.declaration ->> 'relation', a.relation::text)
+               end as relation,
        a.is_paused,
        c.oid is not null and to_regclass('aisle._' || a.kind) is not null as is_there,
        c.oid is null and not exists (
            select from aisle._attachments o
-           where o.kind = a.kind and aisle._relation_named(o.declaration ->> 'relation') is not null) as is_gone,
+           where o.kind = a.kind
+             and (o.declaration ? 'query' or aisle._relation_named(o.declaration ->> 'relation') is not null)) as is_gone,
        a.is_unwatched,
-       (select d.relation::text
-        from aisle._attachments o, unnest(o.declared) with ordinality d (relation, place)
-        where o.kind = a.kind and a.topic is null and not a.is_paused
-          and aisle._relation_named(o.declaration ->> case d.place when 1 then 'relation' else 'lines' end) <> d.relation
+       (select n.relation::text
+        from aisle._attachments o, unnest(o.reads, o.read_names) n (relation, name)
+        where o.kind = a.kind and a.topic is null and not a.is_paused and aisle._relation_named(n.name) <> n.relation
         limit 1) as other_table,
        (select i.inhparent::regclass::text from pg_inherits i where i.inhrelid = a.relation and c.relispartition) as partition_of,
        array(select w.name from wanted w

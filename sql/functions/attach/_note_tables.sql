@@ -21,5 +21,12 @@ begin
                                  or jsonb_typeof(d.value) = 'array' and d.value ? c.attname::text))), '{}')
             from unnest(array['relation', 'lines']) t where declaration ? t)
     where a.kind = kind;
+    update aisle._attachments a set read_names = array(
+        select format('%I.%I', n.nspname, c.relname)
+        from unnest(a.reads) with ordinality r (relation, place)
+        join pg_class c on c.oid = r.relation
+        join pg_namespace n on n.oid = c.relnamespace
+        order by r.place)
+    where a.kind = kind;
 end
 $function$;
