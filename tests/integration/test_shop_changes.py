@@ -14,13 +14,10 @@ import psycopg
 import pytest
 
 from aisle import db
-from aisle.embedder.customer_vectors import CustomerEmbedder
-from aisle.embedder.item_factors import FactorEmbedder
-from aisle.embedder.item_vectors import ItemEmbedder
-from aisle.embedder.pipeline import drain
-from tests.conftest import Server, Shop
+from tests.attached_shops import WAITING, Live
+from tests.conftest import Server
 from tests.integration.life import run, update_vectors
-from tests.shapes import EXAMPLES, SHAPES, Shape, create_shop
+from tests.shapes import EXAMPLES, SHAPES, create_shop
 
 ANSWERED = 2000  # items of each function
 K = 20
@@ -29,9 +26,6 @@ TRAIN = (
     "train category --epochs 2 --no-baseline",
     "train recommender --model towers --epochs 4",
     "train basket --test-share 0.5",
-)
-WAITING = (
-    "select (select sum(pending) from aisle.freshness) + (select count(*) from aisle._changes where topic = 'orders')"
 )
 
 
@@ -65,57 +59,6 @@ def prepared(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def example(shape: str) -> dict[str, Any]:
     return tomllib.loads((EXAMPLES / shape / "shop.toml").read_text(encoding="utf-8"))
-
-
-class Live(Shop):
-    """A shop of a shape with live models, and questions about it."""
-
-    shape: Shape
-    url: str
-
-    def change(self, statement: str) -> None:
-        self.execute(self.shape(statement))
-
-    def answer(self, question: str) -> list[str]:
-        return [item for (item,) in self.execute(f"select item_id from aisle.{question} order by rank")]
-
-    def answers(self, k: int) -> dict[str, list[str]]:
-        """Ask each function that answers with items, about a product and a customer."""
-        product, buyer = self.shape.product(25), self.shape.buyer
-        return {
-            question: self.answer(question)
-            for question in (
-                f"similar_items('{product}', {k})", f"similar_items('{product}', {k}, space => 'basket')",
-                f"search_items('roast coffee bean', {k})", f"recommend('{buyer}', {k}, exclude_seen => false)",
-                f"recommend('nobody', {k})", f"next_basket('{buyer}', {k})", f"complete_basket('{{{product}}}', {k})",
-                f"recommend('{buyer}', {k}, category => '{self.shape.shelf(2)}', exclude_seen => false)",
-            )
-        }  # fmt: skip
-
-    def bought(self) -> set[str]:
-        """Return what the buyer bought, as two functions see it."""
-        buyer = self.shape.buyer
-        baskets = {
-            i for (i,) in self.execute("select item_id from aisle.next_basket(%s, 1000) where bought_before", [buyer])
-        }
-        not_new = set(self.answer(f"recommend('{buyer}', 600, exclude_seen => false)")) - set(
-            self.answer(f"recommend('{buyer}', 600)")
-        )
-        assert baskets == not_new
-        return baskets
-
-    def stale(self) -> int:
-        """Return how many items have vectors of another text."""
-        return int(
-            self.value(
-                "select count(*) from aisle._items i left join aisle.item_vectors v using (item_id)"
-                " where v.content_hash is distinct from aisle._content_hash(i.name, i.manufacturer, i.details)"
-            )
-        )
-
-    def work(self) -> None:
-        drain(self.connection, [ItemEmbedder(), FactorEmbedder(), CustomerEmbedder()])
-        assert self.value(WAITING) == 0
 
 
 @pytest.fixture
