@@ -3,8 +3,7 @@
 -- children whose rows no trigger sees. Views follow a column that is renamed.
 with attached as (
     select a.kind, a.relation, a.is_paused, a.relation = any (a.unwatched) as is_unwatched, a.declaration,
-           case when a.kind = 'items' then array[a.columns ->> 'id', a.columns ->> 'name', a.columns ->> 'manufacturer', a.columns ->> 'category']
-                                           || array(select jsonb_array_elements_text(a.columns -> 'text')) else '{}' end as columns, null as topic
+           case when a.kind = 'items' then array[a.columns ->> 'id'] else '{}' end as columns, null as topic
     from aisle._attachments a
     union all
     select w.kind, w.relation, false, false, '{}', w.columns, w.topic from aisle._watches w
