@@ -119,7 +119,9 @@ class Attached(Shop):
         return [
             f"{f.found} -> {f.remedy}"
             for f in doctor.examine(self.url, migrations.head())
-            if f.remedy and f.check not in ("disk", "clock", "shop's index")
+            if f.remedy
+            and f.check not in ("disk", "clock", "shop's index")
+            and not f.found.startswith("No trigger tells")
         ]
 
     def kept(self) -> list[Any]:
