@@ -23,15 +23,19 @@ with attached as (
     join pg_class c on c.oid = a.relation
     join created w on w.relkind = c.relkind and w.kind = case when a.topic is not null then 'watch' else a.kind end
 )
-select a.kind, case when c.relnamespace = 'aisle'::regnamespace then 'the query of the ' || a.kind else a.relation::text end as relation,
+select a.kind, case when a.topic is null and a.declaration ? 'query' then 'the query of the ' || a.kind
+                    when c.oid is not null then a.relation::text
+                    else coalesce((select n.name from aisle._attachments o, unnest(o.reads, o.read_names) n (relation, name)
+                                   where o.kind = a.kind and n.relation = a.relation), a.declaration ->> 'relation', a.relation::text)
+               end as relation,
        a.is_paused,
        c.oid is not null and to_regclass('aisle._' || a.kind) is not null as is_there,
        c.oid is null and not exists (
            select from aisle._attachments o
-           where o.kind = a.kind and aisle._relation_named(o.declaration ->> 'relation') is not null) as is_gone,
+           where o.kind = a.kind
+             and (o.declaration ? 'query' or aisle._relation_named(o.declaration ->> 'relation') is not null)) as is_gone,
        a.is_unwatched,
-       case when a.topic is null and not a.is_paused and not a.is_unwatched or a.declaration <> '{}'
-            then (aisle._swapped_tables(a.kind))[1]::text end as other_table,
+       case when a.topic is null and not a.is_paused and a.declaration <> '{}' then (aisle._swapped_tables(a.kind))[1]::text end as other_table,
        (select i.inhparent::regclass::text from pg_inherits i where i.inhrelid = a.relation and c.relispartition) as partition_of,
        array(select w.name from wanted w
              where w.relation = a.relation and w.topic is not distinct from a.topic and not a.is_unwatched

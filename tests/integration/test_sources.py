@@ -487,7 +487,7 @@ def test_a_watch_that_fails_holds_up_nobody(shop: Shop, tiny_model: Any) -> None
     )
     shop.execute(
         "update shop.brands set name = 'Cy' where id = 2;"
-        "update shop.products set title = '{\"en\": \"jam\"}' where id = 1"
+        'update shop.products set title = \'{"en": "jam"}\' where id = 1'
     )
     assert queued(shop) == {"1", "2", "3", "4", "5", "6"}, "They are compared, and none has a vector yet."
 

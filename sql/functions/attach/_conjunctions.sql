@@ -22,7 +22,7 @@ begin
             depth := depth + case substr(plain, place, 1) when '(' then 1 when ')' then -1 else 0 end;
             place := place + 1;
         end loop;
-        condition := substr(plain, found, place - found - 1);
+        condition := substr(plain, found - 1, place - found + 1);
         if condition !~ '\m(OR|NOT|CASE|SELECT|EXISTS)\M' then
             return next condition;
         elsif condition !~ '\m(OR|NOT|CASE)\M' then

@@ -8,7 +8,6 @@ declare
 begin
     update aisle._attachments a
     set reads = array(select b.relation from aisle._base_tables(to_regclass('aisle._' || kind)) b order by b.relation),
-        read_names = array(select b.relation::text from aisle._base_tables(to_regclass('aisle._' || kind)) b order by b.relation),
         declared = array(select aisle._relation_to_attach(declaration ->> t, '{}', triggers => false)
                          from unnest(array['relation', 'lines']) with ordinality o (t, place) where declaration ? t order by o.place),
         numbers = (
@@ -21,6 +20,13 @@ begin
                               where d.value = to_jsonb(c.attname::text)
                                  or jsonb_typeof(d.value) = 'array' and d.value ? c.attname::text))), '{}')
             from unnest(array['relation', 'lines']) t where declaration ? t)
+    where a.kind = kind;
+    update aisle._attachments a set read_names = array(
+        select format('%I.%I', n.nspname, c.relname)
+        from unnest(a.reads) with ordinality r (relation, place)
+        join pg_class c on c.oid = r.relation
+        join pg_namespace n on n.oid = c.relnamespace
+        order by r.place)
     where a.kind = kind;
 end
 $function$;

@@ -18,6 +18,7 @@ begin
     return qualified;
 exception
     when syntax_error_or_access_rule_violation then
-        raise exception 'The query of the % cannot be read: %.', kind, sqlerrm using errcode = 'AIS05', hint = 'Run the query alone.';
+        raise exception 'The query of the % cannot be read: %.', kind, sqlerrm using errcode = 'AIS05',
+            hint = 'Run the query alone. If a migration changed what it reads, declare it anew: aisle attach -f FILE';
 end
 $function$;

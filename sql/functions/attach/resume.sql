@@ -4,6 +4,8 @@ as $function$
 #variable_conflict use_variable
 declare
     declaration constant jsonb := aisle._redeclared(kind);
+    -- What was accepted before is not refused because the items are paused, too, or because a foreign key still leads to a swapped table.
+    accepted constant text := case kind when 'items' then 'accept_changes' else 'accept_item_ids' end;
     arguments text;
     said text;
 begin
@@ -15,8 +17,11 @@ begin
                when 'array' then format('%I => %L::text[]', d.key, array(select jsonb_array_elements_text(d.value)))
                else format('%I => %L', d.key, d.value #>> '{}') end, ', ')
     into arguments
-    from jsonb_each(declaration || case kind when 'items' then '{"accept_changes": true}' else '{}' end::jsonb) d;
+    from jsonb_each(declaration || jsonb_build_object(accepted, true)) d;
     execute format('select aisle.%I(%s)', 'attach_' || kind, arguments) into said;
+    if not declaration ? accepted then
+        update aisle._attachments a set declaration = a.declaration - accepted where a.kind = kind;
+    end if;
     if exists (select from aisle._tasks t where t.follows = kind) then
         said := said || format(e'\n%s rows differ from their vectors; they wait for a worker.', aisle._enqueue_stale_rows(kind));
     end if;
