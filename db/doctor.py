@@ -30,6 +30,11 @@ READERS = """
 """
 ROOM = 2  # times the size of the live generation: a new one may need it while it is loaded and indexed
 
+# What is paused or gone is said with the attached tables.
+OTHER_WARNINGS = (
+    "select warning, remedy from aisle.warnings where warning !~ '^(Aisle''s view of|The [a-z]+ are paused)'"
+)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -278,10 +283,7 @@ def _queue(connection: Connection) -> list[Finding]:
         Finding("queue", f"{task}: {pending} pending" + (f", the oldest for {oldest}" if oldest else ""))
         for task, pending, oldest in rows
     ]
-    findings += [
-        Finding("warning", warning, remedy)
-        for warning, remedy in connection.execute("select warning, remedy from aisle.warnings")
-    ]
+    findings += [Finding("warning", warning, remedy) for warning, remedy in connection.execute(OTHER_WARNINGS)]
     dead = db.fetch_value(connection, "select count(*) from aisle.failures")
     if dead:
         findings.append(

@@ -3,7 +3,8 @@
 create or replace function aisle._missing_indexes(kind text) returns table (purpose text, statement text)
 language sql stable
 begin atomic
-    select w.purpose, format('create index concurrently on %s (%s);', i.relation, (select string_agg(quote_ident(c), ', ') from unnest(i.columns) c))
+    with missing (place, purpose, statement) as (
+    select w.place, w.purpose, format('create index concurrently on %s (%s);', i.relation, (select string_agg(quote_ident(c), ', ') from unnest(i.columns) c))
     from aisle._attachments a
     cross join lateral (
         values (1, 'items', 'For fast answers, also', a.relation, array[a.columns ->> 'id']),
@@ -20,8 +21,10 @@ begin atomic
       -- For orders, an index on the customer is enough.
       and not aisle._has_index(i.relation, case w.kind when 'orders' then i.columns[:1] else i.columns end)
     union all
-    select distinct 'For fast joins', format('create index concurrently on %s (%I);', j.one, j.its[1])
+    select 6, 'For fast joins', format('create index concurrently on %s (%I);', j.one, j.its[1])
     from aisle._attachments a, aisle._joins(to_regclass('aisle._' || a.kind)) j
     where a.kind = _missing_indexes.kind and j.one = any (a.reads) and j.other is not null
-      and not exists (select from unnest(j.its) c (name) where aisle._has_index(j.one, array[c.name]));
+      and not exists (select from unnest(j.its) c (name) where aisle._has_index(j.one, array[c.name]))
+    )
+    select (array_agg(m.purpose order by m.place))[1], m.statement from missing m group by m.statement order by min(m.place), m.statement;
 end;
