@@ -5,6 +5,11 @@ as $function$
 begin
     return case
         when id_type = 'text' then ids
+        -- Nearly always all are numbers of a size that fits: one look at all of them is faster than one at each.
+        when id_type <> 'uuid' and array_position(ids, null) is null and array_to_string(ids, ',') ~ case id_type
+                 when 'bigint' then '^([0-9]{1,18},)*[0-9]{1,18}$'
+                 when 'integer' then '^([0-9]{1,9},)*[0-9]{1,9}$'
+                 else '^([0-9]{1,4},)*[0-9]{1,4}$' end then ids
         when id_type = 'uuid' then
             array(select id from unnest(ids) id where id ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$')
         else array(
