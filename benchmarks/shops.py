@@ -43,7 +43,7 @@ STATES = """
 alter table shop.orders add state text not null default 'done';
 alter table shop.lines add returned int not null default 0;
 vacuum full shop.orders, shop.lines;
-select aisle.detach('orders');
+select aisle.pause('orders');
 select aisle.attach_orders('shop.orders', 'id', 'product_id', 'customer_id', 'ordered_at', lines => 'shop.lines',
                            line_order_id => 'order_id', counts => 'state = ''done''', quantity => '1 - returned');
 """
