@@ -57,6 +57,9 @@ begin
         execute format('select count(*) from (select from aisle.%I e limit 100000) e', '_' || kind) into counting;
     exception
         when data_exception then
+            if not exists (select from aisle._attachments a where a.kind = kind and a.declaration ?| array['quantity', 'counts']) then
+                return format(e'\nIts rows cannot be read: %s.', sqlerrm);
+            end if;
             raise exception 'The rows of the % cannot be read: %.', kind, sqlerrm
                 using errcode = 'AIS06', hint = 'Look at what was declared: quantity, counts, the query.';
         when others then

@@ -21,6 +21,10 @@ begin
         where p.pronamespace = 'aisle'::pg_catalog.regnamespace and l.lanname = 'plpgsql'
     loop
         execute pg_catalog.format('alter function %s set search_path = pg_catalog, pg_temp', signature);
+        -- A body is read when it is first called in a session, and a backslash means what the session says.
+        if (select pg_catalog.strpos(p.prosrc, pg_catalog.chr(92)) > 0 from pg_catalog.pg_proc p where p.oid = signature) then
+            execute pg_catalog.format('alter function %s set standard_conforming_strings = on', signature);
+        end if;
     end loop;
     for secured in
         select c.oid from pg_catalog.pg_class c where c.relnamespace = 'aisle'::pg_catalog.regnamespace and c.relrowsecurity
