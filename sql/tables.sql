@@ -38,8 +38,7 @@ create table aisle._watches (
     relation   regclass not null,
     columns    text[] not null,
     query      text not null,
-    reads      regclass[] not null,  -- the tables of the query
-    is_derived boolean not null  -- from the joins of the query
+    reads      regclass[] not null  -- the tables of the query
 );
 
 -- The tasks. Functions, views and the program read here what a task is; they list no names. tasks.sql fills the table. Another task

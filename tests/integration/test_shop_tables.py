@@ -1,6 +1,7 @@
 """What migrations do to the attached tables of shops of three shapes."""
 
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -22,6 +23,15 @@ PARTITION = """
     alter table {items} rename to old; create table {items} (like old including defaults) partition by hash (id);
     alter table {items} attach partition old for values with (modulus 1, remainder 0);
     alter table {items} add primary key (id)"""
+
+
+def check_that_resume_keeps(attached: Attached, before: list[Any]) -> None:
+    """Resume all, and see that the vectors are those of before and that everything works."""
+    for kind in KINDS:
+        attached.execute("select aisle.resume(%s)", [kind])
+    assert attached.problems() == []
+    assert attached.kept() == before
+    check_that_all_works(attached)
 
 
 def check_that_all_works(
@@ -121,11 +131,7 @@ def test_passes_between_pause_and_resume_and_keeps_all_vectors(attached: Attache
     for kind in KINDS:
         attached.execute("select aisle.pause(%s)", [kind])
     attached.run(change)
-    for kind in KINDS:
-        attached.execute("select aisle.resume(%s)", [kind])
-    assert attached.problems() == []
-    assert attached.kept() == before
-    check_that_all_works(attached)
+    check_that_resume_keeps(attached, before)
 
 
 @of_all
@@ -138,11 +144,7 @@ def test_another_table_of_the_name_is_noticed(attached: Attached, change: str) -
         "aisle resume orders",
     }
     assert any("the attached one is public.old" in problem for problem in attached.problems())
-    for kind in KINDS:
-        attached.execute("select aisle.resume(%s)", [kind])
-    assert attached.problems() == []
-    assert attached.kept() == before
-    check_that_all_works(attached)
+    check_that_resume_keeps(attached, before)
 
 
 @of_all

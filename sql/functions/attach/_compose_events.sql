@@ -7,18 +7,14 @@ returns text
 language plpgsql volatile
 as $function$
 declare
-    via constant text[] := regexp_match(item_via, '^\s*(.+?)\s*\(\s*(.+?)\s*(?:→|->)\s*(.+?)\s*\)\s*$');
+    via constant text[] := aisle._item_way(item_via);
     via_table regclass;
     selected constant text := '(select %s from %s r where %s)';
     named text := '';
     composed text;
     written text := target;
 begin
-    if item_via is not null then
-        if via is null then
-            raise exception 'item_via % cannot be read.', quote_literal(item_via)
-                using errcode = 'AIS05', hint = 'For example: product_variant(id → product_id)';
-        end if;
+    if via is not null then
         via_table := aisle._relation_to_attach(via[1], array[via[2], via[3]], triggers => false);
     end if;
     if query is not null then

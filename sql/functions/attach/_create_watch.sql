@@ -2,7 +2,7 @@
 -- changed row: INSERT and DELETE fire once a statement, UPDATE for each row in which a column changed that is read. Values are compared and
 -- logged as their types write them, and nothing else of the shop's is evaluated here (docs/security.md). Returns the topic. Microseconds
 -- count in the trigger: every write of the shop's pays for them.
-create or replace function aisle._create_watch(kind text, target regclass, read text[], query text, is_derived boolean) returns text
+create or replace function aisle._create_watch(kind text, target regclass, read text[], query text) returns text
 language plpgsql volatile
 as $function$
 #variable_conflict use_variable
@@ -93,8 +93,7 @@ begin
         raise exception 'The watch of % cannot be read: %.', target, sqlerrm
             using errcode = 'AIS05', hint = 'The row is r. For example: select id from product where type_id = r.id';
     end;
-    insert into aisle._watches (topic, kind, relation, columns, query, reads, is_derived)
-    values (topic, kind, target, keys, query, tables, is_derived);
+    insert into aisle._watches (topic, kind, relation, columns, query, reads) values (topic, kind, target, keys, query, tables);
     select format('(%s) is distinct from (%s)',
                   string_agg(case when aisle._is_comparable(target, c) then format('old.%I', c)
                                   else aisle._written(format('old.%I', c)) || ' collate "C"' end, ', '),
@@ -104,8 +103,7 @@ begin
     from (select unnest(read) union select unnest(keys)) c (c)
     where exists (select from pg_attribute a where a.attrelid = target and a.attname = c and a.attgenerated <> 'v');
     signature := format('tg_%s__changed', topic);
-    perform aisle._create_trigger_function(
-        signature, format(body, topic, written[2], written[1], written[3], kind));
+    perform aisle._create_trigger_function(signature, format(body, topic, written[2], written[1], written[3], kind));
     execute format('create trigger aisle_500_%1$s_update after update on %2$s for each row when (%3$s) execute function aisle.%4$I();
                     create trigger aisle_500_%1$s_truncate after truncate on %2$s for each statement execute function aisle.%4$I()',
                    topic, target, changed, signature);

@@ -1,7 +1,6 @@
--- Watches the tables below a view of ours: by the known queries, by the declared ones, else by what the joins of
--- the source tell. `source` and `ids`:
--- the table or view, and its column, in which the ids of items or customers are. Notes the tables that nothing watches, and returns what it
--- did, for people.
+-- Watches the tables below a view of ours: by the known queries, by the declared ones, else by what the joins of the source tell. `source`
+-- and `ids`: the table or view, and its column, in which the ids of items or customers are. Notes the tables of whose changes nothing tells
+-- all, and returns what it did, for people.
 create or replace function aisle._create_watches(kind text, view regclass, source regclass, ids text, known jsonb, declared jsonb) returns text
 language plpgsql volatile
 as $function$
@@ -42,7 +41,7 @@ begin
             continue;
         end if;
         begin
-            perform aisle._create_watch(kind, base.relation, base.columns, query, name is null);
+            perform aisle._create_watch(kind, base.relation, base.columns, query);
             if not known ? base.relation::text then
                 said := said || format(e'\nWatches %s%s: %s', base.relation, case when name is null then ' (derived)' end, query);
             end if;
@@ -50,7 +49,6 @@ begin
             unwatched := array_remove(unwatched, base.relation) || base.relation;
         end;
     end loop;
-    -- Conditions are asked when an answer is given.
     update aisle._attachments a set unwatched = unwatched where a.kind = kind;
     if unwatched <> '{}' then
         said := said || format(

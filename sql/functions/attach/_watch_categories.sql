@@ -28,7 +28,7 @@ begin
     loop
         begin
             if (select c.relkind in ('r', 'p') from pg_class c where c.oid = relation) then
-                perform aisle._create_watch('items', relation, read, query, true);
+                perform aisle._create_watch('items', relation, read, query);
                 continue;
             end if;
         exception when insufficient_privilege or undefined_function then  -- ids of two types that PostgreSQL does not compare

@@ -5,7 +5,7 @@ returns jsonb
 language sql stable
 begin atomic
     with via (parts) as (
-        select regexp_match(item_via, '^\s*(.+?)\s*\(\s*(.+?)\s*(?:→|->)\s*(.+?)\s*\)\s*$')
+        select aisle._item_way(item_via)
     )
     select coalesce(jsonb_object_agg(w.relation, w.query) filter (where w.relation is not null and orders is not null), '{}')
     from via v

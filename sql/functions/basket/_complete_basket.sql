@@ -36,17 +36,10 @@ begin
         from aisle._next_basket(model_id, user_id, least(k::bigint + 2 * coalesce(cardinality(item_ids), 0), 2147483647)::integer) n
         where n.item_id <> all (coalesce(item_ids, '{}'));
         answerable := case when checks then aisle._answerable(coalesce(ids, '{}'), k, coalesce(item_ids, '{}')) else ids[:k] end;
-        return query
-            select (row_number() over (order by n.place))::integer, n.item_id, n.score
-            from unnest(ids, scores) with ordinality n (item_id, score, place)
-            where n.item_id = any (answerable)
-            order by n.place;
-        return;
-    end if;
-    if checks then
+    elsif checks then
         asked := aisle._candidates_for(k);
     end if;
-    loop
+    while cart is not null loop
         execute format(
         'with bought_with as materialized (
              select c.item_id, sum(c.cosine) as cosine

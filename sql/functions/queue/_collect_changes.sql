@@ -1,7 +1,6 @@
 -- Makes jobs of the oldest entries of the log; returns how many ids it took in. A row that is queued already keeps its one job: the
 -- job's version grows and its lease ends, so that a worker can neither write a result for the older content nor end the job with it.
--- Skips entries that another worker is taking in. Leaves entries about watched rows to aisle._resolve_watches, which turns them into
--- entries about items or customers. An entry without ids stands for a TRUNCATE.
+-- Leaves entries about watched rows to aisle._resolve_watches, which turns them into entries about items or customers. An entry without ids stands for a TRUNCATE.
 create or replace function aisle._collect_changes() returns bigint
 language plpgsql volatile
 as $function$
@@ -10,14 +9,8 @@ declare
     collected bigint;
     truncated text[];  -- topics
 begin
-    with locked as (
-        select change_id, ids from aisle._changes where topic not in (select w.topic from aisle._watches w) order by change_id limit 1000 for update skip locked
-    ), oldest as (
-        select change_id, sum(cardinality(ids)) over (order by change_id) - cardinality(ids) as before from locked
-    ), taken as (
-        delete from aisle._changes
-        where change_id = any (array(select change_id from oldest where before < 20000))
-        returning topic, ids, changed_at
+    with taken as materialized (
+        select topic, ids, changed_at from aisle._take_changes(watched => false)
     ), collected_jobs as (
         insert into aisle._embedding_jobs as job (task, id, version, enqueued_at, run_after)
         select task, id, count(*), min(changed_at), min(changed_at)

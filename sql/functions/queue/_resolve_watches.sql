@@ -17,15 +17,8 @@ begin
         return false;  -- whoever reads the rows says it
     end;
     for entry in
-        with locked as (
-            select change_id, ids from aisle._changes
-            where topic in (select w.topic from aisle._watches w) order by change_id limit 1000 for update skip locked
-        ), oldest as (
-            select change_id, sum(cardinality(ids)) over (order by change_id) - cardinality(ids) as before from locked
-        ), taken as (
-            delete from aisle._changes
-            where change_id = any (array(select change_id from oldest where before < 20000))
-            returning topic, ids, changed_at
+        with taken as materialized (
+            select topic, ids, changed_at from aisle._take_changes(watched => true)
         )
         select t.topic, array(select distinct id from taken e, unnest(e.ids) id where e.topic = t.topic) as keys,
                bool_or(t.ids = '{}') as is_truncated, min(t.changed_at) as since

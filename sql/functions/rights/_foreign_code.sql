@@ -59,16 +59,7 @@ begin
         ), authors (what, author) as (
             select c.what, c.author from code c
             union all
-            select format('the function %s in %s', f.oid::regprocedure, c.what), f.proowner
-            from code c
-            join pg_depend d on d.classid = c.class and d.objid = c.object and d.refclassid = 'pg_proc'::regclass
-            join pg_proc f on f.oid = d.refobjid
-            union all
-            select format('the operator %s in %s', o.oid::regoperator, c.what), f.proowner
-            from code c
-            join pg_depend d on d.classid = c.class and d.objid = c.object and d.refclassid = 'pg_operator'::regclass
-            join pg_operator o on o.oid = d.refobjid
-            join pg_proc f on f.oid = o.oprcode
+            select format('the %s %s in %s', n.kind, n.name, c.what), n.author from code c, aisle._code_named(c.class, c.object) n
             union all
             select format('the type %s in %s', t.oid::regtype, c.what), t.typowner
             from code c

@@ -48,16 +48,8 @@ begin
     ), code (what, author) as (
         select o.what, o.author from objects o where o.author is not null
         union all
-        select format('%s, which calls %s', o.what, f.oid::regprocedure), f.proowner
-        from objects o
-        join pg_depend d on d.classid = o.class and d.objid = o.object and d.refclassid = 'pg_proc'::regclass
-        join pg_proc f on f.oid = d.refobjid
-        union all
-        select format('%s, which uses the operator %s', o.what, f.oid::regoperator), p.proowner
-        from objects o
-        join pg_depend d on d.classid = o.class and d.objid = o.object and d.refclassid = 'pg_operator'::regclass
-        join pg_operator f on f.oid = d.refobjid
-        join pg_proc p on p.oid = f.oprcode
+        select format('%s, which %s %s', o.what, case n.kind when 'function' then 'calls' else 'uses the operator' end, n.name), n.author
+        from objects o, aisle._code_named(o.class, o.object) n
         union all
         select format('the type %s of the column %I', t.oid::regtype, a.attname), t.typowner
         from pg_attribute a
