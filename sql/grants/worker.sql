@@ -9,7 +9,7 @@ grant execute on function
     aisle._has_tree, aisle._path_of, aisle._path_label, aisle._flat_label,
     aisle._read_orders, aisle._before, aisle._tasks_of, aisle._collect_changes, aisle._take_changes, aisle._resolve_watches,
     aisle._column_type, aisle._origin, aisle._guard, aisle._refuse_foreign_code, aisle._foreign_code, aisle._code_named, aisle._has_index,
-    aisle._forget_items, aisle._forget_rows, aisle._forget_gone, aisle._enqueue_stale, aisle._enqueue_stale_rows, aisle._compare,
+    aisle._forget_items, aisle._forget_rows, aisle._forget_gone, aisle._enqueue_stale, aisle._enqueue_stale_rows, aisle._stale_rows, aisle._unnoticed_rows, aisle._compare,
     aisle._read_rows, aisle._queue_unnoticed, aisle._forget_unnoticed, aisle.changed
 to ROLE;
 

@@ -131,6 +131,7 @@ def test_a_materialized_view_is_kept_up_to_date_by_comparing_it_once_a_pass(prod
         "update shop.products set price = 1 where id = 9; update shop.products set name = '커피' where id = 10;"
         "refresh materialized view shop.listed"
     )
+    assert products.value("select pending from aisle.freshness where task = 'category'") == 1
     compare(products)
     assert products.jobs().keys() == {"10"}
     assert products.value("select count(*) from aisle.item_vectors where item_id = '9'") == 0

@@ -7,6 +7,8 @@ import pytest
 
 from aisle import migrations
 from aisle.db import doctor
+from aisle.embedder.item_vectors import ItemEmbedder
+from aisle.embedder.pipeline import drain
 from aisle.embedder.queue import collect
 from tests.conftest import Shop, load_tiny_basket, load_tiny_recommender
 
@@ -145,7 +147,20 @@ def test_a_watch_that_is_declared(shop: Shop, tiny_model: Any) -> None:
     )
     assert "Nothing tells of all changes in shop.brands. Declare which ids" in said
     assert shop.value("select warning from aisle.warnings where warning like '%%shop.brands%%'")
-    shop.execute("update shop.brands set name = 'Cy'")
+    assert pending(shop, "category") == 6
+    shop.execute("select aisle._enqueue_stale()")
+    drain(shop.connection, [ItemEmbedder()])
+    assert pending(shop, "category") == 0
+    shop.execute("update shop.brands set name = 'Cy' where id = 2")
+    assert pending(shop, "category") == 3, "Rows that differ are counted, though nothing told of them."
+    shop.execute(
+        "create role blind; grant usage on schema aisle to blind; grant select on aisle.freshness,"
+        " aisle.warnings to blind; grant execute on function aisle._now, aisle._unnoticed_rows to blind"
+    )
+    shop.execute("set role blind")
+    assert pending(shop, "category") == 0, "It may not read the items."
+    assert shop.value("select count(*) from aisle.warnings where warning like '%%shop.brands%%'") == 1
+    shop.execute("reset role")
     assert queued(shop) == set()
     assert shop.value("select aisle.changed('items', '{2,4,4}')") == 2
     assert queued(shop) == {"2", "4"}
@@ -184,7 +199,7 @@ def test_a_watch_that_cannot_be(shop: Shop, watch: str, message: str) -> None:
     [
         ("query => 'select id, nam from shop.products'", 'column "nam" does not exist'),
         ("query => 'select id from shop.products'", "The query of the items has no column name"),
-        ("query => 'select brand_id as id, kind as name from shop.products'", "null or occur twice"),
+        ("query => 'select brand_id as id, kind as name from shop.products'", "null or occur twice, such as"),
         (
             "'shop.products', name => 'kind', eligible => 'activ'",
             'eligible cannot be read: column "activ" does not exist',

@@ -22,6 +22,7 @@ declare
     id_type text;
     columns jsonb;
     places text;
+    odd text;
     said text := '';
     n integer;
     is_new constant boolean := not exists (select from aisle._attachments a where a.kind = 'items');
@@ -77,10 +78,12 @@ begin
                 then 'The table has a composite key. Give it a single-column unique id, or attach a view that makes one.'
                 else format('create unique index concurrently on %s (%I);', target, id) end;
     elsif not has_triggers then
-        execute format('select count(*) from (select from %s group by %I having count(*) > 1 or %2$I is null limit 1) d',
-                       target, columns ->> 'id') into n;
+        execute format('select coalesce(min(d.id), ''null''), count(*) from (select %2$I::text as id from %1$s group by %2$I
+                                                                          having count(*) > 1 or %2$I is null limit 1) d',
+                       target, columns ->> 'id') into odd, n;
         if n > 0 then
-            raise exception 'Column % of % has values that are null or occur twice.', quote_ident(id), coalesce(relation, 'the query')
+            raise exception 'Column % of % has values that are null or occur twice, such as %.',
+                    quote_ident(id), coalesce(relation, 'the query'), odd
                 using errcode = 'AIS04', hint = 'Every row needs an id of its own.';
         end if;
     end if;
