@@ -54,7 +54,8 @@ def fit(events: Events, options: TowerOptions, setting: Setting, seed: int) -> F
 
     In a history, an event of weight 0 counts as one of weight 1; an item with no other events is not recommended.
     """
-    known = _with_neighbourhoods(events)
+    known = events.with_neighbourhoods()
+    known = replace(known, weight=np.where(known.weight > 0, known.weight, 1).astype(np.float32))
     d = options.dimensions * options.members
     model = baselines.ImplicitAls(d, setting.regularisation, setting.alpha, seed=seed).fit(known)
     y = model.item_vectors.astype(np.float64)
@@ -83,22 +84,6 @@ def fit(events: Events, options: TowerOptions, setting: Setting, seed: int) -> F
         validation=(),
         learned=(),
         kind="ials",
-    )
-
-
-def _with_neighbourhoods(events: Events) -> Events:
-    """Return the events, all with a weight, and one more user for each neighbourhood, who has all of its items."""
-    near = events.neighbourhoods.tocoo()
-    users, item = len(events.user_ids), near.col.astype(np.int64)
-    weight = np.where(events.weight > 0, events.weight, 1).astype(np.float32)
-    return replace(
-        events,
-        user=np.concatenate([events.user, users + near.row]),
-        item=np.concatenate([events.item, item]),
-        at=np.concatenate([events.at, np.zeros(len(item))]),
-        weight=np.concatenate([weight, np.full(len(item), weight.mean(), dtype=np.float32)]),
-        user_ids=[*events.user_ids, *[""] * near.shape[0]],
-        context={},
     )
 
 

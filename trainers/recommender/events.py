@@ -94,6 +94,26 @@ class Events:
         near = kneighbors_graph(places[known] + shift, min(NEAREST, len(known)), metric="haversine", include_self=True)
         return sparse.csr_array((near.data, known[near.indices], near.indptr), shape=(len(known), len(self.items)))
 
+    def with_neighbourhoods(self) -> "Events":
+        """Return the events, and one more user for each neighbourhood, who has all of its items.
+
+        These events have the mean weight, or 0 if the item has no other weight.
+        """
+        near = self.neighbourhoods.tocoo()
+        item = near.col.astype(np.int64)
+        counts = self.weight > 0
+        known = np.bincount(self.item, counts, minlength=len(self.items))[item] > 0
+        mean = self.weight[counts].mean() if counts.any() else 0.0
+        return replace(
+            self,
+            user=np.concatenate([self.user, len(self.user_ids) + near.row]),
+            item=np.concatenate([self.item, item]),
+            at=np.concatenate([self.at, np.zeros(len(item))]),
+            weight=np.concatenate([self.weight, (mean * known).astype(np.float32)]),
+            user_ids=[*self.user_ids, *[""] * near.shape[0]],
+            context={},
+        )
+
     def first(self) -> npt.NDArray[np.bool_]:
         """Mark each user's first event with each item."""
         first = np.zeros(len(self), dtype=bool)

@@ -1,7 +1,8 @@
-"""Fits towers and a matrix factorisation, and chooses the better of both on validation."""
+"""Fits links between items, a matrix factorisation and towers, and chooses one or their sum on validation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -9,11 +10,14 @@ import numpy as np
 from aisle.db import Connection, errors
 from aisle.embedder.item_tower import prefixes
 from aisle.trainers import warm_start
-from aisle.trainers.recommender import als, fit_towers, towers
+from aisle.trainers.recommender import als, fit_towers, item_links, mixture
 from aisle.trainers.recommender.events import Events, Floats
 from aisle.trainers.recommender.held_out import check_moment, hold_out
+from aisle.trainers.recommender.item_links import Links
+from aisle.trainers.recommender.mixture import Mixture
 from aisle.trainers.recommender.options import TowerOptions
-from aisle.trainers.recommender.validation import validate
+from aisle.trainers.recommender.towers import Factors
+from aisle.trainers.recommender.validation import Measured, Questions
 from aisle.trainers.task import Report
 from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
 
@@ -37,49 +41,101 @@ def fit(
     start: Start | None = None,
     *,
     model: str = "towers",
-) -> tuple[towers.Factors, Start | None]:
-    """Choose the best model on validation, then fit it again on all of the events.
+) -> tuple[Mixture, Start | None]:
+    """Fit what `model` names on all but validation events, choose, then fit the chosen again on all of the events.
 
-    Also return the weights for a later warm start: the validated ones, if towers are the better model.
+    Also return the weights for a later warm start, if towers are chosen: the validated ones.
     """
     validation = hold_out(events, validate_from, exclude_seen=options.exclude_seen, start=start)
     check_moment(validation, validate_from, "--validate-from")
-    if not validation.events.weight.any():
+    known = validation.events
+    if not known.weight.any():
         raise errors.TrainingDataError(fit_towers.NOTHING_LEFT, hint=fit_towers.MORE_EVENTS)
+    test = Questions.of(known, validation.relevant, options, seed) if len(validation.relevant) else None
+    metric = f"recall@{options.evaluate_at}"
+    parts: dict[str, Factors | Links] = {}
+    refit: dict[str, Callable[[], Factors | Links]] = {}
+    measured: dict[str, Measured] = {}
+    mixtures: dict[str, Mixture] = {}
+    nothing = mixture.popular(known, options)
 
-    tried: dict[str, float] = {}  # kind → recall on validation
+    def try_sum(name: str, of: Sequence[str], units: Sequence[bool] = (False,)) -> None:
+        """Measure the parts of these names, with their best weights."""
+        if test is None:
+            mixtures[name] = mixture.add({n: parts[n] for n in of}, dict.fromkeys(of, 1.0), nothing)
+            return
+        found = []
+        for unit in units:
+            alone = {n: mixture.add({n: parts[n]}, {n: 1.0}, nothing, unit) for n in of}
+            weights, merit = mixture.weigh(alone, test, options) if len(of) > 1 else ({of[0]: 1.0}, 0.0)
+            found.append((merit, mixture.add({n: parts[n] for n in of}, weights, nothing, unit)))
+        mixtures[name], measured[name] = mixture.finished(max(found, key=lambda one: one[0])[1], test, options)
+        shown = mixtures[name].weights
+        weights_of = ", ".join(f"{n} {w:.3g}" for n, w in shown.items()) if len(of) > 1 else ""
+        report(
+            f"  {name}: validation {metric} {measured[name].recall.mean():.4f}" + (weights_of and f" ({weights_of})")
+        )
+
+    kinds = item_links.KINDS if options.order == "time" else ("beside",)
+    if model in ("best", "item-item", "mixture") and (test is not None or model == "item-item"):
+        report("Fitting links between items, settings chosen on validation …")
+        for kind in kinds:
+            setting, parts[kind] = item_links.tune(kind, known, test, options)
+            refit[kind] = partial(item_links.fit, kind, events, setting, exclude_seen=options.exclude_seen)
+            try_sum(kind, [kind])
+        if len(kinds) > 1:
+            try_sum("item-item", kinds)
+    links = list(parts)
     if _is_factorised(model, events, options, report):
-        report("Fitting matrix factorisations (ials) for validation …")
+        report("Fitting matrix factorisations (ials), settings chosen on validation …")
         try:
-            setting, tried["ials"] = als.tune(validation.events, validation.relevant, options, seed)
+            found, _ = als.tune(known, validation.relevant, options, seed)
+            parts["ials"] = als.fit(known, options, found, seed)
+            refit["ials"] = partial(als.fit, events, options, found, seed)
+            try_sum("ials", ["ials"])
         except errors.TrainingDataError as error:
             if model == "ials":
                 raise
             report(f"Left out: {error}")
-    if model == "ials":
-        return replace(als.fit(events, options, setting, seed), tried=tried), None
 
-    def progress(epoch: int, loss: float, metric: float | None) -> None:
-        shown = "" if metric is None else f", validation recall@{options.evaluate_at} {metric:.4f}"
+    def progress(epoch: int, loss: float, metric_now: float | None) -> None:
+        shown = "" if metric_now is None else f", validation {metric} {metric_now:.4f}"
         report(f"  epoch {epoch}/{options.epochs}: loss {loss:.3f}{shown}")
 
     names = _row_names(events)
     initial = None if start is None else _for_members(start, names)
-    report("Fitting towers, stopped by validation …")
-    first = fit_towers.fit(validation.events, validation.relevant, options, seed=seed, progress=progress, start=initial)
-    tried["towers"], _ = validate(first, validation.events, validation.relevant, options, seed)
-    report(f"Validation recall@{options.evaluate_at}: " + ", ".join(f"{kind} {r:.4f}" for kind, r in tried.items()))
-    if tried.get("ials", 0) > tried["towers"]:
-        return replace(als.fit(events, options, setting, seed), tried=tried), None
-    report(f"Fitting again on all events that are not held out, for {first.epochs_run} epochs …")
-    factors = fit_towers.fit(events, None, options, seed=seed, progress=progress, like=first, start=initial)
+    first: Factors | None = None
+    if model in ("best", "towers", "mixture"):
+        report("Fitting towers, stopped by validation …")
+        first = fit_towers.fit(known, validation.relevant, options, seed=seed, progress=progress, start=initial)
+        parts["towers"] = first
+        refit["towers"] = partial(fit_towers.fit, events, None, options, seed=seed, progress=progress, like=first,
+                                  start=initial)  # fmt: skip
+        try_sum("towers", ["towers"])
+    if links and len(parts) > len(links) and model in ("best", "mixture"):
+        vectors = max((n for n in ("ials", "towers") if n in parts), key=lambda n: measured[n].merit)
+        try_sum("mixture", [vectors, *links], units=(False, True))
+
+    chosen = mixture.choose(measured) if model == "best" and measured else list(mixtures)[-1]
+    best = mixtures[chosen]
+    report(f"Fitting {chosen} again on all events that are not held out …")
+    again = {name: refit[name]() for name in best.weights}
+    fitted = mixture.add(again, best.weights, mixture.popular(events, options), best.unit)
+    fitted = replace(
+        fitted,
+        factors=replace(fitted.factors, repeat=best.factors.repeat, validation=first.validation if first else ()),
+        kind=chosen if chosen not in kinds else "item-item",
+        tried={name: float(one.recall.mean()) for name, one in measured.items()},
+    )
+    if first is None or "towers" not in best.weights:
+        return fitted, None
     learned = {f"{m}.{name}": array for m, arrays in enumerate(first.learned) for name, array in arrays.items()}
     kept = Start(
         {key: array.astype(np.float16) for key, array in learned.items()},
         {key: names[name] for key in learned if (name := key.split(".", 1)[1]) in names},
         _seen(validation.events) | (NOTHING_SEEN if start is None else start.seen),
     )
-    return replace(factors, validation=first.validation, tried=tried), kept
+    return fitted, kept
 
 
 def _is_factorised(model: str, events: Events, options: TowerOptions, report: Report) -> bool:
@@ -90,9 +146,9 @@ def _is_factorised(model: str, events: Events, options: TowerOptions, report: Re
             f"ials has no contexts, so it cannot learn from {', '.join(sorted(contexts))}.", hint="Use --model towers."
         )
     is_due = model == "ials" or (
-        model == "best" and not contexts and len(events) + events.neighbourhoods.nnz <= als.FEW
+        model in ("best", "mixture") and not contexts and len(events) + events.neighbourhoods.nnz <= als.FEW
     )
-    if is_due and model == "best" and find_spec("implicit") is None:
+    if is_due and model != "ials" and find_spec("implicit") is None:
         report("No matrix factorisation is tried: pip install '.[baselines]'")
         return False
     return is_due

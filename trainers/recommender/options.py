@@ -25,8 +25,11 @@ class TowerOptions:
         50, "Number of a user's last events in the history.", at_least=1, at_most=LONGEST_HISTORY
     )
     exponent: float = 0.5
-    smoothing: int = 1  # rounds of item → users → items that an item's vectors are smoothed over
-    tied: bool = False  # one vector of an item is both p and q, up to q's length
+    smoothing: int = option(
+        1, "Rounds of item → users → items that the towers smooth an item's vectors over.", at_least=0
+    )
+    # One vector of an item is both p and q, up to q's length.
+    tied: bool = option(False, "Give an item in the towers one vector, as part of a history and as an answer.")
     cosine: bool = True  # True: q and, in the loss, u have length 1, and there is no bias; False: dot products, a bias
     # The targets. 'time': earlier events predict each event; 'set': some of a user's events predict the others.
     order: str = option(
@@ -39,12 +42,14 @@ class TowerOptions:
     stop_after: int | None = None  # epochs of the last fit, on all rows: validation found this number best
     batch_size: int = option(2048, "Number of events in a training step; of users with --unordered.", at_least=1)
     learning_rate: float = option(0.01, "Learning rate of Adam.")
-    temperature: float = 0.1
+    temperature: float = option(0.1, "Temperature of the towers' soft-max.", above=0)
     history_dropout: float = 0.5  # share of a history that a step leaves out ('set': it is the target)
     user_dropout: float = 0.1  # share of users that a step treats as unknown
     id_dropout: float = 0.2  # share of items that a step knows by category and text only, if these are features
     weight_decay: float = 0.0  # on users' and contexts' vectors
-    user_weight: float = 0.5  # 'set': a user with k targets counts k^user_weight
+    user_weight: float = option(
+        0.5, "Exponent: with --unordered, a user with k items to predict counts k to this power.", at_least=0
+    )
     negatives: int | None = None  # items drawn at each step; None: all, unless there are too many
     spread: float = 0.1  # standard deviation of the vectors at the start
     # Early stopping.
@@ -72,9 +77,9 @@ class Options(TaskOptions):
         shown="user,item and category, text and location if attached", parse=names, used_in="train",
     )  # fmt: skip
     model: str = option(
-        "best", "Model to fit: two towers, a matrix factorisation (it ignores contexts), or the better of the two on "
-        "validation rows.",
-        choices=("best", "towers", "ials"), used_in="train",
+        "best", "Model to fit: links between items (item-item), two towers, a matrix factorisation (ials); the weighted "
+        "sum of links and vectors (mixture); or whatever is best on validation rows. Only towers know contexts.",
+        choices=("best", "item-item", "towers", "ials", "mixture"), used_in="train",
     )  # fmt: skip
     # With 'liked', the other events are still part of the history.
     liked_only: bool = option(

@@ -21,10 +21,11 @@ from aisle.trainers import ranking
 from aisle.trainers.gate import Verdict, beats_all
 from aisle.trainers.odd_values import report_odd_values
 from aisle.trainers.preference import labelling
-from aisle.trainers.recommender import baselines, loading, towers
+from aisle.trainers.recommender import baselines, loading
 from aisle.trainers.recommender.events import Events, read_events
 from aisle.trainers.recommender.fit import fit, read_start
 from aisle.trainers.recommender.held_out import HeldOut, check, hold_out, read_held_out
+from aisle.trainers.recommender.mixture import Mixture
 from aisle.trainers.recommender.options import Options, TowerOptions
 from aisle.trainers.task import Metrics, Report, Task
 from aisle.trainers.warm_start import Start
@@ -35,9 +36,9 @@ EASE_ITEMS = 6000  # beyond, only `aisle evaluate recommender --baseline` fits E
 
 @dataclass(frozen=True)
 class Fitted:
-    """The fitted factors, and the weights for a later warm start."""
+    """The fitted model, and the weights for a later warm start."""
 
-    factors: towers.Factors
+    mixture: Mixture
     kept: Start | None
     started_from: int | None
 
@@ -75,8 +76,8 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
 
     def start(self, connection: Connection, data: Events, options: Options) -> Start:
         """Return the weights of the live model's towers."""
-        if options.model == "ials":
-            raise errors.WarmStartError("A matrix factorisation has no warm start.", hint="Leave out --warm-start.")
+        if options.model in ("ials", "item-item"):
+            raise errors.WarmStartError("Only towers have a warm start.", hint="Leave out --warm-start.")
         return read_start(connection, data, tower_options(options))
 
     def split(self, data: Events, options: Options, start: Start | None = None) -> HeldOut:
@@ -96,12 +97,12 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
         self, connection: Connection, data: Events, held_out: HeldOut, options: Options, report: Report,
         start: Start | None = None,
     ) -> Fitted:  # fmt: skip
-        """Fit the better of towers and matrix factorisation."""
-        factors, kept = fit(
+        """Fit the best of links between items, matrix factorisation and towers, or their sum."""
+        mixture, kept = fit(
             held_out.events, options.validate_from, tower_options(options), options.seed, report, start,
             model=options.model,
         )  # fmt: skip
-        return Fitted(factors, kept, start.model_id if start is not None and factors.kind == "towers" else None)
+        return Fitted(mixture, kept, start.model_id if start is not None and kept is not None else None)
 
     def load(
         self, connection: Connection, data: Events, held_out: HeldOut, fitted: Fitted, options: Options,
@@ -109,7 +110,7 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
     ) -> int:  # fmt: skip
         """Copy the vectors of items, users and contexts."""
         parameters = {**parameters, "started_from": fitted.started_from}
-        return loading.load(connection, self.name, data, held_out, fitted.factors, fitted.kept, parameters)
+        return loading.load(connection, self.name, data, held_out, fitted.mixture.factors, fitted.kept, parameters)
 
     def score(
         self, connection: Connection, model_id: int, held_out: HeldOut, options: Options, *, heldout_of: int

@@ -1,6 +1,9 @@
 """Validates a recommender's factors on held-out events, and fits there the weights of popularity and repetition."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +12,7 @@ import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor
 
-from aisle.trainers.recommender.events import Events
+from aisle.trainers.recommender.events import Events, Floats
 from aisle.trainers.recommender.options import TowerOptions
 from aisle.trainers.recommender.towers import ANY_LENGTH, Factors, Pairs, Queries, Repeat
 
@@ -17,19 +20,54 @@ REPEAT_CELLS = 20_000_000  # (transitions, items) to fit the repeat coefficients
 POPULARITY = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.13)  # exponents to try
 
 
-def recall(factors: Factors, queries: Queries, truth: sparse.csr_array, options: TowerOptions) -> float:
-    """Return the mean share of a query's true items, (queries, items), among its best `evaluate_at`."""
-    hits: list[npt.NDArray[np.float64]] = []
+class Scored(Protocol):
+    """A model that scores all items."""
+
+    def scores(self, queries: Queries, *, repeat: bool = False) -> Floats:
+        """Return scores, (queries, items), with or without the repeat term."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How good the answers to validation queries are."""
+
+    recall: npt.NDArray[np.float64]  # (queries,)
+    ndcg: npt.NDArray[np.float64]  # (queries,)
+
+    @property
+    def merit(self) -> float:
+        """The mean of recall and NDCG, by which settings are compared: on few queries, recall alone is coarse."""
+        return float(self.recall.mean() + self.ndcg.mean()) / 2
+
+    @classmethod
+    def of(cls, hits: npt.NDArray[np.float64], wanted: npt.NDArray[np.int64]) -> "Measured":
+        """Measure hits, (queries, k), best first, of as many `wanted` items; see ranking.measure()."""
+        discounts = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
+        ideal = np.cumsum(discounts)[np.clip(wanted, 1, hits.shape[1]) - 1]
+        return cls(hits.sum(1) / wanted, hits @ discounts / ideal)
+
+
+def measure(
+    scores: Callable[[Queries], Floats], queries: Queries, truth: sparse.csr_array, options: TowerOptions
+) -> Measured:
+    """Measure the best `evaluate_at` items of each query against its true items, (queries, items)."""
+    found: list[npt.NDArray[np.float64]] = []
     for start in range(0, len(queries), options.batch_size):
         batch, true = queries[start : start + options.batch_size], truth[start : start + options.batch_size]
-        scores = torch.from_numpy(factors.scores(batch, repeat=not options.exclude_seen))
+        given = torch.from_numpy(scores(batch))
         if options.exclude_seen:
             query, _, row = batch.histories(ANY_LENGTH, distinct=True)
-            scores[query, batch.events.item[row]] = -torch.inf
-        best = scores.topk(min(options.evaluate_at, scores.shape[1])).indices.numpy()  # (batch, k)
-        found = true[np.repeat(np.arange(len(batch)), best.shape[1]), best.ravel()].reshape(best.shape)
-        hits.append(found.sum(1) / np.diff(true.indptr))
-    return float(np.concatenate(hits).mean())
+            given[query, batch.events.item[row]] = -torch.inf
+        best = given.topk(min(options.evaluate_at, given.shape[1])).indices.numpy()  # (batch, k)
+        hits = true[np.repeat(np.arange(len(batch)), best.shape[1]), best.ravel()].reshape(best.shape)
+        found.append(np.asarray(hits, dtype=np.float64))
+    return Measured.of(np.concatenate(found), np.diff(truth.indptr))
+
+
+def recall(factors: Scored, queries: Queries, truth: sparse.csr_array, options: TowerOptions) -> float:
+    """Return the mean share of a query's true items, (queries, items), among its best `evaluate_at`."""
+    found = measure(partial(factors.scores, repeat=not options.exclude_seen), queries, truth, options)
+    return float(found.recall.mean())
 
 
 def validate(
@@ -58,14 +96,14 @@ def learn_popularity(factors: Factors, events: Events, test: "Questions | None",
     return max(found, key=lambda exponent: found[exponent])
 
 
-def learn_repeat(factors: Factors, test: "Questions | None", options: TowerOptions) -> Repeat:
+def learn_repeat(factors: Scored, test: "Questions | None", options: TowerOptions) -> Repeat:
     """Fit the repeat coefficients by soft-max regression on held-out transitions; the scores stay fixed.
 
     The scale of the scores is fitted with them and divided out.
     """
     if test is None or options.exclude_seen:
         return Repeat()
-    rows = slice(0, max(200, REPEAT_CELLS // len(factors.out)))
+    rows = slice(0, max(200, REPEAT_CELLS // len(test.queries.events.items)))
     queries, truth = test.queries[rows], test.truth[rows]
     scores = torch.from_numpy(factors.scores(queries))  # (transitions, items)
     features = [name for name in options.features if name in queries.events.context]
@@ -120,3 +158,7 @@ class Questions:
         truth.data[:] = 1
         kept = np.random.default_rng(seed).permutation(len(queries))[: options.evaluated]
         return cls(queries[kept], truth[kept])
+
+    def first(self, queries: int) -> "Questions":
+        """Return the first queries; their order is random."""
+        return Questions(self.queries[slice(0, queries)], self.truth[:queries])
