@@ -155,8 +155,8 @@ class Moments:
 def after(events: Events, past: float = PAST, future: float = FUTURE) -> Moments:
     """Return the sums of what comes before and what comes after.
 
-    The rows of a user's sequence are summed in closed form, so that only pairs of events are counted: a pair at distance
-    g is in the past of all later rows, where its weight falls by exp(-2 / past) a row. An event of weight 0 is a source.
+    The rows of a user's sequence are summed in closed form, so that only pairs of events are counted: a pair is in the
+    past of all later rows, where its weight falls by exp(-2 / past) a row. An event of weight 0 is no target.
     """
     stops = np.searchsorted(events.user, events.user, side="right")
     fall = math.exp(-2 / past)
@@ -250,9 +250,10 @@ def _best_sources(right: sparse.csr_array, scale: Floats, k: int) -> tuple[Ints,
 
 
 def _systems(gram: sparse.csr_array, sources: Ints) -> torch.Tensor:
-    """Return the rows and columns of G at each target's sources, (targets, k, k); a missing source has a row of its own.
+    """Return the rows and columns of G at each target's sources, (targets, k, k).
 
-    One row of G at a time is made dense: reading from it is many times faster than searching in a sparse one.
+    A missing source has a row of its own. One row of G at a time is made dense: reading from it is many times faster
+    than searching in a sparse one.
     """
     targets, k = sources.shape
     n = gram.shape[1]
@@ -274,6 +275,6 @@ def _systems(gram: sparse.csr_array, sources: Ints) -> torch.Tensor:
 
 
 def _batches(values: Sequence[int], size: int) -> Iterator[list[int]]:
-    values = iter(values)
-    while batch := list(itertools.islice(values, max(1, size))):
+    rest = iter(values)
+    while batch := list(itertools.islice(rest, max(1, size))):
         yield batch

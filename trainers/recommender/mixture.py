@@ -52,7 +52,8 @@ class Mixture:
         self, user: int | None, recent_items: Sequence[int], context: Mapping[str, str | int] | None = None
     ) -> Floats:
         """Return u, (d,), of one user; `recent_items` has the latest first."""
-        return self._lengthened(self.factors.user_vector(user, recent_items, context)[None])[0]
+        vector: Floats = self._lengthened(self.factors.user_vector(user, recent_items, context)[None])[0]
+        return vector
 
     def user_vectors(self, queries: Queries) -> Floats:
         """Return u, (queries, d)."""
@@ -71,7 +72,10 @@ class Mixture:
     def scores_of(
         self, user: int | None, recent_items: Sequence[int], context: Mapping[str, str | int] | None = None
     ) -> Floats:
-        """Return the scores of all items, (items,), for one user, without the repeat term. Tests compare SQL with it."""
+        """Return the scores of all items, (items,), for one user, without the repeat term.
+
+        Tests compare SQL with it.
+        """
         scores = self.factors.out @ self.user_vector(user, recent_items, context)
         items = list(recent_items)[:ANY_LENGTH]
         items = list(dict.fromkeys(items)) if self.factors.distinct else items
@@ -115,7 +119,7 @@ def add(
 ) -> Mixture:
     """Return the sum of parts, among them at most one of vectors; without one, `nothing` takes its place.
 
-    Vectors have weight 1, so that those of a new item can be added as they are; the links have the others' ratios to it.
+    Vectors have weight 1, so that those of a new item can be added as they are; the links have the ratios to it.
     """
     factors, links = nothing, {}
     kept = {name: weight for name, weight in weights.items() if weight}
@@ -161,9 +165,9 @@ class Candidates:
             hits.append(np.asarray(true[line, item.numpy().ravel()].reshape(item.shape), dtype=np.float64))
         return cls(np.concatenate(found, axis=1), np.concatenate(hits), np.diff(test.truth.indptr), options.evaluate_at)
 
-    def measure(self, weights: Sequence[float]) -> Measured:
+    def measure(self, weights: npt.NDArray[np.float64]) -> Measured:
         """Measure the weighted sum."""
-        total = np.zeros(self.scores.shape[1:], dtype=np.float32)
+        total = np.zeros(self.hits.shape, dtype=np.float32)
         for weight, scores in zip(weights, self.scores, strict=True):
             if weight:
                 total += np.float32(weight) * scores
@@ -192,7 +196,7 @@ def weigh(parts: Mapping[str, Mixture], test: Questions, options: TowerOptions) 
             for step in STEPS:
                 new = weights.copy()
                 new[part] = step * units[part]
-                if (now := candidates.measure(list(new)).merit) > best:
+                if (now := candidates.measure(new).merit) > best:
                     weights, best = new, now
         if best == before:
             break

@@ -77,8 +77,8 @@ class Options(TaskOptions):
         shown="user,item and category, text and location if attached", parse=names, used_in="train",
     )  # fmt: skip
     model: str = option(
-        "best", "Model to fit: links between items (item-item), two towers, a matrix factorisation (ials); the weighted "
-        "sum of links and vectors (mixture); or whatever is best on validation rows. Only towers know contexts.",
+        "best", "Model to fit: links between items (item-item), two towers, matrix factorisation (ials), the weighted "
+        "sum of links and vectors (mixture), or the best of these on validation rows. Only towers know contexts.",
         choices=("best", "item-item", "towers", "ials", "mixture"), used_in="train",
     )  # fmt: skip
     # With 'liked', the other events are still part of the history.
