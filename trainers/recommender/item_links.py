@@ -32,10 +32,10 @@ from aisle.trainers.recommender.validation import Questions, measure
 KINDS = ("after", "beside")
 PAST, FUTURE = 4.0, 0.5  # events, decays of the regression's past and future
 REACH = 5.0  # decays; beyond, an event counts nothing
-CELLS = 25_000_000  # numbers of the systems in memory at once
+CELLS = 50_000_000  # numbers of the systems in memory at once
 # Values to try.
 RIDGES = (100.0, 20.0, 500.0)  # λ
-SOURCES, MORE_SOURCES = 100, (200, 400, 800)  # K
+SOURCES, MORE_SOURCES = 50, (100, 200, 400, 800)  # K
 DECAYS = {"after": (4.0, 16.0, 64.0), "beside": (math.inf, 4.0, 16.0, 64.0)}
 KEPT = (50, 100, 200, 400)
 QUERIES = 2_500  # validation queries
@@ -163,7 +163,7 @@ def after(events: Events, past: float = PAST, future: float = FUTURE) -> Moments
     later = (1 - fall ** (stops - 1 - np.arange(len(events)))) / (1 - fall)  # (events,), Σ over the later rows
     n = len(events.items)
     gram, right = (sparse.csr_array((n, n), dtype=np.float32) for _ in range(2))
-    for gaps in _batches(range(1, math.ceil(REACH * past) + 1), CELLS // 2 // max(1, len(events))):
+    for gaps in _batches(range(1, math.ceil(REACH * past) + 1), CELLS // 4 // max(1, len(events))):
         pairs = [np.flatnonzero(events.user[gap:] == events.user[:-gap]) + gap for gap in gaps]
         target = np.concatenate(pairs)  # the later event
         gap = np.repeat(gaps, [len(pair) for pair in pairs])

@@ -172,7 +172,7 @@ class Candidates:
             if weight:
                 total += np.float32(weight) * scores
         total[np.isneginf(self.scores[0])] = -np.inf
-        best = torch.from_numpy(total).topk(min(self.k, total.shape[1])).indices.numpy()
+        best = torch.from_numpy(total).topk(min(self.k, self.hits.shape[1])).indices.numpy()
         return Measured.of(np.take_along_axis(self.hits, best, axis=1), self.wanted)
 
 
