@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,14 +11,14 @@ pytest.importorskip("torch")
 
 from scipy import sparse
 
-from aisle.trainers.recommender import item_links, mixture
+from aisle.trainers.recommender import als, item_links, mixture
 from aisle.trainers.recommender.baselines import Ease
 from aisle.trainers.recommender.events import Events, Items
 from aisle.trainers.recommender.fit import fit
 from aisle.trainers.recommender.item_links import KINDS, Links, Setting
 from aisle.trainers.recommender.options import TowerOptions
 from aisle.trainers.recommender.towers import Queries
-from aisle.trainers.recommender.validation import Measured, Questions
+from aisle.trainers.recommender.validation import Measured, Questions, measure
 from tests.unit.test_towers import COLD, ITEMS, USERS, board, everyone, last
 
 OPTIONS = TowerOptions(features=("item",), dimensions=6, epochs=2)
@@ -152,12 +153,55 @@ def test_of_a_very_long_history_only_the_last_events_are_beside_each_other() -> 
     assert item_links.beside(events).gram.nnz == 1000**2
 
 
+def test_counts_of_millions_are_solved_exactly() -> None:
+    random = np.random.default_rng(0)
+    factors = random.normal(size=(2, 8)) * 3e4  # of rank 2: only λ makes the matrix definite
+    gram, right = (factors.T @ factors).astype(np.float32), np.eye(8, k=1, dtype=np.float32)
+    moments = item_links.Moments(sparse.csr_array(gram), sparse.csr_array(right))
+    (found,) = item_links.solve(moments, [20.0], 8)
+    assert np.isfinite(found.toarray()).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_validation_chooses_the_settings(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_links, "KEPT", (1, 15, 20))
+    monkeypatch.setattr(item_links, "DECAYS", {kind: (4.0,)})
+    events = board()
+    known, asked = events.select(~last(events)), events.select(last(events))
+    test = Questions.of(known, asked, OPTIONS, seed=1)
+    setting, links = item_links.tune(kind, known, test, OPTIONS)
+    again = item_links.fit(kind, known, setting, exclude_seen=True)
+    np.testing.assert_array_equal(links.weights.toarray(), again.weights.toarray())
+    assert setting.kept is None or np.diff(links.weights.indptr).max() <= setting.kept
+
+    def merit(links: Links) -> float:
+        scores = partial(links.scores, distinct=True)
+        return measure(scores, test.queries, test.truth, OPTIONS).merit
+
+    whole = item_links.fit(kind, known, replace(setting, kept=None), exclude_seen=True)
+    assert merit(links) >= item_links.LOSS * merit(whole)
+    for ridge in item_links.RIDGES:
+        other = item_links.fit(kind, known, replace(setting, ridge=ridge, kept=None), exclude_seen=True)
+        assert merit(other) <= merit(whole) + 1e-9
+
+
+def test_items_nearby_are_beside_each_other_where_that_is_better() -> None:
+    events = board()
+    angle = np.where(np.arange(ITEMS) % 2, 0.5, -0.5)[:, None] + np.arange(ITEMS)[:, None] * 1e-5
+    events = replace(events, items=replace(events.items, places=np.repeat(angle, 2, axis=1)))
+    apart = item_links.fit("beside", events, SETTING, exclude_seen=True)
+    near = item_links.fit("beside", events, replace(SETTING, near=True), exclude_seen=True)
+    assert not np.allclose(apart.weights.toarray(), near.weights.toarray())
+    assert near.weights.toarray()[10, 12] > apart.weights.toarray()[10, 12]
+    none = replace(events, weight=(events.item > 9).astype(np.float32))
+    assert not item_links.fit("beside", none, replace(SETTING, near=True), exclude_seen=True).weights[:, :10].nnz
+
+
 @pytest.mark.parametrize("unit", [False, True])
 @pytest.mark.parametrize("exclude_seen", [False, True])
 def test_a_mixture_is_the_sum_of_its_parts(exclude_seen: bool, unit: bool) -> None:
     events, options = board(favourite=not exclude_seen), replace(OPTIONS, exclude_seen=exclude_seen)
-    from aisle.trainers.recommender import als
-
+    pytest.importorskip("implicit")
     factors = als.fit(events, options, als.Setting(10.0, 20.0), seed=1)
     parts = {kind: item_links.fit(kind, events, SETTING, exclude_seen=exclude_seen) for kind in KINDS}
     weights = {"ials": 2.0, "after": 1.0, "beside": 0.5}

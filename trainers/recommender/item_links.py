@@ -126,7 +126,8 @@ def tune(kind: str, events: Events, test: Questions | None, options: TowerOption
     moments = _moments(kind, events, best.near, options.exclude_seen)
     most = np.diff(sparse.csc_array(moments.right).indptr)  # (items,), sources of each target
     for k in MORE_SOURCES:
-        if k >= 2 * most.max(initial=0) or (np.minimum(most, k).astype(np.float64) ** 2).sum() > WORK:
+        work = (np.minimum(most, k).astype(np.float64) ** 2).sum()
+        if k >= 2 * most.max(initial=0) or (work > WORK and k > MORE_SOURCES[0]):
             break
         new = Links(solve(moments, [best.ridge], k)[0], best.decay)
         if (now := merit(new)) < found * GAIN:
@@ -223,8 +224,10 @@ def solve(moments: Moments, ridges: Sequence[float], k: int) -> list[sparse.csr_
         places.append((row, column))
         for number, ridge in enumerate(ridges):
             systems.diagonal(dim1=1, dim2=2).add_(ridge - (ridges[number - 1] if number else 0.0))
-            factor = torch.linalg.cholesky(systems)
+            factor, failed = torch.linalg.cholesky_ex(systems)
             weights = torch.cholesky_solve(right[:, :, None], factor)[:, :, 0]
+            if (odd := failed > 0).any():  # counts of millions are too coarse for float32
+                weights[odd] = torch.linalg.solve(systems[odd].double(), right[odd].double()).float()
             found[number].append(weights.numpy()[is_source])
     if not places:
         return [sparse.csr_array((n, n), dtype=np.float32) for _ in ridges]
