@@ -121,13 +121,15 @@ def fit(
     report(f"Fitting {chosen} again on all events that are not held out …")
     again = {name: refit[name]() for name in best.weights}
     fitted = mixture.add(again, best.weights, mixture.popular(events, options), best.unit)
+    has_towers = first is not None and "towers" in best.weights
+    history = first.validation if first is not None and has_towers else ()
     fitted = replace(
         fitted,
-        factors=replace(fitted.factors, repeat=best.factors.repeat, validation=first.validation if first else ()),
+        factors=replace(fitted.factors, repeat=best.factors.repeat, validation=history),
         kind=chosen if chosen not in kinds else "item-item",
         tried={name: float(one.recall.mean()) for name, one in measured.items()},
     )
-    if first is None or "towers" not in best.weights:
+    if first is None or not has_towers:
         return fitted, None
     learned = {f"{m}.{name}": array for m, arrays in enumerate(first.learned) for name, array in arrays.items()}
     kept = Start(

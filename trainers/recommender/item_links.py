@@ -34,7 +34,7 @@ PAST, FUTURE = 4.0, 0.5  # events, decays of the regression's past and future
 REACH = 5.0  # decays; beyond, an event counts nothing
 CELLS = 50_000_000  # numbers of the systems in memory at once
 # Values to try.
-RIDGES = (50.0, 20.0, 100.0, 300.0)  # λ
+RIDGES = (50.0, 20.0, 100.0, 300.0, 1000.0)  # λ
 SOURCES, MORE_SOURCES = 50, (100, 200, 400, 800)  # K
 DECAYS = {"after": (4.0, 16.0, 64.0), "beside": (math.inf, 4.0, 16.0, 64.0)}
 KEPT = (50, 100, 200, 400)
