@@ -315,7 +315,8 @@ def test_any_product_is_read_embedded_and_found(any_shop: Shop, rows: list[tuple
         try:
             answers(any_shop, "recommend(%s, 5, category => %s)", item, category)
         except psycopg.DatabaseError as error:
-            assert error.sqlstate == "AIS06", "The model does not know the category."
+            if error.sqlstate != "AIS06":  # the recommender does not know the category
+                raise
 
 
 @pytest.mark.parametrize("decay", [-1, 1e6, 1e-300])
