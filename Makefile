@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 PYTEST := $(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 test: $(INSTALLED) lint
-	$(PYTEST)
+	$(PYTEST) -m "not slow"
 	AISLE_TEST_POSTGRES=16 $(PYTEST) -q tests/sql tests/migrations $(addprefix tests/integration/test_, attach.py triggers.py queue.py pipeline.py settings.py::test_settings_of_a_role_change_nothing)
 	@echo
 	@echo "All passed. Next: make demo (see it work), make bench (measure it)."
@@ -29,6 +29,7 @@ freeze: $(INSTALLED)
 	$(BIN)/python -m aisle.migrations.freeze
 
 bench: $(VENV)/bench
+	$(BIN)/pytest -q -m slow
 	$(BIN)/python benchmarks/run.py
 
 # Checks that the benchmarks run. Their figures mean nothing.

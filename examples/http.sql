@@ -20,7 +20,7 @@ create or replace function api.predict_category(name text, manufacturer text def
 returns table (rank integer, category text, confidence double precision)
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $function$
-    select * from aisle.predict_category(name, manufacturer, k)
+    select p.rank, p.category, p.confidence from aisle.predict_category(name, manufacturer, k) p
 $function$;
 
 create or replace function api.recommend(user_id text, k integer default 10, context jsonb default null)

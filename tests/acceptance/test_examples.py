@@ -45,7 +45,7 @@ def run(program: str, url: str) -> str:
         ("with_sqlalchemy", "The vector of 녹차 has 2 dimensions.\n"),
         (
             "with_django",
-            "Products without a category, and their predictions:\n  홍차: 빵\n  녹차: 음료 > 차\n  커피: 음료 > 커피\n",
+            "Products without a category, and their predictions:\n  홍차: 빵\n  커피: 음료 > 커피\n",
         ),
     ],
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -311,7 +312,11 @@ def test_any_product_is_read_embedded_and_found(any_shop: Shop, rows: list[tuple
         assert answers(any_shop, "predict_category(%s, %s)", name, maker)
         answers(any_shop, "search_items(%s, 5)", name)
         answers(any_shop, "similar_items(%s, 5)", item)
-        answers(any_shop, "recommend(%s, 5, category => %s)", item, category)
+        try:
+            answers(any_shop, "recommend(%s, 5, category => %s)", item, category)
+        except psycopg.DatabaseError as error:
+            if error.sqlstate != "AIS06":  # the recommender does not know the category
+                raise
 
 
 @pytest.mark.parametrize("decay", [-1, 1e6, 1e-300])

@@ -13,38 +13,28 @@ pytest.importorskip("implicit")
 from tests.conftest import Server
 from tests.integration import life
 
+# Those of a row hold at once: none of them stands in for another.
 SETTINGS = [
-    ("array_nulls", "off"),
-    ("bytea_output", "escape"),
-    ("client_encoding", "EUC_KR"),
-    ("constraint_exclusion", "on"),
-    ("datestyle", "German"),
-    ("datestyle", "SQL, DMY"),
-    ("default_transaction_isolation", "repeatable read"),
-    ("default_transaction_isolation", "serializable"),
-    ("default_transaction_read_only", "on"),
-    ("enable_indexscan", "off"),
-    ("enable_seqscan", "off"),
-    ("extra_float_digits", "-10"),
-    ("idle_in_transaction_session_timeout", "300ms"),
-    ("idle_session_timeout", "500ms"),
-    ("intervalstyle", "iso_8601"),
-    ("intervalstyle", "postgres_verbose"),
-    ("jit_above_cost", "0"),
-    ("lock_timeout", "1ms"),
-    ("plan_cache_mode", "force_generic_plan"),
-    ("quote_all_identifiers", "on"),
-    ("row_security", "off"),
-    ("search_path", "''"),
-    ("search_path", "shop"),
-    ("standard_conforming_strings", "off"),
-    ("statement_timeout", "150ms"),
-    ("statement_timeout", "2s"),
-    ("timezone", "Asia/Kathmandu"),
-    ("transaction_timeout", "500ms"),
-]
+    {
+        "array_nulls": "off", "bytea_output": "escape", "client_encoding": "EUC_KR", "datestyle": "German",
+        "extra_float_digits": "-10", "intervalstyle": "iso_8601", "quote_all_identifiers": "on",
+        "standard_conforming_strings": "off", "timezone": "Asia/Kathmandu",
+    },
+    {"datestyle": "SQL, DMY", "intervalstyle": "postgres_verbose", "search_path": "''"},
+    {
+        "constraint_exclusion": "on", "enable_indexscan": "off", "jit_above_cost": "0",
+        "plan_cache_mode": "force_generic_plan",
+    },
+    {"enable_seqscan": "off", "row_security": "off", "search_path": "shop"},
+    {"default_transaction_isolation": "repeatable read", "idle_session_timeout": "500ms"},
+    {"default_transaction_isolation": "serializable", "idle_in_transaction_session_timeout": "300ms"},
+    {"default_transaction_read_only": "on"},
+    {"lock_timeout": "1ms", "transaction_timeout": "500ms"},
+    {"statement_timeout": "150ms"},
+    {"statement_timeout": "2s"},
+]  # fmt: skip
 # Of a role, all at once that do not stand in for each other.
-OF_A_ROLE = dict(SETTINGS) | {"client_encoding": "LATIN1"}
+OF_A_ROLE = {name: value for settings in SETTINGS for name, value in settings.items()} | {"client_encoding": "LATIN1"}
 
 
 def live_through(url: str, folder: Path) -> dict[str, Any]:
@@ -81,15 +71,15 @@ def plain(server: Server, template: str, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.trap(42)
-@pytest.mark.parametrize(("name", "value"), SETTINGS)
-def test_a_setting_of_the_database_changes_nothing(
-    shop_url: str, plain: dict[str, Any], tmp_path: Path, name: str, value: str
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: " ".join(settings))
+def test_settings_of_the_database_change_nothing(
+    shop_url: str, plain: dict[str, Any], tmp_path: Path, settings: dict[str, str]
 ) -> None:
     with psycopg.connect(shop_url, autocommit=True) as connection:
-        if name == "transaction_timeout" and connection.info.server_version < 170000:
-            pytest.skip("PostgreSQL 17 brought it.")
-        quoted = value if name == "search_path" else f"'{value}'"
-        connection.execute(f"alter database {connection.info.dbname} set {name} = {quoted}")
+        for name, value in settings.items():
+            if name != "transaction_timeout" or connection.info.server_version >= 170000:
+                quoted = value if name == "search_path" else f"'{value}'"
+                connection.execute(f"alter database {connection.info.dbname} set {name} = {quoted}")
     assert live_through(shop_url, tmp_path) == plain
 
 

@@ -1,6 +1,6 @@
 """Whether what a model reports stays true after it wrote half of the catalogue's categories; nothing is downloaded.
 
-Names are made up; some say too little, or a wrong thing. The test takes some minutes.
+Names are made up; some say too little, or a wrong thing.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,8 @@ from aisle.trainers.category import task as category
 from aisle.trainers.category.options import NgramOptions
 from aisle.trainers.metrics import calibration_error
 from tests.conftest import Server
+
+pytestmark = pytest.mark.slow
 
 SEED = 3
 ITEMS = 30_000  # of the 15,000 that people labelled, 1,500 are held out: their accuracy has a standard error of .009

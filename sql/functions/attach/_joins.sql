@@ -13,16 +13,16 @@ begin atomic
         join pg_catalog.pg_rewrite w on w.ev_class = v.oid
         join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = w.oid
                                    and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid <> w.ev_class
-    ), texts (oid, query) as (
+    ), texts (oid, query) as materialized (
         select v.oid, pg_catalog.pg_get_viewdef(v.oid) from views v join pg_catalog.pg_class c on c.oid = v.oid and c.relkind = 'v'
-    ), named (view, alias, relation) as (
+    ), named (view, alias, relation) as materialized (
         select t.oid, coalesce(m[2], regexp_replace(m[1], '^.*\.', '')), aisle._relation_named(m[1])
         from texts t
         cross join lateral regexp_matches(
             t.query, '(?:FROM|JOIN)\s+\(*((?:"[^"]+"|\w+)(?:\.(?:"[^"]+"|\w+))?)(?:\s+(?!ON\M|JOIN\M|LEFT\M|RIGHT\M|FULL\M|CROSS\M|WHERE\M|GROUP\M|ORDER\M|LIMIT\M|HAVING\M|UNION\M|WINDOW\M)("[^"]+"|\w+))?', 'g') m
-    ), ambiguous (view, alias) as (
+    ), ambiguous (view, alias) as materialized (
         select n.view, n.alias from named n group by n.view, n.alias having count(*) > 1
-    ), equal (view, one, its, other, others) as (
+    ), equal (view, one, its, other, others) as materialized (  -- each reads the text once
         select t.oid, m[1], m[2], m[3], m[4]
         from texts t
         cross join lateral aisle._conjunctions(t.query) c (condition)
@@ -30,7 +30,7 @@ begin atomic
             c.condition, '\(("[^"]+"|\w+)\.("[^"]+"|\w+)(?:::\w+)? = ("[^"]+"|\w+)\.("[^"]+"|\w+)(?:::\w+)?\)', 'g') m
         where (t.oid, m[1]) not in (select a.view, a.alias from ambiguous a)
           and (t.oid, m[3]) not in (select a.view, a.alias from ambiguous a)
-    ), pairs as (
+    ), pairs as materialized (
         select e.view, s.*
         from equal e
         join named o on o.view = e.view and o.alias = e.one

@@ -6,7 +6,9 @@ begin
     if source.is_paused then
         raise exception 'The % are paused.', source.kind
             using errcode = 'AIS02', hint = format('When the migration is done: select aisle.resume(%L)', source.kind);
-    elsif to_regclass('aisle._' || source.kind) is null and not exists (select from pg_class c where c.oid = source.relation) then
+    elsif to_regclass('aisle._' || source.kind) is null and not source.declaration ? 'query'
+          and not exists (select from pg_class c where c.oid = source.relation)
+    then
         raise exception 'The attached table no longer exists.'
             using errcode = 'AIS02', hint = format('aisle detach %1$s; if there is another of that name: aisle resume %1$s', source.kind);
     elsif to_regclass('aisle._' || source.kind) is null then
