@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +83,9 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
 
 
-def print_query(connection: Connection, query: str, parameters: Sequence[Any] = (), *, as_json: bool) -> int:
+def print_query(
+    connection: Connection, query: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, as_json: bool
+) -> int:
     """Run a query and print its rows; return their number."""
     cursor = connection.execute(query.encode(), parameters or None)
     columns = [column.name for column in cursor.description or ()]

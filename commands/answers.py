@@ -63,10 +63,11 @@ def _query(connection: Connection, call: str) -> str:
 @top_option
 @click.option(
     "--space",
-    type=click.Choice(["category", "basket"]),
+    type=click.Choice(["category", "basket", "behaviour", "after"]),
     default="category",
     show_default=True,
-    help="Compare items by their texts, or by the products bought with them.",
+    help="Compare items by their texts, by the products bought with them, by the users that had both, or by what "
+    "follows.",
 )
 @json_option
 @pass_database
@@ -94,22 +95,27 @@ def similar(database: Database, item_id: str, k: int, space: str, as_json: bool)
     help="Value of a context column, such as meal_time=lunch; repeatable.",
 )
 @click.option("--repeats", is_flag=True, help="Include items from the user's own history.")
+@click.option("--why", is_flag=True, help="Show the largest terms of each score.")
 @json_option
 @pass_database
 def recommend(
-    database: Database, user_id: str, k: int, category: str | None, pairs: tuple[str, ...], repeats: bool, as_json: bool
-) -> None:
+    database: Database, user_id: str, k: int, category: str | None, pairs: tuple[str, ...], repeats: bool, why: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Recommend items to a user."""
     if wrong := [pair for pair in pairs if "=" not in pair]:
         raise click.BadParameter(f"{wrong[0]!r} is not NAME=VALUE.", param_hint="--context")
     context = dict(pair.split("=", 1) for pair in pairs)
+    given = {
+        "user": user_id,
+        "k": k,
+        "category": category,
+        "context": Jsonb(context) if context else None,
+        "exclude_seen": not repeats,
+    }
     with database.connect() as connection:
         print_query(
-            connection,
-            "select r.rank, r.item_id, i.name, r.score from aisle.recommend(%s, %s, %s, %s, %s) r"
-            " left join lateral aisle._read_items(array[r.item_id]) i on true order by r.rank",
-            (user_id, k, category, Jsonb(context) if context else None, not repeats),
-            as_json=as_json,
+            connection, db.read("queries/recommend_why" if why else "queries/recommend"), given, as_json=as_json
         )
 
 

@@ -58,7 +58,7 @@ create table aisle._tasks (
     -- An object for each column that is searched for the nearest vectors: table, column, operator, and, if it is not 16, the number
     -- of connections of a vector in the HNSW graph.
     searched      jsonb not null default '[]',
-    similar_items text,                     -- the function that answers aisle.similar_items(space => the task)
+    spaces        jsonb not null default '{}',  -- of aisle.similar_items: {space: the function that answers in it}
     check ((follows is null) = (row_vectors is null) and (row_vectors is null or row_vectors = any (vector_tables)))
 );
 
@@ -186,6 +186,17 @@ create table aisle.context_vectors (
     primary key (feature, value, model_id)
 ) partition by list (model_id);
 
+-- What an item leads to, as the recommender learned it: the items that follow it ('after'), and those that the same users have
+-- ('beside'), each with a weight. An event with the item adds the weights to the scores of these items.
+create table aisle.item_links (
+    model_id     integer not null,
+    item_id      text not null,
+    kind         text not null check (kind in ('after', 'beside')),
+    linked       text[] not null,
+    weights      real[] not null check (cardinality(weights) = cardinality(linked)),
+    primary key (item_id, kind, model_id)
+) partition by list (model_id);
+
 -- The basket model's products.
 create table aisle.basket_items (
     model_id     integer not null,
@@ -240,6 +251,7 @@ comment on table aisle.ngram_vectors is 'A vector for each n-gram and generation
 comment on table aisle.item_factors is 'Two vectors for each item and generation of the recommender. Ask aisle.recommend.';
 comment on table aisle.user_vectors is 'A vector for each user that a recommender learned from. Ask aisle.recommend.';
 comment on table aisle.context_vectors is 'A vector for each context value that a recommender knows. Ask aisle.recommend.';
+comment on table aisle.item_links is 'What each item leads to, by generation of the recommender. Ask aisle.recommend and aisle.similar_items.';
 comment on table aisle.basket_items is 'Vectors for each product of a basket model. Ask aisle.next_basket and aisle.complete_basket.';
 comment on table aisle.customer_vectors is 'The state of each customer, and the long-term vector by which others find it as a neighbour. Ask aisle.next_basket.';
 

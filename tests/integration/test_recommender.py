@@ -26,6 +26,7 @@ from aisle.trainers.recommender import task as recommender
 from aisle.trainers.recommender.events import Events, Items, read_events
 from aisle.trainers.recommender.fit import fit
 from aisle.trainers.recommender.held_out import HeldOut, check, hold_out
+from aisle.trainers.recommender.mixture import Mixture
 from aisle.trainers.recommender.options import TowerOptions
 from aisle.trainers.run import Result
 from tests.conftest import Server, Shop
@@ -61,8 +62,8 @@ def demo(demo_url: str) -> Iterator[Connection]:
 
 def trained(
     connection: Connection, *, repeats: bool, model: str = "towers", **changes: Any
-) -> tuple[int, Events, Events, towers.Factors]:
-    """Train for a moment, load and deploy; return the model, all events, those learned from, and the factors."""
+) -> tuple[int, Events, Events, Mixture]:
+    """Train for a moment, load and deploy; return the model, all events, those learned from, and the mixture."""
     given = replace(QUICK, **changes)
     options = recommender.Options(repeats=repeats, model=model, features=given.features, towers=given)
     events = read_events(connection, given.features)
@@ -71,7 +72,7 @@ def trained(
     model_id = recommender.TASK.load(connection, events, test, fitted, options, {})
     connection.execute("update aisle._models set state = 'ready' where model_id = %s", [model_id])
     connection.execute("select aisle.deploy(%s)", [model_id])
-    return model_id, events, test.events, fitted.factors
+    return model_id, events, test.events, fitted.mixture
 
 
 def test_how_validation_went_is_stored_with_the_model(demo: Connection) -> None:
@@ -90,10 +91,15 @@ def test_how_validation_went_is_stored_with_the_model(demo: Connection) -> None:
         (False, {"cosine": False}),
         (False, {"model": "ials", "features": ("item", "category")}),
         (True, {"model": "ials", "features": ("item", "category")}),
+        (False, {"model": "item-item"}),
+        (True, {"model": "item-item"}),
+        (False, {"model": "mixture"}),
+        (True, {"model": "mixture"}),
     ],
 )
 def test_sql_and_the_trainer_give_the_same_scores(demo: Connection, repeats: bool, changes: dict[str, Any]) -> None:
-    _, events, learned_from, factors = trained(demo, repeats=repeats, **changes)
+    _, events, learned_from, mixture = trained(demo, repeats=repeats, **changes)
+    factors = mixture.factors
     users = np.random.default_rng(7).choice(len(events.user_ids), USERS, replace=False)
     users.sort()
     meals, days = ("lunch", "dinner"), ("1", "7")
@@ -102,7 +108,7 @@ def test_sql_and_the_trainer_give_the_same_scores(demo: Connection, repeats: boo
         name: np.array([values.index(one[name]) for one in asked]) for name, values in factors.context_values.items()
     }
     queries = towers.Queries.of_users(events, users, context)
-    expected = factors.scores(queries, repeat=repeats)  # (users, items)
+    expected = mixture.scores(queries, repeat=repeats)  # (users, items)
     number = {item: n for n, item in enumerate(events.items.ids)}
     rows = demo.execute(
         "select array_agg(r.item_id order by r.rank), array_agg(r.score order by r.rank) "
@@ -209,7 +215,7 @@ def test_an_experiment_needs_two_different_sets(demo_url: str) -> None:
 
 
 def test_a_new_item_gets_the_towers_vectors_from_the_worker(demo: Connection) -> None:
-    model_id, events, _, factors = trained(demo, repeats=False)
+    model_id, events, _, mixture = trained(demo, repeats=False)
     category = next(path for path in events.items.categories if path)
     demo.execute(
         "insert into shop.products (id, name, category) values (900001, 'new', %s), (900002, 'new', null)",
@@ -221,7 +227,7 @@ def test_a_new_item_gets_the_towers_vectors_from_the_worker(demo: Connection) ->
         "where model_id = %s and item_id in ('900001', '900002') order by item_id",
         (model_id,),
     ).fetchall()
-    into, out = factors.content([category, None], None)
+    into, out = mixture.factors.content([category, None], None)
     for row, p, q in zip(rows, into, out, strict=True):
         assert np.allclose(row[0], q, atol=1e-6)
         assert np.allclose(row[1], p, atol=1e-6)

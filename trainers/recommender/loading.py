@@ -1,6 +1,7 @@
 """Loads a fitted recommender into the database as a generation."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,17 +15,18 @@ from aisle.embedder.pipeline import drain
 from aisle.trainers.copy_rows import copy_rows
 from aisle.trainers.indexes import index_generation
 from aisle.trainers.labels import read_labels
-from aisle.trainers.recommender import towers
 from aisle.trainers.recommender.events import Events
 from aisle.trainers.recommender.held_out import HeldOut
+from aisle.trainers.recommender.mixture import Mixture
 from aisle.trainers.warm_start import Start
 
 
 def load(
-    connection: Connection, task: str, events: Events, test: HeldOut, factors: towers.Factors, kept: Start | None,
+    connection: Connection, task: str, events: Events, test: HeldOut, mixture: Mixture, kept: Start | None,
     parameters: Mapping[str, Any],
 ) -> int:  # fmt: skip
-    """Load the factors, and embed the items without events; return the model's id."""
+    """Load vectors and links, and embed the items without events; return the model's id."""
+    factors = mixture.factors
     items, dimensions, repeat = events.items, factors.out.shape[1], factors.repeat
     labels = read_labels(connection)
     model_id = model_registry.create(
@@ -48,8 +50,14 @@ def load(
             "text_model": items.text_model,
             "category_separator": labels.separator,
             "epochs": factors.epochs_run,
-            "kind": factors.kind,
-            "tried": {name: round(recall, 4) for name, recall in factors.tried.items()},
+            "kind": mixture.kind,
+            "unit": mixture.unit,
+            "links": {
+                kind: {"decay": None if math.isinf(links.decay) else links.decay, "history": links.history}
+                for kind, links in mixture.links.items()
+            },
+            "weights": {name: round(weight, 4) for name, weight in mixture.weights.items()},
+            "tried": {name: round(recall, 4) for name, recall in mixture.tried.items()},
             "validation": [round(recall, 4) for recall in factors.validation],  # at each evaluation
         },
     )
@@ -77,6 +85,18 @@ def load(
             for i in with_events
         ),
     )
+    for kind, links in mixture.links.items():
+        weights = links.weights
+        copy_rows(
+            connection,
+            "item_links",
+            ("model_id", "item_id", "kind", "linked", "weights"),
+            (
+                (model_id, items.ids[i], kind, [items.ids[j] for j in weights.indices[of]], weights.data[of].tolist())
+                for i in range(len(items))
+                if (of := slice(*weights.indptr[i : i + 2])).start < of.stop
+            ),
+        )
     if factors.users.any():
         copy_rows(
             connection,
@@ -105,7 +125,7 @@ def load(
     )
     _hold_out_users(connection, model_id, test)
     index_generation(connection, task, model_id)
-    for table in ("user_vectors", "context_vectors"):
+    for table in ("user_vectors", "context_vectors", "item_links"):
         connection.execute(f"analyze aisle.{table}_{model_id}".encode())
     # From now on the worker keeps this generation up to date.
     connection.execute("update aisle._models set state = 'filling' where model_id = %s", (model_id,))

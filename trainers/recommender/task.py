@@ -110,7 +110,7 @@ class RecommenderTask(Task[Options, Events, HeldOut, Fitted]):
     ) -> int:  # fmt: skip
         """Copy the vectors of items, users and contexts."""
         parameters = {**parameters, "started_from": fitted.started_from}
-        return loading.load(connection, self.name, data, held_out, fitted.mixture.factors, fitted.kept, parameters)
+        return loading.load(connection, self.name, data, held_out, fitted.mixture, fitted.kept, parameters)
 
     def score(
         self, connection: Connection, model_id: int, held_out: HeldOut, options: Options, *, heldout_of: int

@@ -10,9 +10,10 @@ declare
 begin
     foreach parent in array aisle._vector_tables(model.task) loop
         execute format(
-            'create table aisle.%1$I (like aisle.%2$I including all,
-                                      check (model_id = %3$s), check (@vector@.vector_dims(embedding) = %4$s))',
-            parent || '_' || model_id, parent, model_id, model.dimensions);
+            'create table aisle.%1$I (like aisle.%2$I including all, check (model_id = %3$s) %4$s)',
+            parent || '_' || model_id, parent, model_id,
+            case when exists (select from pg_attribute a where a.attrelid = to_regclass(format('aisle.%I', parent)) and a.attname = 'embedding')
+                 then format(', check (@vector@.vector_dims(embedding) = %s)', model.dimensions) end);
         -- `attach partition`, unlike `create … partition of`, neither waits for readers nor makes them wait.
         execute format('alter table aisle.%I attach partition aisle.%I for values in (%s)',
                        parent, parent || '_' || model_id, model_id);
