@@ -20,8 +20,9 @@ TASKS = ("category", "recommender", "basket", "preference")
 # Who may name a task: its own folder and views, and a public argument. The recommender builds on the vectors of the
 # live category model.
 MAY_NAME = {
-    "category": ("functions/category/", "functions/recommender/_draft_item_factors", "functions/recommender/_neighbours_links",
-                 "functions/search/similar_items", "functions/write_back/", "views/category_", "views/confusion", "views/applied_categories"),
+    "category": ("functions/category/", "functions/recommender/_draft_item_factors",
+                 "functions/recommender/_neighbours_links", "functions/search/similar_items", "functions/write_back/",
+                 "views/category_", "views/confusion", "views/applied_categories"),
     "recommender": ("functions/recommender/",),
     "basket": ("functions/basket/", "functions/search/similar_items"),
     "preference": ("functions/preference/",),
