@@ -9,8 +9,9 @@ INSTALLED := $(VENV)/installed
 demo: $(INSTALLED)
 	$(BIN)/aisle demo
 
-# Each test process has its own server. One process runs all tests of a file, because they share slow fixtures.
-PYTEST := $(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile
+# Each test process has its own server. One process runs all tests of a file, because they share slow fixtures. The
+# order is that of the folders: files with a single long test come first, and the many short ones of tests/unit last.
+PYTEST := $(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 test: $(INSTALLED) lint
 	$(PYTEST) -m "not slow"

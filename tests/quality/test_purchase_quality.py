@@ -21,6 +21,7 @@ from aisle.trainers.recommender.options import Options as RecommenderOptions
 from tests.conftest import Server
 
 pytest.importorskip("implicit")
+pytestmark = pytest.mark.slow
 
 BASELINES = Path(__file__).with_name("purchase_baselines.json")
 RENEW = "If it was meant to: AISLE_RENEW_BASELINES=1 pytest tests/quality/test_purchase_quality.py"
