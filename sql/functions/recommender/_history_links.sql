@@ -1,5 +1,5 @@
 -- The links that leave the items of a history (_past_items), and how much each counts. Each kind of links reads so many of the items, and
--- counts the one at place p, from 0, by exp(-p / decay). Of the items that no link leaves, the latest few lead where their neighbours do.
+-- counts the one at place p, from 0, by exp(-p / decay). If no link leaves any of them, the latest few lead where their neighbours do.
 create or replace function aisle._history_links(model_id integer, past text[])
 returns table (source text, linked text[], weights real[], counts double precision)
 language plpgsql stable parallel safe
@@ -7,12 +7,10 @@ as $function$
 #variable_conflict use_column
 declare
     model constant integer := _history_links.model_id;
-    strangers constant integer := 3;  -- items without links, among the latest ten
+    strangers constant integer := 3;  -- items
     kinds text[];
     decays double precision[];
     histories integer[];
-    missing text[];
-    missing_at integer[];
 begin
     select array_agg(k.key), array_agg(coalesce((k.value ->> 'decay')::float8, 'infinity')), array_agg((k.value ->> 'history')::integer)
     into kinds, decays, histories
@@ -22,16 +20,10 @@ begin
         from unnest(past[:(select max(h) from unnest(histories) h)]) with ordinality e (item_id, place)
         join aisle.item_links l on l.model_id = model and l.item_id = e.item_id
         join unnest(kinds, decays, histories) k (kind, decay, history) on k.kind = l.kind and e.place <= k.history;
-    select array_agg(e.item_id), array_agg(e.place) into missing, missing_at
-    from (select e.item_id, e.place
-          from unnest(past[:10]) with ordinality e (item_id, place)
-          where not exists (select from aisle.item_links l where l.model_id = model and l.item_id = e.item_id)
-          order by e.place
-          limit strangers) e;
-    if missing is not null then
+    if not found then
         return query
             select e.item_id, l.linked, l.weights, exp((1 - e.place) / k.decay)
-            from unnest(missing, missing_at) e (item_id, place)
+            from unnest(past[:strangers]) with ordinality e (item_id, place)
             cross join lateral aisle._neighbours_links(model, e.item_id) l
             join unnest(kinds, decays, histories) k (kind, decay, history) on k.kind = l.kind and e.place <= k.history;
     end if;

@@ -33,7 +33,7 @@ begin
             limit nearest);
     end if;
     return query
-        select l.kind, l.linked, array(select w / cardinality(near) from unnest(l.weights) w)
+        select l.kind, l.linked, array(select (w / cardinality(near))::real from unnest(l.weights) w)
         from unnest(near) n (item_id)
         join aisle.item_links l on l.model_id = model and l.item_id = n.item_id;
 end
