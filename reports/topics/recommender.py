@@ -87,16 +87,26 @@ def _features(text: str) -> str:
 
 def _validation(model: pages.Model) -> list[str | Figure | Table]:
     recalls, tried = model.parameters.get("validation"), model.parameters.get("tried", {})
-    if tried and not recalls:
-        title = f"Kinds tried; {model.parameters['kind']} was chosen"
-        return [Table(("kind of model", "recall on validation users"), list(tried.items()), title)]
-    if not recalls:
-        return ["No validation is stored; train a new model to store it."]
-    every, k = model.options.get("towers", {}).get("evaluate_every", 1), model.options.get("top", 10)
-    epochs = [every * (place + 1) for place in range(len(recalls))]
-    return [
-        Figure(
-            f"Recall@{k} on validation users; the dashed line is the chosen epoch",
-            partial(figures.curve, epochs, recalls, "epoch", f"recall@{k}", chosen=model.parameters.get("epochs")),
+    parts: list[str | Figure | Table] = []
+    if tried:
+        parts.append(_tried(tried, model.parameters.get("ahead", {}), model.parameters["kind"]))
+    if recalls:
+        every, k = model.options.get("towers", {}).get("evaluate_every", 1), model.options.get("top", 10)
+        epochs = [every * (place + 1) for place in range(len(recalls))]
+        parts.append(
+            Figure(
+                f"Recall@{k} on validation users; the dashed line is the chosen epoch",
+                partial(figures.curve, epochs, recalls, "epoch", f"recall@{k}", chosen=model.parameters.get("epochs")),
+            )
         )
+    return parts or ["No validation is stored; train a new model to store it."]
+
+
+def _tried(tried: dict[str, float], ahead: dict[str, list[float]], chosen: str) -> Table:
+    """Return the kinds of model that were candidates, and what the chosen one is ahead of each by."""
+    rows = [
+        (kind, recall, "{:+.4f} ({:+.4f} – {:+.4f})".format(*ahead[kind]) if kind in ahead else "")
+        for kind, recall in tried.items()
     ]
+    columns = ("kind of model", "recall on validation users", "the chosen one is ahead by (95 % interval)")
+    return Table(columns, rows, f"Kinds tried; {chosen} was chosen")

@@ -9,7 +9,7 @@ import numpy as np
 
 from aisle.db import Connection, errors
 from aisle.embedder.item_tower import prefixes
-from aisle.trainers import warm_start
+from aisle.trainers import ranking, warm_start
 from aisle.trainers.recommender import als, fit_towers, item_links, mixture
 from aisle.trainers.recommender.events import Events, Floats
 from aisle.trainers.recommender.held_out import check_moment, hold_out
@@ -128,6 +128,11 @@ def fit(
         factors=replace(fitted.factors, repeat=best.factors.repeat, validation=history),
         kind=chosen if chosen not in kinds else "item-item",
         tried={name: float(one.recall.mean()) for name, one in measured.items()},
+        ahead={
+            name: ranking.compare(measured[chosen].recall, one.recall)
+            for name, one in measured.items()
+            if name != chosen
+        },
     )
     if first is None or not has_towers:
         return fitted, None

@@ -58,6 +58,10 @@ def load(
             },
             "weights": {name: round(weight, 4) for name, weight in mixture.weights.items()},
             "tried": {name: round(recall, 4) for name, recall in mixture.tried.items()},
+            "ahead": {
+                name: [round(one.difference, 4), round(one.low, 4), round(one.high, 4)]
+                for name, one in mixture.ahead.items()
+            },
             "validation": [round(recall, 4) for recall in factors.validation],  # at each evaluation
         },
     )

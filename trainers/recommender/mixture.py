@@ -40,6 +40,7 @@ class Mixture:
     unit: bool = False  # whether a user's vector is divided by its length
     kind: str = "towers"  # item-item, ials, towers or mixture
     tried: Mapping[str, float] = field(default_factory=dict)  # kind → recall on validation
+    ahead: Mapping[str, ranking.Comparison] = field(default_factory=dict)  # kind → what the chosen one is ahead by
     weights: Mapping[str, float] = field(default_factory=dict)  # part → weight, already in the tables
 
     @property

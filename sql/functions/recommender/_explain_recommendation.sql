@@ -40,7 +40,7 @@ begin
         select t.because, t.value, sum(t.share)
         from (select 'item' as because, e.item_id as value,
                      -((f.in_embedding operator(@vector@.*) w.weights) operator(@vector@.<#>) wanted)
-                     * scale * cardinality(of_vectors) ^ -(parameters ->> 'exponent')::float8 as share
+                     * scale * greatest(cardinality(of_vectors), 1) ^ -(parameters ->> 'exponent')::float8 as share
               from unnest(of_vectors) with ordinality e (item_id, place)
               join aisle.item_factors f on f.model_id = model and f.item_id = e.item_id
               join aisle._recency_weights w on w.model_id = model and w.place = e.place
