@@ -36,7 +36,6 @@ def demo(
 ) -> None:
     """Fill a shop, train models on it, and query them in SQL."""
     from aisle import migrations
-    from aisle.trainers.recommender.options import TowerOptions
 
     _say("Preparing the database …")
     with db.connect(database.url) as connection:
@@ -58,7 +57,7 @@ def demo(
         if generated:
             _attach_history(connection)
             if not _is_live(connection, "recommender"):
-                _train(database, "recommender", deploy=True, towers=TowerOptions(epochs=8))  # enough to see it work
+                _train(database, "recommender", model="item-item")  # the towers take minutes
             if not _is_live(connection, "basket"):
                 _train(database, "basket", deploy=True)
         _show(connection, generated=generated)

@@ -8,7 +8,8 @@ grant execute on function
     aisle.item_category(text, integer, integer), aisle.item_category(bigint, integer, integer),
     aisle.similar_items(text, integer, text), aisle.similar_items(bigint, integer, text),
     aisle.recommend(text, integer, text, jsonb, boolean), aisle.recommend(bigint, integer, text, jsonb, boolean),
-    aisle.next_basket(text, integer), aisle.next_basket(bigint, integer), aisle.explain_recommendation
+    aisle.next_basket(text, integer), aisle.next_basket(bigint, integer),
+    aisle.explain_recommendation(text, text, jsonb), aisle.explain_recommendation(bigint, bigint, jsonb)
 to ROLE;
 
 -- The functions that these call.

@@ -22,11 +22,12 @@ QUESTIONS = (
     "predict_category('녹차', 'maker', 3, 1)", "embed_text('xyzzy')", "item_category(42)", "item_category('44')",
     "similar_items(43)", "similar_items('43')", "similar_items(41, space => 'basket')", "search_items('녹차')",
     "recommend('ann', context => '{\"meal_time\": \"dinner\"}')", "recommend('ann', exclude_seen => false)",
+    "explain_recommendation('ann', '41')", "explain_recommendation(7, 41)",
     "recommend(7, category => '음료')", "recommend('nobody')",
     "next_basket('ann')", "next_basket(7)", "complete_basket(array['41'], user_id => 'ann')",
 )  # fmt: skip
 READ = {
-    "_attachments", "_tasks", "_deployments", "_models", "_recency_weights", "item_vectors", "category_vectors",
+    "_attachments", "_tasks", "_deployments", "_models", "_recency_weights", "item_vectors", "category_vectors", "item_links",
     "ngram_vectors", "item_factors", "user_vectors", "context_vectors", "basket_items", "customer_vectors",
     "_items", "_interactions", "_orders",
 }  # fmt: skip
