@@ -132,8 +132,12 @@ def test_a_swapped_table_is_noticed_and_resume_mends_it(live: Shop, database_url
     live.execute("update shop.products set name = 'jam' where id = 4")
     (said,) = problems(database_url)
     assert said == "the declared name is now another table's; the attached one is shop.old -> aisle resume items"
+    assert live.value("select warning from aisle.warnings") == (
+        "The name shop.products is another table's now; the items are still read from shop.old."
+    )
     live.execute("select aisle.resume('items')")
     assert problems(database_url) == []
+    assert not live.value("select exists (select from aisle.warnings)")
     assert waiting(live) == {"4"}, "The only row that reads otherwise."
     live.execute("drop table shop.old")
     assert problems(database_url) == []
