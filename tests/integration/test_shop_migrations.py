@@ -208,6 +208,20 @@ def test_a_swapped_table_of_orders(live: Shop, database_url: str) -> None:
     assert live.value("select count(*) from aisle._orders where user_id = 'zoe'") == 1
 
 
+def test_a_condition_with_an_enums_former_value_is_said_in_one_sentence(live: Shop) -> None:
+    live.execute(
+        "create type shop.state as enum ('live', 'gone');"
+        "alter table shop.products add state shop.state not null default 'live'; select aisle.pause('items')"
+    )
+    live.execute("select aisle.attach_items('shop.products', category => 'category', eligible => $$state = 'live'$$)")
+    live.execute("alter type shop.state rename value 'live' to 'active'")
+    assert live.value("select count(*) from aisle.recommend('bob', 3)") == 3, "Views know it by its number."
+    live.execute("select aisle.pause('items')")
+    said = r'^eligible cannot be read: invalid input value for enum shop\.state: "live"\.\n'
+    with pytest.raises(psycopg.Error, match=said):
+        live.execute("select aisle.resume('items')")
+
+
 def test_answers_while_the_items_are_paused(live: Shop) -> None:
     live.execute("select aisle.pause('items')")
     assert live.value("select count(*) from aisle.recommend('bob', 3)") == 3, "They need no look at the table."
