@@ -222,6 +222,15 @@ def test_a_condition_with_an_enums_former_value_is_said_in_one_sentence(live: Sh
         live.execute("select aisle.resume('items')")
 
 
+def test_pause_and_resume_say_nothing_of_their_own_objects(live: Shop) -> None:
+    notices: list[str] = []
+    live.connection.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
+    live.execute("set client_min_messages = notice; select aisle.pause('items'), aisle.pause('orders')")
+    live.execute("select aisle.resume('items'), aisle.resume('orders')")
+    assert not [notice for notice in notices if "skipping" in notice]
+    assert live.value("show client_min_messages") == "notice"
+
+
 def test_answers_while_the_items_are_paused(live: Shop) -> None:
     live.execute("select aisle.pause('items')")
     assert live.value("select count(*) from aisle.recommend('bob', 3)") == 3, "They need no look at the table."
