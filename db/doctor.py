@@ -30,9 +30,9 @@ READERS = """
 """
 ROOM = 2  # times the size of the live generation: a new one may need it while it is loaded and indexed
 
-# What is paused or gone is said with the attached tables.
+# What is paused, swapped or gone is said with the attached tables.
 OTHER_WARNINGS = (
-    "select warning, remedy from aisle.warnings where warning !~ '^(Aisle''s view of|The [a-z]+ are paused)'"
+    "select warning, remedy from aisle.warnings where warning !~ '^(Aisle''s view of|The name |The [a-z]+ are paused)'"
 )
 
 

@@ -5,7 +5,18 @@ from dataclasses import dataclass, replace
 from aisle.discovery.catalogue import Catalogue, Column, Link, Table
 from aisle.discovery.items import Text, name_of
 from aisle.discovery.sql import identifier, literal
-from aisle.discovery.words import BRAND, CATEGORY, LINE, NO_CATEGORY, NOT_CATEGORY, ORDER, PRODUCT, score, words
+from aisle.discovery.words import (
+    BRAND,
+    CATEGORY,
+    GONE_AT,
+    LINE,
+    NO_CATEGORY,
+    NOT_CATEGORY,
+    ORDER,
+    PRODUCT,
+    score,
+    words,
+)
 
 KINDS = 12  # different values of a column that may part one table into several trees
 
@@ -25,6 +36,7 @@ class Categories:
     above: Link | None = None  # from the categories to another table of coarser ones
     above_name: Text | None = None
     where: str | None = None  # of the table: which of its rows are categories
+    there: str | None = None  # of the table: which of its rows are not deleted
     brand_where: tuple[str, str] | None = None  # a column and a value: the rows that are brands
     prefer: str | None = None
     several: float = 0.0  # share of items with more than one category
@@ -103,6 +115,7 @@ def _of_table(catalogue: Catalogue, link: Link, join: Link | None, weight: float
         above=above,
         above_name=None if above is None else name_of(catalogue, above.target),
         where=where,
+        there=_there(table),
         brand_where=brand_where,
         prefer=prefer,
         several=several,
@@ -124,6 +137,16 @@ def _parent(catalogue: Catalogue, table: Table) -> Column | None:
         ),
         None,
     )
+
+
+def _there(table: Table) -> str | None:
+    """Return a condition for the rows that are not deleted, where the shop deletes softly."""
+    for column in table.columns:
+        if column.is_time and set(column.words) & GONE_AT:
+            return f"{identifier(column.name)} is null"
+        if column.type == "bool" and set(column.words) & GONE_AT:
+            return f"{identifier(column.name)} is not true"
+    return None
 
 
 def _preferred(between: Table) -> str | None:

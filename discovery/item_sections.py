@@ -159,8 +159,14 @@ def _categories(catalogue: Catalogue, categories: Categories) -> Section:
         section.add("name", _of_row(categories.name))
     if categories.parent is not None:
         section.add("parent", categories.parent.name)
-    if categories.where is not None:
-        section.add("where", categories.where, "Guess: the table holds several trees, and this one is the categories.")
+    conditions = {
+        categories.where: "Guess: the table holds several trees, and this one is the categories.",
+        categories.there: "Likely: other categories are deleted.",
+    }
+    remarks = [remark for condition, remark in conditions.items() if condition is not None]
+    if remarks:
+        where = " and ".join(condition for condition in conditions if condition is not None)
+        section.add("where", where, *remarks)
     if categories.join is not None and categories.link is not None:
         columns = f"{identifier(categories.join.column)}, {identifier(categories.link.column)}"
         several = ""

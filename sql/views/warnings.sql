@@ -46,6 +46,16 @@ where a.is_paused
 union all
 select format('Aisle''s view of the %s is gone.', a.kind), format('After a migration: aisle resume %s', a.kind)
 from aisle._attachments a
-where not a.is_paused and to_regclass('aisle._' || a.kind) is null;
+where not a.is_paused and to_regclass('aisle._' || a.kind) is null
+union all
+select format('The name %s is another table''s now; the %s are still read from %s.', string_agg(r.name, ', '), a.kind, string_agg(r.relation::text, ', ')),
+       format('After a migration: aisle resume %s', a.kind)
+from aisle._attachments a
+cross join lateral unnest(a.reads, a.read_names) r (relation, name)
+cross join lateral parse_ident(r.name) n (parts)
+join pg_namespace s on s.nspname = n.parts[1]
+join pg_class c on c.relnamespace = s.oid and c.relname = n.parts[2]
+where not a.is_paused and c.oid <> r.relation
+group by a.kind;
 
 comment on view aisle.warnings is 'What threatens the freshness of vectors, each with its remedy; empty if all is well.';

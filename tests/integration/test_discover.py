@@ -155,6 +155,11 @@ def test_categories_and_manufacturers_are_found(
         assert value(attached[0], f"select bool_and(manufacturer ~ '{pattern}') from aisle._items")
 
 
+def test_categories_that_are_softly_deleted_are_left_out(name: str, proposal: str) -> None:
+    if name == "medusa":
+        assert tomllib.loads(proposal)["categories"]["where"] == "deleted_at is null"
+
+
 def test_attaching_it_again_changes_nothing(
     proposal: str, attached: tuple[db.Connection, list[declaring.Change]]
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from aisle import db, migrations
 from aisle.db import doctor
@@ -42,6 +43,14 @@ def without_aisle(dump: str) -> str:
 @of_all
 def test_a_dump_of_the_shops_tables_is_restored_without_aisle(attached: Attached, server: Server) -> None:
     names = vars(attached.names)
+    written = {
+        "statement": "update {items} set {category} = $2 where id = $1".format(**names),
+        "undo": "update {items} set {category} = $2 where id = $1".format(**names),
+        "threshold": 0.9,
+        "at_commit": True,
+    }
+    attached.execute("select aisle.set_write_back(%s)", [Jsonb(written)])
+    assert attached.value("select count(*) from pg_trigger where tgname = 'aisle_500_write_back'") == 1
     tables = [f"--table={names[n]}" for n in ("items", "orders", "lines")]
     dump = [
         program(server, "pg_dump"),

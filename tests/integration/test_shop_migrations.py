@@ -132,8 +132,12 @@ def test_a_swapped_table_is_noticed_and_resume_mends_it(live: Shop, database_url
     live.execute("update shop.products set name = 'jam' where id = 4")
     (said,) = problems(database_url)
     assert said == "the declared name is now another table's; the attached one is shop.old -> aisle resume items"
+    assert live.value("select warning from aisle.warnings") == (
+        "The name shop.products is another table's now; the items are still read from shop.old."
+    )
     live.execute("select aisle.resume('items')")
     assert problems(database_url) == []
+    assert not live.value("select exists (select from aisle.warnings)")
     assert waiting(live) == {"4"}, "The only row that reads otherwise."
     live.execute("drop table shop.old")
     assert problems(database_url) == []
@@ -202,6 +206,29 @@ def test_a_swapped_table_of_orders(live: Shop, database_url: str) -> None:
     live.execute("select aisle.resume('orders')")
     assert problems(database_url) == []
     assert live.value("select count(*) from aisle._orders where user_id = 'zoe'") == 1
+
+
+def test_a_condition_with_an_enums_former_value_is_said_in_one_sentence(live: Shop) -> None:
+    live.execute(
+        "create type shop.state as enum ('live', 'gone');"
+        "alter table shop.products add state shop.state not null default 'live'; select aisle.pause('items')"
+    )
+    live.execute("select aisle.attach_items('shop.products', category => 'category', eligible => $$state = 'live'$$)")
+    live.execute("alter type shop.state rename value 'live' to 'active'")
+    assert live.value("select count(*) from aisle.recommend('bob', 3)") == 3, "Views know it by its number."
+    live.execute("select aisle.pause('items')")
+    said = r'^eligible cannot be read: invalid input value for enum shop\.state: "live"\.\n'
+    with pytest.raises(psycopg.Error, match=said):
+        live.execute("select aisle.resume('items')")
+
+
+def test_pause_and_resume_say_nothing_of_their_own_objects(live: Shop) -> None:
+    notices: list[str] = []
+    live.connection.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
+    live.execute("set client_min_messages = notice; select aisle.pause('items'), aisle.pause('orders')")
+    live.execute("select aisle.resume('items'), aisle.resume('orders')")
+    assert not [notice for notice in notices if "skipping" in notice]
+    assert live.value("show client_min_messages") == "notice"
 
 
 def test_answers_while_the_items_are_paused(live: Shop) -> None:

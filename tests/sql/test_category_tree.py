@@ -89,6 +89,15 @@ def test_a_category_that_is_gone_is_never_answered(shop: Shop) -> None:
     assert predict(shop, "녹차", level=1) == [("음료", "1")]
 
 
+def test_a_table_of_categories_that_is_gone_is_said_in_one_sentence(shop: Shop) -> None:
+    attach(shop, categories=TREE)
+    shop.execute("drop table shop.category cascade")
+    with pytest.raises(psycopg.Error, match=r"^Aisle's view of the categories is gone\.\n") as gone:
+        predict(shop, "녹차")
+    assert gone.value.sqlstate == "AIS02"
+    assert gone.value.diag.message_hint == "After a migration: select aisle.resume('items')"
+
+
 def test_circles_and_unknown_parents_do_no_harm(shop: Shop) -> None:
     attach(shop, categories=TREE | {"where": "active"})
     shop.execute("update shop.category set active = false where id = 1")

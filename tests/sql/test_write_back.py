@@ -89,6 +89,19 @@ def test_undo_takes_back_what_nobody_touched(shop: Shop) -> None:
     assert "4" not in applied(shop)
 
 
+@pytest.mark.parametrize("unlabelled", ["차", "11"])
+def test_a_category_that_means_none_is_not_written_though_the_model_learned_it(shop: Shop, unlabelled: str) -> None:
+    attach(shop)
+    shop.execute("select aisle.pause('items')")
+    shop.execute(
+        "select aisle.attach_items('shop.products', category => 'category_id', categories => %s, unlabelled => %s)",
+        [Jsonb({"table": "shop.category"}), ["All", unlabelled]],
+    )
+    write_back(shop, COLUMN)
+    assert apply(shop)["1"] == (False, "the model says a category that means none")
+    assert categories(shop)[1] is None
+
+
 def test_a_statement_writes_to_a_table_of_items_categories_and_is_taken_back(shop: Shop) -> None:
     shop.execute("create table shop.in_category (product bigint, category integer references shop.category)")
     shop.execute(

@@ -17,7 +17,8 @@ begin
     drop view aisle._probe;
     return qualified;
 exception
-    when syntax_error_or_access_rule_violation then  -- the class of all errors in the text of a statement
+    -- The class of all errors in the text of a statement, and a constant that its type does not have, such as an enum's former value.
+    when syntax_error_or_access_rule_violation or invalid_text_representation then
         raise exception '% cannot be read: %.', purpose, sqlerrm
             using errcode = 'AIS05', hint = 'It is an expression over the columns of a row, such as: active and deleted_at is null';
 end

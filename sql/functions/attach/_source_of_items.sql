@@ -43,7 +43,8 @@ begin
         select coalesce(jsonb_agg(r.value order by length(r.key), r.key), '[]') from jsonb_each(roles) r where r.key ~ '^text '));
     columns := (select jsonb_object_agg(c.key, c.value) from jsonb_each(columns) c where c.key !~ '^text ');
 exception
-    when syntax_error_or_access_rule_violation then  -- the class of all errors in the text of a statement
+    -- The class of all errors in the text of a statement, and a constant that its type does not have, such as an enum's former value.
+    when syntax_error_or_access_rule_violation or invalid_text_representation then
         raise exception 'eligible cannot be read: %.', sqlerrm
             using errcode = 'AIS05', hint = 'It is a condition on the columns of a row, such as: active and deleted_at is null';
 end

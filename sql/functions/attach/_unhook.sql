@@ -1,6 +1,7 @@
 -- Takes away the views of a kind, its watches, and its triggers on the shop's tables with their functions. Leaves all that was derived.
 create or replace function aisle._unhook(kind text) returns void
 language plpgsql volatile
+set client_min_messages = warning  -- not "does not exist, skipping"
 as $function$
 #variable_conflict use_variable
 declare

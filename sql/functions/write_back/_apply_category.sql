@@ -11,6 +11,8 @@ declare
     label text;
     threshold double precision;
     previous text;
+    unlabelled constant jsonb := (select a.declaration -> 'unlabelled' from aisle._attachments a where a.kind = 'items');
+    stands_for_none boolean;
 begin
     is_written := false;
     is_error := false;
@@ -22,8 +24,15 @@ begin
         problem := 'the model knows no category for it';
         return;
     end if;
+    -- Declared after the model had learned it.
+    stands_for_none := coalesce(unlabelled ? label, false);
+    if category_id is not null and unlabelled is not null and not stands_for_none then
+        stands_for_none := exists (select from aisle._category_nodes n where n.category_id = label and unlabelled ? n.name);
+    end if;
     threshold := aisle._write_threshold(model_id, label);
-    if confidence < threshold then
+    if stands_for_none then
+        problem := 'the model says a category that means none';
+    elsif confidence < threshold then
         problem := 'not sure enough';
     elsif not dry_run then
         begin

@@ -1,6 +1,7 @@
 -- Takes away what aisle._create_write_back made. Keeps the settings.
 create or replace function aisle._drop_write_back() returns void
 language plpgsql volatile
+set client_min_messages = warning  -- not "does not exist, skipping"
 as $function$
 declare
     target regclass;
