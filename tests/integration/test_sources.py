@@ -383,6 +383,31 @@ def test_a_query_for_lines(normal: Shop) -> None:
     assert queued(normal, "basket") == {"bob"}
 
 
+def test_columns_of_a_query_that_have_the_names_of_roles_have_these_roles(normal: Shop) -> None:
+    for kind in ("orders", "items"):
+        normal.execute("select aisle.detach(%s)", [kind])
+    normal.execute(
+        "select aisle.attach_items(query => $$ select p.id, p.title->>'en' as name, b.name as manufacturer, p.kind"
+        " as category, p.title->>'ko' as text from shop.products p left join shop.brands b on b.id = p.brand_id $$);"
+        "select aisle.attach_orders(query => $$ select l.order_id, v.product_id as item_id, o.who as user_id, o.at,"
+        " l.bought as quantity from shop.lines l join shop.orders o on o.id = l.order_id"
+        " join shop.variants v on v.id = l.variant_id $$);"
+        "select aisle.attach_interactions(query => $$ select o.who as user_id, v.product_id as item_id, o.at,"
+        " l.bought as weight from shop.lines l join shop.orders o on o.id = l.order_id"
+        " join shop.variants v on v.id = l.variant_id $$)"
+    )
+    assert normal.execute("select manufacturer, category, details from aisle._items where id = 1").fetchone() == (
+        "Bo", "tea", "차",
+    )  # fmt: skip
+    assert normal.execute("select distinct user_id from aisle._orders order by 1").fetchall() == [("ann",), ("bob",)]
+    assert normal.value("select count(distinct at) from aisle._orders") == 3
+    columns = dict(normal.execute("select kind, declaration - 'query' from aisle._attachments").fetchall())
+    assert {"user_id", "at", "quantity"} <= columns["orders"].keys()
+    assert columns["interactions"]["weight"] == "weight"
+    for kind in ("items", "interactions", "orders"):
+        normal.execute("select aisle.resume(%s)", [kind])
+
+
 def test_a_join_of_several_columns_is_one_step(shop: Shop) -> None:
     shop.execute(
         "create table orders (id int primary key, version int, who text, at timestamptz);"

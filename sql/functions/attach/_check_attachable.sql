@@ -18,7 +18,7 @@ begin
     from aisle._live_models l
     join aisle._models m on m.model_id = l.model_id and m.declaration is not null
     cross join lateral jsonb_object_keys(m.declaration || declaration) k (name)
-    where k.name <> all (array['relation', 'id', 'query', 'watch', 'eligible', 'group_column', 'unlabelled', 'draft_rows', 'latitude', 'longitude'])
+    where k.name <> all (array['relation', 'id', 'query', 'watch', 'eligible', 'group_column', 'draft_rows', 'latitude', 'longitude'])
       and m.declaration -> k.name is distinct from declaration -> k.name;
     if kind = 'items' and changed is not null and not accept_changes then
         raise exception 'The live models learned from another make-up of the items; this differs in: %.', changed

@@ -10,10 +10,8 @@ language plpgsql volatile
 as $function$
 #variable_conflict use_variable
 declare
-    declaration constant jsonb := aisle._declaration(jsonb_build_object(
-        'relation', relation, 'user_id', user_id, 'item_id', item_id, 'at', at, 'weight', weight, 'context_columns', to_jsonb(context_columns),
-        'review', review, 'rating', rating, 'time_zone', time_zone, 'accept_item_ids', nullif(accept_item_ids, false), 'query', query,
-        'counts', counts, 'item_via', item_via));
+    declaration jsonb;
+    named constant text[] := case when relation is null and query is not null then aisle._columns_of_query(query, 'interactions') else '{}' end;
     roles jsonb;
     target regclass;
     user_type text;
@@ -24,6 +22,15 @@ declare
     years constant text := 'e.%1$I between %2$s ''0001-01-01 00:00:00+00'' and %2$s ''9999-12-31 23:59:59.999999+00''';
 begin
     context_columns := coalesce(context_columns, '{}');
+    -- A query's columns have these names because they are meant.
+    at := case when 'at' = any (named) and at = 'created_at' and 'created_at' <> all (named) then 'at' else at end;
+    weight := coalesce(weight, case when 'weight' = any (named) then 'weight' end);
+    review := coalesce(review, case when 'review' = any (named) then 'review' end);
+    rating := coalesce(rating, case when 'rating' = any (named) then 'rating' end);
+    declaration := aisle._declaration(jsonb_build_object(
+        'relation', relation, 'user_id', user_id, 'item_id', item_id, 'at', at, 'weight', weight, 'context_columns', to_jsonb(context_columns),
+        'review', review, 'rating', rating, 'time_zone', time_zone, 'accept_item_ids', nullif(accept_item_ids, false), 'query', query,
+        'counts', counts, 'item_via', item_via));
     perform aisle._check_attachable('interactions', declaration, true);
     if user_id is null or item_id is null or at is null then
         raise exception 'Name the columns of the user, of the item and of the time.' using errcode = 'AIS05';

@@ -11,11 +11,8 @@ language plpgsql volatile
 as $function$
 #variable_conflict use_variable
 declare
-    declaration constant jsonb := aisle._declaration(jsonb_build_object(
-        'relation', relation, 'id', id, 'name', name, 'manufacturer', manufacturer, 'category', category,
-        'text_columns', to_jsonb(text_columns), 'category_separator', category_separator, 'draft_rows', draft_rows,
-        'latitude', latitude, 'longitude', longitude, 'query', query, 'watch', watch, 'eligible', eligible, 'group_column', group_column,
-        'categories', categories, 'unlabelled', to_jsonb(unlabelled), 'category_list', category_list));
+    declaration jsonb;
+    named constant text[] := case when relation is null and query is not null then aisle._columns_of_query(query, 'items') else '{}' end;
     target regclass;
     kind "char";
     has_triggers boolean;
@@ -29,6 +26,19 @@ declare
     digits constant integer := substring(category_separator from '^(\d+) digits?$');
 begin
     text_columns := coalesce(text_columns, '{}');
+    -- A query's columns have these names because they are meant.
+    manufacturer := coalesce(manufacturer, case when 'manufacturer' = any (named) then 'manufacturer' end);
+    category := coalesce(category, case when 'category' = any (named) and (categories ? 'of_item') is not true then 'category' end);
+    text_columns := case when text_columns = '{}' and 'text' = any (named) then array['text'] else text_columns end;
+    if latitude is null and longitude is null and named @> array['latitude', 'longitude'] then
+        latitude := 'latitude';
+        longitude := 'longitude';
+    end if;
+    declaration := aisle._declaration(jsonb_build_object(
+        'relation', relation, 'id', id, 'name', name, 'manufacturer', manufacturer, 'category', category,
+        'text_columns', to_jsonb(text_columns), 'category_separator', category_separator, 'draft_rows', draft_rows,
+        'latitude', latitude, 'longitude', longitude, 'query', query, 'watch', watch, 'eligible', eligible, 'group_column', group_column,
+        'categories', categories, 'unlabelled', to_jsonb(unlabelled), 'category_list', category_list));
     perform aisle._check_attachable('items', declaration, accept_changes);
     if id is null or name is null then
         raise exception 'Name the columns of the id and of the name.' using errcode = 'AIS05';

@@ -11,12 +11,10 @@ language plpgsql volatile
 as $function$
 #variable_conflict use_variable
 declare
-    declaration constant jsonb := aisle._declaration(jsonb_build_object(
-        'relation', relation, 'order_id', order_id, 'item_id', item_id, 'user_id', user_id, 'at', at, 'order_number', order_number,
-        'quantity', quantity, 'lines', lines, 'line_order_id', line_order_id, 'time_zone', time_zone,
-        'accept_item_ids', nullif(accept_item_ids, false), 'query', query, 'watch', watch, 'counts', counts, 'item_via', item_via));
-    customer text := coalesce(user_id, order_id);  -- without customers, each order has a customer of its own
-    moment text := coalesce(at, order_number);
+    declaration jsonb;
+    named constant text[] := case when relation is null and query is not null then aisle._columns_of_query(query, 'orders') else '{}' end;
+    customer text;
+    moment text;
     line_order text := coalesce(line_order_id, order_id);
     line text;
     table_of_orders regclass;
@@ -41,6 +39,17 @@ declare
     item_share text;
     watched text;
 begin
+    -- A query's columns have these names because they are meant.
+    user_id := coalesce(user_id, case when 'user_id' = any (named) then 'user_id' end);
+    at := coalesce(at, case when order_number is null and 'at' = any (named) then 'at' end);
+    order_number := coalesce(order_number, case when at is null and 'order_number' = any (named) then 'order_number' end);
+    quantity := coalesce(quantity, case when 'quantity' = any (named) then 'quantity' end);
+    customer := coalesce(user_id, order_id);  -- without customers, each order has a customer of its own
+    moment := coalesce(at, order_number);
+    declaration := aisle._declaration(jsonb_build_object(
+        'relation', relation, 'order_id', order_id, 'item_id', item_id, 'user_id', user_id, 'at', at, 'order_number', order_number,
+        'quantity', quantity, 'lines', lines, 'line_order_id', line_order_id, 'time_zone', time_zone,
+        'accept_item_ids', nullif(accept_item_ids, false), 'query', query, 'watch', watch, 'counts', counts, 'item_via', item_via));
     perform aisle._check_attachable('orders', declaration, true);
     if order_id is null or item_id is null then
         raise exception 'Name the columns of the order and of the item.' using errcode = 'AIS05';
