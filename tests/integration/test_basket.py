@@ -160,7 +160,7 @@ def test_a_space_that_does_not_exist_is_said(orders: Connection) -> None:
     with pytest.raises(psycopg.Error, match="no space cart") as caught:
         orders.execute("select from aisle.similar_items('4', space => 'cart')")
     assert caught.value.sqlstate == errors.InvalidArgumentError.sqlstate
-    assert caught.value.diag.message_hint == "There are: category, basket"
+    assert caught.value.diag.message_hint == "There are: category, after, behaviour, basket"
 
 
 def test_sets_of_the_largest_expected_f1_stand_beside_the_best_of_one_size(trained: run.Result) -> None:

@@ -21,13 +21,15 @@ from tests.conftest import Shop, TinyModel, load_tiny_basket, load_tiny_model, l
 QUESTIONS = (
     "predict_category('녹차', 'maker', 3, 1)", "embed_text('xyzzy')", "item_category(42)", "item_category('44')",
     "similar_items(43)", "similar_items('43')", "similar_items(41, space => 'basket')", "search_items('녹차')",
+    "similar_items(41, space => 'behaviour')", "similar_items(43, space => 'after')",
     "recommend('ann', context => '{\"meal_time\": \"dinner\"}')", "recommend('ann', exclude_seen => false)",
     "explain_recommendation('ann', '41')", "explain_recommendation(7, 41)",
     "recommend(7, category => '음료')", "recommend('nobody')",
     "next_basket('ann')", "next_basket(7)", "complete_basket(array['41'], user_id => 'ann')",
 )  # fmt: skip
 READ = {
-    "_attachments", "_tasks", "_deployments", "_models", "_recency_weights", "item_vectors", "category_vectors", "item_links",
+    "_attachments", "_tasks", "_deployments", "_models", "_recency_weights", "item_vectors", "category_vectors",
+    "item_links",
     "ngram_vectors", "item_factors", "user_vectors", "context_vectors", "basket_items", "customer_vectors",
     "_items", "_interactions", "_orders",
 }  # fmt: skip
@@ -94,6 +96,12 @@ def full(shop: Shop, tiny_model: TinyModel) -> Shop:
         "update aisle._models set parameters = parameters || jsonb_build_object('text_model', %s::integer)"
         " where task = 'recommender'",
         [tiny_model.model_id],
+    )
+    shop.execute(
+        """update aisle._models set parameters = parameters || '{"links": {"after": {"decay": 4, "history": 20}}}'
+           where task = 'recommender';
+           insert into aisle.item_links select model_id, '41', kind, '{42}', '{1}'
+           from aisle._live_models, unnest(array['after', 'beside']) kind where task = 'recommender'"""
     )
     return shop
 
