@@ -4,7 +4,9 @@
     python benchmarks/recommender.py gowalla --seeds 7
 
 Each run takes a fresh database through import → attach → train → SQL, and stands beside the baselines on the same
-held-out users. What is held out: each user's last event (Foursquare); the published test set (Gowalla). `food` knows
+held-out users. What is held out: each user's last event (Foursquare); the published test set (Gowalla, s3_toys). Models
+are fitted on all but the held-out, but for `s3_toys:before`: its model has learned neither from the last event nor from
+the last but one, which is history when it is asked for the last, as in published results. `food` knows
 first visits to Food stores only; `food_from_all` has the same ones to foresee, and all other visits as history. With
 --baselines, those are tuned on validation users, and compared with the mean of our seeds by a paired bootstrap.
 """
@@ -76,6 +78,27 @@ create index on shop.visits (visited_at);
 select aisle.attach_items('shop.places', 'id', 'name');
 select aisle.attach_interactions('shop.visits', 'user_id', 'item_id', 'visited_at', time_zone => 'UTC');
 """
+# Sequences have no times but an order.
+S3_TOYS = """
+create schema shop;
+create table shop.toys as select id, 'toy ' || id as name from raw.items;
+alter table shop.toys add primary key (id);
+create table shop.purchases as
+select user_id, item_id, position * interval '1 minute' + case split
+           when 'train' then timestamptz '2020-01-01 00:00Z' when 'valid' then '2020-02-01 00:00Z'
+           else '2020-03-01 00:00Z' end as bought_at
+from raw.events where {events};
+create index on shop.purchases (user_id, bought_at);
+create index on shop.purchases (bought_at);
+select aisle.attach_items('shop.toys', 'id', 'name');
+select aisle.attach_interactions('shop.purchases', 'user_id', 'item_id', 'bought_at', time_zone => 'UTC');
+"""
+LAST = {"s3_toys": "true", "s3_toys:before": "split <> 'test'"}
+# Each user's last item, and what is recommended, with the last but one as history.
+ASK_FOR_THE_LAST = """
+select e.item_id::text, array(select r.item_id from aisle.recommend(e.user_id, %s) r order by r.rank)
+from raw.events e where e.split = 'test' order by e.user_id
+"""
 FEBRUARY, MARCH = 1580515200.0, 1583020800.0  # 2020, seconds
 
 
@@ -88,18 +111,22 @@ def prepare(server: str, data: Path, name: str) -> str:
     url = server.replace("/aisle?", f"/{database}?")
     migrations.migrate(url)
     folder, _, visits = name.partition(":")
-    files = {"gowalla": ("train", "valid", "test"), "foursquare": ("stores", "visits")}[folder]
+    files = {
+        "gowalla": ("train", "valid", "test"),
+        "foursquare": ("stores", "visits"),
+        "s3_toys": ("items", "events"),
+    }[folder]
     with db.connect(url) as connection:
         for file in files:
             path = data / {"foursquare": "foursquare_nyc"}.get(folder, folder) / f"{file}.csv.gz"
             import_export.import_table(connection, path, f"raw.{file}")
-        script = (
-            GOWALLA
-            if folder == "gowalla"
-            else FOURSQUARE.format(
+        script = {
+            "gowalla": lambda: GOWALLA,
+            "s3_toys": lambda: S3_TOYS.format(events=LAST[name]),
+            "foursquare": lambda: FOURSQUARE.format(
                 visits=VISITS[visits], stores="top_category = 'Food'" if visits == "food" else "true"
-            )
-        )
+            ),
+        }[folder]()
         connection.execute(script.encode())
         connection.execute("vacuum analyze")
     return url
@@ -125,7 +152,7 @@ def options(
     if name == "gowalla":
         # Chosen on validation users. A user is the sum of its places: a vector of its own did not help.
         towers_chosen = replace(
-            chosen.tower_options, order="set", history=None, evaluate_at=20, tied=True, batch_size=512,
+            chosen.towers, order="set", history=None, evaluate_at=20, tied=True, batch_size=512,
             learning_rate=0.03, user_weight=1.0, temperature=0.09, epochs=epochs or 40, evaluate_every=4, patience=4,
         )  # fmt: skip
         return replace(
@@ -136,13 +163,24 @@ def options(
             top=20,
             towers=towers_chosen,
         )
+    if name == "s3_toys":
+        return replace(chosen, test_from=MARCH, validate_from=FEBRUARY)
+    if name == "s3_toys:before":
+        return replace(chosen, test_from=FEBRUARY)
     if name == "foursquare:food_from_all":  # chosen on validation users
         towers_chosen = replace(
-            chosen.tower_options, dimensions=128, exponent=0.0, smoothing=2, history_dropout=0.15, user_dropout=0.3,
+            chosen.towers, dimensions=128, exponent=0.0, smoothing=2, history_dropout=0.15, user_dropout=0.3,
             id_dropout=0.1, temperature=0.15, epochs=15,
         )  # fmt: skip
         return replace(chosen, towers=towers_chosen)
     return chosen
+
+
+def ask_for_the_last(connection: db.Connection, model_id: int, k: int) -> dict[str, float]:
+    """Measure recommend() on each user's last item, which is not in the database's history."""
+    connection.execute("select aisle.deploy(%s, force => true)", (model_id,))
+    rows = connection.execute(ASK_FOR_THE_LAST, (k,)).fetchall()
+    return ranking.measure([ranked for _, ranked in rows], [[last] for last, _ in rows], k).means()
 
 
 def compare_with_baselines(url: str, chosen: recommender.Options, model_ids: list[int]) -> dict[str, Any]:
@@ -167,7 +205,7 @@ def compare_with_baselines(url: str, chosen: recommender.Options, model_ids: lis
         known, learned = (replace(e, weight=np.ones_like(e.weight)) for e in (validation.events, test.events))
         best = baselines.tune(name, known, validation.relevant, k=k, exclude_seen=exclude_seen, allowed=allowed)[0]
         model = baselines.BASELINES[name](**best.options).fit(learned)
-        theirs = recommender.measure_fitted(model, test, k, exclude_seen=exclude_seen, allowed=allowed).hit
+        theirs = recommender.measure_baseline(model, test, k, exclude_seen=exclude_seen, allowed=allowed).hit
         comparison = ranking.compare(ours, theirs)
         result[f"{name}, tuned"] = {
             f"hit@{k}": theirs.mean(),
@@ -179,12 +217,12 @@ def compare_with_baselines(url: str, chosen: recommender.Options, model_ids: lis
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", choices=["gowalla", *(f"foursquare:{visits}" for visits in VISITS)])
+    parser.add_argument("runs", nargs="+", choices=["gowalla", *LAST, *(f"foursquare:{visits}" for visits in VISITS)])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
     parser.add_argument("--features", help="separated by commas; the command's default otherwise")
     parser.add_argument("--baselines", action="store_true", help="tune the baselines, and compare")
-    parser.add_argument("--model", default="best", choices=["best", "towers", "ials"])
+    parser.add_argument("--model", default="best", choices=["best", "item-item", "towers", "ials", "mixture"])
     parser.add_argument("--epochs", type=int, help="of gowalla, instead of 40")
     parser.add_argument("--dimensions", type=int, default=TowerOptions.dimensions, help="of a member")
     parser.add_argument("--members", type=int, default=1, help="seeds whose vectors are joined")
@@ -212,6 +250,8 @@ def main() -> None:
             result = run.train(recommender.TASK, url, chosen, report)
             model_ids.append(result.model_id)
             with db.connect(url) as connection:
+                if name == "s3_toys:before":
+                    result.metrics["the last"] = ask_for_the_last(connection, result.model_id, chosen.top)
                 parameters = model_registry.get(connection, result.model_id).parameters
             print(
                 json.dumps(
