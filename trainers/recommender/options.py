@@ -102,8 +102,7 @@ class Options(TaskOptions):
     towers: TowerOptions = field(default_factory=TowerOptions)
     deploy: bool | None = of_one_run(
         None, "Make the model live.", used_in="train",
-        shown="if it beats the live model and the baselines; a first model: if it beats popularity "
-        "and the user's own history",
+        shown="if it beats the live model, popularity and the user's own history",
     )  # fmt: skip
 
     place: ClassVar[int] = 2
