@@ -144,6 +144,12 @@ def test_another_table_of_the_name_is_noticed(attached: Attached, change: str) -
         "aisle resume orders",
     }
     assert any("the attached one is public.old" in problem for problem in attached.problems())
+    said: list[str] = []
+    attached.connection.add_notice_handler(
+        lambda notice: said.append(f"{notice.message_primary} {notice.message_hint}")
+    )
+    attached.execute("select aisle.recommend(%s), aisle.next_basket(%s)", [attached.shape.buyer, attached.shape.buyer])
+    assert any("Another table has the name" in line and "aisle.resume(" in line for line in said)
     check_that_resume_keeps(attached, before)
 
 

@@ -1,4 +1,5 @@
--- Says what to do where the rows of a kind cannot be read at present.
+-- Says what to do where the rows of a kind cannot be read at present, or where a migration gave a table's name to another one, so that the
+-- rows are those of the former.
 create or replace function aisle._check_source(source aisle._attachments) returns void
 language plpgsql stable parallel safe
 as $function$
@@ -14,6 +15,16 @@ begin
     elsif to_regclass('aisle._' || source.kind) is null then
         raise exception 'Aisle''s view of the % is gone.', source.kind
             using errcode = 'AIS02', hint = format('After a migration: select aisle.resume(%L)', source.kind);
+    elsif exists (
+        select from unnest(source.reads, source.read_names) r (relation, name)
+        join pg_class c on c.oid = r.relation
+        join pg_namespace n on n.oid = c.relnamespace
+        where format('%I.%I', n.nspname, c.relname) <> r.name
+          and exists (select from pg_class o join pg_namespace m on m.oid = o.relnamespace
+                      where format('%I.%I', m.nspname, o.relname) = r.name))
+    then
+        raise warning 'Another table has the name of one that the % are read from; the former still answers.', source.kind
+            using hint = format('After a migration: select aisle.resume(%L)', source.kind);
     end if;
 end
 $function$;
