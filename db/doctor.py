@@ -32,7 +32,8 @@ ROOM = 2  # times the size of the live generation: a new one may need it while i
 
 # What is paused, swapped or gone is said with the attached tables.
 OTHER_WARNINGS = (
-    "select warning, remedy from aisle.warnings where warning !~ '^(Aisle''s view of|The name |The [a-z]+ are paused)'"
+    "select warning, remedy from aisle.warnings"
+    " where warning !~ '^(Aisle''s view of|The name |.*, which triggers read|The [a-z]+ are paused)'"
 )
 
 

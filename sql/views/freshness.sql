@@ -20,7 +20,7 @@ with tasks as (
     select u.task, u.rows, null, false, null
     from aisle._attachments a
     cross join lateral aisle._unnoticed_rows(a.kind) u
-    where a.unwatched <> '{}' and not a.is_paused
+    where not a.is_paused and (a.unwatched <> '{}' or exists (select from aisle._lost_columns l where l.kind = a.kind))
 ), waits as (
     select b.task, wait, sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task order by wait) as up_to,
            sum(b.rows::float8 / cardinality(b.waits)) over (partition by b.task) as total

@@ -56,6 +56,12 @@ cross join lateral parse_ident(r.name) n (parts)
 join pg_namespace s on s.nspname = n.parts[1]
 join pg_class c on c.relnamespace = s.oid and c.relname = n.parts[2]
 where not a.is_paused and c.oid <> r.relation
-group by a.kind;
+group by a.kind
+union all
+select format('%s, which triggers read, is gone: they tell of no change there, and the %s lag behind.',
+              string_agg(format('%I of %s', w.name, w.relation), ', '), w.kind),
+       format('aisle resume %s; if a query names the column: correct it in the shop file, then aisle attach -f FILE', w.kind)
+from aisle._lost_columns w
+group by w.kind;
 
 comment on view aisle.warnings is 'What threatens the freshness of vectors, each with its remedy; empty if all is well.';

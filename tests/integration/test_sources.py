@@ -383,6 +383,21 @@ def test_a_query_for_lines(normal: Shop) -> None:
     assert queued(normal, "basket") == {"bob"}
 
 
+def test_a_column_that_a_watch_names_and_that_was_renamed_is_a_warning(normal: Shop) -> None:
+    normal.execute("select aisle._enqueue_stale()")
+    drain(normal.connection, [ItemEmbedder()])
+    normal.execute("alter table shop.brands rename id to brand")
+    normal.execute("update shop.brands set name = 'Cy' where brand = 2")
+    assert pending(normal, "category") == 3
+    (warning, remedy), *others = normal.execute("select warning, remedy from aisle.warnings").fetchall()
+    assert (
+        warning
+        == "id of shop.brands, which triggers read, is gone: they tell of no change there, and the items lag behind."
+    )
+    assert "aisle attach -f FILE" in remedy
+    assert others == []
+
+
 def test_columns_of_a_query_that_have_the_names_of_roles_have_these_roles(normal: Shop) -> None:
     for kind in ("orders", "items"):
         normal.execute("select aisle.detach(%s)", [kind])
