@@ -101,6 +101,8 @@ def test_the_first_signal_lets_the_batch_end_and_the_second_does_not_wait(shop: 
     shop.query(insert)
     with locked(shop, "aisle.item_vectors", "access exclusive"):
         patient, hasty = shop.start("worker", "--batch-size", "100"), shop.start("worker", "--batch-size", "100")
+        claimed = "select count(lease_token) from aisle._embedding_jobs"
+        wait_until(lambda: shop.value(claimed) == 200, "each has claimed a batch")
         wait_until(lambda: waiting(shop, "aisle worker") == 2, "two batches are under way")
         for worker in (patient, hasty):
             worker.send_signal(signal.SIGTERM)

@@ -21,7 +21,7 @@ from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
 from aisle.trainers import evaluation, run
 from aisle.trainers.gate import Verdict
-from aisle.trainers.recommender import als, baselines, experiment, towers
+from aisle.trainers.recommender import als, baselines, experiment, item_links, mixture, towers
 from aisle.trainers.recommender import task as recommender
 from aisle.trainers.recommender.events import Events, Items, read_events
 from aisle.trainers.recommender.fit import fit
@@ -165,16 +165,20 @@ def test_what_finds_more_on_validation_is_loaded(
     options = recommender.Options(features=("item", "category"), towers=QUICK, deploy=False)
     for name in ("REGULARISATION", "ALPHA"):
         monkeypatch.setattr(als, name, (20.0,))
-    tune = als.tune
-    for found, best in [(1.0, "ials"), (0.0, "towers")]:
-        monkeypatch.setattr(als, "tune", lambda *given, found=found: (tune(*given)[0], found))
+    monkeypatch.setattr(item_links, "RIDGES", (50.0,))
+    candidates = {"after", "beside", "item-item", "ials", "towers", "mixture"}
+    for best in ("item-item", "towers"):
+        monkeypatch.setattr(mixture, "choose", lambda measured, best=best: best)
         result = run.train(recommender.TASK, demo_url, options)
         parameters = model_registry.get(demo, result.model_id).parameters
         assert parameters["kind"] == best
-        assert parameters["tried"].keys() == {"towers", "ials"}
+        assert parameters["tried"].keys() == candidates
+        assert parameters["ahead"].keys() == candidates - {best}
         assert bool(parameters["validation"]) == (best == "towers")
-    alone = run.train(recommender.TASK, demo_url, replace(options, model="ials"))
-    assert model_registry.get(demo, alone.model_id).parameters["tried"].keys() == {"ials"}
+        assert bool(parameters["links"]) == (best == "item-item")
+    for model in ("ials", "mixture"):
+        alone = run.train(recommender.TASK, demo_url, replace(options, model=model))
+        assert model_registry.get(demo, alone.model_id).parameters["kind"] == model
     with pytest.raises(errors.InvalidArgumentError, match="ials has no contexts, so it cannot learn from meal_time"):
         run.train(recommender.TASK, demo_url, replace(options, model="ials", features=("item", "meal_time")))
 
