@@ -21,6 +21,8 @@ from aisle.trainers.recommender.validation import Measured, Questions
 from aisle.trainers.task import Report
 from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
 
+CONTENT = {"category", "text"}  # features that an item without events has
+
 
 def read_start(connection: Connection, events: Events, options: TowerOptions) -> Start:
     """Return the live model's weights; raises NoLiveModelError, and WarmStartError if they do not fit this run."""
@@ -116,7 +118,13 @@ def fit(
         vectors = max((n for n in ("ials", "towers") if n in parts), key=lambda n: measured[n].merit)
         try_sum("mixture", [vectors, *links], units=(False, True))
 
-    chosen = mixture.choose(measured) if model == "best" and measured else list(mixtures)[-1]
+    # One kind of links is no better than both. Links alone lead to no new item; vectors of text or category do.
+    passed_over = {
+        *(kinds if len(kinds) > 1 else ()),
+        *(("item-item", *kinds) if CONTENT & {*options.features} else ()),
+    }
+    candidates = {name: one for name, one in measured.items() if name not in passed_over}
+    chosen = mixture.choose(candidates) if model == "best" and candidates else list(mixtures)[-1]
     best = mixtures[chosen]
     report(f"Fitting {chosen} again on all events that are not held out …")
     again = {name: refit[name]() for name in best.weights}
