@@ -31,7 +31,7 @@ CLIENTS = 4
 QUIET = 10.0  # seconds
 
 # The live generation's vectors, and one more dimension that is 0.
-MORE = "operator(public.||) '[0]'::aisle._vector"
+MORE = "operator(pgvector.||) '[0]'::aisle._vector"
 COPY = {
     "item_factors": "insert into aisle.item_factors (model_id, item_id, category_key, embedding, in_embedding, "
     f"content_hash, origin) select %(new)s, item_id, category_key, embedding {MORE}, in_embedding {MORE}, "

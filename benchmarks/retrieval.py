@@ -105,7 +105,7 @@ def measure_filters(connection: Connection, exact: Exact, users: Array) -> dict[
 
 # Retrieval alone. Each contender is given vectors as text, ready to be sent, and a category, if any; it takes an answer
 # apart.
-SEARCH = "select item_id, score from aisle._nearest_factors({model}, %s::public.vector, 10, %s, '{{}}')"
+SEARCH = "select item_id, score from aisle._nearest_factors({model}, %s::aisle._vector, 10, %s, '{{}}')"
 Question = tuple[str, str | None]
 
 
