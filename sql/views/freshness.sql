@@ -1,6 +1,6 @@
 -- A task is listed once it has a model, or while rows wait for it. The log tells of rows that wait even where no worker runs. Rows of
--- tables that no trigger watches are compared with their vectors here, about a second for 100,000 rows. Percentiles weigh each sampled
--- wait by the rows that it stands for.
+-- tables that no trigger watches are all compared with their vectors here. Percentiles weigh each sampled wait by the rows that it stands
+-- for.
 create or replace view aisle.freshness as
 with tasks as (
     select t.task, t.place, t.follows, t.is_always_queued, t.is_always_listed,

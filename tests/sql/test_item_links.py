@@ -7,7 +7,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.conftest import Shop, TinyModel, load_tiny_recommender, scans
-from tests.sql.test_recommend import ITEMS, create_visits, recommend, visit
+from tests.sql.test_recommend import ITEMS, create_items_and_visits, recommend, visit
 
 # source: {target: weight}
 AFTER = {1: {2: 4.0, 3: 2.0}, 2: {4: 1.0, 1: 8.0}}
@@ -18,14 +18,7 @@ HALF_LIFE = 1 / math.log(2)  # the event before the latest counts a half
 @pytest.fixture
 def visits(shop: Shop) -> Shop:
     """Five items whose vectors say nothing, and links."""
-    shop.create()
-    for item, (category, _, _) in ITEMS.items():
-        shop.execute(
-            "insert into shop.products (id, name, category) values (%s, %s, %s)", [item, f"item {item}", category]
-        )
-    shop.attach()
-    create_visits(shop)
-    shop.forget_jobs()
+    create_items_and_visits(shop)
     model_id = load_tiny_recommender(
         shop.connection, {item: (category, (0, -item / 1024), (0, 0)) for item, (category, _, _) in ITEMS.items()}
     )

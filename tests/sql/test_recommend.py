@@ -18,9 +18,8 @@ ITEMS: dict[int, tuple[str | None, tuple[float, float], tuple[float, float]]] = 
 }
 
 
-@pytest.fixture
-def visits(shop: Shop) -> Shop:
-    """Five items, a table of visits with its indexes, and a live model that knows the user ann."""
+def create_items_and_visits(shop: Shop) -> None:
+    """Create and attach five items, and a table of visits with its indexes."""
     shop.create()
     for item, (category, _, _) in ITEMS.items():
         shop.execute(
@@ -29,6 +28,12 @@ def visits(shop: Shop) -> Shop:
     shop.attach()
     create_visits(shop)
     shop.forget_jobs()
+
+
+@pytest.fixture
+def visits(shop: Shop) -> Shop:
+    """Items and visits, and a live model that knows the user ann."""
+    create_items_and_visits(shop)
     load_tiny_recommender(shop.connection, ITEMS)
     return shop
 
