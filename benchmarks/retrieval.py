@@ -112,9 +112,13 @@ Question = tuple[str, str | None]
 def ask_sql(url: str, model: int) -> tuple[Callable[[Question], list[str]], int]:
     connection = psycopg.connect(url, autocommit=True)
     statement = SEARCH.format(model=model).encode()
-    return (
-        lambda question: [i for i, _ in connection.execute(statement, question).fetchall()]
-    ), connection.info.backend_pid
+
+    def ask(question: Question) -> list[str]:
+        vector, category = question
+        keys = None if category is None else [category + SEPARATOR]
+        return [i for i, _ in connection.execute(statement, (vector, keys)).fetchall()]
+
+    return ask, connection.info.backend_pid
 
 
 def ask_faiss(port: int, kind: str) -> tuple[Callable[[Question], list[str]], None]:

@@ -28,7 +28,7 @@ def _weights(text: str) -> dict[str, float]:
 # Abbreviations and Korean words. They are written as one English word.
 SPELLED_OUT = _pairs(
     """
-    statuses=status
+    statuses=status skus=sku
     cat=category categ=category cate=category ctgr=category ctg=category prod=product prd=product prdt=product
     pdt=product tmpl=template qty=quantity cust=customer ord=order mfr=manufacturer mfg=manufacturer
     desc=description dt=date dtm=date dttm=date nm=name cd=code no=number num=number nbr=number mem=member

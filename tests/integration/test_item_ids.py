@@ -39,6 +39,27 @@ def test_lines_of_variants_are_not_taken_for_lines_of_products(shop: Shop) -> No
 
 
 @pytest.mark.parametrize("kind", ["orders", "interactions"])
+def test_ids_are_not_compared_while_the_items_are_paused(shop: Shop, kind: str) -> None:
+    shop.create()
+    shop.attach()
+    shop.execute("create table shop.seen (who text, what bigint, at timestamptz); select aisle.pause('items')")
+    with pytest.raises(psycopg.Error, match=r"^The items are paused\."):
+        shop.execute(
+            "select aisle.attach_orders('shop.seen', 'who', 'what', 'who', 'at')"
+            if kind == "orders"
+            else "select aisle.attach_interactions('shop.seen', 'who', 'what', 'at')"
+        )
+
+
+def test_items_without_a_name_are_counted(shop: Shop) -> None:
+    shop.create()
+    shop.execute("alter table shop.products add names jsonb")
+    shop.insert("tea", "cup", "pot")
+    shop.execute("""update shop.products set names = '{"en": "tea"}' where id = 1""")
+    assert "\n2 of 3 items have no name." in shop.attach(name="names ->> 'en'")
+
+
+@pytest.mark.parametrize("kind", ["orders", "interactions"])
 def test_ids_of_something_else_are_refused(shop: Shop, kind: str) -> None:
     shop.create()
     shop.attach()

@@ -43,7 +43,7 @@ def attach(shop: Shop, **further: Any) -> None:
     )
 
 
-def write_back(shop: Shop, settings: dict[str, Any]) -> str:
+def write_back(shop: Shop, settings: Any) -> str:
     said: str = shop.value("select aisle.set_write_back(%s)", [Jsonb(settings)])
     return said
 
@@ -115,15 +115,27 @@ def test_a_statement_writes_to_a_table_of_items_categories_and_is_taken_back(sho
     assert shop.execute("select * from shop.in_category").fetchall() == []
 
 
+def test_a_category_that_was_deleted_since_is_taken_back(shop: Shop) -> None:
+    shop.execute("create table shop.in_category (product bigint, category integer)")
+    of_item = {"table": "shop.category", "of_item": "shop.in_category(product, category)"}
+    shop.execute("select aisle.attach_items('shop.products', categories => %s)", [Jsonb(of_item)])
+    write_back(shop, {"statement": STATEMENT, "threshold": 0.51})
+    apply(shop)
+    shop.execute("delete from shop.category where id = 12; update shop.in_category set category = 9 where product = 3")
+    assert shop.value("select aisle.undo_categories(aisle._live_model('category'))") == 2
+    assert shop.execute("select * from shop.in_category").fetchall() == [(3, 9)]
+
+
 @pytest.mark.parametrize(("settings", "message"), [
     ({}, "Name the column"), ({"column": "category_id"}, "how sure"),
     ({"column": "x", "threshold": 0.5}, "no column x"),
     ({"column": "category_id", "threshold": 2}, "between 0 and 1"), ({"colour": 1}, "no setting colour"),
+    ([], "a JSON object"), ({"column": "name", "threshold": 0.5}, "not where the categories of the items stand"),
     ({"statement": "select $1, $2", "threshold": 0}, "one INSERT, UPDATE or DELETE"),
     ({"statement": "insert into shop.category values ($1)", "threshold": 0}, "must name"),
     ({"statement": "insert into shop.category values ($1, $2); select 1", "threshold": 0}, "cannot be read"),
 ])  # fmt: skip
-def test_wrong_settings_are_named(shop: Shop, settings: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_named(shop: Shop, settings: Any, message: str) -> None:
     attach(shop)
     with pytest.raises(psycopg.Error, match=message) as caught:
         write_back(shop, settings)

@@ -25,6 +25,7 @@ begin
     if not exists (select from aisle._attachments a where a.kind = 'items') then
         return null;
     end if;
+    perform aisle._check_source(a) from aisle._attachments a where a.kind = 'items';
     -- Through views, to the tables that have foreign keys.
     select o.relation, o.column_name into items, items_id
     from aisle._attachments a, aisle._origin(a.relation, a.columns ->> 'id') o where a.kind = 'items';

@@ -6,17 +6,22 @@ as $function$
 declare
     attached constant aisle._attachments := (select a from aisle._attachments a where a.kind = 'items');
     items bigint;
+    named bigint;
     labelled bigint;
     eligible bigint;
     states text;
     said text := '';
 begin
-    select count(*), count(i.category), count(*) filter (where i.is_eligible) into items, labelled, eligible
-    from (select i.category, i.is_eligible from aisle._items i limit 100000) i;
+    select count(*), count(nullif(btrim(i.name), '')), count(i.category), count(*) filter (where i.is_eligible)
+    into items, named, labelled, eligible
+    from (select i.name, i.category, i.is_eligible from aisle._items i limit 100000) i;
     if items = 0 then
         return '';
     end if;
     said := aisle._category_evidence();
+    if named < items then
+        said := said || format(e'\n%s of %s items have no name.', to_char(items - named, 'FM999,999,999'), to_char(items, 'FM999,999,999'));
+    end if;
     if labelled between 1 and items - 1 then
         said := said || format(e'\n%s of %s items have a category.', to_char(labelled, 'FM999,999,999'), to_char(items, 'FM999,999,999'));
     end if;

@@ -3,6 +3,7 @@
 create or replace function aisle._create_column_writer(target regclass, id text, column_name text, attached aisle._attachments) returns void
 language plpgsql volatile
 as $function$
+#variable_conflict use_variable
 declare
     unlabelled constant text[] := array(select jsonb_array_elements_text(attached.declaration -> 'unlabelled'));
     none constant text := format('coalesce(previous, '''') = any (''''::text || %L::text[])', unlabelled) || case
@@ -12,8 +13,20 @@ declare
     value constant text := case when attached.category_digits is null then '$2' else format('replace($2, %L, '''')', attached.category_separator) end;
     type text;
     id_type text;
+    category record := aisle._origin(attached.relation, attached.columns ->> 'category');
 begin
     perform aisle._relation_to_attach(target::text, array[column_name], triggers => false);
+    if category.relation = target and category.column_name <> column_name
+       or exists (select from jsonb_each(attached.columns) c (role, read)
+                  cross join lateral jsonb_array_elements_text(case jsonb_typeof(c.read) when 'array' then c.read else jsonb_build_array(c.read) end) n
+                  cross join lateral aisle._origin(attached.relation, n.value) o
+                  where c.role <> 'category' and o.relation = target and o.column_name = column_name)
+    then
+        raise exception 'Column % of % is not where the categories of the items stand.', quote_ident(column_name), target
+            using errcode = 'AIS05',
+                  hint = coalesce(format('They stand in %I.', case when category.relation = target then category.column_name end),
+                                  'Name a statement that writes to where they stand.');
+    end if;
     select format_type(a.atttypid, a.atttypmod) into type from pg_attribute a where a.attrelid = target and a.attname = column_name;
     select format_type(a.atttypid, a.atttypmod) into id_type from pg_attribute a where a.attrelid = target and a.attname = id;
     execute format($definition$

@@ -15,6 +15,10 @@ begin
     if coalesce(settings, 'null') = 'null' then
         return 'Categories are not written back.';
     end if;
+    if jsonb_typeof(settings) <> 'object' then
+        raise exception 'The settings of a write-back are a JSON object, not %.', settings
+            using errcode = 'AIS05', hint = 'For example: {"column": "category_id", "at_precision": 0.97}';
+    end if;
     select string_agg(k.name, ', ') into unknown from jsonb_object_keys(settings) k (name) where k.name <> all (known);
     if unknown is not null then
         raise exception 'A write-back has no setting %.', unknown
