@@ -130,18 +130,14 @@ def recommend(
     type=click.IntRange(min=0),
     help="Number of items; 0 chooses the number that maximises the expected F1.",
 )
+@click.option("--why", is_flag=True, help="Show the largest terms of each score.")
 @json_option
 @pass_database
-def next_basket(database: Database, user_id: str, k: int, as_json: bool) -> None:
+def next_basket(database: Database, user_id: str, k: int, why: bool, as_json: bool) -> None:
     """Predict a customer's next order."""
+    query = db.read("queries/next_basket_why" if why else "queries/next_basket")
     with database.connect() as connection:
-        print_query(
-            connection,
-            "select b.rank, b.item_id, i.name, b.probability, b.bought_before, b.score from aisle.next_basket(%s, %s) b"
-            " left join lateral aisle._read_items(array[b.item_id]) i on true order by b.rank",
-            (user_id, k or None),
-            as_json=as_json,
-        )
+        print_query(connection, query, {"user": user_id, "k": k or None}, as_json=as_json)
 
 
 @click.command()

@@ -9,7 +9,8 @@ grant execute on function
     aisle.similar_items(text, integer, text), aisle.similar_items(bigint, integer, text),
     aisle.recommend(text, integer, text, jsonb, boolean), aisle.recommend(bigint, integer, text, jsonb, boolean),
     aisle.next_basket(text, integer), aisle.next_basket(bigint, integer),
-    aisle.explain_recommendation(text, text, jsonb), aisle.explain_recommendation(bigint, bigint, jsonb)
+    aisle.explain_recommendation(text, text, jsonb), aisle.explain_recommendation(bigint, bigint, jsonb),
+    aisle.explain_basket(text, text), aisle.explain_basket(bigint, bigint)
 to ROLE;
 
 -- The functions that these call.
@@ -22,7 +23,7 @@ grant execute on function
     aisle._check_context, aisle._user_vector, aisle._past_items, aisle._history_links, aisle._explain_recommendation, aisle._neighbours_links, aisle._items_linked, aisle._items_beside, aisle._items_after,
     aisle._nearest_factors, aisle._popular_items, aisle._score_repeats,
     aisle._has_index, aisle._origin,
-    aisle._next_basket, aisle._popular_products, aisle._read_orders, aisle._neighbours_bought, aisle._nearest_products,
+    aisle._next_basket, aisle._bounded, aisle._popular_products, aisle._read_orders, aisle._neighbours_bought, aisle._nearest_products,
     aisle._complete_basket
 to ROLE;
 

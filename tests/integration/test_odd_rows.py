@@ -362,7 +362,7 @@ def regular(server: Server, template: str) -> Iterator[tuple[Connection, int, An
             basket_score.neighbours_of(baskets, learned), neighbours=200, nearest=100, by_time=False,
         )  # fmt: skip
         connection.execute("set aisle.now = '2024-03-01 00:00+00'")
-        yield connection, result.model_id, (baskets, found, weights.logit)
+        yield connection, result.model_id, (baskets, found, weights)
 
 
 WEIGHTS = st.floats(-1e5, 1e5)
@@ -373,8 +373,8 @@ WEIGHTS = st.floats(-1e5, 1e5)
 def test_sql_gives_the_scores_of_python_whatever_the_weights(
     regular: tuple[Connection, int, Any], again: list[float], new: list[float]
 ) -> None:
-    connection, model_id, (baskets, found, logit) = regular
-    weights = basket_score.Weights(np.array(again), np.array(new), logit)
+    connection, model_id, (baskets, found, learned) = regular
+    weights = replace(learned, again=np.array(again), new=np.array(new))
     connection.execute(
         "update aisle._models set parameters = jsonb_set(parameters, '{weights}', %s) where model_id = %s",
         [Jsonb(weights.named()), model_id],
@@ -390,3 +390,25 @@ def test_sql_gives_the_scores_of_python_whatever_the_weights(
         assert {item: score for item, score, _ in rows} == pytest.approx(expected, abs=1e-4 * size)
         for _, score, probability in rows:
             assert probability == pytest.approx(1 / (1 + math.exp(-max(score, -600))), abs=1e-200)
+
+
+def test_who_has_bought_nothing_for_nine_months_is_offered_what_they_bought(server: Server, template: str) -> None:
+    with server.database(f"template {template} strategy file_copy") as url, db.connect(url) as connection:
+        connection.execute("reset search_path")
+        # Everybody has six products, and orders four or five of them each week.
+        connection.execute(
+            "create table lines (id integer, who integer, product integer, at date);"
+            "insert into lines select 100 * u + n, u, 1 + (u * 7 + i) % 60, date '2024-01-01' + 7 * n + u * n * i % 3"
+            " from generate_series(1, 120) u, generate_series(1, 12) n, generate_series(1, 6) i"
+            " where (n + u + i) % 5 <> 0;"
+            "select aisle.attach_orders('lines', 'id', 'product', 'who', 'at', time_zone => 'UTC')"
+        )
+        run.train(basket.TASK, url, basket.Options(deploy=True))
+        for now in ("2024-04-01", "2025-01-04"):
+            connection.execute(f"set aisle.now = '{now}'".encode())
+            rows = connection.execute(
+                "select u, bool_and(b.bought_before), max(abs(b.score))"
+                " from generate_series(1, 120) u, aisle.next_basket(u, 6) b group by u"
+            ).fetchall()
+            assert [u for u, are_known, _ in rows if not are_known] == []
+            assert max(score for *_, score in rows) < 50

@@ -12,7 +12,7 @@ from tests.conftest import Server, Shop, load_tiny_model
 
 READ = {
     "predict_category", "item_category", "similar_items", "search_items", "embed_text", "recommend", "next_basket",
-    "complete_basket", "explain_recommendation",
+    "complete_basket", "explain_recommendation", "explain_basket",
 }  # fmt: skip
 ADMINISTER = {
     "attach_items", "attach_interactions", "attach_orders", "detach", "pause", "resume", "changed",
@@ -77,8 +77,8 @@ def test_read_functions_are_stable_and_parallel_safe(functions: list[Any]) -> No
 def test_only_functions_of_their_arguments_alone_are_immutable(functions: list[Any]) -> None:
     assert {f.name for f in functions if f.volatility == "i"} == {
         "_content_hash", "_words", "_path_label", "_flat_label", "_ngrams", "_factor_hash", "_castable_ids",
-        "_is_liked_rating", "_further", "_written", "_inner_product", "_cosine", "_declaration", "_conjunctions",
-        "_item_way",
+        "_is_liked_rating", "_further", "_bounded", "_written", "_inner_product", "_cosine", "_declaration",
+        "_conjunctions", "_item_way",
     }  # fmt: skip
 
 

@@ -25,7 +25,8 @@ QUESTIONS = (
     "recommend('ann', context => '{\"meal_time\": \"dinner\"}')", "recommend('ann', exclude_seen => false)",
     "explain_recommendation('ann', '41')", "explain_recommendation(7, 41)",
     "recommend(7, category => '음료')", "recommend('nobody')",
-    "next_basket('ann')", "next_basket(7)", "complete_basket(array['41'], user_id => 'ann')",
+    "next_basket('ann')", "next_basket(7)", "explain_basket('ann', '41')", "explain_basket(7, 41)",
+    "complete_basket(array['41'], user_id => 'ann')",
 )  # fmt: skip
 READ = {
     "_attachments", "_tasks", "_deployments", "_models", "_recency_weights", "item_vectors", "category_vectors",

@@ -106,6 +106,55 @@ def test_time_since_the_last_purchase_is_compared_with_the_usual_gap(orders: Sho
     assert scores(orders) == pytest.approx({"tea": 0, "bread": round(math.log(2), 3)})
 
 
+def test_what_is_due_changes_with_the_days_alone(orders: Shop) -> None:
+    load_tiny_basket(orders.connection, ITEMS, weights=tiny_weights(late_squared=-1))
+    orders.execute(
+        "update aisle.basket_items set gap = case item_id when 'tea' then 7 else 21 end;"
+        " insert into shop.lines values (3, 'dan', 'tea', '2024-02-01'), (3, 'dan', 'bread', '2024-02-01')"
+    )
+    for now, due in (("2024-02-08", "tea"), ("2024-02-22", "bread")):
+        orders.execute(f"set aisle.now = '{now}'")
+        assert answer(orders, "dan", 1) == [(due, 0, True)]
+
+
+def test_a_value_that_the_fit_has_not_seen_counts_as_the_nearest_that_it_has(orders: Shop) -> None:
+    ranges = {"bought_before": {"late": [-1, 0.5]}, "new": {"popularity": [math.log(0.2), 0]}}
+    weights = tiny_weights(late=1, late_squared=1, new_popularity=1)
+    load_tiny_basket(orders.connection, ITEMS, CUSTOMERS, weights=weights, ranges=ranges)
+    assert scores(orders) == {
+        "tea": 0, "bread": 0.75, "milk": round(math.log(0.26), 3), "jam": round(math.log(0.2), 3),
+        "salt": round(math.log(0.2), 3),
+    }  # fmt: skip
+    orders.execute("set aisle.now = '2025-01-21'")
+    assert scores(orders)["tea"] == scores(orders)["bread"] == 0.75
+
+
+@pytest.mark.parametrize("user", ["ann", "a stranger"])
+def test_an_explanation_adds_up_to_the_score(orders: Shop, user: str) -> None:
+    weights = tiny_weights(
+        constant=-2, neighbours=0.2, popularity=0.3, logit=0.4, size=0.5, orders=0.6, recency=0.7, fast_recency=0.8,
+        last=0.9, late=-0.1, late_squared=-0.2, new_constant=-3, new_neighbours=0.5, new_popularity=0.1, new_logit=0.2,
+    )  # fmt: skip
+    load_tiny_basket(orders.connection, ITEMS, CUSTOMERS, weights=weights)
+    found = orders.execute("select item_id, score from aisle.next_basket(%s)", [user]).fetchall()
+    assert len(found) == 5
+    for item, score in found:
+        rows = orders.execute("select because, value, share from aisle.explain_basket(%s, %s)", [user, item]).fetchall()
+        assert sum(share for *_, share in rows) == pytest.approx(score)
+    assert orders.execute("select * from aisle.explain_basket(%s, 'unheard of')", [user]).fetchall() == []
+
+
+def test_an_explanation_says_what_a_term_is_about(orders: Shop) -> None:
+    weights = tiny_weights(recency=1, late=1, new_neighbours=1, new_popularity=1)
+    load_tiny_basket(orders.connection, ITEMS, CUSTOMERS, weights=weights)
+    why = "select because, value from aisle.explain_basket('ann', %s) order by because"
+    assert orders.execute(why, ["bread"]).fetchall() == [("repeats", "1.000"), ("timing", "20.000")]
+    rows = dict(orders.execute(why, ["milk"]).fetchall())
+    assert rows.keys() == {"neighbours", "popularity"}
+    assert rows["popularity"] == "0.250"
+    assert 0 < float(rows["neighbours"]) < 1
+
+
 def test_returned_lines_do_not_count(orders: Shop) -> None:
     orders.execute(
         "insert into shop.lines values (3, 'ann', 'salt', '2024-01-20', -1), (3, 'ann', 'jam', '2024-01-20', 0)"

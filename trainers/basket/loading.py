@@ -31,6 +31,7 @@ def load(
         parameters={
             **parameters,
             "weights": weights.named(),
+            "ranges": weights.named_ranges(),
             "bounds": BOUNDS,
             "logit": weights.logit,
             "decay": DECAY,

@@ -33,6 +33,7 @@ BOUNDS = {"orders": FORGOTTEN, "time": LATEST, "late": LATE, "share": NEAR_FLOOR
 # The weighted terms, after the constant; products new to the customer have only the first five.
 NEW_TERMS = ("neighbours", "popularity", "logit", "size", "orders")
 TERMS = (*NEW_TERMS, "recency", "fast_recency", "last", "late", "late_squared")
+LATE_TERM = TERMS.index("late")
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,16 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of a constant and the terms."""
+    """The weights of a constant and the terms.
+
+    A weight says nothing of values that its fit has not seen: a term out of its range counts as at the range's end.
+    """
 
     again: Doubles  # (1 + TERMS,)
     new: Doubles  # (1 + NEW_TERMS,)
     logit: float  # default for a customer without a state, or a product that the model lacks
+    again_ranges: Doubles | None = None  # (TERMS, 2); None: no bounds
+    new_ranges: Doubles | None = None  # (NEW_TERMS, 2)
 
     def named(self) -> dict[str, dict[str, float]]:
         """Return the weights by term, as the model's parameters hold them."""
@@ -90,6 +96,15 @@ class Weights:
             "bought_before": dict(zip(("constant", *TERMS), self.again.tolist(), strict=True)),
             "new": dict(zip(("constant", *NEW_TERMS), self.new.tolist(), strict=True)),
         }
+
+    def named_ranges(self) -> dict[str, dict[str, list[float]]]:
+        """Return the ranges by term, as the model's parameters hold them."""
+        return {
+            kind: dict(zip(terms, ranges.tolist(), strict=True))
+            for kind, terms, ranges in (
+                ("bought_before", TERMS, self.again_ranges), ("new", NEW_TERMS, self.new_ranges)
+            ) if ranges is not None
+        }  # fmt: skip
 
     @classmethod
     def of(cls, parameters: dict[str, Any]) -> "Weights":
@@ -99,13 +114,26 @@ class Weights:
             np.array([named[kind][term] for term in ("constant", *terms)])
             for kind, terms in (("bought_before", TERMS), ("new", NEW_TERMS))
         )
-        return cls(again, new, parameters["logit"])
+        ranges = (
+            np.array([parameters["ranges"][kind][term] for term in terms]) if kind in parameters["ranges"] else None
+            for kind, terms in (("bought_before", TERMS), ("new", NEW_TERMS))
+        )
+        return cls(again, new, parameters["logit"], *ranges)
 
     def scores(self, candidates: Candidates) -> Doubles:
         """Return (candidates,)."""
-        again = self.again[0] + candidates.terms @ self.again[1:]
-        new = self.new[0] + candidates.terms[:, : len(NEW_TERMS)] @ self.new[1:]
+        again = self.again[0] + _bounded(candidates.terms, self.again_ranges) @ self.again[1:]
+        new = self.new[0] + _bounded(candidates.terms[:, : len(NEW_TERMS)], self.new_ranges) @ self.new[1:]
         return np.asarray(np.where(candidates.again, again, new))
+
+
+def _bounded(terms: Doubles, ranges: Doubles | None) -> Doubles:
+    if ranges is None:
+        return terms
+    bounded = np.clip(terms, ranges[:, 0], ranges[:, 1])
+    if terms.shape[1] == len(TERMS):
+        bounded[:, LATE_TERM + 1] = bounded[:, LATE_TERM] ** 2
+    return bounded
 
 
 # If no customer has two orders: favour products bought before, and popular ones.
@@ -324,17 +352,21 @@ def fit_weights(found: Candidates, wanted: Targets) -> Weights:
     owner = np.repeat(wanted.customer, np.diff(wanted.start))
     ordered = np.isin(found.customer * items + found.item, owner * items + wanted.item)
 
-    def weigh(rows: Bools, terms: int) -> Doubles:
+    def weigh(rows: Bools, terms: int) -> tuple[Doubles, Doubles | None]:
         x, y = found.terms[rows, :terms], ordered[rows]
         if y.all() or not y.any():  # as in a shop without repeat purchases
             share = (y.sum() + 0.5) / (len(y) + 1)
-            return np.array([np.log(share / (1 - share)), *np.zeros(terms)])
+            return np.array([np.log(share / (1 - share)), *np.zeros(terms)]), None
         mean, sd = x.mean(axis=0), x.std(axis=0)
         # The terms are logarithms, or 0 or 1; only the logit has another scale.
         least = np.where(np.array(TERMS[:terms]) == "logit", np.sqrt(np.mean(x**2, axis=0)), 1) * LEAST_SPREAD
         sd = np.where(sd < 1e-6, np.inf, np.maximum(sd, least))  # below, all differences are rounding
         model = LogisticRegression(C=1 / RIDGE, max_iter=500).fit((x - mean) / sd, y)
         slopes = model.coef_[0] / sd
-        return np.array([model.intercept_[0] - slopes @ mean, *slopes])
+        return np.array([model.intercept_[0] - slopes @ mean, *slopes]), np.stack(
+            [x.min(axis=0), x.max(axis=0)], axis=1
+        )
 
-    return Weights(weigh(found.again, len(TERMS)), weigh(~found.again, len(NEW_TERMS)), float(found.terms[:, 2].mean()))
+    again, again_ranges = weigh(found.again, len(TERMS))
+    new, new_ranges = weigh(~found.again, len(NEW_TERMS))
+    return Weights(again, new, float(found.terms[:, 2].mean()), again_ranges, new_ranges)

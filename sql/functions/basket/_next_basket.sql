@@ -7,7 +7,9 @@
 --                 caller); where items may not be eligible, also what is popular, so that there are k
 --   taste       = the customer's long-term vector: the sum of the products' vectors, each weighted by how often and how
 --                 recently the customer bought it, at length 1
---   score       = a weighted sum of features of customer and product; products bought before and new ones have their own weights
+--   score       = a weighted sum of features of customer and product; products bought before and new ones have their own weights, and
+--                 ranges, because a weight says nothing of values that were not there when it was fitted
+--   terms, facts = what the score is the sum of, and what each is about: see explain_basket
 --   probability = 1 / (1 + exp(-score))
 --
 -- Weights and scales are the model's parameters; trainers/basket/score.py computes the same in Python. Without k, it returns the number
@@ -15,7 +17,9 @@
 create or replace function aisle._next_basket(
     model_id integer, user_id text, k integer, as_of timestamptz default null, as_of_state @vector@.vector default null,
     heldout_of integer default null)
-returns table (rank integer, item_id text, score double precision, probability double precision, bought_before boolean)
+returns table (
+    rank integer, item_id text, score double precision, probability double precision, bought_before boolean, terms double precision[],
+    facts double precision[])
 language plpgsql stable parallel safe rows 10
 as $function$
 #variable_conflict use_variable
@@ -23,6 +27,8 @@ declare
     parameters constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
     again record;  -- weights of the terms of products bought before
     first record;  -- weights of the terms of new products
+    again_range record;
+    first_range record;
     bounds record;
     slow constant double precision := parameters -> 'decay' -> 0;
     fast constant double precision := parameters -> 'decay' -> 1;
@@ -52,7 +58,7 @@ begin
     if orders is null then
         return query
             select (row_number() over (order by p.popularity desc, p.item_id))::integer, p.item_id,
-                   ln(p.popularity / (1 - p.popularity)), p.popularity, false
+                   ln(p.popularity / (1 - p.popularity)), p.popularity, false, array[null, ln(p.popularity / (1 - p.popularity))], array[null, p.popularity]
             from (select b.item_id, least(greatest(b.popularity, rarest / 2), .999999) as popularity
                   from aisle.basket_items b
                   where b.model_id = model_id and b.item_id = any (popular)) p;
@@ -63,6 +69,11 @@ begin
         last float8, late float8, late_squared float8);
     select * into first from jsonb_to_record(parameters -> 'weights' -> 'new') w (
         constant float8, neighbours float8, popularity float8, logit float8, size float8, orders float8);
+    select * into again_range from jsonb_to_record(coalesce(parameters -> 'ranges' -> 'bought_before', '{}')) r (
+        neighbours float8[], popularity float8[], logit float8[], size float8[], orders float8[], recency float8[], fast_recency float8[],
+        late float8[]);
+    select * into first_range from jsonb_to_record(coalesce(parameters -> 'ranges' -> 'new', '{}')) r (
+        neighbours float8[], popularity float8[], logit float8[], size float8[], orders float8[]);
     -- Purchases of more than `orders` orders ago count as this old, because power() raises an error where it is nearly 0.
     select * into bounds from jsonb_to_record(parameters -> 'bounds') b (orders integer, "time" float8, late float8, share float8);
     size := cardinality(history.items) / orders::float8;
@@ -108,9 +119,11 @@ begin
             from new n
             left join aisle.basket_items b on b.model_id = model_id and b.item_id = n.item_id
         ), known as (
-            select c.item_id, c.bought_before, c.recency, c.quick, c.ago,
-                   ln(greatest(c.since, bounds.time)
-                      / greatest((c.span + coalesce(c.gap, (parameters ->> 'gap')::float8)) / c.times, bounds.time)) as late,
+            select c.item_id, c.bought_before, c.recency, c.quick, c.ago, array[null, c.popularity, n.share, null, c.times, c.since] as facts,
+                   aisle._bounded(least(greatest(
+                       ln(greatest(c.since, bounds.time)
+                          / greatest((c.span + coalesce(c.gap, (parameters ->> 'gap')::float8)) / c.times, bounds.time)),
+                       -bounds.late), bounds.late), again_range.late) as late,
                    ln(coalesce(n.share, 0) + bounds.share) as near,
                    ln(coalesce(c.popularity, 0) + rarest) as popular,
                    coalesce(c.logit, (parameters ->> 'logit')::float8) as logit
@@ -121,26 +134,35 @@ begin
                   or c.item_id = any ((select aisle._answerable(
                       array(select c.item_id from candidates c order by c.times desc nulls last, c.item_id), null))::text[])
         ), scored as (
-            select x.item_id, x.bought_before,
-                   case when x.bought_before then
-                       again.constant + again.neighbours * x.near + again.popularity * x.popular + again.logit * x.logit
-                       + again.size * ln(size) + again.orders * ln(orders) + again.recency * ln(x.recency)
-                       + again.fast_recency * ln(x.quick) + again.last * (x.ago = 0)::integer
-                       + again.late * least(greatest(x.late, -bounds.late), bounds.late)
-                       + again.late_squared * least(x.late ^ 2, bounds.late ^ 2)
-                   else
-                       first.constant + first.neighbours * x.near + first.popularity * x.popular + first.logit * x.logit
-                       + first.size * ln(size) + first.orders * ln(orders)
-                   end as score
-            from known x
+            select t.item_id, t.bought_before, t.facts, t.terms,
+                   t.terms[1] + t.terms[2] + t.terms[3] + t.terms[4] + coalesce(t.terms[5] + t.terms[6], 0) as score
+            from (select x.item_id, x.bought_before, x.facts, case when x.bought_before then array[
+                             again.constant + again.size * aisle._bounded(ln(size), again_range.size)
+                                 + again.orders * aisle._bounded(ln(orders), again_range.orders),
+                             again.popularity * aisle._bounded(x.popular, again_range.popularity),
+                             again.neighbours * aisle._bounded(x.near, again_range.neighbours),
+                             again.logit * aisle._bounded(x.logit, again_range.logit),
+                             again.recency * aisle._bounded(ln(x.recency), again_range.recency)
+                                 + again.fast_recency * aisle._bounded(ln(x.quick), again_range.fast_recency)
+                                 + again.last * (x.ago = 0)::integer,
+                             again.late * x.late + again.late_squared * x.late ^ 2]
+                         else array[
+                             first.constant + first.size * aisle._bounded(ln(size), first_range.size)
+                                 + first.orders * aisle._bounded(ln(orders), first_range.orders),
+                             first.popularity * aisle._bounded(x.popular, first_range.popularity),
+                             first.neighbours * aisle._bounded(x.near, first_range.neighbours),
+                             first.logit * aisle._bounded(x.logit, first_range.logit)]
+                         end as terms
+                  from known x
+                  offset 0) t  -- each is computed once
         ), ranked as (
-            select row_number() over by_score as place, s.item_id, s.score, s.probability, s.bought_before,
+            select row_number() over by_score as place, s.item_id, s.score, s.probability, s.bought_before, s.terms, s.facts,
                    sum(s.probability) over by_score as expected, sum(s.probability) over () as total
             -- exp(710) raises an error, and so does exp(-746).
             from (select s.*, 1 / (1 + exp(least(greatest(-s.score, -600), 600))) as probability from scored s) s
             window by_score as (order by s.score desc, s.item_id)
         )
-        select (row_number() over (order by r.place))::integer, r.item_id, r.score, r.probability, r.bought_before
+        select (row_number() over (order by r.place))::integer, r.item_id, r.score, r.probability, r.bought_before, r.terms, r.facts
         from ranked r
         where case
             when k is null then r.place <= (
