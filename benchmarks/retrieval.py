@@ -1,7 +1,7 @@
-"""What a recommendation costs: recommend() as a whole, retrieval beside FAISS, and filters by selectivity.
+"""What a recommendation costs: recommend() as a whole, retrieval beside FAISS, filters by selectivity, and links.
 
     pip install '.[bench]'
-    python benchmarks/retrieval.py recommend faiss --items 100000
+    python benchmarks/retrieval.py recommend faiss links --items 100000
     python benchmarks/retrieval.py recommend faiss filters --items 1000000
 
 The first run with a number of items makes a database (vector_shop.py), which stays.
@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 import psycopg
+from psycopg.types.json import Jsonb
 from timing import ROUNDS, SECONDS, Stopwatch, in_turn, open_http, serve
-from vector_shop import DIMENSIONS, SEPARATOR, USERS, Array, prepare
+from vector_shop import BRANCHES, DIMENSIONS, SEPARATOR, USERS, Array, prepare
 
 from aisle import db
 from aisle.db import Connection, embedded
+from aisle.trainers.copy_rows import copy_rows
 from aisle.trainers.indexes import EF_CONSTRUCTION
 
 K = 10
@@ -100,6 +102,57 @@ def measure_filters(connection: Connection, exact: Exact, users: Array) -> dict[
                 asked.append((vector, seen, category, {item for item, _ in rows}))
         wanted = [exact.nearest(vector, seen, exact.within(category)) for vector, seen, category, _ in asked]
         result[share] = watch.result() | {"recall@10": recall([found for *_, found in asked], wanted)}
+    return result
+
+
+LINKED = 50  # of an item, four in five of its section
+LINKS = {
+    "item-item, 4 decays": {"kind": "item-item", "links": {"beside": {"decay": 4, "history": 20}}},
+    "item-item, all 100 events": {"kind": "item-item", "links": {"beside": {"decay": None, "history": 1000}}},
+    "mixture": {"kind": "mixture", "links": {"beside": {"decay": 4, "history": 20}}},
+}
+
+
+def load_links(connection: Connection, exact: Exact) -> None:
+    """Give each item its links, unless they are there."""
+    if connection.execute("select from aisle.item_links limit 1").fetchall():
+        return
+    random = np.random.default_rng(5)
+    items = len(exact.category)
+    by_leaf = np.argsort(exact.category, kind="stable")
+    place = np.argsort(by_leaf)
+    width = items // BRANCHES**2  # of a section
+    of_section = random.integers(width, size=(items, LINKED)) + (place // width * width)[:, None]
+    any_item = random.integers(items, size=(items, LINKED))
+    linked = by_leaf[np.where(random.random((items, LINKED)) < 0.8, np.minimum(of_section, items - 1), any_item)]
+    weights = (0.3 * random.random((items, LINKED)) ** 2).astype(np.float32)
+    copy_rows(
+        connection,
+        "item_links",
+        ("model_id", "item_id", "kind", "linked", "weights"),
+        (
+            (exact.model, str(n), "beside", [str(i) for i in first], weights[n][places].tolist())
+            for n, (first, places) in enumerate(np.unique(row, return_index=True) for row in linked)
+        ),
+    )
+    connection.execute("vacuum analyze aisle.item_links")
+
+
+def measure_links(connection: Connection, exact: Exact, users: Array) -> dict[str, Any]:
+    """recommend() and explain_recommendation() of models with links, in turn."""
+    load_links(connection, exact)
+    result = {}
+    for name, parameters in LINKS.items():
+        with connection.transaction(force_rollback=True):
+            connection.execute(
+                "update aisle._models set parameters = parameters || %s where model_id = %s",
+                (Jsonb(parameters), exact.model),
+            )
+            answer, reason = Stopwatch(connection), Stopwatch(connection)
+            for user in map(str, users):
+                rows = answer.fetch("select item_id, score from aisle.recommend(%s, 10)", (user,))
+                reason.fetch("select * from aisle.explain_recommendation(%s, %s)", (user, rows[0][0]))
+            result[name] = {"recommend": answer.result(), "explain_recommendation": reason.result()}
     return result
 
 
@@ -193,7 +246,7 @@ def measure_faiss(url: str, exact: Exact, users: Array, rounds: int, seconds: fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", choices=["recommend", "faiss", "filters"])
+    parser.add_argument("runs", nargs="+", choices=["recommend", "faiss", "filters", "links"])
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each contender beside FAISS")
@@ -212,6 +265,8 @@ def main() -> None:
             result["retrieval"] = measure_faiss(url, exact, some, arguments.rounds, arguments.seconds)
         if "filters" in arguments.runs:
             result["filters"] = measure_filters(connection, exact, users[: arguments.queries])
+        if "links" in arguments.runs:
+            result["links"] = measure_links(connection, exact, users[: arguments.queries])
     print(json.dumps(result, indent=2))
 
 

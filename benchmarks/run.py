@@ -44,7 +44,7 @@ class Run:
 
 RUNS = (
     Run("embedding.py writes", "--rounds 1"),
-    Run(f"retrieval.py recommend {FAISS} --items 100000", "--items 2000 --queries 20 --rounds 1 --seconds 0.3"),
+    Run(f"retrieval.py recommend {FAISS} links --items 100000", "--items 2000 --queries 20 --rounds 1 --seconds 0.3"),
     Run(f"retrieval.py recommend {FAISS} filters --items 1000000 --queries 500 --rounds 2"),
     Run("latency.py", "--epochs 1 --rounds 1 --seconds 0.3", SERVER),
     Run("deploy.py --items 100000", "--items 1000 --deploys 2"),
