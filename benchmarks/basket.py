@@ -154,8 +154,8 @@ def prepare_latency(server: str, products: int, customers: int, asked: int) -> s
         return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
 
     with db.connect(url) as connection:
-        again = np.array([-2, 0.2, 0.1, 0.5, 0.1, -0.2, 1, -0.2, 0.1, 0.1, -0.1])
-        weights = basket_score.Weights(again, np.array([-2, 0.5, 0.3, 0.5, 0.2, 0]), 0).named()
+        again = np.array([-2, 0.2, 0.1, 0.5, 0.1, -0.2, 0.2, 1, -0.2, 0.1, 0.1, -0.1])
+        weights = basket_score.Weights(again, np.array([-2, 0.5, 0.3, 0.5, 0.2, 0, 0.3]), 0).named()
         parameters = {
             "model": "taste", "weights": weights, "decay": basket_score.DECAY, "logit": 0, "gap": 20, "rarest": 1e-6,
             "companions": 1, "bounds": basket_score.BOUNDS,

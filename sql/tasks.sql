@@ -13,7 +13,7 @@ values
      '[{"table": "item_factors", "column": "embedding", "operator": "<#>"}]'),
     -- A few of a customer's 200 neighbours may be others that are nearly as near: half the connections find 98 % of them in three
     -- quarters of the time.
-    ('basket', 3, '{orders}', '{basket_items,customer_vectors}', 'orders', 'customer_vectors', false, false,
+    ('basket', 3, '{orders}', '{basket_items,customer_vectors,item_links}', 'orders', 'customer_vectors', false, false,
      true, false, '{"basket": "_items_bought_alike"}',
      '[{"table": "basket_items", "column": "embedding", "operator": "<#>"},
        {"table": "basket_items", "column": "completion", "operator": "<#>"},

@@ -35,5 +35,16 @@ def read_model(connection: Connection, model_id: int, baskets: Baskets) -> tuple
             np.zeros((len(places), 0), dtype=np.float32),
         ),
         products=np.array([row[0].to_numpy() for row in rows])[places],
+        links=_links(connection, model_id, baskets),
     )
     return learned, Weights.of(parameters)
+
+
+def _links(connection: Connection, model_id: int, baskets: Baskets) -> sparse.csr_array:
+    numbers = {item_id: i for i, item_id in enumerate(baskets.item_ids)}
+    rows = connection.execute(
+        "select l.item_id, u.* from aisle.item_links l, unnest(l.linked, l.weights) u where l.model_id = %s",
+        (model_id,),
+    ).fetchall()
+    source, target = ([numbers[row[n]] for row in rows] for n in (0, 1))
+    return sparse.csr_array(([weight for *_, weight in rows], (source, target)), shape=(baskets.items, baskets.items))

@@ -369,7 +369,7 @@ WEIGHTS = st.floats(-1e5, 1e5)
 
 
 @QUICKLY
-@given(again=st.lists(WEIGHTS, min_size=11, max_size=11), new=st.lists(WEIGHTS, min_size=6, max_size=6))
+@given(again=st.lists(WEIGHTS, min_size=12, max_size=12), new=st.lists(WEIGHTS, min_size=7, max_size=7))
 def test_sql_gives_the_scores_of_python_whatever_the_weights(
     regular: tuple[Connection, int, Any], again: list[float], new: list[float]
 ) -> None:

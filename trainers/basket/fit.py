@@ -9,7 +9,7 @@ from aisle.db import Connection, errors, model_registry
 from aisle.embedder.customer_vectors import CustomerEmbedder
 from aisle.embedder.orders import Baskets, Floats, Targets
 from aisle.trainers import warm_start
-from aisle.trainers.basket import cart_completion
+from aisle.trainers.basket import cart_completion, order_links
 from aisle.trainers.basket.held_out import choose, hold_out_orders
 from aisle.trainers.basket.options import NETWORKS, Options
 from aisle.trainers.basket.score import (
@@ -79,12 +79,13 @@ def fit(
     if not len(several):
         before, wanted = hold_out_orders(own, WEIGHTS_SHARE, options.seed)
         fitted = fit_networks(before, wanted, replace(options, model="taste"), report, texts)
-        return learn(own, fitted, options.seed), UNKNOWING, NOTHING_SEEN
+        return learn(own, fitted, order_links.RIDGES[0], options.seed), UNKNOWING, NOTHING_SEEN
     size = min(max(1, round(WEIGHTS_SHARE * len(several))), MOST_FOR_WEIGHTS)
     before, wanted = own.hold_out_last(choose(own, several, size, options.seed, start))
     fitted = fit_networks(before, wanted, options, report, texts, network)
+    ridge = order_links.best_ridge(before, wanted, options.top)
     report(f"Fitting the weights to the last orders of {len(wanted):,} customers …")
-    learned = learn(before, fitted, options.seed)
+    learned = learn(before, fitted, ridge, options.seed)
     pool = neighbours_of(before, learned)
     found = candidates(
         before, wanted, learned, pool, neighbours=options.neighbours, nearest=options.nearest, by_time=by_time
@@ -93,7 +94,7 @@ def fit(
     fitted = replace(fitted, co_purchased=cart_completion.co_purchased(history))
     seen = Seen.of(before.customer_ids, before.at[before.customer_start[1:] - 1])
     return (
-        learn(own, fitted, options.seed),
+        learn(own, fitted, ridge, options.seed),
         fit_weights(found, wanted),
         seen | (NOTHING_SEEN if start is None else start.seen),
     )

@@ -76,6 +76,17 @@ def load(
             )
         ),
     )
+    links = learned.links
+    copy_rows(
+        connection,
+        "item_links",
+        ("model_id", "item_id", "kind", "linked", "weights"),
+        (
+            (model_id, item, "after", [baskets.item_ids[j] for j in links.indices[of]], links.data[of].tolist())
+            for i, item in enumerate(baskets.item_ids)
+            if (of := slice(*links.indptr[i : i + 2])).start < of.stop
+        ),
+    )
     numbers = {item_id: i for i, item_id in enumerate(baskets.item_ids)}
     generation = CustomerGeneration(model_id, numbers, learned.item_vectors, DECAY[0], learned.fitted.network)
     made = columns(generation, baskets)

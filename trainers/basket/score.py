@@ -1,7 +1,7 @@
 """The score of a customer's next product: a weighted sum of features, as next_basket() computes it in SQL.
 
-candidates = bought before ∪ bought next by neighbours ∪ nearest to the customer's state score      = constant + Σ
-weight × term, with separate weights for products bought before and new ones
+candidates = bought before ∪ bought next by neighbours ∪ nearest to the customer's state ∪ linked
+score      = constant + Σ weight × term, with separate weights for products bought before and new ones
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,13 @@ from scipy import sparse
 
 from aisle.embedder.customer_vectors import States, WeightedSumStates
 from aisle.embedder.orders import Baskets, Bools, Doubles, Floats, Ints, Targets, customer_vectors, recency
+from aisle.trainers.basket import order_links
 
 if TYPE_CHECKING:  # torch is loaded only for models with a network
     from aisle.embedder.order_network import StateModel
 
 DIMENSIONS = 128  # of a customer vector
-DECAY = (0.9, 0.6)  # of a purchase's count, with each later order
+DECAY = (order_links.DECAY, 0.6)  # of a purchase's count, with each later order
 FORGOTTEN = 200  # orders; older purchases count as this old: higher powers of DECAY would be 0
 SHRINKAGE = 5.0  # weight, in purchases, of the average gap in an item's own
 BATCH = 20_000_000  # scores of items, or of neighbours, in memory at once
@@ -27,11 +28,15 @@ LEAST_SPREAD = 0.05  # lower bound of a column's scale: a nearly constant column
 LATEST, LATE = 0.04, 4.0  # least time since a purchase (days: an hour), and the bound of the logarithm of lateness
 NEAR_FLOOR = 0.001  # share of neighbours
 COSINE_FLOOR = 0.001  # of co-purchase
+LINK_FLOOR = 0.001
 # The names of these constants in the model's parameters, which next_basket() and complete_basket() read.
-BOUNDS = {"orders": FORGOTTEN, "time": LATEST, "late": LATE, "share": NEAR_FLOOR, "cosine": COSINE_FLOOR}
+BOUNDS = {
+    "orders": FORGOTTEN, "time": LATEST, "late": LATE, "share": NEAR_FLOOR, "cosine": COSINE_FLOOR, "link": LINK_FLOOR,
+    "linked_orders": order_links.ORDERS,
+}  # fmt: skip
 
-# The weighted terms, after the constant; products new to the customer have only the first five.
-NEW_TERMS = ("neighbours", "popularity", "logit", "size", "orders")
+# The weighted terms, after the constant; products new to the customer have only the first six.
+NEW_TERMS = ("neighbours", "popularity", "logit", "size", "orders", "links")
 TERMS = (*NEW_TERMS, "recency", "fast_recency", "last", "late", "late_squared")
 LATE_TERM = TERMS.index("late")
 
@@ -60,6 +65,7 @@ class Learned:
     size: float  # of an order, on average
     fitted: Fitted
     products: Floats  # (items, dimensions), to compare with states
+    links: sparse.csr_array  # (items, items), see order_links
 
     @property
     def states(self) -> States:
@@ -137,11 +143,11 @@ def _bounded(terms: Doubles, ranges: Doubles | None) -> Doubles:
 
 
 # If no customer has two orders: favour products bought before, and popular ones.
-UNKNOWING = Weights(np.array([-3.0, *np.zeros(len(TERMS))]), np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]), 0.0)
+UNKNOWING = Weights(np.array([-3.0, *np.zeros(len(TERMS))]), np.array([0.0, 0.0, 1.0, *np.zeros(4)]), 0.0)
 
 
-def learn(baskets: Baskets, fitted: Fitted, seed: int) -> Learned:
-    """Learn vectors, popularity and gaps of products from orders."""
+def learn(baskets: Baskets, fitted: Fitted, ridge: float, seed: int) -> Learned:
+    """Learn vectors, popularity, gaps and links (λ: `ridge`) of products from orders."""
     # Tf-idf of items, as for words, with log(1 + decayed count) for the frequency.
     pairs = np.unique(baskets.customer_of_order[baskets.order_of_line] * baskets.items + baskets.item)
     buyers = np.bincount(pairs % baskets.items, minlength=baskets.items)
@@ -160,6 +166,7 @@ def learn(baskets: Baskets, fitted: Fitted, seed: int) -> Learned:
         size=len(baskets.item) / max(len(baskets), 1),
         fitted=fitted,
         products=fitted.network.products if fitted.network else directions.astype(np.float32),
+        links=order_links.fit(baskets, ridge),
     )
 
 
@@ -266,8 +273,10 @@ def _candidates(
     vectors = customer_vectors(own, learned.item_vectors, DECAY[0])
     near = shares(pool, customers, vectors, moments if by_time else None, neighbours)
 
+    linked = sparse.csr_array(order_links.past(own) @ learned.links)
+
     bought = _purchases(own)
-    keys = [bought.key, *(_best(near, nearest)), *(_best_columns(logits, nearest))]
+    keys = [bought.key, *_best(near, nearest), *_best_columns(logits, nearest), *_best(linked, nearest)]
     key = np.unique(np.concatenate(keys))
     row, item = key // items, key % items
     place = np.searchsorted(key, bought.key)
@@ -280,13 +289,14 @@ def _candidates(
     terms[:, 2] = logits[row, item]
     terms[:, 3] = np.log(np.diff(own.order_start[own.customer_start])[row] / own.orders_of[row])
     terms[:, 4] = np.log(own.orders_of[row])
+    terms[:, 5] = np.log(np.maximum(linked[row, item], 0) + LINK_FLOOR)
     usual = np.maximum((bought.span + learned.gap[bought.key % items]) / bought.times, LATEST)
     late = np.log(np.maximum(moments[bought.key // items] - bought.last_at, LATEST) / usual)
-    terms[place, 5] = np.log(bought.recency)
-    terms[place, 6] = np.log(bought.fast_recency)
-    terms[place, 7] = bought.ago == 0
-    terms[place, 8] = np.clip(late, -LATE, LATE)
-    terms[place, 9] = np.minimum(late**2, LATE**2)
+    terms[place, 6] = np.log(bought.recency)
+    terms[place, 7] = np.log(bought.fast_recency)
+    terms[place, 8] = bought.ago == 0
+    terms[place, 9] = np.clip(late, -LATE, LATE)
+    terms[place, 10] = np.minimum(late**2, LATE**2)
     return Candidates(customers[row], item, again, terms)
 
 

@@ -2,7 +2,8 @@
 -- known before, with the state that the customer had then. Where orders have only numbers, it leaves out the neighbours that `heldout_of`
 -- is measured on.
 --
---   candidates  = what the customer bought ∪ what neighbours bought next ∪ what is nearest to the customer's state,
+--   candidates  = what the customer bought ∪ what neighbours bought next ∪ what is nearest to the customer's state
+--                 ∪ what the products of the last orders lead to most (item_links),
 --                 without items that are gone from the attached table or not eligible (when measuring: that policies hide from the
 --                 caller); where items may not be eligible, also what is popular, so that there are k
 --   taste       = the customer's long-term vector: the sum of the products' vectors, each weighted by how often and how
@@ -58,24 +59,26 @@ begin
     if orders is null then
         return query
             select (row_number() over (order by p.popularity desc, p.item_id))::integer, p.item_id,
-                   ln(p.popularity / (1 - p.popularity)), p.popularity, false, array[null, ln(p.popularity / (1 - p.popularity))], array[null, p.popularity]
-            from (select b.item_id, least(greatest(b.popularity, rarest / 2), .999999) as popularity
-                  from aisle.basket_items b
-                  where b.model_id = model_id and b.item_id = any (popular)) p;
+                   p.logit, p.popularity, false, array[null, p.logit], array[null, p.popularity]
+            from (select s.item_id, s.popularity, ln(s.popularity / (1 - s.popularity)) as logit
+                  from (select b.item_id, least(greatest(b.popularity, rarest / 2), .999999) as popularity
+                        from aisle.basket_items b
+                        where b.model_id = model_id and b.item_id = any (popular)) s) p;
         return;
     end if;
     select * into again from jsonb_to_record(parameters -> 'weights' -> 'bought_before') w (
-        constant float8, neighbours float8, popularity float8, logit float8, size float8, orders float8, recency float8, fast_recency float8,
-        last float8, late float8, late_squared float8);
+        constant float8, neighbours float8, popularity float8, logit float8, size float8, orders float8, links float8,
+        recency float8, fast_recency float8, last float8, late float8, late_squared float8);
     select * into first from jsonb_to_record(parameters -> 'weights' -> 'new') w (
-        constant float8, neighbours float8, popularity float8, logit float8, size float8, orders float8);
+        constant float8, neighbours float8, popularity float8, logit float8, size float8, orders float8, links float8);
     select * into again_range from jsonb_to_record(coalesce(parameters -> 'ranges' -> 'bought_before', '{}')) r (
-        neighbours float8[], popularity float8[], logit float8[], size float8[], orders float8[], recency float8[], fast_recency float8[],
-        late float8[]);
+        neighbours float8[], popularity float8[], logit float8[], size float8[], orders float8[], links float8[],
+        recency float8[], fast_recency float8[], late float8[]);
     select * into first_range from jsonb_to_record(coalesce(parameters -> 'ranges' -> 'new', '{}')) r (
-        neighbours float8[], popularity float8[], logit float8[], size float8[], orders float8[]);
+        neighbours float8[], popularity float8[], logit float8[], size float8[], orders float8[], links float8[]);
     -- Purchases of more than `orders` orders ago count as this old, because power() raises an error where it is nearly 0.
-    select * into bounds from jsonb_to_record(parameters -> 'bounds') b (orders integer, "time" float8, late float8, share float8);
+    select * into bounds from jsonb_to_record(parameters -> 'bounds') b (
+        orders integer, "time" float8, late float8, share float8, link float8, linked_orders integer);
     size := cardinality(history.items) / orders::float8;
     state := case when as_of is null then
         (select c.embedding from aisle.customer_vectors c where c.model_id = model_id and c.user_id = user_id) else as_of_state end;
@@ -87,7 +90,8 @@ begin
         with own as materialized (
             select h.*, b.taste, b.gap, b.popularity, -(b.embedding operator(@vector@.<#>) state) as logit
             from (select h.item_id, sum(power(slow, least(h.ago, bounds.orders))) as recency,
-                         sum(power(fast, least(h.ago, bounds.orders))) as quick, min(h.ago) as ago, count(*) as times,
+                         sum(power(fast, least(h.ago, bounds.orders))) as quick,
+                         sum(power(slow, h.ago)) filter (where h.ago < bounds.linked_orders) as past, min(h.ago) as ago, count(*) as times,
                          history.now - max(h.day) as since, max(h.day) - min(h.day) as span
                   from unnest(history.items, history.ago, history.days) h (item_id, ago, day)
                   group by h.item_id) h
@@ -103,11 +107,24 @@ begin
                 model_id, user_id, t.taste, (parameters ->> 'neighbours')::integer,
                 case when parameters ->> 'time' = 'days' and as_of is not null then history.now end,
                 case when parameters ->> 'time' = 'numbers' then heldout_of end) n
+        ), linked as materialized (
+            select n.item_id, sum(n.weight * o.past) as weight
+            from own o
+            join aisle.item_links l on l.model_id = model_id and l.item_id = o.item_id
+            cross join lateral unnest(l.linked, l.weights) n (item_id, weight)
+            where o.past is not null
+            group by n.item_id
         ), new as (
             (select n.item_id from neighbours n
              where not looks_up or n.item_id = any ((select aisle._answerable(
                  array(select n.item_id from neighbours n order by n.share desc, n.item_id), nearest))::text[])
              order by n.share desc, n.item_id
+             limit nearest)
+            union
+            (select k.item_id from linked k
+             where not looks_up or k.item_id = any ((select aisle._answerable(
+                 array(select k.item_id from linked k order by k.weight desc, k.item_id), nearest))::text[])
+             order by k.weight desc, k.item_id
              limit nearest)
             union select unnest(near_state || popular)
             except select o.item_id from own o
@@ -119,29 +136,33 @@ begin
             from new n
             left join aisle.basket_items b on b.model_id = model_id and b.item_id = n.item_id
         ), known as (
-            select c.item_id, c.bought_before, c.recency, c.quick, c.ago, array[null, c.popularity, n.share, null, c.times, c.since] as facts,
+            select c.item_id, c.bought_before, c.recency, c.quick, c.ago,
+                   array[null, c.popularity, n.share, null, null, c.times, c.since] as facts,
                    aisle._bounded(least(greatest(
                        ln(greatest(c.since, bounds.time)
                           / greatest((c.span + coalesce(c.gap, (parameters ->> 'gap')::float8)) / c.times, bounds.time)),
                        -bounds.late), bounds.late), again_range.late) as late,
                    ln(coalesce(n.share, 0) + bounds.share) as near,
+                   ln(greatest(k.weight, 0) + bounds.link) as linked,
                    ln(coalesce(c.popularity, 0) + rarest) as popular,
                    coalesce(c.logit, (parameters ->> 'logit')::float8) as logit
             from candidates c
             left join neighbours n on n.item_id = c.item_id
+            left join linked k on k.item_id = c.item_id
             -- Without k, all candidates must exist; with k, only those that are returned are looked up, at the end.
             where not checks or k is not null
                   or c.item_id = any ((select aisle._answerable(
                       array(select c.item_id from candidates c order by c.times desc nulls last, c.item_id), null))::text[])
         ), scored as (
             select t.item_id, t.bought_before, t.facts, t.terms,
-                   t.terms[1] + t.terms[2] + t.terms[3] + t.terms[4] + coalesce(t.terms[5] + t.terms[6], 0) as score
+                   t.terms[1] + t.terms[2] + t.terms[3] + t.terms[4] + t.terms[5] + coalesce(t.terms[6] + t.terms[7], 0) as score
             from (select x.item_id, x.bought_before, x.facts, case when x.bought_before then array[
                              again.constant + again.size * aisle._bounded(ln(size), again_range.size)
                                  + again.orders * aisle._bounded(ln(orders), again_range.orders),
                              again.popularity * aisle._bounded(x.popular, again_range.popularity),
                              again.neighbours * aisle._bounded(x.near, again_range.neighbours),
                              again.logit * aisle._bounded(x.logit, again_range.logit),
+                             coalesce(again.links * aisle._bounded(x.linked, again_range.links), 0),
                              again.recency * aisle._bounded(ln(x.recency), again_range.recency)
                                  + again.fast_recency * aisle._bounded(ln(x.quick), again_range.fast_recency)
                                  + again.last * (x.ago = 0)::integer,
@@ -151,7 +172,8 @@ begin
                                  + first.orders * aisle._bounded(ln(orders), first_range.orders),
                              first.popularity * aisle._bounded(x.popular, first_range.popularity),
                              first.neighbours * aisle._bounded(x.near, first_range.neighbours),
-                             first.logit * aisle._bounded(x.logit, first_range.logit)]
+                             first.logit * aisle._bounded(x.logit, first_range.logit),
+                             coalesce(first.links * aisle._bounded(x.linked, first_range.links), 0)]
                          end as terms
                   from known x
                   offset 0) t  -- each is computed once
