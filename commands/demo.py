@@ -36,6 +36,7 @@ def demo(
 ) -> None:
     """Fill a shop, train models on it, and query them in SQL."""
     from aisle import migrations
+    from aisle.trainers.category.options import NgramOptions
 
     _say("Preparing the database …")
     with db.connect(database.url) as connection:
@@ -52,7 +53,7 @@ def demo(
                 (table, *columns, [] if items else ["specifications"]),
             )
         if not _is_live(connection, "category"):
-            _train(database, "category")
+            _train(database, "category", **({} if items else {"ngram": NgramOptions(members=1)}))  # four take a minute
         generated = db.fetch_value(connection, "select to_regclass('shop.visits') is not null")
         if generated:
             _attach_history(connection)
