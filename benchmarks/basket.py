@@ -38,9 +38,10 @@ from aisle.embedder.customer_vectors import CustomerGeneration, WeightedSumState
 from aisle.embedder.customer_vectors import columns as made_of
 from aisle.embedder.orders import Baskets, group
 from aisle.files import import_export
-from aisle.trainers import evaluation
+from aisle.trainers import evaluation, run
 from aisle.trainers.basket import score as basket_score
 from aisle.trainers.basket import task as basket
+from aisle.trainers.basket.order_links import KEPT
 from aisle.trainers.copy_rows import copy_rows
 from aisle.trainers.indexes import index_generation
 
@@ -186,6 +187,15 @@ def prepare_latency(server: str, products: int, customers: int, asked: int) -> s
             columns,
             ((model_id, str(i), *row, 0.001, 20, *co_purchased()) for i, row in rows),
         )
+        copy_rows(
+            connection,
+            "item_links",
+            ("model_id", "item_id", "kind", "linked", "weights"),
+            (
+                (model_id, str(i), "after", list(map(str, random.choice(products, KEPT, replace=False))), [0.01] * KEPT)
+                for i in range(products)
+            ),
+        )
         baskets = made_up_orders(random, products, customers, asked)
         order, customer = np.arange(len(baskets)), baskets.customer_of_order
         connection.execute(FILL_PRODUCTS, (products,))
@@ -214,10 +224,14 @@ def measure_latency(server: str, products: int, customers: int, asked: int = 300
             "customers": customers,
             "shared_buffers": db.fetch_value(connection, "select current_setting('shared_buffers')"),
             "next_basket": percentiles(connection, "select * from aisle.next_basket(%s)", customers_asked),
+            "explain_basket": percentiles(connection, EXPLAIN, customers_asked),
             "complete_basket": percentiles(
                 connection, "select * from aisle.complete_basket(%s)", [(c,) for c in carts]
             ),
         }
+
+
+EXPLAIN = "select e.* from (select %s as id) u, aisle.explain_basket(u.id, (u.id % 5)::bigint) e"
 
 
 def percentiles(connection: db.Connection, query: str, calls: list[tuple[Any, ...]]) -> dict[str, float]:
@@ -260,13 +274,13 @@ def main() -> None:
         embedded.stop()
         server = embedded.start()
     urls: dict[str, str] = {}
-    for run in arguments.runs:
-        name, _, fold = run.partition(":")
+    for asked in arguments.runs:
+        name, _, fold = asked.partition(":")
         if name == "latency":
             share = arguments.customers / CUSTOMERS
             for products, customers in ((12_000, arguments.customers), (50_000, 10)):
                 measured = measure_latency(server, max(1000, int(share * products)), customers)
-                print(json.dumps({"commit": commit, "data": run, **measured}), flush=True)
+                print(json.dumps({"commit": commit, "data": asked, **measured}), flush=True)
             continue
         folder = name.replace("-", "_")
         if folder not in urls:
@@ -288,12 +302,12 @@ def main() -> None:
             if arguments.baselines:
                 with db.connect(urls[folder]) as connection:
                     rows = evaluation.evaluate(basket.TASK, connection, baselines=True)
-                print(json.dumps({"commit": commit, "data": run, "seed": seed, "baselines": rows}), flush=True)
+                print(json.dumps({"commit": commit, "data": asked, "seed": seed, "baselines": rows}), flush=True)
             print(
                 json.dumps(
                     {
                         "commit": commit,
-                        "data": run,
+                        "data": asked,
                         "model": arguments.model,
                         "seed": seed,
                         "seconds": round(result.seconds, 1),

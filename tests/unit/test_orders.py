@@ -130,7 +130,7 @@ def test_candidates_of_small_batches_are_those_of_one(board: Baskets, monkeypatc
     nothing = np.zeros((10, 1), dtype=np.float32)
     fitted = basket_score.Fitted(None, nothing, nothing, sparse.csr_array((10, 10)), 0, nothing)
     before, wanted = board.hold_out_last()
-    learned = basket_score.learn(before, fitted, 7)
+    learned = basket_score.learn(before, fitted, 20.0, 7)
     pool = basket_score.neighbours_of(before, learned)
     shares, sizes = basket_score.shares, []
 
