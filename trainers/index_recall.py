@@ -17,7 +17,7 @@ NEAR = 3.0  # factor by which a category's share may differ
 
 
 def recall(connection: Connection, task: Task[Any, Any, Any, Any], model_id: int) -> dict[str, float]:
-    """Return recall@10 against exact search, by share of the items searched; empty if all searches are exact.
+    """Return recall@10 against exact search, by share of the items searched; empty if no search uses an index.
 
     Shares below 100 % are those of categories; a model has them if its items have a `category_key`.
     """
@@ -37,13 +37,15 @@ def recall(connection: Connection, task: Task[Any, Any, Any, Any], model_id: int
             )
             if distance < np.log(NEAR):
                 found[name] = _recall(connection, task.recall_query, model_id, key)
-    return found
+    return {name: share for name, share in found.items() if share is not None}
 
 
-def _recall(connection: Connection, query: str, model_id: int, first_key: str | None) -> float:
+def _recall(connection: Connection, query: str, model_id: int, first_key: str | None) -> float | None:
     rows = connection.execute(
         db.read(query), {"model_id": model_id, "queries": QUERIES, "first_key": first_key}
     ).fetchall()
+    if not rows:
+        return None
     return float(sum(len(set(found) & set(exact)) for found, exact in rows) / max(sum(len(e) for _, e in rows), 1))
 
 

@@ -19,7 +19,7 @@ from aisle.db import Connection, errors, model_registry
 from aisle.demo.shop import generate, load
 from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.trainers import evaluation, run
+from aisle.trainers import evaluation, index_recall, run
 from aisle.trainers.gate import Verdict
 from aisle.trainers.recommender import als, baselines, experiment, item_links, mixture, towers
 from aisle.trainers.recommender import task as recommender
@@ -202,6 +202,14 @@ def test_what_finds_more_on_validation_is_loaded(
     options = recommender.Options(features=("item", "meal_time"), model="ials")
     with pytest.raises(errors.InvalidArgumentError, match="ials has no contexts, so it cannot learn from meal_time"):
         run.train(recommender.TASK, demo_url, options)
+
+
+def test_the_index_is_measured_where_vectors_are_searched(demo: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_recall, "INDEX_FROM", 1)
+    towers_alone, *_ = trained(demo, repeats=False)
+    assert index_recall.recall(demo, recommender.TASK, towers_alone)["100 %"] > 0.95
+    links_alone, *_ = trained(demo, repeats=False, model="item-item")
+    assert index_recall.recall(demo, recommender.TASK, links_alone) == {}
 
 
 def test_an_experiment_says_what_is_shown_and_leaves_no_model(demo_url: str, demo: Connection) -> None:
