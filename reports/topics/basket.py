@@ -61,7 +61,12 @@ def _completion(model: pages.Model) -> list[str | Figure | Table]:
         f"{model.options.get('top', 10)} of complete_basket.",
         Figure(
             "Share of carts in which it was found",
-            partial(figures.bars, names, [found[name] for name in names], ours=["complete_basket"]),
+            partial(
+                figures.bars,
+                names,
+                [found[name] for name in names],
+                ours=["complete_basket", "complete_basket of a customer"],
+            ),
         ),
     ]
 

@@ -125,6 +125,8 @@ def test_training_measures_through_sql_beside_the_baselines(orders: Connection, 
         assert 0 < who["recall@10"] <= who["phr@10"] <= 1
         assert 0 < who["ndcg_whole@10"] <= who["ndcg@10"] <= 1
     assert 0 < model.metrics["f1-optimal"]["f1"] < 1
+    completed = model.metrics["completion"]
+    assert 0 < completed["complete_basket"] < completed["complete_basket of a customer"] <= 1
     assert db.fetch_value(orders, "select count(*) from aisle._embedding_jobs where task = 'basket'") == 0
 
 

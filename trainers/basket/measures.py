@@ -9,7 +9,7 @@ from pgvector import Vector
 from aisle import db
 from aisle.db import Connection
 from aisle.embedder.customer_vectors import CustomerEmbedder
-from aisle.embedder.orders import Baskets, Targets
+from aisle.embedder.orders import Baskets, Ints, Targets
 from aisle.trainers import ranking
 from aisle.trainers.basket import baselines as basket_baselines
 from aisle.trainers.basket.score import Learned
@@ -20,6 +20,7 @@ CHUNK = 500  # customers whose logits are computed at once
 MOST_COMPLETED = 4000  # carts to complete
 NETWORK_ALONE = "network alone"
 LIVE = "live model"  # the live model's name in the metrics
+OF_CUSTOMER = "complete_basket of a customer"
 CHECKED = 20  # customers queried as of now
 
 
@@ -31,18 +32,23 @@ def answers(
     Return each customer's ranked products and their probabilities. The customers' states before those moments are
     computed again.
     """
+    given = _moments(connection, model_id, heldout_of, history, test.customer, k)
+    return connection.execute(db.read("queries/next_baskets_heldout"), given).fetchall()
+
+
+def _moments(
+    connection: Connection, model_id: int, heldout_of: int, history: Baskets, customers: Ints, k: int | None
+) -> dict[str, Any]:
+    """Return the parameters of a query for held-out customers: their states before their moments, too."""
     generation = CustomerEmbedder().load(connection, model_id)
-    queried = history.select_customers(test.customer).renumber(list(generation.numbers))
-    return connection.execute(
-        db.read("queries/next_baskets_heldout"),
-        {
-            "model_id": model_id,
-            "heldout_of": heldout_of,
-            "k": k,
-            "user_ids": list(queried.customer_ids),
-            "states": [Vector(state) for state in generation.states.states(queried)],
-        },
-    ).fetchall()
+    queried = history.select_customers(customers).renumber(list(generation.numbers))
+    return {
+        "model_id": model_id,
+        "heldout_of": heldout_of,
+        "k": k,
+        "user_ids": list(queried.customer_ids),
+        "states": [Vector(state) for state in generation.states.states(queried)],
+    }
 
 
 def check_answers(connection: Connection, model_id: int, history: Baskets, test: Targets) -> None:
@@ -114,13 +120,15 @@ def measure_completion(
 ) -> dict[str, float]:
     """Hide a product of each held-out order; return the share of carts whose completion finds it.
 
-    The live model, if any, and two simple rules are measured too.
+    It is asked for without the customer and, where customers have earlier orders, with. The live model, if any, and two
+    simple rules are measured too.
     """
     random = np.random.default_rng(seed)
-    orders = [items for items in map(test.basket, range(len(test))) if len(items) > 1]
-    if not orders:
+    several = np.flatnonzero([len(test.basket(t)) > 1 for t in range(len(test))])
+    if not len(several):
         return {}
-    orders = [orders[o] for o in random.permutation(len(orders))[:MOST_COMPLETED]]
+    targets = random.permutation(several)[:MOST_COMPLETED]
+    orders = [test.basket(t) for t in targets]
     hidden = [random.choice(items) for items in orders]
     carts = [items[items != one] for items, one in zip(orders, hidden, strict=True)]
     named = [db.array([history.item_ids[i] for i in items]) for items in carts]
@@ -131,6 +139,12 @@ def measure_completion(
                 db.read("queries/complete_heldout"), {"model_id": queried, "k": k, "carts": named}
             ).fetchall()
             found[name] = float(np.mean([history.item_ids[i] in row[0] for i, row in zip(hidden, rows, strict=True)]))
+    if history.orders_of[test.customer[targets]].any():
+        given = _moments(connection, model_id, model_id, history, test.customer[targets], k) | {"carts": named}
+        rows = connection.execute(db.read("queries/complete_heldout_of_customers"), given).fetchall()
+        found[OF_CUSTOMER] = float(
+            np.mean([history.item_ids[i] in row[0] for i, row in zip(hidden, rows, strict=True)])
+        )
     for name, baseline in basket_baselines.COMPLETIONS.items():
         ranked = baseline(history, carts, k)
         found[name] = float(np.mean(ranked == np.array(hidden)[:, None]) * ranked.shape[1])

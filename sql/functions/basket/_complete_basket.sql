@@ -2,9 +2,10 @@
 -- score is the inner product of the cart's vector and the product's `completion` vector, whose last component is a bias, plus a term for
 -- products that are often bought together with those of the cart (the sum of their cosines). For a known customer, the next order counts,
 -- too: log P(item | cart) + log P(item | customer) - log P(item), for the customer's candidates. Leaves out items that are gone from the
--- attached table, unless it measures a model.
+-- attached table, unless it measures a model: of a customer, as next_basket is measured (_next_basket).
 create or replace function aisle._complete_basket(
-    model_id integer, item_ids text[], k integer, user_id text, gone_too boolean default false)
+    model_id integer, item_ids text[], k integer, user_id text, gone_too boolean default false,
+    as_of timestamptz default null, as_of_state @vector@.vector default null, heldout_of integer default null)
 returns table (rank integer, item_id text, score double precision)
 language plpgsql stable parallel safe rows 10
 set hnsw.iterative_scan = 'strict_order'
@@ -33,7 +34,8 @@ begin
     having count(*) > 0;
     if cart is null then
         select array_agg(n.item_id order by n.rank), array_agg(n.score order by n.rank) into ids, scores
-        from aisle._next_basket(model_id, user_id, least(k::bigint + 2 * coalesce(cardinality(item_ids), 0), 2147483647)::integer) n
+        from aisle._next_basket(model_id, user_id, least(k::bigint + 2 * coalesce(cardinality(item_ids), 0), 2147483647)::integer,
+                                as_of, as_of_state, heldout_of) n
         where n.item_id <> all (coalesce(item_ids, '{}'));
         answerable := case when checks then aisle._answerable(coalesce(ids, '{}'), k, coalesce(item_ids, '{}')) else ids[:k] end;
     elsif checks then
@@ -53,7 +55,7 @@ begin
              limit $3
          ), likely as materialized (
              select n.item_id, n.probability
-             from aisle._next_basket($4, $5, 100) n
+             from aisle._next_basket($4, $5, 100, $9, $10, $11) n
              where $5 is not null and n.item_id <> all ($2)
          ), candidates as (
              (select w.item_id from bought_with w order by w.cosine desc, w.item_id limit $3)
@@ -73,7 +75,7 @@ begin
         'basket_items_' || model_id, @vector@.vector_dims(cart))
         into ids, scores, near
         using cart, item_ids, asked::bigint + 100, model_id, user_id, (known ->> 'companions')::double precision,
-              (known ->> 'rarest')::double precision, (known -> 'bounds' ->> 'cosine')::double precision;
+              (known ->> 'rarest')::double precision, (known -> 'bounds' ->> 'cosine')::double precision, as_of, as_of_state, heldout_of;
         answerable := case when checks then aisle._answerable(ids, k, item_ids) else ids[:k] end;
         exit when cardinality(answerable) >= k or near < asked::bigint + 100;
         asked := least(asked::bigint * 8, 2147483000);
