@@ -9,9 +9,10 @@ INSTALLED := $(VENV)/installed
 demo: $(INSTALLED)
 	$(BIN)/aisle demo
 
-# Each test process has its own server. One process runs all tests of a file, because they share slow fixtures. The
-# order is that of the folders: files with a single long test come first, and the many short ones of tests/unit last.
-PYTEST := $(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+# Each test process has its own server, and waits now and then: three keep two cores busy. One process runs all tests of
+# a file, because they share slow fixtures. The order is that of the folders: files with a single long test come first,
+# and the many short ones of tests/unit last.
+PYTEST := $(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 test: $(INSTALLED) lint
 	$(PYTEST) -m "not slow"

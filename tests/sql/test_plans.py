@@ -1,12 +1,14 @@
 """How the server finds what it answers: by indexes, in one generation, without hashing a table for each call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from aisle import db
 from aisle.db import Connection, model_registry
 from aisle.trainers import index_recall, indexes, task_of
-from tests.conftest import Shop, TinyModel, load_tiny_basket, scans
+from tests.conftest import Server, Shop, TinyModel, load_tiny_basket, scans
 
 NGRAMS = 200_000
 CALLS = 20
@@ -101,9 +103,7 @@ def test_the_stored_vector_of_an_item_is_found_by_its_key(connection: Connection
     assert scans(shop, partition) == (before[0], before[1] + CALLS)
 
 
-@pytest.fixture
-def recommender(connection: Connection) -> Shop:
-    """A live recommender of 20,000 items, indexed as the trainer does it, and a large table of visits."""
+def create_recommender(connection: Connection) -> None:
     shop = Shop(connection)
     shop.create()
     shop.attach()
@@ -133,7 +133,24 @@ def recommender(connection: Connection) -> Shop:
     shop.execute("analyze aisle.item_factors")
     shop.execute("update aisle._models set state = 'ready'")
     shop.execute("select aisle.deploy(%s)", [model_id])
-    return shop
+
+
+@pytest.fixture(scope="module")
+def recommender_template(server: Server, template: str) -> Iterator[str]:
+    """The name of a database with a recommender; nobody stays connected to it."""
+    with server.database(f"template {template} strategy file_copy") as url:
+        with db.connect(url) as connection:
+            connection.execute("reset search_path")
+            create_recommender(connection)
+        yield str(conninfo_to_dict(url)["dbname"])
+
+
+@pytest.fixture
+def recommender(server: Server, recommender_template: str) -> Iterator[Shop]:
+    """A live recommender of 20,000 items, indexed as the trainer does it, and a large table of visits."""
+    with server.database(f"template {recommender_template} strategy file_copy") as url, db.connect(url) as connection:
+        connection.execute("reset search_path")
+        yield Shop(connection)
 
 
 def index_scans(shop: Shop) -> dict[str, int]:
