@@ -231,7 +231,7 @@ def measure_latency(server: str, products: int, customers: int, asked: int = 300
         }
 
 
-EXPLAIN = "select e.* from (select %s as id) u, aisle.explain_basket(u.id, (u.id % 5)::bigint) e"
+EXPLAIN = "select e.* from (select %s as id) u, aisle.explain_basket(u.id, (u.id %% 5)::bigint) e"
 
 
 def percentiles(connection: db.Connection, query: str, calls: list[tuple[Any, ...]]) -> dict[str, float]:
