@@ -121,11 +121,7 @@ begin
              order by n.share desc, n.item_id
              limit nearest)
             union
-            (select k.item_id from linked k
-             where not looks_up or k.item_id = any ((select aisle._answerable(
-                 array(select k.item_id from linked k order by k.weight desc, k.item_id), nearest))::text[])
-             order by k.weight desc, k.item_id
-             limit nearest)
+            (select k.item_id from linked k order by k.weight desc, k.item_id limit nearest)
             union select unnest(near_state || popular)
             except select o.item_id from own o
         ), candidates as (
