@@ -16,7 +16,7 @@ PYTEST := $(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 test: $(INSTALLED) lint
 	$(PYTEST) -m "not slow"
-	AISLE_TEST_POSTGRES=16 $(PYTEST) -q tests/sql tests/migrations $(addprefix tests/integration/test_, attach.py triggers.py settings.py::test_settings_of_a_role_change_nothing)
+	AISLE_TEST_POSTGRES=16 $(PYTEST) -q tests/sql tests/migrations $(addprefix tests/integration/test_, attach.py triggers.py queue.py pipeline.py settings.py::test_settings_of_a_role_change_nothing)
 	@echo
 	@echo "All passed. Next: make demo (see it work), make bench (measure it)."
 

@@ -214,11 +214,16 @@ def group(
     )
 
 
-def recency(baskets: Baskets, decay: float) -> sparse.csr_array:
-    """Return decayed counts of purchases, Σ decay^(orders since): (customers, items)."""
+def recency(baskets: Baskets, decay: float, last: int | None = None) -> sparse.csr_array:
+    """Return decayed counts of purchases, Σ decay^(orders since): (customers, items).
+
+    With `last`, only so many orders of each customer count, the latest.
+    """
     customer = baskets.customer_of_order[baskets.order_of_line]
     ago = baskets.customer_start[1:][customer] - 1 - baskets.order_of_line
-    counts = sparse.coo_array((decay**ago, (customer, baskets.item)), shape=(baskets.customers, baskets.items))
+    counted = slice(None) if last is None else ago < last
+    places = (customer[counted], baskets.item[counted])
+    counts = sparse.coo_array((decay ** ago[counted], places), shape=(baskets.customers, baskets.items))
     return sparse.csr_array(counts)  # duplicates are added
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from pgvector import Vector
 from psycopg import sql as compose
+from scipy import sparse
 
 from aisle.db import Connection
 
@@ -25,3 +26,19 @@ def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: 
                     for x in row
                 ]
             )
+
+
+def copy_links(
+    connection: Connection, model_id: int, kind: str, item_ids: Sequence[str], weights: sparse.csr_array
+) -> None:
+    """Append links of a kind, (items, items), row: source, to `item_links`; an item without any has no row."""
+    copy_rows(
+        connection,
+        "item_links",
+        ("model_id", "item_id", "kind", "linked", "weights"),
+        (
+            (model_id, item_id, kind, [item_ids[j] for j in weights.indices[of]], weights.data[of].tolist())
+            for i, item_id in enumerate(item_ids)
+            if (of := slice(*weights.indptr[i : i + 2])).start < of.stop
+        ),
+    )

@@ -44,6 +44,7 @@ def catalogue(*tables: Table, **found: str) -> Catalogue:
         ("상품명", ("product", "name")),
         ("address", ("address",)),
         ("statuses", ("status",)),
+        ("skus", ("sku",)),
     ],
 )
 def test_words_of_names(name: str, expected: tuple[str, ...]) -> None:

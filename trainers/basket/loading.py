@@ -13,7 +13,7 @@ from aisle.embedder.customer_vectors import CustomerEmbedder, CustomerGeneration
 from aisle.embedder.orders import DAY, Baskets, Targets
 from aisle.embedder.pipeline import drain
 from aisle.trainers.basket.score import BOUNDS, DECAY, Learned, Weights
-from aisle.trainers.copy_rows import LONGEST_KEY, copy_rows
+from aisle.trainers.copy_rows import LONGEST_KEY, copy_links, copy_rows
 from aisle.trainers.indexes import index_generation
 from aisle.trainers.warm_start import Seen, Start
 
@@ -76,17 +76,7 @@ def load(
             )
         ),
     )
-    links = learned.links
-    copy_rows(
-        connection,
-        "item_links",
-        ("model_id", "item_id", "kind", "linked", "weights"),
-        (
-            (model_id, item, "after", [baskets.item_ids[j] for j in links.indices[of]], links.data[of].tolist())
-            for i, item in enumerate(baskets.item_ids)
-            if (of := slice(*links.indptr[i : i + 2])).start < of.stop
-        ),
-    )
+    copy_links(connection, model_id, "after", baskets.item_ids, learned.links)
     numbers = {item_id: i for i, item_id in enumerate(baskets.item_ids)}
     generation = CustomerGeneration(model_id, numbers, learned.item_vectors, DECAY[0], learned.fitted.network)
     made = columns(generation, baskets)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from aisle.embedder.orders import Baskets, Targets
+from aisle.embedder.orders import Baskets, Targets, recency
 
 if TYPE_CHECKING:  # it loads torch
     from aisle.trainers.recommender.item_links import Moments
@@ -28,11 +28,7 @@ ROWS = 50_000  # orders of which the past is in memory at once
 
 def past(baskets: Baskets) -> sparse.csr_array:
     """Return what counts of each customer's orders, (customers, items)."""
-    customer = baskets.customer_of_order[baskets.order_of_line]
-    ago = baskets.customer_start[1:][customer] - 1 - baskets.order_of_line
-    recent = ago < ORDERS
-    counts = (DECAY ** ago[recent], (customer[recent], baskets.item[recent]))
-    return sparse.csr_array(sparse.coo_array(counts, shape=(baskets.customers, baskets.items)))
+    return recency(baskets, DECAY, last=ORDERS)
 
 
 def moments(baskets: Baskets) -> "Moments":

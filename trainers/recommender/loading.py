@@ -12,7 +12,7 @@ from aisle.db import Connection, model_registry
 from aisle.embedder import item_factors as factor_files
 from aisle.embedder.item_factors import FactorEmbedder
 from aisle.embedder.pipeline import drain
-from aisle.trainers.copy_rows import copy_rows
+from aisle.trainers.copy_rows import copy_links, copy_rows
 from aisle.trainers.indexes import index_generation
 from aisle.trainers.labels import read_labels
 from aisle.trainers.recommender.events import Events
@@ -90,17 +90,7 @@ def load(
         ),
     )
     for kind, links in mixture.links.items():
-        weights = links.weights
-        copy_rows(
-            connection,
-            "item_links",
-            ("model_id", "item_id", "kind", "linked", "weights"),
-            (
-                (model_id, items.ids[i], kind, [items.ids[j] for j in weights.indices[of]], weights.data[of].tolist())
-                for i in range(len(items))
-                if (of := slice(*weights.indptr[i : i + 2])).start < of.stop
-            ),
-        )
+        copy_links(connection, model_id, kind, items.ids, links.weights)
     if factors.users.any():
         copy_rows(
             connection,
