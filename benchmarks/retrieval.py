@@ -107,8 +107,16 @@ def measure_filters(connection: Connection, exact: Exact, users: Array) -> dict[
 
 LINKED = 50  # of an item, four in five of its section
 LINKS = {
-    "item-item, the last 20 events": {"kind": "item-item", "links": {"beside": {"decay": 4, "history": 20}}},
-    "item-item, all 100 events": {"kind": "item-item", "links": {"beside": {"decay": None, "history": 1000}}},
+    "item-item, the last 20 events": {
+        "kind": "item-item",
+        "history": 1,
+        "links": {"beside": {"decay": 4, "history": 20}},
+    },
+    "item-item, all 100 events": {
+        "kind": "item-item",
+        "history": 1,
+        "links": {"beside": {"decay": None, "history": 1000}},
+    },
     "mixture, the last 20 events": {"kind": "mixture", "links": {"beside": {"decay": 4, "history": 20}}},
 }
 

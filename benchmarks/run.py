@@ -2,8 +2,9 @@
 
     python benchmarks/run.py [--smoke] [--data FOLDER] [--encoder FOLDER] [-o results.json]
 
-Each runs alone, on an embedded server of its own. Prints Markdown: what it ran on, the tables of quality, and all other
-figures in one table; the file holds everything. What cannot be run here is named and left out.
+Each runs alone, in a smoke test beside another, on an embedded server of its own. Prints Markdown: what it ran on, the
+tables of quality, and all other figures in one table; the file holds everything. What cannot be run here is named and
+left out.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from importlib.util import find_spec
@@ -75,6 +77,7 @@ def main() -> None:
         SERVER: [] if FAISS else None,
     }
     results: dict[str, Any] = {"machine": machine(), "skipped": [], "runs": {}}
+    commands: dict[str, list[str]] = {}  # command → further arguments
     for one in RUNS:
         if arguments.smoke and one.smoke is None:
             continue
@@ -83,11 +86,13 @@ def main() -> None:
         if more is None:
             results["skipped"].append(f"Not run: {command}, which needs {one.needs}.")
             print(results["skipped"][-1], file=sys.stderr)
-            continue
-        started = time.monotonic()
-        results["runs"][command] = run([*command.split(), *more])
-        print(f"{time.monotonic() - started:6.0f} s  {command}", file=sys.stderr)
-        arguments.output.write_text(json.dumps(results, indent=2, ensure_ascii=False), encoding="utf-8")
+        else:
+            commands[command] = more
+    with ThreadPoolExecutor(os.cpu_count() if arguments.smoke else 1) as pool:
+        documents = pool.map(lambda command: run([*command.split(), *commands[command]]), commands)
+        for command, printed in zip(commands, documents, strict=True):
+            results["runs"][command] = printed
+            arguments.output.write_text(json.dumps(results, indent=2, ensure_ascii=False), encoding="utf-8")
     print(markdown(results))
 
 
@@ -117,6 +122,7 @@ def machine() -> dict[str, Any]:
 
 def run(command: list[str]) -> list[Any]:
     """Return the JSON documents that a benchmark prints; its server is stopped and its data are removed."""
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="aisle-bench-", dir="/tmp", ignore_cleanup_errors=True) as home:
         os.chmod(home, 0o755)  # as root, the server runs as another user
         environment = {**os.environ, "AISLE_HOME": home}
@@ -136,6 +142,7 @@ def run(command: list[str]) -> list[Any]:
             )
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed.")
+    print(f"{time.monotonic() - started:6.0f} s  {' '.join(command)}", file=sys.stderr)
     return list(_documents(done.stdout))
 
 

@@ -422,6 +422,34 @@ def test_recommend_reads_attached_orders_where_there_are_no_interactions(orders:
     ) == ["tea", "bread"]
 
 
+USERS = {
+    "text": ("ann", "bob"),
+    "uuid": ("6f1c1c1e-0000-4000-8000-00000000000a", "6f1c1c1e-0000-4000-8000-00000000000b"),
+    "smallint": ("7", "-8"),
+    "integer": ("7", "-8"),
+    "bigint": ("7", "5000000000"),
+}
+
+
+@pytest.mark.parametrize("source", ["interactions", "orders"])
+@pytest.mark.parametrize("id_type", USERS)
+def test_a_history_is_that_of_the_user_whatever_the_type_of_ids(shop: Shop, source: str, id_type: str) -> None:
+    user, other = USERS[id_type]
+    shop.execute(f"create table visits (id int, who {id_type}, what text, seen_at timestamptz)")
+    shop.execute(
+        "insert into visits values (1, %(user)s, 'tea', '2024-01-01'), (2, %(other)s, 'jam', '2024-01-02'), "
+        "(3, %(user)s, 'bread', '2024-01-03'), (4, null, 'milk', '2024-01-04')",
+        {"user": user, "other": other},
+    )
+    roles = "'id', 'what', 'who'" if source == "orders" else "'who', 'what'"
+    shop.execute(f"select aisle.attach_{source}('visits', {roles}, 'seen_at')")
+    asked = "select (aisle._read_history(aisle._event_source(), %s, {}, 10, false)).items"
+    for moment in ("null", "'2030-01-01'"):  # each has a statement of its own
+        assert shop.value(asked.format(moment), [user]) == ["bread", "tea"]
+        assert shop.value(asked.format(moment), [other]) == ["jam"]
+        assert shop.value(asked.format(moment), ["nobody"]) is None
+
+
 def test_of_dates_the_day_before_a_held_out_order_counts(orders: Shop) -> None:
     orders.execute("select aisle.detach('orders'); alter table shop.lines alter ordered_at type date")
     orders.execute("insert into shop.lines values (3, 'ann', 'jam', '2024-01-12', 1)")

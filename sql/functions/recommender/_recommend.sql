@@ -19,8 +19,10 @@ declare
     parameters constant jsonb := (select m.parameters from aisle._models m where m.model_id = model_id);
     has_links constant boolean := coalesce(parameters -> 'links', '{}') <> '{}';
     needs_vectors boolean := parameters ->> 'kind' is distinct from 'item-item';  -- whose vectors only tell what is popular
-    further constant integer := 50;  -- candidates, because a sum ranks them anew
-    strongest integer;               -- links whose items are candidates
+    looks_up constant boolean := aisle._looks_up_items();
+    asked integer;      -- candidates
+    further integer;    -- of them, because a sum ranks them anew
+    strongest integer;  -- links whose items are candidates
     query @vector@.vector;
     ids text[];
     scores double precision[];
@@ -32,7 +34,10 @@ begin
     perform aisle._check_context(model_id, context);
     events := aisle._read_history(source, user_id, as_of, case when exclude_seen then 10000 else 1000 end, not exclude_seen);
     seen := coalesce(events.items, '{}');
-    query := aisle._user_vector(model_id, user_id, events.items, context, now);
+    if has_links then
+        past := aisle._past_items(model_id, seen);
+    end if;
+    query := aisle._user_vector(model_id, user_id, case when has_links then past else seen end, context, now);
     if query is null then
         return query
             select (row_number() over ())::integer, p.item_id, p.score
@@ -47,15 +52,14 @@ begin
     if (parameters ->> 'unit')::boolean then
         query := @vector@.l2_normalize(query);
     end if;
-    if has_links then
-        past := aisle._past_items(model_id, events.items);
-    end if;
-    strongest := case when keys is not null then 2000 when aisle._looks_up_items() then aisle._candidates_for(k) else k end + 2 * further;
+    asked := case when looks_up then aisle._candidates_for(k) else k end;
     loop
+        further := case when needs_vectors then 50 else 10 end;
+        strongest := case when keys is not null then greatest(asked, 2000) else asked end + 2 * further;
         with linked as materialized (
-            select n.item_id, sum(n.weight * h.counts) as score
-            from aisle._history_links(model_id, past) h
-            cross join lateral unnest(h.linked, h.weights) n (item_id, weight)
+            select n.item_id, sum(n.score) as score
+            from (select unnest(h.linked) as item_id, unnest(h.weights) * h.counts as score
+                  from aisle._history_links(model_id, past) h) n
             group by n.item_id
         ), near as materialized (
             select n.item_id, n.score
@@ -81,8 +85,8 @@ begin
         from (select f.item_id, f.score + coalesce(l.score, 0) as score
               from found f left join linked l on l.item_id = f.item_id
               order by 2 desc, 1
-              limit case when not aisle._looks_up_items() then k end) a;
-        answerable := case when aisle._looks_up_items() then aisle._answerable(ids, k, case when exclude_seen then seen else '{}' end)
+              limit case when not looks_up then k end) a;
+        answerable := case when looks_up then aisle._answerable(ids, k, case when exclude_seen then seen else '{}' end)
                            else ids end;
         exit when needs_vectors or cardinality(answerable) >= k;
         needs_vectors := true;

@@ -17,9 +17,8 @@ begin
             using errcode = 'AIS02', hint = format('After a migration: select aisle.resume(%L)', source.kind);
     elsif exists (
         select from unnest(source.reads, source.read_names) r (relation, name)
-        join pg_class c on c.oid = r.relation
-        join pg_namespace n on n.oid = c.relnamespace
-        where format('%I.%I', n.nspname, c.relname) <> r.name
+        -- A lookup of each: a join would read the catalogue's tables as a whole.
+        where (select format('%s.%I', c.relnamespace::regnamespace, c.relname) from pg_class c where c.oid = r.relation) <> r.name
           and exists (select from pg_class o join pg_namespace m on m.oid = o.relnamespace
                       where format('%I.%I', m.nspname, o.relname) = r.name))
     then
