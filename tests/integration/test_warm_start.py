@@ -17,6 +17,7 @@ from aisle.trainers import run, task_of
 from aisle.trainers.basket import task as basket
 from aisle.trainers.basket.options import NetworkOptions
 from aisle.trainers.basket.read_orders import read_baskets
+from aisle.trainers.category import ngram_models
 from aisle.trainers.category import task as category
 from aisle.trainers.category.options import NgramOptions
 from aisle.trainers.category.products import read_catalogue
@@ -37,7 +38,13 @@ ORDERS = basket.Options(model="cnn-gru", network=NETWORK, deploy=True)
 
 
 @pytest.fixture
-def products(shop: Shop) -> Shop:
+def network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network for few rows, too: only networks start from weights."""
+    monkeypatch.setattr(ngram_models, "NETWORK_FROM", 0)
+
+
+@pytest.fixture
+def products(shop: Shop, network: None) -> Shop:
     """240 products of three categories; names tell the category, and no two are near-equal."""
     shop.create()
     shop.attach()
@@ -167,7 +174,7 @@ def test_a_shops_own_split_must_not_have_moved(products: Shop, database_url: str
 # ---- preference ----
 
 
-def test_a_preference_model_starts_from_the_live_one(shop: Shop, database_url: str) -> None:
+def test_a_preference_model_starts_from_the_live_one(shop: Shop, network: None, database_url: str) -> None:
     shop.create()
     shop.attach()
     shop.insert("tea")
@@ -178,16 +185,16 @@ def test_a_preference_model_starts_from_the_live_one(shop: Shop, database_url: s
     shop.execute(
         "select aisle.attach_interactions('shop.reviews', 'who', 'what', 'at', review => 'said', rating => 'gave')"
     )
-    models = [
-        NgramOptions(dimensions=4, epochs=epochs, members=1, learning_rate=rate, weight_decay=0)
-        for epochs, rate in [(8, 0.05), (1, NOTHING), (1, NOTHING)]
-    ]
-    first = run.train(preference.TASK, database_url, preference.Options(ngram=models[0], deploy=True))
-    options = preference.Options(ngram=models[1], warm_start=True, deploy=False)
-    second = run.train(preference.TASK, database_url, options)
-    cold = run.train(preference.TASK, database_url, preference.Options(ngram=models[2], deploy=False))
+    learning = NgramOptions(dimensions=4, epochs=8, members=1, learning_rate=0.05, weight_decay=0)
+    still = NgramOptions(dimensions=4, epochs=1, members=1, learning_rate=NOTHING, weight_decay=0)
+    first = run.train(preference.TASK, database_url, preference.Options(ngram=learning, deploy=True))
+    second = run.train(preference.TASK, database_url, preference.Options(ngram=still, warm_start=True, deploy=False))
     assert started_from(shop.connection, second.model_id) == first.model_id
-    assert second.metrics["auc"] > 0.9 > cold.metrics["auc"]
+    old, new = (kept(shop.connection, model.model_id) for model in (first, second))
+    known = list(old.names["ngrams"])
+    assert new.rows("ngrams", known) == pytest.approx(old.rows("ngrams", known), abs=TINY)
+    assert old.rows("ngrams", known).any()
+    assert second.metrics["auc"] > 0.9
 
 
 # ---- recommender ----

@@ -16,9 +16,10 @@ from aisle.trainers import warm_start
 from aisle.trainers.category import loading
 from aisle.trainers.category.calibration import fit_scales
 from aisle.trainers.category.fine_tuning import EncoderStart, fine_tune
-from aisle.trainers.category.ngram_model import NgramModel, fit_ngram_model, shared_head
+from aisle.trainers.category.ngram_model import shared_head
+from aisle.trainers.category.ngram_models import fit_ngram_models
 from aisle.trainers.category.options import TextOptions
-from aisle.trainers.category.products import Catalogue, select_ngrams
+from aisle.trainers.category.products import Catalogue
 from aisle.trainers.labels import Labels
 from aisle.trainers.task import Report
 from aisle.trainers.warm_start import NOTHING_SEEN, Seen, Start
@@ -73,9 +74,7 @@ def fit(
     index = {category: i for i, category in enumerate(categories)}
     labels = np.array([index.get(category, -1) for category in catalogue.categories])
     training, validation = rows_of(catalogue, "train", categories), rows_of(catalogue, "valid", categories)
-    visible = catalogue.splits != "test"  # held-out rows take no part in training, not even as unlabelled texts
-    chosen, ngrams = select_ngrams(catalogue, visible)
-    matrix = catalogue.ngrams[:, chosen]
+    learned = training | validation
 
     encoder, ngram_options = None, options.ngram
     if options.encoder is not None:
@@ -84,33 +83,14 @@ def fit(
             options.encoder, catalogue, labels, training, validation, paths, options.fine_tuning,
             seed=options.seed, report=report, start=_encoder_start(start, categories),
         )  # fmt: skip
-    initial = None if start is None else _ngram_start(start.weights, ngrams, categories)
-
-    def fit_to(rows: npt.NDArray[np.bool_]) -> NgramModel:
-        return fit_ngram_model(
-            matrix[rows],
-            labels[rows],
-            paths,
-            ngrams,
-            ngram_options,
-            seed=options.seed,
-            progress=lambda epoch, loss: report(f"  epoch {epoch}/{ngram_options.epochs}: loss {loss:.3f}"),
-            start=initial,
-        )
-
-    # Validation rows calibrate the n-gram model before it has seen them; then it learns from them, with the same
-    # scales.
-    report(f"Fitting the n-gram model, {len(ngrams):,} n-grams, to calibrate it …")
-    first = fit_to(training)
+    of_ngrams = fit_ngram_models(
+        catalogue, labels, training, validation, categories, paths, ngram_options,
+        seed=options.seed, report=report, is_alone=encoder is None, start=None if start is None else start.weights,
+    )  # fmt: skip
+    judges, matrix, final = of_ngrams.judges, of_ngrams.matrix, of_ngrams.model
     scales = fit_scales(
-        first.embed(matrix[validation]) @ first.weight.T,
-        None if encoder is None else encoder.logits()[validation],
-        first.bias,
-        labels[validation],
+        of_ngrams.logits, None if encoder is None else encoder.logits()[judges], of_ngrams.bias, labels[judges]
     )
-    report("Fitting it again on all rows that are not held out …")
-    learned = training | validation
-    final = fit_to(learned)
     encoder_folder, encoder_vectors, head = None, None, final.weight
     if encoder is not None:
         from_ngrams, from_encoder = final.embed(matrix[learned]) @ final.weight.T, encoder.logits()[learned]
@@ -122,7 +102,7 @@ def fit(
     # Rounded as the table stores them, so that SQL gives the same results.
     ngram_vectors = (final.vectors * scales.draft).astype(np.float16).astype(np.float32)
     return loading.CategoryModel(
-        ngrams=ngrams,
+        ngrams=of_ngrams.ngrams,
         ngram_vectors=ngram_vectors,
         row_vectors=replace(final, vectors=ngram_vectors).embed(matrix),
         head=Head(
@@ -139,26 +119,21 @@ def fit(
         parameters={
             "started_from": None if start is None else start.weights.model_id,
             "calibration": asdict(scales),
+            "ngram_models": of_ngrams.weights,
             # With the settings of --fit-in.
             **({} if encoder is None else {"fine_tuning": asdict(encoder.options)}),
         },
         start=Start(
             {
-                "ngrams": first.vectors.astype(np.float16),
-                "categories": first.weight,
-                "bias": first.bias,
+                "ngrams": of_ngrams.first.vectors.astype(np.float16),
+                "categories": of_ngrams.first.weight,
+                "bias": of_ngrams.first.bias,
                 **({} if encoder is None else {"encoder": encoder.weight}),
             },
-            {"ngrams": ngrams, "categories": categories, "bias": categories, "encoder": categories},
+            {"ngrams": of_ngrams.first_ngrams, "categories": categories, "bias": categories, "encoder": categories},
             Seen.of([key for key, is_learned in zip(catalogue.keys, training, strict=True) if is_learned])
             | (NOTHING_SEEN if start is None else start.weights.seen),
         ),
-    )
-
-
-def _ngram_start(start: Start, ngrams: list[str], categories: list[str]) -> NgramModel:
-    return NgramModel(
-        start.rows("ngrams", ngrams), start.rows("categories", categories), start.rows("bias", categories)
     )
 
 

@@ -41,11 +41,16 @@ class NgramModel:
         return np.asarray(texts @ self.vectors / np.sqrt(known), dtype=np.float32)
 
 
+def is_word(ngram: str) -> bool:
+    """Tell an n-gram of whole words from a run of characters, by the marks that the SQL function `_ngrams` makes."""
+    return ngram[0] in "=@" or "+" in ngram
+
+
 def ngram_scale(ngram: str) -> float:
-    """Return the scale of an n-gram by its kind, which the SQL function `_ngrams` marks."""
+    """Return the scale of an n-gram by its kind."""
     if ngram[0] == "@" and "*" not in ngram:
         return MANUFACTURER_SCALE
-    return WORD_SCALE if ngram[0] in "=@" or "+" in ngram else CHARACTER_SCALE
+    return WORD_SCALE if is_word(ngram) else CHARACTER_SCALE
 
 
 def fit_ngram_model(
@@ -71,7 +76,7 @@ def fit_ngram_model(
         _fit_one(texts, labels, paths, ngrams, options, size, seed + member, progress, start)
         for member in range(members)
     ]
-    return models[0] if members == 1 else _mean(models, texts)
+    return models[0] if members == 1 else weighted_sum(models, [1 / members] * members, texts, options.dimensions)
 
 
 def shared_head(logits: Floats, dimensions: int) -> Floats:
@@ -84,12 +89,19 @@ def shared_head(logits: Floats, dimensions: int) -> Floats:
     return np.ascontiguousarray(directions[:, np.argsort(-energies)[:dimensions]], dtype=np.float32)
 
 
-def _mean(models: Sequence[NgramModel], texts: sparse.csr_array) -> NgramModel:
-    """Return one model with the mean of the models' logits."""
-    logits = np.mean([s.embed(texts) @ s.weight.T for s in models], axis=0)  # (texts, categories)
-    head = shared_head(logits, models[0].vectors.shape[1])
-    vectors = np.mean([s.vectors @ (s.weight.T @ head) for s in models], axis=0)
-    return NgramModel(vectors.astype(np.float32), head, np.mean([s.bias for s in models], axis=0))
+def weighted_sum(
+    models: Sequence[NgramModel], weights: Sequence[float], texts: sparse.csr_array, dimensions: int
+) -> NgramModel:
+    """Return one model with the weighted sum of the models' logits, exact for these texts as `shared_head` is."""
+    logits = np.zeros((texts.shape[0], len(models[0].bias)), dtype=np.float32)
+    for model, weight in zip(models, weights, strict=True):
+        logits += np.float32(weight) * (model.embed(texts) @ model.weight.T)
+    head = shared_head(logits, dimensions)
+    vectors = np.zeros((len(models[0].vectors), head.shape[1]), dtype=np.float32)
+    for model, weight in zip(models, weights, strict=True):
+        vectors += model.vectors @ (np.float32(weight) * model.weight.T @ head)
+    bias = sum(weight * model.bias for model, weight in zip(models, weights, strict=True))
+    return NgramModel(vectors, head, np.asarray(bias, dtype=np.float32))
 
 
 def _fit_one(

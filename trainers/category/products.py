@@ -181,14 +181,23 @@ def _read_arrow(
     return {name: np.concatenate(parts) for name, parts in columns.items()}, matrix, list(ids)
 
 
-def select_ngrams(catalogue: Catalogue, rows: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], list[str]]:
+def select_ngrams(
+    catalogue: Catalogue, rows: npt.NDArray[np.bool_], labelled: npt.NDArray[np.bool_] | None = None
+) -> tuple[npt.NDArray[np.int64], list[str]]:
     """Return the n-grams that occur in enough of these rows, at most the MAX_NGRAMS most frequent: columns and texts.
 
-    Those longer than LONGEST_KEY are left out.
+    One that occurs in a row of `labelled` needs no other. Those longer than LONGEST_KEY are left out.
     """
-    counts = np.bincount(catalogue.ngrams[rows].indices, minlength=len(catalogue.vocabulary))
-    fitting = np.array([len(ngram.encode()) <= LONGEST_KEY for ngram in catalogue.vocabulary], dtype=bool)
-    chosen = np.flatnonzero((counts >= MIN_OCCURRENCES) & fitting)
+
+    def counts_in(some: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        return np.bincount(catalogue.ngrams[some].indices, minlength=len(catalogue.vocabulary))
+
+    counts = counts_in(rows)
+    known = counts >= MIN_OCCURRENCES
+    if labelled is not None:
+        known |= counts_in(labelled) > 0
+    known &= np.array([len(ngram.encode()) <= LONGEST_KEY for ngram in catalogue.vocabulary], dtype=bool)
+    chosen = np.flatnonzero(known)
     chosen = np.sort(chosen[np.argsort(-counts[chosen], kind="stable")[:MAX_NGRAMS]])
     return chosen, [catalogue.vocabulary[i] for i in chosen]
 
