@@ -25,9 +25,9 @@ from aisle.db import embedded
 from aisle.files import import_export
 from aisle.trainers.category import linear_svm
 from aisle.trainers.category import task as category
-from aisle.trainers.category.loading import calibration_error, macro_f1
 from aisle.trainers.category.options import FineTuningOptions
-from aisle.trainers.evaluation import evaluate_category
+from aisle.trainers.evaluation import evaluate
+from aisle.trainers.metrics import calibration_error, classification_scores
 from aisle.trainers.run import train
 
 TARGETS = {
@@ -101,9 +101,8 @@ def score(rows: list[tuple[str, str, float, str, float]], level: int | None) -> 
     return {
         name: {
             "rows": len(rows),
-            "accuracy": float(np.mean(answer == labels)),
-            "macro-F1": macro_f1(labels, answer),
-            "ECE": calibration_error(confidence, answer == labels),
+            **classification_scores(labels, answer),
+            "ece": calibration_error(confidence, answer == labels),
         }
         for name, answer, confidence in (
             ("item_category", item, item_confidence),
@@ -162,8 +161,8 @@ def run(
 def baseline(server: str, name: str, target: str, encoder: str | None) -> dict[str, Any]:
     """TF-IDF + linear SVM on the same rows (the database of the last run is still there)."""
     with db.connect(server.replace("/aisle?", f"/{database_name(name, target, encoder)}?")) as connection:
-        _, accuracy, f1 = (evaluate_category(connection, baseline=True)[-1][i] for i in (0, 2, 3))
-    scores = {linear_svm.NAME: {"accuracy": accuracy, "macro-F1": f1}}
+        row = next(r for r in evaluate(category.TASK, connection, baselines=True) if r["answer"] == linear_svm.NAME)
+    scores = {linear_svm.NAME: {name: row[name] for name in ("accuracy", "macro_f1")}}
     return {"data": name, "target": target, "scores": {"leaf": scores}}
 
 

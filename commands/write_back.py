@@ -28,6 +28,7 @@ def apply_category(database: Database, dry_run: bool, limit: int | None, as_json
     """
     with database.connect() as connection:
         with db.guarded(connection):
+            connection.execute("select aisle._check_source(a) from aisle._attachments a where a.kind = 'items'")
             query = "select item_id from aisle._items where category is null order by item_id limit %s"
             ids = [item_id for (item_id,) in connection.execute(query, (limit,))]
         answers = [

@@ -40,9 +40,9 @@ class NotAttachedError(AisleError):
 
 
 class AttachedTableGoneError(AisleError):
-    """The attached table no longer exists."""
+    """Aisle's view of the attached table is gone: it is paused, or a table was dropped."""
 
-    hint = "Detach it, then attach another: aisle detach items"
+    hint = "See which: aisle doctor"
 
 
 class AlreadyAttachedError(AisleError):
@@ -171,7 +171,11 @@ _VIEWS = {"items": "items", "interactions": "interactions", "orders": "orders", 
 def missing_relation(message: str) -> AisleError | None:
     """Return the Aisle error for a message about a missing relation; None if the relation is not Aisle's."""
     if view := re.search(rf"aisle\._({'|'.join(_VIEWS)})\b", message):
-        return AttachedTableGoneError(hint=f"Detach it, then attach another: aisle detach {_VIEWS[view[1]]}")
+        kind = _VIEWS[view[1]]
+        return AttachedTableGoneError(
+            f"Aisle's view of the {kind} is gone: they are paused, or a table was dropped.",
+            hint=f"See which: aisle doctor. After a migration: aisle resume {kind}; without that table: aisle detach {kind}",
+        )
     if "aisle" in message:
         return SchemaVersionError("The database has no schema `aisle` yet, or an older revision of it.")
     return None

@@ -2,6 +2,7 @@
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.conftest import Shop
 
@@ -93,3 +94,45 @@ def test_a_key_that_the_items_share_is_their_id(shop: Shop) -> None:
     )
     said = shop.value("select aisle.attach_interactions('shop.seen', 'who', 'what', 'at')")
     assert "1 of 1 rows (100 %)" in said
+
+
+# ---- keys that lead to more than one row ----
+
+
+def test_a_key_that_leads_to_several_rows_is_refused(shop: Shop) -> None:
+    """Joined, a line would count once for each: of variants of two tenants, of two versions of an order."""
+    shop.execute(
+        "create schema shop; create table shop.products (id int primary key, name text);"
+        " insert into shop.products select n, 'tea' from generate_series(1, 9) n;"
+        " create table shop.variants (tenant int, id int, product int, primary key (tenant, id));"
+        " insert into shop.variants select t, n, n from generate_series(1, 2) t, generate_series(1, 9) n;"
+        " create table shop.orders (id int, version int, customer int, at timestamptz, primary key (id, version));"
+        " insert into shop.orders select n, v, 1, now() from generate_series(1, 9) n, generate_series(1, 2) v;"
+        " create table shop.lines (order_id int, variant int);"
+        " insert into shop.lines select n, n from generate_series(1, 9) n;"
+        " select aisle.attach_items('shop.products')"
+    )
+    attach_lines = "select aisle.attach_orders('shop.orders', 'id', 'variant', 'customer', 'at', lines => 'shop.lines'"
+    attach_lines += ", line_order_id => 'order_id'{})"
+    with pytest.raises(psycopg.Error, match="Column id of shop.orders has values that occur twice, such as"):
+        shop.execute(attach_lines.format(""))
+    shop.execute("delete from shop.orders where version = 2")
+    via = attach_lines.format(", item_via => 'shop.variants(id -> product)'")
+    with pytest.raises(psycopg.Error, match="Column id of shop.variants has values that occur twice, such as"):
+        shop.execute(via)
+    shop.execute("delete from shop.variants where tenant = 2")
+    assert "9 of 9 rows (100 %) are about an attached item." in shop.value(via)
+
+
+def test_a_category_of_two_rows_is_refused(shop: Shop) -> None:
+    shop.execute(
+        "create schema shop; create table shop.names (category int, locale text, name text);"
+        " insert into shop.names values (1, 'ko', '차'), (1, 'en', 'tea');"
+        " create table shop.products (id int primary key, name text, category int)"
+    )
+    attach = "select aisle.attach_items('shop.products', category => 'category', categories => %s)"
+    categories = {"table": "shop.names", "id": "category"}
+    with pytest.raises(psycopg.Error, match="shop.names has values that occur twice, such as"):
+        shop.execute(attach, [Jsonb(categories)])
+    shop.execute(attach, [Jsonb(categories | {"where": "locale = 'ko'"})])
+    assert shop.value("select array_agg(path) from aisle._categories") == [["차"]]

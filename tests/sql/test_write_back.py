@@ -339,3 +339,47 @@ def test_the_commands_fill_and_take_back(shop: Shop, database_url: str) -> None:
     failed = CliRunner().invoke(aisle, ["--database-url", database_url, "apply", "category"])
     assert isinstance(failed.exception, psycopg.Error)
     assert failed.exception.sqlstate == "AIS02"
+
+
+def test_a_statement_writes_nothing_over_what_the_shop_has_given(shop: Shop) -> None:
+    """A category that does not count leaves the item without one, but it was given."""
+    attach(shop, where="id <> 11")
+    shop.execute("update shop.products set category_id = 11 where id = 1")
+    write_back(shop, {"statement": "update shop.products set category_id = $2 where id = $1", "threshold": 0})
+    found = apply(shop)
+    assert found["1"] == (False, "it has a category, be it one that does not count")
+    assert found["2"] == (True, None), "All means none."
+    assert categories(shop)[1] == 11
+
+
+def test_of_several_categories_undo_takes_back_ours(shop: Shop) -> None:
+    shop.execute("create table shop.in_category (product bigint, category integer, primary key (product, category))")
+    shop.execute("alter table shop.products drop category_id")
+    shop.execute(
+        "select aisle.attach_items('shop.products', categories => %s)",
+        [Jsonb({"table": "shop.category", "of_item": "shop.in_category(product, category)"})],
+    )
+    write_back(shop, {"statement": STATEMENT, "threshold": 0})
+    assert apply(shop, ids=["1"])["1"] == (True, None)
+    shop.execute("insert into shop.in_category values (1, 2)")  # of the same depth or not: ours is still ours
+    assert shop.value("select aisle.undo_categories(%s)", [shop.value("select aisle._live_model('category')")]) == 1
+    assert shop.execute("select * from shop.in_category").fetchall() == [(1, 2)]
+
+
+def test_nothing_is_applied_while_the_items_are_paused(shop: Shop, database_url: str) -> None:
+    attach(shop)
+    write_back(shop, COLUMN)
+    shop.execute("select aisle.pause('items')")
+    with pytest.raises(psycopg.Error, match="The items are paused"):
+        apply(shop)
+    result = CliRunner().invoke(aisle, ["--database-url", database_url, "apply", "category"])
+    assert "The items are paused." in str(result.exception)
+
+
+def test_a_write_back_whose_table_is_gone_says_so(shop: Shop) -> None:
+    shop.execute("create table shop.in_category (product bigint, category integer)")
+    attach(shop)
+    write_back(shop, {"statement": STATEMENT, "threshold": 0})
+    shop.execute("drop table shop.in_category cascade")
+    with pytest.raises(psycopg.Error, match="no longer exists"):
+        apply(shop)

@@ -16,6 +16,7 @@ declare
 begin
     if via is not null then
         via_table := aisle._relation_to_attach(via[1], array[via[2], via[3]], triggers => false);
+        perform aisle._check_unique(via_table, via[2], 'A row must lead to one item. Name a view with an id of its own for each row in item_via.');
     end if;
     if query is not null then
         query := aisle._qualified_query(query, 'events');
@@ -37,5 +38,8 @@ begin
     end if;
     drop view if exists aisle._query;
     return composed;
+exception when datatype_mismatch then
+    raise exception 'counts cannot be read: %.', sqlerrm
+        using errcode = 'AIS05', hint = 'It is a condition on the columns of a row, such as: state = ''done''';
 end
 $function$;

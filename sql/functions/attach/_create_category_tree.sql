@@ -23,6 +23,8 @@ begin
          from (select %3$s from %4$s r where (%5$s)) s
          where s.id is not null',
         id_type, parent, aisle._selected(settings.target, roles), settings.target, coalesce(aisle._qualified(settings.target, categories ->> 'where', 'where'), 'true'));
+    perform aisle._check_unique('aisle._category_nodes', 'category_id', 'A category must be one row: say which of them counts (where).',
+                                settings.target::text);
     create view aisle._categories with (security_invoker = true) as
         with recursive nodes as materialized (
             select n.id, n.category_id, n.parent, n.name from aisle._category_nodes n

@@ -81,6 +81,10 @@ begin
                 using errcode = 'AIS04', hint = 'Change one of them, or write a query that casts it.';
         end if;
     end if;
+    if table_of_lines is not null then
+        perform aisle._check_unique(table_of_orders, order_id,
+                                    'A line must lead to one order. Write a query that joins lines with the order that counts (query).');
+    end if;
     known_watches := aisle._watches_of_orders(table_of_orders, table_of_lines, order_id, customer, line_order, item_id, item_via);
     target := table_of_orders;
     line_target := table_of_lines;

@@ -8,6 +8,8 @@ declare
     accepted constant text := case kind when 'items' then 'accept_changes' else 'accept_item_ids' end;
     arguments text;
     said text;
+    code text;
+    advice text;
 begin
     if declaration is null then
         raise exception 'No % are attached.', kind using errcode = 'AIS02', hint = 'See what is: aisle status';
@@ -18,7 +20,14 @@ begin
                else format('%I => %L', d.key, d.value #>> '{}') end, ', ')
     into arguments
     from jsonb_each(declaration || jsonb_build_object(accepted, true)) d;
-    execute format('select aisle.%I(%s)', 'attach_' || kind, arguments) into said;
+    begin
+        execute format('select aisle.%I(%s)', 'attach_' || kind, arguments) into said;
+    exception when sqlstate 'AIS04' or sqlstate 'AIS05' or sqlstate 'AIS06' then
+        get stacked diagnostics code = returned_sqlstate, advice = pg_exception_hint;
+        raise exception '%', sqlerrm using errcode = code, hint = concat_ws(
+            ' ', regexp_replace(nullif(advice, ''), '([^.])$', '\1.'),
+            'If a migration changed what was declared, change that: aisle attach -f FILE --accept-changes');
+    end;
     if not declaration ? accepted then
         update aisle._attachments a set declaration = a.declaration - accepted where a.kind = kind;
     end if;

@@ -28,6 +28,7 @@ begin
         return query select c.rank, c.category, c.confidence, c.category from aisle._categorise(model, query, k, null) c;
         return;
     end if;
+    perform aisle._check_source(a) from aisle._attachments a where a.kind = 'items';
     loop
         if level is null then
             select array_agg(c.category order by c.rank), array_agg(c.confidence order by c.rank) into labels, confidences

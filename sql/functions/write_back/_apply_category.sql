@@ -47,7 +47,7 @@ begin
                     set items = excluded.items, category = excluded.category, model_id = excluded.model_id, confidence = excluded.confidence,
                         previous = excluded.previous, applied_at = excluded.applied_at, confirmed_at = null, confirmed_by = null;
             else
-                problem := 'its category is one that does not count';
+                problem := 'it has a category, be it one that does not count';
             end if;
         exception when others then
             is_written := false;

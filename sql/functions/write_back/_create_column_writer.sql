@@ -5,16 +5,17 @@ language plpgsql volatile
 as $function$
 #variable_conflict use_variable
 declare
-    unlabelled constant text[] := array(select jsonb_array_elements_text(attached.declaration -> 'unlabelled'));
-    none constant text := format('coalesce(previous, '''') = any (''''::text || %L::text[])', unlabelled) || case
-        when attached.declaration ? 'categories' and unlabelled <> '{}' then format(
-            ' or previous in (select n.category_id from aisle._category_nodes n where n.name = any (%L::text[]))', unlabelled) else '' end;
     -- Codes of so many digits a level are written without what is between the levels.
     value constant text := case when attached.category_digits is null then '$2' else format('replace($2, %L, '''')', attached.category_separator) end;
     type text;
     id_type text;
-    category record := aisle._origin(attached.relation, attached.columns ->> 'category');
+    category record;
 begin
+    if attached.columns ->> 'category' is null then
+        raise exception 'No column of the items was attached as their category: nothing says which have none.'
+            using errcode = 'AIS05', hint = 'Declare it: category = "…" in [items], or category => in aisle.attach_items.';
+    end if;
+    category := aisle._origin(attached.relation, attached.columns ->> 'category');
     perform aisle._relation_to_attach(target::text, array[column_name], triggers => false);
     if category.relation = target and category.column_name <> column_name
        or exists (select from jsonb_each(attached.columns) c (role, read)
@@ -35,7 +36,7 @@ begin
         as $write$
         begin
             select concat(r.%1$I) into previous from %2$s r where r.%3$I = $1::%5$s for update;
-            is_written := found and (%6$s);
+            is_written := found and %6$s;
             if is_written then
                 update %2$s r set %1$I = (%7$s)::%4$s where r.%3$I = $1::%5$s;
             end if;
@@ -49,6 +50,6 @@ begin
             return found;
         end
         $write$
-        $definition$, column_name, target, id, type, id_type, none, value);
+        $definition$, column_name, target, id, type, id_type, aisle._means_none(attached), value);
 end
 $function$;

@@ -7,7 +7,10 @@ as $function$
 declare
     code text;
 begin
-    if (select c.relkind not in ('r', 'p') from pg_class c where c.oid = target) then
+    if not exists (select from pg_class c where c.oid = target) then
+        raise exception 'The table that categories are written to no longer exists.'
+            using errcode = 'AIS02', hint = 'Say where they are written now: aisle.set_write_back, or [write_back] in the shop file.';
+    elsif (select c.relkind not in ('r', 'p') from pg_class c where c.oid = target) then
         raise exception '% is no table. What is written to a view runs what its owner wrote.', target
             using errcode = 'AIS09', hint = 'Write to the table below it.';
     end if;

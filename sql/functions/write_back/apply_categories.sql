@@ -13,6 +13,7 @@ begin
             using errcode = 'AIS02', hint = 'For example: select aisle.set_write_back(''{"column": "category_id", "at_precision": 0.97}'')';
     end if;
     perform aisle._guard();
+    perform aisle._check_source(a) from aisle._attachments a where a.kind = 'items';
     if not dry_run then
         perform aisle._refuse_foreign_writes(target);
     end if;

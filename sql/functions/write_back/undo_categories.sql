@@ -4,6 +4,9 @@ as $function$
 #variable_conflict use_variable
 declare
     applied aisle._applied_categories;
+    -- Among several categories of an item, ours is the row that we wrote, whichever counts: it is taken back if it is still there.
+    several constant boolean := (select a.declaration #>> '{categories,of_item}' is not null from aisle._attachments a where a.kind = 'items')
+                                and not (select w.settings ? 'undo' from aisle._write_back w);
     undone bigint := 0;
 begin
     perform aisle._guard();
@@ -17,7 +20,7 @@ begin
         join aisle._read_items(array(select u.item_id from aisle._applied_categories u where u.model_id = model_id)) i
             on i.item_id = a.item_id
             -- A category that the shop has deleted since may still stand where it was written.
-            and coalesce(i.category = a.category,
+            and coalesce(several or i.category = a.category,
                          aisle._has_tree() and not exists (select from aisle._category_names() n where n.category = a.category))
         where a.model_id = model_id and a.confirmed_at is null
         order by a.item_id
