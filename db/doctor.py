@@ -53,8 +53,8 @@ def examine(url: str, revision: str) -> list[Finding]:
     """
     foundations = (_server, functools.partial(_schema, revision=revision))
     sections = (
-        _rights, _attachments, _item_ids, _shop_indexes, _models, _indexes, _settings, _queue, _vacuum, _disk, _clock,
-        functools.partial(_notifications, url=url),
+        _rights, _attachments, _item_ids, _repeated_keys, _shop_indexes, _models, _indexes, _settings, _queue, _vacuum,
+        _disk, _clock, functools.partial(_notifications, url=url),
     )  # fmt: skip
     findings: list[Finding] = []
     try:
@@ -154,8 +154,12 @@ def _attachments(connection: Connection) -> list[Finding]:
             if row["is_paused"]:
                 findings.append(Finding(kind, "paused", anew))
             elif not row["is_there"]:
-                remedy = f"aisle detach {kind}" if row["is_gone"] else anew
-                findings.append(Finding(kind, f"{relation} or Aisle's view of it is missing", remedy))
+                lost = f"Aisle's view of the {kind} is missing: a table that it reads was dropped or changed"
+                findings.append(
+                    Finding(kind, f"{relation} is gone", f"aisle detach {kind}")
+                    if row["is_gone"]
+                    else Finding(kind, lost, anew)
+                )
             elif row["other_table"]:
                 found = f"the declared name is now another table's; the attached one is {row['other_table']}"
                 findings.append(Finding(kind, found, anew))
@@ -200,6 +204,20 @@ def _item_ids(connection: Connection) -> list[Finding]:
             remedy = None if is_half else "Attach the column with the items' ids."
             found = f"{known:,} of {checked:,} rows of {kind} are about an attached item"
             findings.append(Finding("item ids", found, remedy))
+    return findings
+
+
+def _repeated_keys(connection: Connection) -> list[Finding]:
+    """Name keys that lead to more than one row by now: a join counts each of them. What may not be read is left out."""
+    findings = []
+    for kind, relation, column in connection.execute(db.read("queries/keys_to_check")).fetchall():
+        try:
+            with db.guarded(connection):
+                connection.execute("select aisle._check_unique(%s::regclass, %s, '')", (relation, column))
+        except psycopg.Error as error:
+            if error.sqlstate == errors.UnsuitableRelationError.sqlstate:
+                said = error.diag.message_primary or ""
+                findings.append(Finding(kind, said.rstrip("."), "make them unique, or declare what leads to one row"))
     return findings
 
 

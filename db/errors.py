@@ -174,7 +174,7 @@ def missing_relation(message: str) -> AisleError | None:
         kind = _VIEWS[view[1]]
         return AttachedTableGoneError(
             f"Aisle's view of the {kind} is gone: they are paused, or a table was dropped.",
-            hint=f"See which: aisle doctor. After a migration: aisle resume {kind}; without that table: aisle detach {kind}",
+            hint=f"See which: aisle doctor. After a migration: aisle resume {kind}; for good: aisle detach {kind}",
         )
     if "aisle" in message:
         return SchemaVersionError("The database has no schema `aisle` yet, or an older revision of it.")

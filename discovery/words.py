@@ -40,7 +40,7 @@ SPELLED_OUT = _pairs(
     상태=status 가격=price 금액=amount 설명=description 상위=parent 부모=parent 삭제=deleted 여부=flag
     등록=registered 생성=created 수정=updated 옵션=option 반품=returned 환불=refunded 취소=canceled 활성=active
     품절=soldout 단종=discontinued 진열=visible 리뷰=review 평점=rating 완료=completed 배송=shipping 결제=payment
-    준비=preparing
+    준비=preparing 주문서=order
     """
 )
 

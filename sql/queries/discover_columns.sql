@@ -5,7 +5,10 @@ select n.nspname::text, c.relname::text, a.attname::text, coalesce(b.typname, t.
        (select array_agg(ka.attname::text order by ka.attnum)
         from pg_catalog.pg_index i
         join pg_catalog.pg_attribute ka on ka.attrelid = i.indrelid and ka.attnum = any (i.indkey)
-        where i.indrelid = c.oid and i.indisprimary),
+        where i.indrelid = c.oid and i.indisprimary
+              -- The key of a partitioned table has to contain what it is partitioned by, which is no part of its id.
+              and not (i.indnkeyatts > 1 and exists (select from pg_catalog.pg_partitioned_table p
+                                                     where p.partrelid = c.oid and ka.attnum = any (p.partattrs)))),
        (select array_agg(distinct ka.attname::text)
         from pg_catalog.pg_index i
         join pg_catalog.pg_attribute ka on ka.attrelid = i.indrelid and ka.attnum = i.indkey[0]

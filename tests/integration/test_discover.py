@@ -260,3 +260,23 @@ def test_row_security_hides_a_table_and_the_file_says_so(server: Server) -> None
         finally:
             with psycopg.connect(url) as connection:
                 connection.execute(f"drop owned by {role}; drop role {role}".encode())
+
+
+def test_orders_that_are_partitioned_by_date_are_found(empty_url: str) -> None:
+    """Their key holds the date, too; lines refer to both columns."""
+    with psycopg.connect(empty_url) as connection:
+        connection.execute(
+            "create table products (id int primary key, name text);"
+            " create table orders (id int, customer_id int, ordered_at timestamptz, primary key (id, ordered_at))"
+            " partition by range (ordered_at);"
+            " create table orders_all partition of orders default;"
+            " create table order_items (order_id int, ordered_at timestamptz, product_id int references products,"
+            " quantity int, foreign key (order_id, ordered_at) references orders);"
+            " insert into products select n, 'tea ' || n from generate_series(1, 90) n;"
+            " insert into orders select n, n % 20, now() - n * interval '1 hour' from generate_series(1, 200) n;"
+            " insert into order_items select o.id, o.ordered_at, 1 + o.id % 90, 1 from orders o"
+        )
+    found = tomllib.loads(discover.shop_file(empty_url))["orders"]
+    assert (found.get("table"), found.get("lines")) == ("public.orders", "public.order_items") or "orders" in found[
+        "query"
+    ]

@@ -111,7 +111,7 @@ def test_the_schema_is_missing_or_of_another_version(empty_url: str, healthy: Sh
         ("drop trigger aisle_500_update on shop.products", "items", "aisle_500_update"),
         ("drop trigger aisle_500_watch_orders_1_insert on shop.orders", "orders", "shop.orders lacks"),
         ("drop trigger aisle_500_watch_orders_2_delete on shop.lines", "orders", "shop.lines lacks"),
-        ("drop table shop.products cascade", "items", "is missing"),
+        ("drop table shop.products cascade", "items", "shop.products is gone"),
         ("drop view aisle._interactions", "interactions", "is missing"),
         ("alter table shop.products rename id to number", "items", "has the column id"),
         ("alter table shop.orders rename who to customer", "orders", "has the column who"),

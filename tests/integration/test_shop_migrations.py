@@ -179,7 +179,7 @@ def test_a_column_that_went_without_a_pause_stops_no_write(
 def test_a_column_that_is_dropped_with_cascade_is_named(live: Shop, database_url: str) -> None:
     live.execute("alter table shop.products drop column category cascade")
     (said,) = problems(database_url)
-    assert "Aisle's view of it is missing -> aisle resume items" in said
+    assert "Aisle's view of the items is missing: a table that it reads was dropped" in said
     for question in ("next_basket('ann', 3)", "complete_basket('{1}')"):
         with pytest.raises(psycopg.Error, match=r"^Aisle's view of the items is gone\.") as raised:
             live.execute(f"select * from aisle.{question}")
