@@ -53,8 +53,8 @@ def examine(url: str, revision: str) -> list[Finding]:
     """
     foundations = (_server, functools.partial(_schema, revision=revision))
     sections = (
-        _rights, _attachments, _item_ids, _repeated_keys, _shop_indexes, _models, _indexes, _settings, _queue, _vacuum,
-        _disk, _clock, functools.partial(_notifications, url=url),
+        _rights, _attachments, _item_ids, _repeated_keys, _shop_indexes, _models, _other_categories, _indexes,
+        _settings, _queue, _vacuum, _disk, _clock, functools.partial(_notifications, url=url),
     )  # fmt: skip
     findings: list[Finding] = []
     try:
@@ -226,6 +226,19 @@ def _shop_indexes(connection: Connection) -> list[Finding]:
         "select m.statement from aisle._attachments a, aisle._missing_indexes(a.kind) m order by a.kind"
     ).fetchall()
     return [Finding("shop's index", "without this index, answers read a whole table", row[0]) for row in rows]
+
+
+def _other_categories(connection: Connection) -> list[Finding]:
+    """Say that the live category model answers categories that the items no longer have."""
+    live = connection.execute("select d.model_id from aisle._live_models d where d.task = 'category'").fetchone()
+    try:
+        with db.guarded(connection):
+            if live and db.fetch_value(connection, db.read("queries/answers_another_scheme"), {"model_id": live[0]}):
+                found = f"model {live[0]} answers other categories than the items have now"
+                return [Finding("category model", found, "aisle train category")]
+    except psycopg.Error:
+        pass
+    return []
 
 
 def _models(connection: Connection) -> list[Finding]:

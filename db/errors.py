@@ -40,9 +40,9 @@ class NotAttachedError(AisleError):
 
 
 class AttachedTableGoneError(AisleError):
-    """Aisle's view of the attached table is gone: it is paused, or a table was dropped."""
+    """The attached table no longer exists."""
 
-    hint = "See which: aisle doctor"
+    hint = "Detach it, then attach another: aisle detach items"
 
 
 class AlreadyAttachedError(AisleError):

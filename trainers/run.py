@@ -113,10 +113,9 @@ def conclude(
         connection.execute("select aisle._note_eligible_share()")
     if deploy is not None:
         deploys, reason = deploy, f"as the option says; {reason}"
-    elif deploys and passed is None:
-        reason = f"it is the first of its task; {reason}"
     elif deploys and not passed:
-        reason = f"it is the first of its task, although {reason}"
+        first = "it is the first of its task" if "live" not in metrics else "the live model answers other categories"
+        reason = f"{first}; {reason}" if passed is None else f"{first}, although {reason}"
     if deploys:
         compared_with = metrics.get("live", {}).get("model_id")
         changed = f"another model has been deployed since it was compared; {reason}"

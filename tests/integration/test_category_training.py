@@ -7,8 +7,9 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from aisle import migrations
 from aisle.cli import aisle
-from aisle.db import model_registry
+from aisle.db import doctor, model_registry
 from aisle.trainers import evaluation, run
 from aisle.trainers.category import loading
 from aisle.trainers.category import task as category
@@ -63,7 +64,8 @@ def test_a_live_model_is_not_measured_on_what_it_learned_from(products: Shop, da
 
 
 def test_a_live_model_that_cannot_be_measured_stays() -> None:
-    metrics: dict[str, Any] = {"accuracy": 0.9, "TF-IDF + linear SVM": {"accuracy": 0.8}, "live": {"model_id": 1}}
+    svm = {"accuracy": 0.8, "held_out_rows": 100}
+    metrics: dict[str, Any] = {"accuracy": 0.9, "TF-IDF + linear SVM": svm, "live": {"model_id": 1}}
     verdict = category.TASK.verdict(metrics, QUICK)
     assert (verdict.passed, verdict.deploys) == (None, False)
     assert "live model, which has learned from all held-out rows" in verdict.reason
@@ -72,6 +74,45 @@ def test_a_live_model_that_cannot_be_measured_stays() -> None:
     metrics["accuracy"] = 0.7
     del metrics["live"]["accuracy"]
     assert category.TASK.verdict(metrics, QUICK).passed is False
+
+
+def test_a_tie_with_a_simple_model_is_no_defeat_but_a_tie_with_the_live_model_is_no_reason_to_change() -> None:
+    svm = {"accuracy": 0.8, "held_out_rows": 100}  # a standard error of .04
+    for ours, passed, words in (
+        (0.81, True, "better than"),
+        (0.8, True, "as good as"),
+        (0.77, True, "as good as"),
+        (0.75, False, "not better than"),
+    ):
+        metrics = {"accuracy": ours, "TF-IDF + linear SVM": svm, "live": {"accuracy": 0.7}}
+        verdict = category.TASK.verdict(metrics, QUICK)
+        assert verdict.passed is passed
+        assert f"is {words} that of TF-IDF + linear SVM" in verdict.reason
+    assert category.TASK.verdict({"accuracy": 0.8, "live": {"accuracy": 0.8}}, QUICK).passed is False
+
+
+def test_a_live_model_of_other_categories_is_no_rival(products: Shop, database_url: str) -> None:
+    """It would be right in no row or, with other separators, in all: neither says that it is the better one."""
+
+    def said() -> list[str]:
+        found = [f.found for f in doctor.examine(database_url, migrations.head())]
+        return [words for words in found if "other categories" in words]
+
+    live = run.train(category.TASK, database_url, QUICK).model_id
+    assert said() == []
+    products.execute("update shop.products set category = 'food>' || category")
+    assert said() == [f"model {live} answers other categories than the items have now"]
+    again = run.train(category.TASK, database_url, replace(QUICK, deploy=None))
+    assert again.deployed
+    assert again.reason.startswith("the live model answers other categories")
+    products.execute("select aisle.pause('items')")
+    products.execute(
+        "select aisle.attach_items('shop.products', category => 'category', manufacturer => 'maker',"
+        " category_separator => '>', accept_changes => true)"
+    )
+    assert said() == [f"model {again.model_id} answers other categories than the items have now"]
+    assert run.train(category.TASK, database_url, replace(QUICK, deploy=None)).deployed
+    assert said() == []
 
 
 def test_the_baseline_answers_for_held_out_rows_that_have_a_category_and_learns_from_none(

@@ -18,7 +18,7 @@ from aisle.trainers.category.ngram_model import NgramModel, is_word
 C = 3.0  # of the SVM: the larger, the less it is regularised
 WORDS_TO_CHARACTERS = 0.5  # energy of words and pairs of words in the training texts, to that of runs of characters
 LARGE = 1_000_000  # rows × categories from which several processes are faster than one
-AFFORDABLE = 20_000_000  # rows × categories: about a minute on two cores, and less than a gigabyte
+AFFORDABLE = 5_000_000  # rows × categories: half a minute on two cores; beyond, it adds nothing to the network
 
 Weights = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]  # (categories, n-grams), and biases (categories,)
 

@@ -114,7 +114,12 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
     def score_live(
         self, connection: Connection, live: int, model_id: int, held_out: HeldOut, options: Options
     ) -> Metrics:
-        """Measure the live model on the held-out rows that it did not learn from either."""
+        """Measure the live model on the held-out rows that it did not learn from either.
+
+        A model of other categories than the items have now is no rival.
+        """
+        if db.fetch_value(connection, db.read("queries/answers_another_scheme"), {"model_id": live}):
+            return {"other_categories": True}
         theirs = self.options_of(model_registry.get(connection, live))
         # Splits by name with the same seed hold out the same rows, and new ones; a split column may have changed.
         if (theirs.seed, theirs.split_column, options.split_column) == (options.seed, None, None):
@@ -151,10 +156,10 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
 
     def verdict(self, metrics: Metrics, options: Options) -> Verdict:
         """Let the first model go live even if the baseline is better: it is better than no model."""
-        is_first = "live" not in metrics
+        is_first = metrics.get("live", {"other_categories": True}).get("other_categories", False)
         if not any(isinstance(m, dict) and self.metric in m for m in metrics.values()):
             return Verdict(None, "there was nothing to compare it with", is_first)
-        is_better, reason = beats_all(metrics, self.metric)
+        is_better, reason = beats_all(metrics, self.metric, ties={linear_svm.NAME})
         if is_better and not is_first and self.metric not in metrics["live"]:
             reason = f"{reason}; it was not compared with the live model, which has learned from all held-out rows"
             return Verdict(None, reason, False)
