@@ -2,9 +2,12 @@
 
     python benchmarks/category.py bigbasket ko_cosmetics --data ../shared/data --baseline
     python benchmarks/category.py bigbasket:level_3 instacart:aisle --encoder FOLDER --seeds 7
+    python benchmarks/category.py bigbasket:level_2 ko_cosmetics --rows 300 --samples 20
 
 Each run takes a fresh database through import → attach → train → SQL. Rows of `split = 'test'` have no part in
 training, not even as texts; classes with fewer than 10 rows are left out, as in every figure that we compare with.
+With --samples, many small shops are drawn from a set, each category by its share: a quarter of each is held out, by
+groups of near-equal names, and the SVM answers for the same rows.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from aisle.files import import_export
 from aisle.trainers.category import linear_svm
 from aisle.trainers.category import task as category
 from aisle.trainers.category.options import FineTuningOptions
+from aisle.trainers.category.products import group_key, read_catalogue, share
 from aisle.trainers.evaluation import evaluate
 from aisle.trainers.metrics import calibration_error, classification_scores
 from aisle.trainers.run import train
@@ -158,6 +162,72 @@ def run(
     }
 
 
+def measure_samples(server: str, data: Path, name: str, target: str, rows: int, samples: int) -> dict[str, Any]:
+    """Train on samples of a set, whose numbers are their seeds; compare the means, and pool the confidences."""
+    url = prepare(server, data, name, target, None, None)
+    options = category.Options(split_column="split", min_rows=1, baseline=False, deploy=True)
+    scores: dict[str, list[dict[str, float]]] = {"predict_category": [], linear_svm.NAME: []}
+    confidences: list[float] = []
+    hits: list[bool] = []
+    seconds = []
+    with db.connect(url) as connection:
+        connection.execute("alter table shop.products rename to all_products")
+        products = connection.execute(
+            "select id, name, category from shop.all_products order by category, id"
+        ).fetchall()
+        for seed in range(samples):
+            connection.execute("select aisle.detach('items')")
+            connection.execute("drop table if exists shop.products")
+            connection.execute("create table shop.products (like shop.all_products including all)")
+            random = np.random.default_rng(seed)
+            chosen = [products[i] for i in systematic_sample(products, rows, random)]
+            held_out = [id_ for id_, text, _ in chosen if share(group_key(text), seed) < 1 / 4]
+            connection.execute(
+                "insert into shop.products select p.* from shop.all_products p where p.id = any(%s)",
+                ([id_ for id_, *_ in chosen],),
+            )
+            connection.execute(
+                "update shop.products p set split = case when p.id = any(%s) then 'test' else 'train' end", (held_out,)
+            )
+            connection.execute(  # what no training row has, nobody can learn
+                "delete from shop.products p where split = 'test' and not exists"
+                " (select from shop.products t where t.split = 'train' and t.category = p.category)"
+            )
+            connection.execute("select aisle.attach_items('shop.products', 'id', 'name', 'manufacturer', 'category')")
+            started = time.monotonic()
+            train(category.TASK, url, options, lambda line: None)
+            seconds.append(time.monotonic() - started)
+            answers = connection.execute(ANSWERS, {"level": None}).fetchall()
+            given, found, confidence = (np.array([row[n] for row in answers]) for n in (0, 3, 4))
+            scores["predict_category"].append(classification_scores(given, found))
+            confidences += confidence.tolist()
+            hits += (given == found).tolist()
+            catalogue = read_catalogue(connection, split_column="split", seed=options.seed)
+            given, found, _ = linear_svm.predict(catalogue, catalogue.splits == "test")
+            scores[linear_svm.NAME].append(classification_scores(given, found))
+    result: dict[str, Any] = {"data": name, "target": target, "rows": rows, "samples": samples}
+    for metric in ("accuracy", "macro_f1"):
+        ours, theirs = (np.array([one[metric] for one in of]) for of in scores.values())
+        difference = ours - theirs
+        result[metric] = {
+            "ours": round(float(ours.mean()), 4),
+            "SVM": round(float(theirs.mean()), 4),
+            "difference": round(float(difference.mean()), 4),
+            "standard error": round(float(difference.std(ddof=1) / len(difference) ** 0.5), 4),
+        }
+    pooled = calibration_error(np.array(confidences), np.array(hits))
+    return result | {"ECE, pooled": round(pooled, 4), "train seconds": round(float(np.median(seconds)), 1)}
+
+
+def systematic_sample(products: list[tuple[Any, ...]], rows: int, random: np.random.Generator) -> list[int]:
+    """Return the places of so many products, of each category its share; `products` are in the order of categories."""
+    categories = np.array([row[-1] for row in products])
+    order = random.permutation(len(products))
+    order = order[np.argsort(categories[order], kind="stable")]
+    steps = (np.arange(min(rows, len(order))) + random.random()) * len(order) / min(rows, len(order))
+    return sorted(order[steps.astype(int) % len(order)].tolist())
+
+
 def baseline(server: str, name: str, target: str, encoder: str | None) -> dict[str, Any]:
     """TF-IDF + linear SVM on the same rows (the database of the last run is still there)."""
     with db.connect(server.replace("/aisle?", f"/{database_name(name, target, encoder)}?")) as connection:
@@ -174,6 +244,8 @@ def main() -> None:
     parser.add_argument("--encoder", help="name or folder; without it the n-gram model alone")
     parser.add_argument("--epochs", type=int, default=FineTuningOptions.epochs)
     parser.add_argument("--without", help="a category whose rows are left out")
+    parser.add_argument("--rows", type=int, default=300, help="of a sample")
+    parser.add_argument("--samples", type=int, default=0, help="so many samples instead of the whole set")
     parser.add_argument("--baseline", action="store_true", help="also fit TF-IDF + linear SVM")
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -182,6 +254,10 @@ def main() -> None:
     for wanted in arguments.runs or TARGETS:
         name, _, chosen = wanted.partition(":")
         for target in [chosen] if chosen else TARGETS[name]:
+            if arguments.samples:
+                found = measure_samples(server, arguments.data, name, target, arguments.rows, arguments.samples)
+                print(json.dumps(found), flush=True)
+                continue
             for seed in arguments.seeds:
                 result = run(
                     server, arguments.data, name, target, seed, arguments.encoder, arguments.epochs, arguments.without
