@@ -37,7 +37,7 @@ def fit_linear_model(
     """
     from joblib import Parallel, delayed
 
-    weights = _weights(texts, ngrams)
+    weights = weights_by_rarity(texts, ngrams)
     known = np.maximum(np.diff(texts.indptr), 1)
     features = sparse.csr_matrix(sparse.diags_array(1 / np.sqrt(known)) @ texts @ sparse.diags_array(weights))
     features.indices, features.indptr = features.indices.astype(np.int32), features.indptr.astype(np.int32)
@@ -63,8 +63,8 @@ def _fit_some(features: sparse.csr_matrix, labels: npt.NDArray[np.int64], some: 
     return coefficients, np.array([svm.intercept_[0] for svm in fitted], dtype=np.float32)
 
 
-def _weights(texts: sparse.csr_array, ngrams: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return the weight of each n-gram; texts have 1 as their mean energy."""
+def weights_by_rarity(texts: sparse.csr_array, ngrams: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the weight of each n-gram, (n-grams,), by its inverse document frequency; texts have 1 as mean energy."""
     counts = np.bincount(texts.indices, minlength=len(ngrams))
     weights = np.log((1 + texts.shape[0]) / (1 + counts)) + 1
     energies, words = counts * weights**2, np.array([is_word(ngram) for ngram in ngrams], dtype=bool)

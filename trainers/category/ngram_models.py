@@ -18,7 +18,7 @@ from scipy.special import log_softmax
 
 from aisle.embedder.encoders import Floats
 from aisle.trainers.category import linear_model
-from aisle.trainers.category.linear_model import fit_linear_model
+from aisle.trainers.category.linear_model import fit_linear_model, weights_by_rarity
 from aisle.trainers.category.ngram_model import SMALL, NgramModel, fit_ngram_model, weighted_sum
 from aisle.trainers.category.options import NgramOptions
 from aisle.trainers.category.products import Catalogue, select_ngrams, share
@@ -27,6 +27,7 @@ from aisle.trainers.warm_start import Start
 
 NETWORK_FROM = 2_000  # rows; with fewer, the network adds nothing
 FOLDS, FOLDS_OF_NETWORKS = 9, 4  # of the training rows; the validation rows are one more
+FEWEST_DETAILS = 16  # dimensions
 SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)  # of the network in the sum, to try
 
 Rows = npt.NDArray[np.bool_]
@@ -128,8 +129,8 @@ def fit_ngram_models(
     last = fit_to(learned, options)
     matrix = catalogue.ngrams[:, last.columns]
     model = weighted_sum([last.models[n] for n in weights], list(weights.values()), matrix[learned], options.dimensions)
-    if "network" in weights and rows >= SMALL:
-        model = _with_details(model, last.models["network"], weights["network"])
+    if is_alone:
+        model = _with_details(model, matrix[learned], last.ngrams, options.dimensions)
     return NgramSum(
         last.ngrams,
         matrix,
@@ -170,11 +171,19 @@ def log_loss(scores: Floats, labels: Labels) -> float:
     return -float(np.mean(log_softmax(scores, axis=1)[np.arange(len(labels)), labels]))
 
 
-def _with_details(model: NgramModel, network: NgramModel, weight: float) -> NgramModel:
-    """Fill up a model's vectors with what the network's vectors hold besides its scores, for neighbours by text."""
-    _, _, directions = np.linalg.svd(network.weight)  # (dimensions, dimensions); the first ones make the scores
-    details = network.vectors @ (weight * directions[len(network.weight) :].T)
-    blind = np.zeros((len(model.weight), details.shape[1]), dtype=np.float32)
+def _with_details(model: NgramModel, texts: sparse.csr_array, ngrams: Sequence[str], dimensions: int) -> NgramModel:
+    """Fill up a model's vectors with which n-grams a text has, for neighbours by text and searches; scores stay.
+
+    They are a random projection of the n-grams' weights by rarity, whose inner products are nearly theirs (Johnson and
+    Lindenstrauss, 1984). A text's details have as much energy as its scores.
+    """
+    left = dimensions - model.vectors.shape[1]
+    if left < FEWEST_DETAILS:
+        return model
+    directions = np.random.default_rng(0).standard_normal((len(ngrams), left)) / np.sqrt(left)
+    energy = float(np.mean(np.square(model.embed(texts)).sum(axis=1)))
+    details = np.sqrt(energy) * weights_by_rarity(texts, ngrams)[:, None] * directions
+    blind = np.zeros((len(model.weight), left), dtype=np.float32)
     return NgramModel(
         np.concatenate([model.vectors, details], axis=1).astype(np.float32),
         np.concatenate([model.weight, blind], axis=1),
