@@ -89,6 +89,10 @@ def test_the_locales_that_matter_are_tried(databases: dict[str, Connection]) -> 
         (" ", []),
         ("", []),
         ("!?…", []),
+        ("\ufeff현\u200b미 soft\u00adhyphen", ["현미", "softhyphen"]),
+        ("현미\u3164쌀\uffa0콩\u115f팥", ["현미", "쌀", "콩", "팥"]),
+        ("<p class='x'>현미&nbsp;<B>쌀</B><br/>10&#160;kg</p><!-- 팥 --><img src=a.jpg>", ["현미", "쌀", "10", "kg"]),
+        ("<특가> A < B & C > D, <new> 1+1", ["특가", "a", "b", "c", "d", "new", "1", "1"]),
         ("🍼", []),
         (None, []),
     ],
@@ -101,6 +105,17 @@ def test_words(databases: dict[str, Connection], text: str | None, expected: lis
 def test_the_ngrams_of_one_word(database: Connection) -> None:
     assert {"=tea", " te", "tea", "ea ", " tea", "tea ", " tea "} <= set(ngrams(database, "Tea"))
     assert {"=분유", "분유", " 분유 "} <= set(ngrams(database, "분유"))
+
+
+def test_in_scripts_of_syllables_runs_go_over_the_spaces(database: Connection) -> None:
+    def joined(text: str) -> set[str]:
+        return {gram for gram in ngrams(database, text, "제조사", "상세") if gram[0] == "#"}
+
+    assert joined("유기농 현미 쌀") == joined("유기농현미쌀") == joined("유기 농현 미쌀")
+    assert {"#농현", "#농현미", "#기농현미"} <= joined("유기농 현미 쌀")
+    assert max(map(len, joined("유기농 현미 쌀"))) == 5
+    assert {"#緑茶", "#ag"} <= joined("緑茶 bag")
+    assert not joined("green tea")
 
 
 # Properties
