@@ -58,6 +58,8 @@ RUNS = (
     Run("embedding.py throughput --rows 3000", needs=ENCODER),
     Run("embedding.py latency --changes 30", needs=ENCODER),
     Run(f"category.py bigbasket:level_3 ko_cosmetics --baseline --seeds {SEEDS}", needs=DATA),
+    Run("category.py bigbasket:level_2 instacart:department ko_cosmetics --rows 1000 --samples 20", needs=DATA),
+    Run("search.py ko_cosmetics:category bigbasket:level_2", needs=DATA),
     Run(f"recommender.py foursquare:food --baselines --seeds {SEEDS}", needs=DATA),
     Run("basket.py tafeng:0 --seeds 7", needs=DATA),
 )
