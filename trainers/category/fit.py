@@ -68,8 +68,13 @@ def fit(
     options: TextOptions,
     report: Report,
     start: TextStart | None = None,
+    *,
+    details: bool = False,
 ) -> loading.CategoryModel:
-    """Fit the n-gram model and the encoder to a catalogue of texts, calibrate them, and bring them to one head."""
+    """Fit the n-gram model and the encoder to a catalogue of texts, calibrate them, and bring them to one head.
+
+    With `details`, vectors also tell which n-grams a text has, as far as they have room and there is no encoder.
+    """
     paths = [meaning.path(category) for category in categories]
     index = {category: i for i, category in enumerate(categories)}
     labels = np.array([index.get(category, -1) for category in catalogue.categories])
@@ -85,7 +90,8 @@ def fit(
         )  # fmt: skip
     of_ngrams = fit_ngram_models(
         catalogue, labels, training, validation, categories, paths, ngram_options,
-        seed=options.seed, report=report, is_alone=encoder is None, start=None if start is None else start.weights,
+        seed=options.seed, report=report, is_alone=encoder is None, details=details,
+        start=None if start is None else start.weights,
     )  # fmt: skip
     judges, matrix, final = of_ngrams.judges, of_ngrams.matrix, of_ngrams.model
     scales = fit_scales(

@@ -41,15 +41,18 @@ def fit_linear_model(
     known = np.maximum(np.diff(texts.indptr), 1)
     features = sparse.csr_matrix(sparse.diags_array(1 / np.sqrt(known)) @ texts @ sparse.diags_array(weights))
     features.indices, features.indptr = features.indices.astype(np.int32), features.indptr.astype(np.int32)
+    vectors = np.zeros((len(ngrams), categories), dtype=np.float32)
+    bias = np.full(categories, -1.0, dtype=np.float32)
     present = np.unique(labels)
+    if len(present) < 2:  # of a fold without the others: nothing to tell apart
+        bias[present] = 1
+        return NgramModel(vectors, np.eye(categories, dtype=np.float32), bias)
     # Processes, not threads: threads would share the library's random numbers, and no two fits would be the same.
     shares = min(os.cpu_count() or 1, len(present)) if len(labels) * categories > LARGE else 1
     fitted = Parallel(n_jobs=shares)(
         delayed(_fit_some)(features, labels, some) for some in np.array_split(present, shares)
     )
-    vectors = np.zeros((len(ngrams), categories), dtype=np.float32)
     vectors[:, present] = np.concatenate([coefficients for coefficients, _ in fitted]).T
-    bias = np.full(categories, -1.0, dtype=np.float32)
     bias[present] = np.concatenate([intercepts for _, intercepts in fitted])
     vectors *= weights[:, None].astype(np.float32)
     return NgramModel(vectors, np.eye(categories, dtype=np.float32), bias)

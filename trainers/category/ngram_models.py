@@ -74,6 +74,7 @@ def fit_ngram_models(
     seed: int,
     report: Report,
     is_alone: bool = True,
+    details: bool = False,
     start: Start | None = None,
 ) -> NgramSum:
     """Fit, weigh and add the models; unless `is_alone`, an encoder has learned from the training rows.
@@ -116,7 +117,8 @@ def fit_ngram_models(
     bias: dict[str, list[Floats]] = {}
     for fold in folds:
         first = fit_to(learned & ~fold, options if len(folds) == 1 else replace(options, members=1))
-        held = np.flatnonzero(fold & np.isin(labels, np.unique(labels[learned & ~fold])))
+        # A category that a fit has not seen says nothing of its confidence; the validation rows are as they are.
+        held = np.flatnonzero(fold & (validation | np.isin(labels, np.unique(labels[learned & ~fold]))))
         judges.append(held)
         for name, model in first.models.items():
             logits.setdefault(name, []).append(model.embed(first.texts(catalogue, held)) @ model.weight.T)
@@ -129,7 +131,7 @@ def fit_ngram_models(
     last = fit_to(learned, options)
     matrix = catalogue.ngrams[:, last.columns]
     model = weighted_sum([last.models[n] for n in weights], list(weights.values()), matrix[learned], options.dimensions)
-    if is_alone:
+    if is_alone and details:
         model = _with_details(model, matrix[learned], last.ngrams, options.dimensions)
     return NgramSum(
         last.ngrams,

@@ -87,7 +87,7 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
         start: TextStart | None = None,
     ) -> loading.CategoryModel:  # fmt: skip
         """Fit and calibrate the n-gram model and the encoder."""
-        return fit(data.catalogue, data.categories, data.labels, options, report, start)
+        return fit(data.catalogue, data.categories, data.labels, options, report, start, details=True)
 
     def load(
         self, connection: Connection, data: Labelled, held_out: HeldOut, fitted: loading.CategoryModel,
