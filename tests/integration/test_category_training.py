@@ -91,24 +91,6 @@ def test_a_tie_with_a_simple_model_is_no_defeat_but_a_tie_with_the_live_model_is
     assert category.TASK.verdict({"accuracy": 0.8, "live": {"accuracy": 0.8}}, QUICK).passed is False
 
 
-def test_folds_without_all_categories_are_no_error(shop: Shop, database_url: str) -> None:
-    """Near-equal names are one group, so a fold may hold all that there is of a category."""
-    shop.create()
-    shop.attach()
-    shop.execute(
-        "insert into shop.products (id, name, category) select n, 'tea ' || n, 'drink' from generate_series(1, 5) n"
-    )
-    shop.execute(
-        "insert into shop.products (id, name, category)"
-        " select 10 + n, 'bread ' || repeat(chr(96 + n), 3), 'food' from generate_series(1, 20) n"
-    )
-    split = "update shop.products set specs = case when id % 6 = 0 then 'valid' else 'train' end"
-    shop.execute(split)
-    options = category.Options(split_column="specs", baseline=False, deploy=True)
-    run.train(category.TASK, database_url, options)
-    assert shop.value("select category from aisle.predict_category('bread', k => 1)") == "food"
-
-
 def test_a_live_model_of_other_categories_is_no_rival(products: Shop, database_url: str) -> None:
     """It would be right in no row or, with other separators, in all: neither says that it is the better one."""
 
