@@ -37,16 +37,16 @@ def fit_linear_model(
     """
     from joblib import Parallel, delayed
 
-    weights = weights_by_rarity(texts, ngrams)
-    known = np.maximum(np.diff(texts.indptr), 1)
-    features = sparse.csr_matrix(sparse.diags_array(1 / np.sqrt(known)) @ texts @ sparse.diags_array(weights))
-    features.indices, features.indptr = features.indices.astype(np.int32), features.indptr.astype(np.int32)
     vectors = np.zeros((len(ngrams), categories), dtype=np.float32)
     bias = np.full(categories, -1.0, dtype=np.float32)
     present = np.unique(labels)
     if len(present) < 2:  # of a fold without the others: nothing to tell apart
         bias[present] = 1
         return NgramModel(vectors, np.eye(categories, dtype=np.float32), bias)
+    weights = weights_by_rarity(texts, ngrams)
+    known = np.maximum(np.diff(texts.indptr), 1)
+    features = sparse.csr_matrix(sparse.diags_array(1 / np.sqrt(known)) @ texts @ sparse.diags_array(weights))
+    features.indices, features.indptr = features.indices.astype(np.int32), features.indptr.astype(np.int32)
     # Processes, not threads: threads would share the library's random numbers, and no two fits would be the same.
     shares = min(os.cpu_count() or 1, len(present)) if len(labels) * categories > LARGE else 1
     fitted = Parallel(n_jobs=shares)(
