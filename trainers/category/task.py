@@ -156,7 +156,7 @@ class CategoryTask(Task[Options, Labelled, HeldOut, loading.CategoryModel]):
 
     def verdict(self, metrics: Metrics, options: Options) -> Verdict:
         """Let the first model go live even if the baseline is better: it is better than no model."""
-        is_first = metrics.get("live", {"other_categories": True}).get("other_categories", False)
+        is_first = "live" not in metrics or "other_categories" in metrics["live"]
         if not any(isinstance(m, dict) and self.metric in m for m in metrics.values()):
             return Verdict(None, "there was nothing to compare it with", is_first)
         is_better, reason = beats_all(metrics, self.metric, ties={linear_svm.NAME})

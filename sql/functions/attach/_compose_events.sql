@@ -38,8 +38,5 @@ begin
     end if;
     drop view if exists aisle._query;
     return composed;
-exception when datatype_mismatch then
-    raise exception 'counts cannot be read: %.', sqlerrm
-        using errcode = 'AIS05', hint = 'It is a condition on the columns of a row, such as: state = ''done''';
 end
 $function$;

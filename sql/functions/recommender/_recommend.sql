@@ -54,7 +54,7 @@ begin
     end if;
     asked := case when looks_up then aisle._candidates_for(k) else k end;
     loop
-        further := case when needs_vectors then 50 else 10 end;
+        further := case when needs_vectors then 50 else 10 end;  -- without vectors, only for what popularity adds and what is gone
         strongest := case when keys is not null then greatest(asked, 2000) else asked end + 2 * further;
         with linked as materialized (
             select n.item_id, sum(n.score) as score
