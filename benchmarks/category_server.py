@@ -1,7 +1,8 @@
 """The other way to serve the same categories: the model in torch, behind FastAPI. benchmarks/latency.py starts it.
 
-What aisle._ngrams and aisle._words do in SQL is done here in Python; the vectors are those of the database. It is given
-all that is known to make it fast: see faiss_server.py.
+What aisle._ngrams and aisle._words do in SQL is done here in Python, but for HTML and invisible characters, which the
+names here do not have; the vectors are those of the database. It is given all that is known to make it fast: see
+faiss_server.py.
 """
 
 import json
@@ -49,6 +50,10 @@ def ngrams(name: str, manufacturer: str | None) -> set[str]:
         padded = f" {word} "
         for size in range(2 if SYLLABLES.search(word) else 3, 6):
             grams.update(padded[start : start + size] for start in range(len(padded) - size + 1))
+    joined = "".join(of_name)
+    if SYLLABLES.search(joined):
+        for size in range(2, 5):
+            grams.update(f"#{joined[start : start + size]}" for start in range(len(joined) - size + 1))
     return grams
 
 
