@@ -146,5 +146,9 @@ def test_a_category_of_two_rows_is_refused(shop: Shop) -> None:
     categories = {"table": "shop.names", "id": "category"}
     with pytest.raises(psycopg.Error, match=r"shop\.names has values that occur twice"):
         shop.execute(attach, [Jsonb(categories)])
+    with pytest.raises(
+        psycopg.Error, match="where cannot be read: argument of WHERE must be type boolean, not type text"
+    ):
+        shop.execute(attach, [Jsonb(categories | {"where": "locale"})])
     shop.execute(attach, [Jsonb(categories | {"where": "locale = 'ko'"})])
     assert shop.value("select array_agg(path) from aisle._categories") == [["차"]]

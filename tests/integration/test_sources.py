@@ -205,6 +205,14 @@ def test_a_watch_that_cannot_be(shop: Shop, watch: str, message: str) -> None:
             'eligible cannot be read: column "activ" does not exist',
         ),
         ("'shop.products', name => 'kind', eligible => 'active and'", "eligible cannot be read: syntax error"),
+        (
+            "'shop.products', name => 'kind', eligible => 'kind'",
+            "eligible cannot be read: argument of WHERE must be type boolean",
+        ),
+        (
+            "'shop.products', name => 'upper(kind)', eligible => 'kind'",
+            "eligible cannot be read: argument of WHERE must be",
+        ),
         ("'shop.products', name => 'kind', query => 'select 1 as id'", "not both"),
         ("name => 'kind'", "Name a table or write a query"),
         ("'shop.products', name => 'title'", "name->>'en_US'"),
@@ -512,6 +520,7 @@ def test_a_join_on_a_time_is_watched_by_its_other_columns(shop: Shop) -> None:
     [
         ("counts => $$ state = 'DONE'::text::shop.state $$", "invalid input value for enum"),
         ("counts => $$ note = 'paid' $$", "Not one row of shop.orders counts."),
+        ("counts => 'note'", "counts cannot be read: argument of WHERE must be type boolean, not type"),
         ("item_via => 'shop.variants(product_id → id)'", "has values that occur twice"),
         ("quantity => 'bought / returned'", "The rows of the orders cannot be read: division by zero."),
     ],

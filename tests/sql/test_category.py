@@ -81,6 +81,14 @@ def test_confidences_sum_to_one(shop: Shop) -> None:
         assert [s for (s,) in sums] == pytest.approx([1.0] * len(sums), abs=1e-9)
 
 
+def test_a_sum_of_confidences_is_never_above_one(shop: Shop) -> None:
+    shop.execute("update aisle.category_vectors set path = array['음료', category]")
+    generator = random.Random(1)
+    for _ in range(100):
+        shop.execute("update aisle.category_vectors set bias = %s where category = '빵'", [generator.uniform(-3, 3)])
+        assert shop.value("select confidence <= 1 from aisle.predict_category('녹차', level => 1)")
+
+
 def test_confidences_do_not_overflow(shop: Shop) -> None:
     shop.execute("update aisle.category_vectors set bias = 3e38 where category = '빵'")
     assert predict(shop, "녹차", k=1) == [(1, "빵", 1.0)]

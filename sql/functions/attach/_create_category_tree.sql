@@ -22,7 +22,8 @@ begin
          select s.id::%1$s as id, s.id::text as category_id, %2$s as parent, coalesce(nullif(s.name::text, ''''), s.id::text) as name
          from (select %3$s from %4$s r where (%5$s)) s
          where s.id is not null',
-        id_type, parent, aisle._selected(settings.target, roles), settings.target, coalesce(aisle._qualified(settings.target, categories ->> 'where', 'where'), 'true'));
+        id_type, parent, aisle._selected(settings.target, roles), settings.target,
+        coalesce(aisle._qualified(settings.target, categories ->> 'where', 'where'), 'true'));
     perform aisle._check_unique('aisle._category_nodes', 'category_id', 'A category must be one row: say which of them counts (where).',
                                 settings.target::text);
     create view aisle._categories with (security_invoker = true) as

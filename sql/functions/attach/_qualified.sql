@@ -1,8 +1,9 @@
 -- Returns an expression over the rows of a relation, as an administrator wrote it, with the schema of every name that is not PostgreSQL's
 -- own: so it means the same on every search path. Names without a schema are PostgreSQL's, else those of the schema public. Refuses code
--- of others. `purpose` is what the expression was declared as. The row
--- is called r, which a query within the expression may need.
-create or replace function aisle._qualified(target regclass, expression text, purpose text) returns text
+-- of others, and a condition that is no boolean. `purpose` is what the expression was declared as. The row is called r, which a query
+-- within the expression may need.
+create or replace function aisle._qualified(target regclass, expression text, purpose text, is_condition boolean default true)
+returns text
 language plpgsql volatile
 as $function$
 declare
@@ -13,6 +14,9 @@ begin
     end if;
     perform aisle._execute_in_public(format('create view aisle._probe as select (%s) as aisle_expression from %s r', expression, target));
     perform aisle._refuse_foreign_code('aisle._probe');
+    if is_condition then
+        execute 'select from aisle._probe where aisle_expression limit 0';
+    end if;
     qualified := '(' || (regexp_match(pg_get_viewdef('aisle._probe'::regclass), '^\s*SELECT (.*) AS aisle_expression\s+FROM '))[1] || ')';
     drop view aisle._probe;
     return qualified;

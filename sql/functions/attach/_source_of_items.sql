@@ -23,6 +23,7 @@ begin
         execute format('create view aisle._query as %s', query);
         target := 'aisle._query'::regclass;
     end if;
+    perform aisle._qualified(target, eligible, 'eligible');  -- or its error names no purpose
     -- What `eligible` reads.
     perform aisle._execute_in_public(format('create view aisle._probe as select (%s) is true as found from %s r', coalesce(eligible, 'true'), target));
     select coalesce(jsonb_object_agg(a.attname, a.attname), '{}') into names

@@ -57,7 +57,7 @@ begin
                 union all
                 select n.category_id, n.category_id from nodes n where not exists (select from down d where d.id = n.id)
             ), sums as (
-                select a.answer, sum(t.rest * w.weight / t.mass + w.floor) as confidence
+                select a.answer, least(sum(t.rest * w.weight / t.mass + w.floor), 1) as confidence
                 from weights w
                 join answers a on a.category_id = w.category
                 cross join total t

@@ -34,7 +34,7 @@ begin
             with leaves as (
                 select l.category, l.confidence from aisle._categorise(model, query, 1000000000, null) l
             ), nodes as (
-                select c.path[:level] as path, sum(l.confidence) as confidence
+                select c.path[:level] as path, least(sum(l.confidence), 1) as confidence  -- a sum rounds
                 from leaves l
                 join aisle.category_vectors c on c.model_id = model and c.category = l.category
                 group by 1
