@@ -14,23 +14,38 @@ level_option = click.option(
     "--level", type=click.IntRange(min=1), help="Number of steps of the answered category paths.  [default: all]"
 )
 
+# The three largest terms of the difference between the first two categories, beside the first.
+WHY = """
+, case when rank = 1 then (
+      select string_agg(concat_ws(' ', coalesce(value, because), round(share::numeric, 2)), ', ' order by share desc)
+      from (select * from aisle.explain_category(%(name)s, %(manufacturer)s) where share > 0
+            order by share desc limit 3) e) end as why
+"""
+
 
 @click.command("predict-category")
 @click.argument("name")
 @click.option("--manufacturer", help="The manufacturer or brand.")
 @top_option
 @level_option
+@click.option("--why", is_flag=True, help="Show what speaks most for the first category and against the second.")
 @json_option
 @pass_database
 def predict_category(
-    database: Database, name: str, manufacturer: str | None, k: int, level: int | None, as_json: bool
+    database: Database, name: str, manufacturer: str | None, k: int, level: int | None, why: bool, as_json: bool
 ) -> None:
     """Predict the category of a product from its NAME."""
+    if why and level:
+        raise click.UsageError("--why explains whole categories: leave out --level.")
     with database.connect() as connection:
         print_query(
             connection,
-            _query(connection, "aisle.predict_category(%s, %s, %s, %s)"),
-            (name, manufacturer, k, level),
+            _query(
+                connection,
+                "aisle.predict_category(%(name)s, %(manufacturer)s, %(k)s, %(level)s)",
+                WHY if why else "",
+            ),
+            {"name": name, "manufacturer": manufacturer, "k": k, "level": level},
             as_json=as_json,
         )
 
@@ -52,10 +67,10 @@ def item_category(database: Database, item_id: str, k: int, level: int | None, a
         )
 
 
-def _query(connection: Connection, call: str) -> str:
+def _query(connection: Connection, call: str, more: str = "") -> str:
     """Return the query of an answer; it shows ids only where categories have them."""
     has_ids = db.fetch_value(connection, "select aisle._has_tree()")
-    return " ".join(["select rank, category, confidence", ", category_id" if has_ids else "", "from", call])
+    return " ".join(["select rank, category, confidence", ", category_id" if has_ids else "", more, "from", call])
 
 
 @click.command()

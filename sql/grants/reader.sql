@@ -4,7 +4,7 @@
 grant usage on schema aisle to ROLE;
 
 grant execute on function
-    aisle.predict_category, aisle.embed_text, aisle.search_items, aisle.complete_basket,
+    aisle.predict_category, aisle.explain_category, aisle.embed_text, aisle.search_items, aisle.complete_basket,
     aisle.item_category(text, integer, integer), aisle.item_category(bigint, integer, integer),
     aisle.similar_items(text, integer, text), aisle.similar_items(bigint, integer, text),
     aisle.recommend(text, integer, text, jsonb, boolean), aisle.recommend(bigint, integer, text, jsonb, boolean),

@@ -34,6 +34,7 @@ ARGUMENTS = {
     "failures": "",
     "apply category": "--dry-run",
     "predict-category": "tea",
+    "predict-category --why": "tea",
     "item-category": "1",
     "similar": "1",
     "search": "tea",

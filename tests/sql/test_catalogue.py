@@ -12,7 +12,7 @@ from tests.conftest import Server, Shop, load_tiny_model
 
 READ = {
     "predict_category", "item_category", "similar_items", "search_items", "embed_text", "recommend", "next_basket",
-    "complete_basket", "explain_recommendation", "explain_basket",
+    "complete_basket", "explain_category", "explain_recommendation", "explain_basket",
 }  # fmt: skip
 ADMINISTER = {
     "attach_items", "attach_interactions", "attach_orders", "detach", "pause", "resume", "changed",

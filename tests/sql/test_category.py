@@ -1,5 +1,6 @@
 """predict_category, item_category and embed_text on a model that fits in the head (see TinyModel in conftest.py)."""
 
+import math
 import random
 from typing import Any
 
@@ -92,6 +93,39 @@ def test_a_sum_of_confidences_is_never_above_one(shop: Shop) -> None:
 def test_confidences_do_not_overflow(shop: Shop) -> None:
     shop.execute("update aisle.category_vectors set bias = 3e38 where category = '빵'")
     assert predict(shop, "녹차", k=1) == [(1, "빵", 1.0)]
+
+
+def explain(shop: Shop, *text: str | None) -> dict[str, float]:
+    rows = shop.execute("select because, value, share from aisle.explain_category(%s, %s)", [*text, None][:2])
+    return {value or because: share for because, value, share in rows}
+
+
+def test_the_terms_of_an_answer_are_pieces_of_the_text(shop: Shop) -> None:
+    shop.execute(
+        "insert into aisle.ngram_vectors select model_id, unnest(array['녹차+식빵', '#녹차']), embedding"
+        " from aisle.ngram_vectors where ngram like '%식빵%'"
+    )
+    term = LN4 / 4**0.5  # four n-grams are known; 식빵 speaks against tea, 녹차 for it
+    assert explain(shop, "녹차 식빵") == {
+        "녹차": pytest.approx(0, abs=EXACT),  # the word, and a run over the spaces that speaks against it
+        "식빵": pytest.approx(term, abs=EXACT),
+        "녹차 식빵": pytest.approx(term, abs=EXACT),
+        "prior": pytest.approx(LN4 / 2, abs=EXACT),
+    }
+
+
+def test_the_terms_sum_to_the_difference_of_the_scores(shop: Shop) -> None:
+    words = ["녹차", "커피", "식빵", "tea", "xyzzy"]
+    generator = random.Random(2)
+    for _ in range(50):
+        text = [" ".join(generator.choices(words, k=generator.randint(0, 6))) for _ in range(2)]
+        first, second = shop.execute("select confidence from aisle.predict_category(%s, %s, 2)", text).fetchall()
+        assert sum(explain(shop, *text).values()) == pytest.approx(math.log(first[0] / second[0]), abs=1e-6)
+
+
+def test_one_category_needs_no_explanation(shop: Shop) -> None:
+    shop.execute("delete from aisle.category_vectors where category <> '빵'")
+    assert explain(shop, "녹차") == {}
 
 
 def test_a_set_of_products_in_one_query(shop: Shop) -> None:

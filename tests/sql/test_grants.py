@@ -19,7 +19,8 @@ from aisle.embedder.pipeline import drain
 from tests.conftest import Shop, TinyModel, load_tiny_basket, load_tiny_model, load_tiny_recommender
 
 QUESTIONS = (
-    "predict_category('녹차', 'maker', 3, 1)", "embed_text('xyzzy')", "item_category(42)", "item_category('44')",
+    "predict_category('녹차', 'maker', 3, 1)", "explain_category('녹차', 'maker')",
+    "embed_text('xyzzy')", "item_category(42)", "item_category('44')",
     "similar_items(43)", "similar_items('43')", "similar_items(41, space => 'basket')", "search_items('녹차')",
     "similar_items(41, space => 'behaviour')", "similar_items(43, space => 'after')",
     "recommend('ann', context => '{\"meal_time\": \"dinner\"}')", "recommend('ann', exclude_seen => false)",
