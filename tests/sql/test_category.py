@@ -1,4 +1,4 @@
-"""predict_category, item_category and embed_text on a model that fits in the head (see TinyModel in conftest.py)."""
+"""Categories of texts and items on a model that fits in the head (see TinyModel in conftest.py)."""
 
 import math
 import random

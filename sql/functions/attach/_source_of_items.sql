@@ -23,9 +23,9 @@ begin
         execute format('create view aisle._query as %s', query);
         target := 'aisle._query'::regclass;
     end if;
-    perform aisle._qualified(target, eligible, 'eligible');  -- or its error names no purpose
     -- What `eligible` reads.
-    perform aisle._execute_in_public(format('create view aisle._probe as select (%s) is true as found from %s r', coalesce(eligible, 'true'), target));
+    execute format('create view aisle._probe as select %s as found from %s r',
+                   coalesce(aisle._qualified(target, eligible, 'eligible'), 'true'), target);
     select coalesce(jsonb_object_agg(a.attname, a.attname), '{}') into names
     from pg_rewrite w
     join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass and d.refobjid = target
@@ -43,10 +43,5 @@ begin
     columns := (roles - 'group') || jsonb_build_object('text', (
         select coalesce(jsonb_agg(r.value order by length(r.key), r.key), '[]') from jsonb_each(roles) r where r.key ~ '^text '));
     columns := (select jsonb_object_agg(c.key, c.value) from jsonb_each(columns) c where c.key !~ '^text ');
-exception
-    -- The class of all errors in the text of a statement, and a constant that its type does not have, such as an enum's former value.
-    when syntax_error_or_access_rule_violation or invalid_text_representation then
-        raise exception 'eligible cannot be read: %.', sqlerrm
-            using errcode = 'AIS05', hint = 'It is a condition on the columns of a row, such as: active and deleted_at is null';
 end
 $function$;
